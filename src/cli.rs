@@ -1,0 +1,142 @@
+//! The command line: what can be said, and what is then done.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, Parser, Subcommand};
+use log::LevelFilter;
+
+pub use serve::Serve;
+
+pub mod logging;
+pub mod serve;
+pub mod units;
+
+/// An echo server (RFC 862) and the client to try it with, on one thread
+///
+/// `resound serve` sends back whatever it is sent, byte for byte, to everyone who connects. `resound
+/// connect` talks to it, or to any other echo server, from a terminal or a pipe.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+const AFTER_HELP: &str = "\
+Durations are written 50us, 250ms, 5s, 2m or 1h; sizes 64, 16k or 1m (1k is 1024 bytes); counts 500 or
+10k (1k is 1000).
+
+Exit codes: 0 all went well; 1 it ran and failed; 2 the command line made no sense.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Echo to everyone who connects, until told to stop by Ctrl-C or SIGTERM
+    Serve(Serve),
+}
+
+#[derive(Args, Debug)]
+struct Verbosity {
+    /// Log more: connections; given twice, each read and write too
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// Log warnings and errors only
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
+    quiet: bool,
+
+    /// Log what is at least so severe: off, error, warn, info, debug or trace [default: info]
+    #[arg(long, global = true, value_name = "LEVEL", conflicts_with = "verbose")]
+    log_level: Option<LevelFilter>,
+}
+
+impl Verbosity {
+    fn level(&self) -> LevelFilter {
+        match (self.log_level, self.quiet, self.verbose) {
+            (Some(level), _, _) => level,
+            (None, true, _) => LevelFilter::Warn,
+            (None, false, 0) => LevelFilter::Info,
+            (None, false, 1) => LevelFilter::Debug,
+            (None, false, _) => LevelFilter::Trace,
+        }
+    }
+}
+
+/// Why a command failed, as a line for people, and the exit code that goes with it.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// It ran, and failed.
+    fn run(message: &str) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+
+    /// The arguments made no sense.
+    fn usage(message: &str) -> Self {
+        Self { message: message.into(), code: 2 }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::run(&error.to_string())
+    }
+}
+
+impl Cli {
+    /// Reads this process's arguments. Where they ask for help, or make no sense, prints that and
+    /// returns the exit code instead.
+    ///
+    /// # Errors
+    ///
+    /// The exit code, where there is nothing more to do.
+    pub fn from_env() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                let _ = error.print();
+                ExitCode::SUCCESS
+            }
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                let _ = error.print();
+                ExitCode::from(2)
+            }
+            _ => Failure::usage(&one_line(&error)).report(),
+        })
+    }
+
+    /// Does what the arguments say.
+    pub fn run(self) -> ExitCode {
+        let done = logging::init(self.verbosity.level())
+            .map_err(|e| Failure::run(&e.to_string()))
+            .and_then(|()| match self.command {
+                Command::Serve(serve) => serve.run(),
+            });
+        done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+    }
+}
+
+impl Failure {
+    /// Says why on standard error, if that can be had, and gives the exit code.
+    fn report(&self) -> ExitCode {
+        let _ = writeln!(io::stderr(), "resound: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+/// What clap has to say, without its usage and in one line, so that it reads well in a log too.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let says_something = |line: &&str| {
+        !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
+    };
+    let lines: Vec<_> = text.lines().map(str::trim).filter(says_something).collect();
+    let text = lines.join("; ");
+    format!("{}; try --help", text.strip_prefix("error: ").unwrap_or(&text))
+}

@@ -1,0 +1,208 @@
+//! From the arguments of `resound serve` to a server that runs until it is told to stop.
+
+use std::io::{self, IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use log::{info, warn};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::Failure;
+use super::units::{count, duration, size, within};
+use crate::net::{Addr, ListenOptions, Listener};
+use crate::observe::{Counters, Logger};
+use crate::server::{Config, Flow, Server};
+
+/// Descriptors kept for other things than connections: standard input, output and error, the poll, the
+/// signals, listeners, one to accept what is then refused, and some that a library may open.
+const RESERVED_DESCRIPTORS: usize = 32;
+
+/// The default of `--max-connections` where there is no limit to descriptors worth the name. Each
+/// connection costs the kernel some kilobytes: this many fill a machine.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// What `resound serve` can be told.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times. Port 0 takes
+    /// any free port, and the log says which
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
+    listen: Vec<Addr>,
+
+    /// Close connections beyond this many at once [default: as many as there may be descriptors]
+    #[arg(long, value_name = "N", value_parser = connections)]
+    max_connections: Option<usize>,
+
+    /// Close connections beyond this many from one IP address at once [default: no limit]
+    #[arg(long, value_name = "N", value_parser = connections)]
+    max_per_ip: Option<usize>,
+
+    /// Close a connection on which nothing has moved for this long, such as 30s or 5m [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    idle_timeout: Option<Duration>,
+
+    /// Close a connection whose peer has taken nothing of its pending echo for this long
+    #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
+    stall_timeout: Duration,
+
+    /// When told to stop, wait this long at most for pending echoes
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    drain_timeout: Duration,
+
+    /// Size of the one read buffer that all connections share: the most that one read takes
+    #[arg(long, value_name = "SIZE", value_parser = buffer, default_value = "256k")]
+    buffer: usize,
+
+    /// The most memory that echoes may hold, in all, while their peers do not take them
+    #[arg(long, value_name = "SIZE", value_parser = pending_limit, default_value = "64m")]
+    pending_limit: usize,
+
+    /// Connections that the kernel holds until they are accepted; net.core.somaxconn bounds it too
+    #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
+    backlog: u32,
+
+    /// After something was ready, poll this long without sleeping, such as 50us: lower latency, for
+    /// processor time [default: off]
+    #[arg(long, value_name = "DURATION", value_parser = spin)]
+    spin: Option<Duration>,
+
+    /// Let other servers listen on the same address too, and share its connections (SO_REUSEPORT)
+    #[arg(long)]
+    reuse_port: bool,
+
+    /// Close each connection after its first echo: whatever one read returns
+    #[arg(long)]
+    once: bool,
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    within(count(text)?, (1, "1"), (100_000_000, "100m"))
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    within(duration(text)?, (Duration::from_millis(1), "1ms"), (Duration::MAX, "8760h"))
+}
+
+fn spin(text: &str) -> Result<Duration, String> {
+    let (least, most) = (Duration::from_micros(1), Duration::from_secs(1));
+    within(duration(text)?, (least, "1us"), (most, "1s"))
+}
+
+fn buffer(text: &str) -> Result<usize, String> {
+    within(size(text)?, (1, "1"), (64 << 20, "64m"))
+}
+
+fn pending_limit(text: &str) -> Result<usize, String> {
+    within(size(text)?, (1 << 10, "1k"), (1 << 40, "1024g"))
+}
+
+fn backlog(text: &str) -> Result<u32, String> {
+    within(count(text)?, (1, "1"), (1_000_000, "1m")).map(|n| n as u32)
+}
+
+impl Serve {
+    /// Serves until a signal says to stop.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot listen, or the arguments do not go together, or it was told to stop at once.
+    pub fn run(self) -> Result<(), Failure> {
+        let config = self.config()?;
+        let counters = &mut Counters::default();
+        let mut server = Server::new(config, (&mut *counters, Logger), Instant::now())?;
+        // Before the first listener, so that whoever was told to stop us can.
+        server.obey(Signals::new([SIGINT, SIGTERM])?)?;
+        self.listen(&mut server)?;
+        let end = loop {
+            match server.turn(Instant::now())? {
+                Flow::Continue => {}
+                end => break end,
+            }
+        };
+        drop(server);
+        info!("stopped: {counters}");
+        match end {
+            Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
+            Flow::Stopped | Flow::Continue => Ok(()),
+        }
+    }
+
+    fn listen(&self, server: &mut Server<Listener, (&mut Counters, Logger)>) -> io::Result<()> {
+        let options = ListenOptions {
+            backlog: self.backlog,
+            reuse_port: self.reuse_port,
+            stall_timeout: Some(self.stall_timeout),
+        };
+        // All are bound before any is announced: either the whole command holds, or none of it.
+        let mut names = Vec::new();
+        for addr in &self.listen {
+            for endpoint in addr.resolve()? {
+                let listener = Listener::bind(&endpoint, options)?;
+                let name = listener.local_addr()?.to_string();
+                server.listen(listener, name.clone())?;
+                names.push(name);
+            }
+        }
+        for name in &names {
+            info!("listening on {name}");
+        }
+        if let (true, Some(name)) = (stderr().is_terminal(), names.first()) {
+            info!("{}", hint(name));
+        }
+        Ok(())
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        let descriptors = raise_descriptor_limit();
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS + self.listen.len()).max(1);
+        let max_connections = self.max_connections.unwrap_or(room.min(MAX_CONNECTIONS));
+        if max_connections > room {
+            warn!(
+                "there may be {descriptors} descriptors: of {max_connections} connections, those \
+                 beyond {room} may have to wait to be accepted; raise ulimit -n to serve them all"
+            );
+        }
+        if self.pending_limit / 2 < max_connections {
+            return Err(Failure::usage(&format!(
+                "--pending-limit is too small for {max_connections} connections: give at least {}, or \
+                 a smaller --max-connections",
+                max_connections * 2
+            )));
+        }
+        Ok(Config {
+            max_connections,
+            max_per_ip: self.max_per_ip,
+            idle_timeout: self.idle_timeout,
+            stall_timeout: Some(self.stall_timeout),
+            drain_timeout: self.drain_timeout,
+            buffer_bytes: self.buffer,
+            pending_limit_bytes: self.pending_limit,
+            spin: self.spin,
+            once: self.once,
+        })
+    }
+}
+
+/// Raises the soft limit of open descriptors to the hard one, and says what it is then.
+fn raise_descriptor_limit() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let limit = if raised.is_ok() { maximum } else { current };
+    limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
+}
+
+/// How to try the server out, from another terminal.
+fn hint(name: &str) -> String {
+    match (name.strip_prefix("unix:"), name.rsplit_once(':')) {
+        (None, Some((host, port))) => {
+            let host = host.trim_matches(['[', ']']);
+            format!("try it from another terminal: resound connect {name}, or nc {host} {port}")
+        }
+        (path, _) => format!(
+            "try it from another terminal: resound connect {name}, or nc -U {}",
+            path.unwrap_or(name)
+        ),
+    }
+}

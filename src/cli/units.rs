@@ -1,0 +1,121 @@
+//! Sizes, counts and durations as people write them.
+
+use std::time::Duration;
+
+/// Longer than anybody waits, and short enough to be added to a clock without fear.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A whole number of bytes: `64`, `16k`, `1m`, `2g`, each step × 1024.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub fn size(text: &str) -> Result<usize, String> {
+    whole(text, &[("", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)])
+        .ok_or_else(|| "write a number of bytes, such as 64, 16k or 1m (1k is 1024)".into())
+}
+
+/// A whole number of things: `64`, `10k`, `1m`, each step × 1000.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub fn count(text: &str) -> Result<usize, String> {
+    whole(text, &[("", 1), ("k", 1_000), ("m", 1_000_000)])
+        .ok_or_else(|| "write a whole number, such as 500 or 10k (1k is 1000)".into())
+}
+
+/// A length of time: `50us`, `250ms`, `1.5s`, `2m`, `1h`.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split(text);
+    let nanos = match unit {
+        "us" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" => 60e9,
+        "h" => 3600e9,
+        _ => return Err("write a number and its unit, such as 50us, 250ms, 5s, 2m or 1h".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("\"{number}\" is not a number"))?;
+    Duration::try_from_secs_f64(number * nanos / 1e9)
+        .ok()
+        .filter(|duration| *duration <= MAX_DURATION)
+        .ok_or_else(|| "that is more than a year".into())
+}
+
+/// Checks that a value lies within bounds, which the error names.
+pub(super) fn within<T: PartialOrd>(
+    value: T,
+    (least, least_text): (T, &str),
+    (most, most_text): (T, &str),
+) -> Result<T, String> {
+    if value < least || value > most {
+        return Err(format!("write something from {least_text} to {most_text}"));
+    }
+    Ok(value)
+}
+
+/// The leading number and the rest.
+fn split(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
+}
+
+fn whole(text: &str, units: &[(&str, usize)]) -> Option<usize> {
+    let (number, unit) = split(text);
+    let (_, factor) = units.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
+    number.parse::<usize>().ok()?.checked_mul(*factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_count_in_1024s() {
+        for (text, bytes) in
+            [("0", 0), ("64", 64), ("16k", 16384), ("1M", 1 << 20), ("2g", 2 << 30)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_count_in_1000s() {
+        for (text, n) in [("0", 0), ("500", 500), ("10k", 10_000), ("2m", 2_000_000)] {
+            assert_eq!(count(text), Ok(n), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit() {
+        let ms = Duration::from_millis;
+        for (text, expected) in [
+            ("50us", Duration::from_micros(50)),
+            ("250ms", ms(250)),
+            ("0s", ms(0)),
+            ("1.5s", ms(1500)),
+            ("2m", ms(120_000)),
+            ("1h", ms(3_600_000)),
+        ] {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in
+            ["", "k", "-1", "1x", "1.5", "1 k", "k1", "1kk", "99999999999999999999", "16777216t"]
+        {
+            assert!(size(text).is_err(), "size {text:?}");
+            assert!(count(text).is_err(), "count {text:?}");
+        }
+        assert!(size("18014398509481984k").is_err(), "more than fits");
+        for text in ["", "5", "s", "-5s", "5 s", "1.2.3s", "5d", "9000h", "1e3s", "infs", "nans"] {
+            assert!(duration(text).is_err(), "duration {text:?}");
+        }
+    }
+}

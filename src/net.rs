@@ -1,0 +1,376 @@
+//! Addresses, listeners and streams, with the socket options that an echo wants.
+//!
+//! The rest of the crate sees sockets through [`Listen`] and [`Stream`] only, so that a test can hand
+//! it sockets that are not sockets.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, SockRef, TcpKeepalive, Type};
+
+pub use addr::{Addr, ParseAddrError};
+pub use unix::SocketFile;
+
+mod addr;
+mod unix;
+
+/// A silent TCP peer is probed after this long...
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// ...then this often...
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// ...and given up after this many unanswered probes, so that a passing fault of the network, or a
+/// firewall's restart, ends nothing.
+const KEEPALIVE_PROBES: u32 = 6;
+/// How long a peer can be silent before it is given up, then.
+const KEEPALIVE_TOTAL: Duration = Duration::from_secs(60 + 6 * 10);
+
+/// What a server can accept connections from.
+pub trait Listen: Source {
+    /// The connections it accepts.
+    type Stream: Stream;
+
+    /// Takes a connection off the accept queue, with its peer's address.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` where the queue is empty, and whatever accept(2) says.
+    fn accept(&mut self) -> io::Result<(Self::Stream, Endpoint)>;
+}
+
+/// A connected, non-blocking byte stream.
+pub trait Stream: Source + Read + Write {
+    /// Whether, without a sign of anything special, a read that returns less than it asked for has
+    /// emptied the socket. See [`Readiness`](crate::conn::Readiness).
+    fn short_read_drains(&self) -> bool;
+
+    /// Tells the peer that no more will be sent: shutdown(2) with `SHUT_WR`.
+    ///
+    /// # Errors
+    ///
+    /// Where the connection is gone already.
+    fn shutdown_write(&self) -> io::Result<()>;
+}
+
+/// One end of a connection.
+///
+/// Its `Display` is safe to log: the name of a Unix socket is the peer's to choose, so everything in it
+/// that could act on a terminal is escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Over TCP.
+    Inet(SocketAddr),
+    /// Over a Unix socket: its path, where it has one, as clients rarely do.
+    Unix(Option<Box<Path>>),
+}
+
+impl Endpoint {
+    /// The host, in one form for IPv4 whether or not it came through an IPv6 socket.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(addr) => Some(addr.ip().to_canonical()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Inet(addr)
+    }
+}
+
+impl From<std::os::unix::net::SocketAddr> for Endpoint {
+    fn from(addr: std::os::unix::net::SocketAddr) -> Self {
+        Self::Unix(addr.as_pathname().map(Into::into))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(addr) => addr.fmt(f),
+            Self::Unix(None) => f.write_str("unix:(unnamed)"),
+            Self::Unix(Some(path)) => write!(f, "unix:{}", Escaped(&path.to_string_lossy())),
+        }
+    }
+}
+
+/// Text from somebody else, with every character that is not printable written as an escape.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            // `escape_debug` knows what is printable, but escapes quotes and backslashes too.
+            '"' | '\'' | '\\' => write!(f, "{c}"),
+            _ => write!(f, "{}", c.escape_debug()),
+        })
+    }
+}
+
+/// How listening sockets are made.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenOptions {
+    /// Connections that the kernel holds until they are accepted; it has a bound of its own
+    /// (`net.core.somaxconn`, see listen(2)).
+    pub backlog: u32,
+    /// Whether others may listen on the same TCP address and share its connections (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// How long a peer may take nothing before it is given up; for ever if `None`. The kernel watches
+    /// over what it has been handed itself, and allows two minutes at the least (`TCP_USER_TIMEOUT`).
+    pub stall_timeout: Option<Duration>,
+}
+
+/// A listening TCP or Unix socket.
+#[derive(Debug)]
+pub enum Listener {
+    /// Over TCP.
+    Tcp(TcpListener),
+    /// Over a Unix socket, with its file.
+    Unix(UnixListener, SocketFile),
+}
+
+impl Listener {
+    /// Listens at one of the endpoints that [`Addr::resolve`] found.
+    ///
+    /// A Unix socket's file that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be had; the error says why, and what might help.
+    pub fn bind(at: &Endpoint, options: ListenOptions) -> io::Result<Self> {
+        match at {
+            Endpoint::Inet(addr) => Self::tcp(*addr, options),
+            Endpoint::Unix(path) => unix::listen(path.as_deref(), options.backlog)
+                .map(|(listener, file)| Self::Unix(listener, file)),
+        }
+        .map_err(|e| cannot("listen on", at, &e))
+    }
+
+    fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
+        // Not by mio's own `bind`, whose backlog is 128.
+        let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+        // A restart is not to wait until the last server's connections have left TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(options.reuse_port)?;
+        // What is set here holds for every connection accepted, at no system call for each: its socket
+        // is a copy of this one.
+        set_tcp_options(SockRef::from(&socket))?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket
+            .set_tcp_user_timeout(options.stall_timeout.map(|stall| stall.max(KEEPALIVE_TOTAL)))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
+    }
+
+    /// Where it listens, with the real port where 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// Where the system cannot tell: getsockname(2).
+    pub fn local_addr(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Into::into),
+            Self::Unix(listener, _) => listener.local_addr().map(Into::into),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(listener) => listener,
+            Self::Unix(listener, _) => listener,
+        }
+    }
+}
+
+impl Listen for Listener {
+    type Stream = Socket;
+
+    fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
+        match self {
+            Self::Tcp(listener) => listener.accept().map(|(s, peer)| (Socket::Tcp(s), peer.into())),
+            Self::Unix(listener, _) => {
+                listener.accept().map(|(s, peer)| (Socket::Unix(s), peer.into()))
+            }
+        }
+    }
+}
+
+/// A connected, or connecting, TCP or Unix socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Begins to connect, without waiting for the outcome, to one of the endpoints that
+    /// [`Addr::resolve`] found. When the socket is writable, [`connected`](Self::connected) tells.
+    ///
+    /// # Errors
+    ///
+    /// Where that already fails: connect(2).
+    pub fn connect(peer: &Endpoint) -> io::Result<Self> {
+        match peer {
+            Endpoint::Inet(addr) => {
+                let stream = TcpStream::connect(*addr)?;
+                set_tcp_options(SockRef::from(&stream))?;
+                Ok(Self::Tcp(stream))
+            }
+            Endpoint::Unix(path) => {
+                UnixStream::connect(unix::named(path.as_deref())?).map(Self::Unix)
+            }
+        }
+    }
+
+    /// The outcome of [`connect`](Self::connect): this end's address, or `None` while it is under way.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection was not made.
+    pub fn connected(&self) -> io::Result<Option<Endpoint>> {
+        let (error, peer) = match self {
+            Self::Tcp(s) => (s.take_error()?, s.peer_addr().map(Endpoint::from)),
+            Self::Unix(s) => (s.take_error()?, s.peer_addr().map(Endpoint::from)),
+        };
+        match (error, peer) {
+            (Some(error), _) => Err(error),
+            (None, Err(e)) if e.kind() == ErrorKind::NotConnected => Ok(None),
+            (None, Err(e)) => Err(e),
+            (None, Ok(_)) => self.local_addr().map(Some),
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().map(Into::into),
+            Self::Unix(stream) => stream.local_addr().map(Into::into),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        }
+    }
+}
+
+impl Stream for Socket {
+    fn short_read_drains(&self) -> bool {
+        // A Unix socket's reads stop short at passed descriptors and credentials too: unix(7).
+        const EDGES_TELL: bool = cfg!(any(
+            target_os = "linux",
+            target_os = "android",
+            target_vendor = "apple",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_os = "dragonfly",
+        ));
+        EDGES_TELL && matches!(self, Self::Tcp(_))
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // A socket has no buffer of its own on this side of the system call.
+    }
+}
+
+/// Makes a source of an enum whose `source` method gives the one that it holds.
+macro_rules! delegate_source {
+    ($type:ty $(, $p:ident: $bound:ident)?) => {
+        impl$(<$p: $bound>)? Source for $type {
+            fn register(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+                self.source().register(r, t, i)
+            }
+            fn reregister(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+                self.source().reregister(r, t, i)
+            }
+            fn deregister(&mut self, r: &Registry) -> io::Result<()> {
+                self.source().deregister(r)
+            }
+        }
+    };
+}
+pub(crate) use delegate_source;
+
+delegate_source!(Listener);
+delegate_source!(Socket);
+
+fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
+    // A small echo is not to wait until earlier ones have been acknowledged.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_IDLE)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_PROBES),
+    )
+}
+
+/// Turns an error of the system into a line for people: what failed, why, and what might help.
+pub fn cannot(what: &str, addr: &dyn fmt::Display, error: &io::Error) -> io::Error {
+    let help = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "; another program has it: choose another, or port 0 for any free one"
+        }
+        ErrorKind::AddrNotAvailable => "; use an address of this machine, such as 127.0.0.1",
+        ErrorKind::PermissionDenied => {
+            "; choose a port above 1023, or a directory you may write to"
+        }
+        ErrorKind::ConnectionRefused => "; nothing listens there: start `resound serve` first",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot {what} {addr}: {}{help}", reason(error)))
+}
+
+/// An error's cause as a phrase, without the number that the standard library puts behind it.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((phrase, _)) => {
+            let phrase = phrase.rsplit(": ").next().unwrap_or(phrase);
+            phrase[..1].to_lowercase() + &phrase[1..]
+        }
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

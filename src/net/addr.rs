@@ -1,0 +1,137 @@
+//! Addresses as people write them, and what they stand for.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv6Addr, ToSocketAddrs};
+use std::path::Path;
+use std::str::FromStr;
+
+use super::{Endpoint, Escaped};
+
+/// The longest path of a Unix socket, in bytes: `sun_path` less its closing NUL, unix(7).
+const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Where to listen or connect, as written: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Addr {
+    /// A host, by name or number, and a TCP port.
+    Inet {
+        /// A name, an IPv4 address, or an IPv6 address without its brackets.
+        host: String,
+        /// 0 means any free port where a server listens.
+        port: u16,
+    },
+    /// The path of a Unix stream socket.
+    Unix(Box<Path>),
+}
+
+/// Why a text is not an [`Addr`], and what would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseAddrError(String);
+
+impl fmt::Display for ParseAddrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ParseAddrError {}
+
+impl FromStr for Addr {
+    type Err = ParseAddrError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAddrError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return unix(path).map_err(ParseAddrError);
+        }
+        if text.starts_with("udp:") {
+            return Err(ParseAddrError(
+                "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into(),
+            ));
+        }
+        inet(text).map_err(ParseAddrError)
+    }
+}
+
+fn unix(path: &str) -> Result<Addr, String> {
+    match path.len() {
+        0 => Err("there is no path after unix:; write, say, unix:/run/echo.sock".into()),
+        1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Unix(Path::new(path).into())),
+        n => Err(format!(
+            "the path after unix: has {n} bytes; the system allows {MAX_UNIX_PATH_BYTES}"
+        )),
+    }
+}
+
+fn inet(text: &str) -> Result<Addr, String> {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return Err("there is no port; write HOST:PORT, such as 127.0.0.1:7007".into());
+    };
+    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
+        Some(_) => return Err("there is no IPv6 address in the brackets; write [::1]:7007".into()),
+        None if host.is_empty() => {
+            return Err("there is no host before the port; write 127.0.0.1 for this machine \
+                        alone, or 0.0.0.0 for every address it has"
+                .into());
+        }
+        None if host.contains([':', '[', ']']) => {
+            return Err("an IPv6 address goes in brackets before its port: [::1]:7007".into());
+        }
+        None => host,
+    };
+    match port.parse() {
+        // `parse` would take a sign as well.
+        Ok(port_number) if !port.starts_with('+') => {
+            Ok(Addr::Inet { host: host.into(), port: port_number })
+        }
+        _ => Err(format!("{} is no port; write a number from 0 to 65535", quoted(port))),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", Escaped(text))
+}
+
+impl Addr {
+    /// What it stands for: one or more, each once, in the order in which the system prefers them.
+    /// Looking a name up blocks for as long as the system takes: getaddrinfo(3).
+    ///
+    /// # Errors
+    ///
+    /// Where the name is unknown; the error says so in a line for people.
+    pub fn resolve(&self) -> io::Result<Vec<Endpoint>> {
+        let (host, port) = match self {
+            Self::Inet { host, port } => (host.as_str(), *port),
+            Self::Unix(path) => return Ok(vec![Endpoint::Unix(Some(path.clone()))]),
+        };
+        let mut found = Vec::new();
+        for addr in (host, port).to_socket_addrs().map_err(|e| self.unresolved(&e))? {
+            if !found.contains(&Endpoint::Inet(addr)) {
+                found.push(Endpoint::Inet(addr));
+            }
+        }
+        if found.is_empty() {
+            return Err(self.unresolved(&"it has no address"));
+        }
+        Ok(found)
+    }
+
+    fn unresolved(&self, why: &dyn fmt::Display) -> io::Error {
+        let why = why.to_string();
+        let why = why.strip_prefix("failed to lookup address information: ").unwrap_or(&why);
+        io::Error::other(format!(
+            "cannot resolve {self}: {why}; check the spelling, or write the host's IP address"
+        ))
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Inet { host, port } => write!(f, "{}:{port}", Escaped(host)),
+            Self::Unix(path) => write!(f, "unix:{}", Escaped(&path.to_string_lossy())),
+        }
+    }
+}

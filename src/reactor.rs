@@ -1,0 +1,172 @@
+//! The reactor: a poll, a slab of what is polled, and a queue of what has more to do.
+//!
+//! It knows tokens and readiness, and nothing of echoing. The caller owns the loop: [`Reactor::wait`]
+//! fills a list of ready tokens and returns, so no callback runs inside the reactor, and the slab may
+//! change freely while the caller walks the list.
+//!
+//! # Registered once
+//!
+//! A source is registered for everything when it is inserted, and never re-registered: an event means
+//! "something may have changed", and the source is then driven in every direction it wants. Following
+//! a source's changing wishes would cost a system call for each change.
+//!
+//! # Edges, and what to do about them
+//!
+//! An event is told once, when something changes. So whoever stops before the system call said
+//! `WouldBlock` (to let others have their turn, say) must call [`Reactor::again`]; nobody else will
+//! mention it.
+//!
+//! # Stale events
+//!
+//! A token in the list may belong to a source that was removed while an earlier one was dealt with, or
+//! even to another that took its slot since. The first is not found; the second is driven for nothing,
+//! which costs it one `WouldBlock`. Readiness is a hint: the system call decides.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use mio::event::{Event, Source};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+/// Events fetched by one system call. Enough to share its cost among many, and few enough that what
+/// one batch brings is soon dealt with: 12 bytes each on Linux.
+const EVENTS_PER_WAIT: usize = 1024;
+
+/// Urgent data makes a read stop short at its mark. Only Linux tells of it here.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// A source that may have something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// What [`Reactor::insert`] returned for it.
+    pub token: Token,
+    /// The event told of more than bytes: end of file, an error or urgent data. A hint like the rest.
+    pub special: bool,
+}
+
+/// Polls sources of type `T`, which it owns.
+#[derive(Debug)]
+pub struct Reactor<T> {
+    poll: Poll,
+    events: Events,
+    slots: Slab<Slot<T>>,
+    /// Slots to report without an event. Whether an entry still counts stands in the slot itself.
+    queue: Vec<Token>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    source: T,
+    queued: bool,
+}
+
+impl<T: Source> Reactor<T> {
+    /// An empty reactor with a poll of its own.
+    ///
+    /// # Errors
+    ///
+    /// Where the system gives no further poll descriptor: epoll_create1(2).
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_WAIT),
+            slots: Slab::new(),
+            queue: Vec::new(),
+        })
+    }
+
+    /// Registers `source` for every kind of event, once and for all.
+    ///
+    /// # Errors
+    ///
+    /// Where the system cannot watch it: epoll_ctl(2). The source is dropped then.
+    pub fn insert(&mut self, mut source: T) -> io::Result<Token> {
+        let entry = self.slots.vacant_entry();
+        let token = Token(entry.key());
+        self.poll.registry().register(&mut source, token, INTEREST)?;
+        entry.insert(Slot { source, queued: false });
+        Ok(token)
+    }
+
+    /// The source behind `token`, unless it was removed.
+    pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
+        self.slots.get_mut(token.0).map(|slot| &mut slot.source)
+    }
+
+    /// Reports `token` with the next [`wait`](Self::wait), which will not block.
+    pub fn again(&mut self, token: Token) {
+        if let Some(slot) = self.slots.get_mut(token.0)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.queue.push(token);
+        }
+    }
+
+    /// Takes a source out. It is deregistered first: a duplicate of its descriptor, held elsewhere,
+    /// would otherwise go on making events (epoll(7), question 6).
+    pub fn remove(&mut self, token: Token) -> Option<T> {
+        let mut source = self.slots.try_remove(token.0)?.source;
+        // Fails only where the registration is gone already, which is what was wanted.
+        let _ = self.poll.registry().deregister(&mut source);
+        Some(source)
+    }
+
+    /// How many sources there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are no sources.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Every token's number is less than this, at present.
+    pub fn token_bound(&self) -> usize {
+        self.slots.capacity()
+    }
+
+    /// Waits until a source is ready or `timeout` has passed, for ever if it is `None`, and fills `ready`
+    /// with each source that is, once. Does not wait while anything is queued by [`again`](Self::again).
+    ///
+    /// A wait that a signal interrupts ends early with what is queued, so that the caller can look at
+    /// the clock before it waits on.
+    ///
+    /// # Errors
+    ///
+    /// Only where the poll itself is broken: epoll_wait(2).
+    pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        ready.clear();
+        let timeout = if self.queue.is_empty() { timeout } else { Some(Duration::ZERO) };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
+            polled => polled?,
+        }
+        for event in &self.events {
+            // A queued source is reported once, by its event.
+            if !self.queue.is_empty()
+                && let Some(slot) = self.slots.get_mut(event.token().0)
+            {
+                slot.queued = false;
+            }
+            ready.push(Ready { token: event.token(), special: is_special(event) });
+        }
+        for token in self.queue.drain(..) {
+            if let Some(slot) = self.slots.get_mut(token.0)
+                && std::mem::take(&mut slot.queued)
+            {
+                ready.push(Ready { token, special: false });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_special(event: &Event) -> bool {
+    event.is_read_closed() || event.is_write_closed() || event.is_error() || event.is_priority()
+}

@@ -1,0 +1,121 @@
+//! Accepting: which errors concern one connection, and which the whole machine.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+use mio::event::Source;
+use rustix::io::Errno;
+
+use crate::net::{Endpoint, Listen, reason};
+
+/// How long accepting rests after descriptors or memory ran out, unless a connection ends sooner. Long
+/// enough to cost nothing, and short enough that a waiting client hardly notices.
+const REST: Duration = Duration::from_millis(500);
+
+/// A listener, and whether accepting from it goes well.
+#[derive(Debug)]
+pub(super) struct Acceptor<L> {
+    listener: L,
+    /// What the log calls it.
+    name: String,
+    /// When to try again, from the time that descriptors or memory ran out until the accept queue has
+    /// been emptied. No edge will tell: the queue may be full, and then it makes no more of them.
+    retry_at: Option<Instant>,
+}
+
+/// What came of an attempt to accept.
+#[derive(Debug)]
+pub(super) enum Next<S> {
+    Connection(S, Endpoint),
+    /// That one was gone before it could be accepted; there may be others.
+    NotThisOne,
+    /// Accept no more until there is an event, or the time to try again has come.
+    NoMore,
+}
+
+impl<L: Listen> Acceptor<L> {
+    pub(super) fn new(listener: L, name: String) -> Self {
+        Self { listener, name, retry_at: None }
+    }
+
+    pub(super) fn source(&mut self) -> &mut dyn Source {
+        &mut self.listener
+    }
+
+    /// When to try again although there was no event.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Something was set free: if accepting rests, it need not rest any longer.
+    pub(super) fn cut_rest_short(&mut self, now: Instant) {
+        self.retry_at = self.retry_at.map(|at| at.min(now));
+    }
+
+    pub(super) fn next(&mut self, now: Instant) -> Next<L::Stream> {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return Next::NoMore;
+        }
+        let error = match self.listener.accept() {
+            Ok((stream, peer)) => return Next::Connection(stream, peer),
+            Err(e) => e,
+        };
+        match Fault::of(&error) {
+            Fault::OfOne => Next::NotThisOne,
+            Fault::QueueEmpty => {
+                if self.retry_at.take().is_some() {
+                    info!("accepting on {} again", self.name);
+                }
+                Next::NoMore
+            }
+            Fault::Exhausted => {
+                if self.retry_at.replace(now + REST).is_none() {
+                    let reason = reason(&error);
+                    warn!("cannot accept on {} for now: {reason}; trying again soon", self.name);
+                }
+                Next::NoMore
+            }
+        }
+    }
+}
+
+/// Whose fault an error of accept(2) is, and so what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// Nobody's: all were accepted.
+    QueueEmpty,
+    /// That one connection's: go on with the next. Linux passes network errors that are already
+    /// pending on the new socket as errors of accept, and asks that they be treated so.
+    OfOne,
+    /// The machine's: descriptors or memory ran out. Anything unheard of counts as this, for it
+    /// neither spins nor gives up.
+    Exhausted,
+}
+
+impl Fault {
+    fn of(error: &io::Error) -> Self {
+        if error.kind() == ErrorKind::WouldBlock {
+            return Self::QueueEmpty;
+        }
+        match Errno::from_io_error(error) {
+            Some(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::CONNRESET
+                | Errno::PROTO
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::OPNOTSUPP
+                | Errno::NETUNREACH
+                | Errno::TIMEDOUT,
+            ) => Self::OfOne,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Some(Errno::NONET) => Self::OfOne,
+            _ => Self::Exhausted,
+        }
+    }
+}
