@@ -7,8 +7,10 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 
+pub use connect::Connect;
 pub use serve::Serve;
 
+pub mod connect;
 pub mod logging;
 pub mod serve;
 pub mod units;
@@ -36,6 +38,8 @@ Exit codes: 0 all went well; 1 it ran and failed; 2 the command line made no sen
 enum Command {
     /// Echo to everyone who connects, until told to stop by Ctrl-C or SIGTERM
     Serve(Serve),
+    /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
+    Connect(Connect),
 }
 
 #[derive(Args, Debug)]
@@ -117,6 +121,7 @@ impl Cli {
             .map_err(|e| Failure::run(&e.to_string()))
             .and_then(|()| match self.command {
                 Command::Serve(serve) => serve.run(),
+                Command::Connect(connect) => connect.run(),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }

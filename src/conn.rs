@@ -23,10 +23,6 @@ const FIRST_READ_BYTES: u32 = 16 * 1024;
 /// a page, the system calls cost more than the memory saves.
 const MIN_READ_BYTES: u32 = 4 * 1024;
 
-/// A turn ends after this many reads even if they were small, so that a peer that sends many small
-/// pieces cannot hold the thread longer than one that sends few large ones.
-const READS_PER_TURN: usize = 16;
-
 /// What the caller knows about the readiness that led to a call of [`Echo::drive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -114,7 +110,8 @@ impl Echo {
 
     /// Asks the connection to end: it echoes what has already arrived, then says [`Turn::Shut`].
     ///
-    /// Takes effect in the next [`drive`](Self::drive), which the caller must see to.
+    /// Takes effect in the next [`drive`](Self::drive), which the caller must see to. A peer that sends
+    /// without a pause puts the end off: it is for the caller to lose patience.
     pub fn finish(&mut self) {
         match self.phase {
             Phase::Open | Phase::Once => self.phase = Phase::Finishing,
@@ -137,16 +134,17 @@ impl Echo {
         self.phase == Phase::Lingering
     }
 
-    /// Reads and writes until both directions are exhausted or the turn's share of work is done.
+    /// Writes what is pending, then reads once and writes that: what a connection gets done before the
+    /// others have their turn.
     ///
     /// `scratch` is working space whose contents mean nothing between calls; its length, in bytes, is
-    /// the most that one read asks for, the most that one call reads, and so the most that can become
-    /// pending. It must not be empty.
+    /// the most that one call reads, and so the most that can become pending. It must not be empty.
     ///
     /// # Errors
     ///
     /// Any error of `io` but `WouldBlock` and `Interrupted`, which are handled here. A write that takes
     /// nothing is [`ErrorKind::WriteZero`]. The connection is over then: drop it.
+    #[inline(always)]
     pub fn drive(
         &mut self,
         io: &mut (impl Read + Write),
@@ -157,56 +155,80 @@ impl Echo {
         if hint == Readiness::ReadOn {
             self.readiness = Readiness::ReadOn;
         }
-        let least = scratch.len().div_ceil(READS_PER_TURN);
-        let mut budget = scratch.len();
-        loop {
-            if !self.pending.flush(io)? {
-                return Ok(Turn::Wait);
+        if !self.pending.is_empty() {
+            match self.pending.flush(io)? {
+                Wrote::All => {}
+                Wrote::Some(_) => return Ok(Turn::Again),
+                Wrote::Nothing => return Ok(Turn::Wait),
             }
-            if self.phase == Phase::Parting {
-                self.phase = Phase::Lingering;
-                return Ok(Turn::Shut);
-            }
-            if budget == 0 {
-                return Ok(Turn::Again);
-            }
-            let asked = scratch.len().min(self.read_bytes as usize);
-            let emptied = match read(io, &mut scratch[..asked])? {
-                Got::Bytes(n) => {
-                    budget = budget.saturating_sub(n.max(least));
-                    self.echo(io, &scratch[..n], scratch.len())?;
-                    n < asked && self.readiness == Readiness::ShortReadDrains
+        }
+        if self.phase == Phase::Parting {
+            self.phase = Phase::Lingering;
+            return Ok(Turn::Shut);
+        }
+        let asked = scratch.len().min(self.read_bytes as usize);
+        match read(io, &mut scratch[..asked])? {
+            Got::EndOfFile => Ok(Turn::Done),
+            Got::Nothing => Ok(self.emptied()),
+            Got::Interrupted => Ok(Turn::Again),
+            Got::Bytes(n) => match self.echo(io, &scratch[..n])? {
+                Wrote::All if n < asked && self.readiness == Readiness::ShortReadDrains => {
+                    Ok(self.emptied())
                 }
-                Got::Nothing => {
-                    self.readiness = Readiness::ShortReadDrains;
-                    true
-                }
-                Got::EndOfFile => return Ok(Turn::Done),
-            };
-            if emptied && self.phase == Phase::Finishing {
-                self.phase = Phase::Parting;
-            } else if emptied && self.phase != Phase::Parting && self.pending.is_empty() {
-                return Ok(Turn::Wait);
-            }
+                Wrote::All | Wrote::Some(_) => Ok(Turn::Again),
+                Wrote::Nothing => Ok(Turn::Wait),
+            },
         }
     }
 
-    /// Writes what was just read, keeps what the peer would not take, and learns from it how much to
-    /// read next: `most` bytes at the most.
-    fn echo(&mut self, io: &mut impl Write, bytes: &[u8], most: usize) -> io::Result<()> {
-        match self.phase {
-            Phase::Lingering => return Ok(()),
-            Phase::Once => self.phase = Phase::Parting,
-            Phase::Open | Phase::Finishing | Phase::Parting => {}
+    /// Writes what was just read, and keeps what the peer would not take.
+    #[inline(always)]
+    fn echo(&mut self, io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
+        if self.phase != Phase::Open && self.discards() {
+            return Ok(Wrote::All);
         }
-        let taken = write(io, bytes)?;
-        if taken < bytes.len() {
-            self.pending = Pending::new(&bytes[taken..]);
-            self.read_bytes = (self.read_bytes / 2).max(MIN_READ_BYTES);
-        } else if bytes.len() == self.read_bytes as usize && bytes.len() < most {
-            self.read_bytes *= 2;
+        let wrote = write(io, bytes)?;
+        match wrote {
+            Wrote::All if bytes.len() == self.read_bytes as usize => self.read_more(),
+            Wrote::All => {}
+            Wrote::Some(n) => self.keep(&bytes[n..]),
+            Wrote::Nothing => self.keep(bytes),
         }
-        Ok(())
+        Ok(wrote)
+    }
+
+    /// Bytes have come: whether they are to be thrown away. The first are the last that are not, where
+    /// there is to be but one echo.
+    fn discards(&mut self) -> bool {
+        if self.phase == Phase::Once {
+            self.phase = Phase::Parting;
+        }
+        self.phase == Phase::Lingering
+    }
+
+    #[cold]
+    fn read_more(&mut self) {
+        self.read_bytes = self.read_bytes.saturating_mul(2);
+    }
+
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) {
+        self.pending = Pending { bytes: bytes.into(), taken: 0 };
+        self.read_bytes = (self.read_bytes / 2).max(MIN_READ_BYTES);
+    }
+
+    /// The socket is empty, and nothing is pending: whether more is to be waited for.
+    #[inline(always)]
+    fn emptied(&mut self) -> Turn {
+        self.readiness = Readiness::ShortReadDrains;
+        if self.phase != Phase::Open && self.is_finished() { Turn::Again } else { Turn::Wait }
+    }
+
+    fn is_finished(&mut self) -> bool {
+        if self.phase == Phase::Finishing {
+            self.phase = Phase::Parting;
+        }
+        self.phase == Phase::Parting
     }
 }
 
@@ -220,59 +242,69 @@ struct Pending {
 }
 
 impl Pending {
-    fn new(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.into(), taken: 0 }
-    }
-
     fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// Writes as much as the peer takes, and says whether that was all.
-    fn flush(&mut self, io: &mut impl Write) -> io::Result<bool> {
-        if self.is_empty() {
-            return Ok(true);
+    #[inline(always)]
+    fn flush(&mut self, io: &mut impl Write) -> io::Result<Wrote> {
+        let wrote = write(io, &self.bytes[self.taken..])?;
+        match wrote {
+            Wrote::All => *self = Self::default(),
+            Wrote::Some(n) => self.taken += n,
+            Wrote::Nothing => {}
         }
-        self.taken += write(io, &self.bytes[self.taken..])?;
-        let all = self.taken == self.bytes.len();
-        if all {
-            *self = Self::default();
-        }
-        Ok(all)
+        Ok(wrote)
     }
 }
 
+/// What a read brought.
 enum Got {
     Bytes(usize),
+    /// The socket is empty.
     Nothing,
     EndOfFile,
+    /// A signal came first.
+    Interrupted,
 }
 
+#[inline(always)]
 fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
-    loop {
-        match io.read(buffer) {
-            Ok(0) => return Ok(Got::EndOfFile),
-            Ok(n) => return Ok(Got::Bytes(n)),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Got::Nothing),
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+    match io.read(buffer) {
+        Ok(0) => Ok(Got::EndOfFile),
+        Ok(n) => Ok(Got::Bytes(n)),
+        Err(e) => Ok(if would_block(e)? { Got::Nothing } else { Got::Interrupted }),
     }
 }
 
-/// Writes until `io` takes no more and says how many bytes it took: all, unless it would block.
-fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
-    let mut taken = 0;
-    while taken < bytes.len() {
-        match io.write(&bytes[taken..]) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(n) => taken += n,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
+/// How much a write took.
+#[derive(Clone, Copy)]
+enum Wrote {
+    All,
+    /// So many bytes, perhaps none. How much more it would take, only another write can tell.
+    Some(usize),
+    /// The socket is full.
+    Nothing,
+}
+
+#[inline(always)]
+fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
+    match io.write(bytes) {
+        Ok(n) if n == bytes.len() => Ok(Wrote::All),
+        Ok(0) => Err(ErrorKind::WriteZero.into()),
+        Ok(n) => Ok(Wrote::Some(n)),
+        Err(e) => Ok(if would_block(e)? { Wrote::Nothing } else { Wrote::Some(0) }),
     }
-    Ok(taken)
+}
+
+/// Tells the two errors that are none from those that are: to wait (true), or to try again (false).
+#[cold]
+fn would_block(error: io::Error) -> io::Result<bool> {
+    match error.kind() {
+        ErrorKind::WouldBlock => Ok(true),
+        ErrorKind::Interrupted => Ok(false),
+        _ => Err(error),
+    }
 }
 
 #[cfg(test)]

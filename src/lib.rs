@@ -11,3 +11,4 @@ pub mod net;
 pub mod observe;
 pub mod server;
 pub mod cli;
+pub mod client;

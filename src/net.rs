@@ -101,7 +101,8 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Text from somebody else, with every character that is not printable written as an escape.
+/// Text from somebody else, with every character that could act on a terminal, or on a neighbouring
+/// character, written as an escape. Safe to print, though not unambiguous: a backslash stays itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
@@ -220,7 +221,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Where that already fails: connect(2).
+    /// Where that already fails: connect(2). `WouldBlock` means that the accept queue of a Unix socket
+    /// is full: unlike TCP, it does not go on trying.
     pub fn connect(peer: &Endpoint) -> io::Result<Self> {
         match peer {
             Endpoint::Inet(addr) => {
@@ -238,7 +240,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Why the connection was not made.
+    /// Why the connection was not made. The system tells it once.
     pub fn connected(&self) -> io::Result<Option<Endpoint>> {
         let (error, peer) = match self {
             Self::Tcp(s) => (s.take_error()?, s.peer_addr().map(Endpoint::from)),
@@ -291,6 +293,7 @@ impl Stream for Socket {
 }
 
 impl Read for Socket {
+    #[inline(always)]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
@@ -300,6 +303,7 @@ impl Read for Socket {
 }
 
 impl Write for Socket {
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
@@ -363,13 +367,12 @@ pub fn cannot(what: &str, addr: &dyn fmt::Display, error: &io::Error) -> io::Err
 /// An error's cause as a phrase, without the number that the standard library puts behind it.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
-    match text.split_once(" (os error ") {
-        Some((phrase, _)) => {
-            let phrase = phrase.rsplit(": ").next().unwrap_or(phrase);
-            phrase[..1].to_lowercase() + &phrase[1..]
-        }
-        None => text,
+    let Some((phrase, _)) = text.split_once(" (os error ") else { return text };
+    let mut phrase = phrase.to_string();
+    if let Some(first) = phrase.get_mut(..1) {
+        first.make_ascii_lowercase();
     }
+    phrase
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-use log::{debug, trace};
+use log::{Level, debug, log_enabled, trace};
 
 use crate::net::{Endpoint, reason};
 
@@ -106,6 +106,7 @@ impl Observer for () {
 }
 
 impl<A: Observer, B: Observer> Observer for (A, B) {
+    #[inline(always)]
     fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
         self.0.observe(peer, event);
         self.1.observe(peer, event);
@@ -113,6 +114,7 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 }
 
 impl<O: Observer> Observer for &mut O {
+    #[inline(always)]
     fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
         (**self).observe(peer, event);
     }
@@ -138,6 +140,7 @@ pub struct Counters {
 }
 
 impl Observer for Counters {
+    #[inline(always)]
     fn observe(&mut self, _: &Endpoint, event: Event<'_>) {
         match event {
             Event::Read(n) => self.bytes_in += n as u64,
@@ -170,14 +173,31 @@ impl fmt::Display for Counters {
 pub struct Logger;
 
 impl Observer for Logger {
+    #[inline(always)]
     fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
         match event {
-            Event::Accepted => debug!("{peer}: accepted"),
-            Event::Read(n) => trace!("{peer}: read {n} bytes"),
-            Event::Wrote(n) => trace!("{peer}: wrote {n} bytes"),
-            Event::Blocked => trace!("{peer}: takes no more for now"),
-            Event::Refused(why) => debug!("{peer}: refused: {why}"),
-            Event::Closed(why) => debug!("{peer}: closed: {why}"),
+            Event::Read(n) if log_enabled!(Level::Trace) => log_bytes(peer, "read", n),
+            Event::Wrote(n) if log_enabled!(Level::Trace) => log_bytes(peer, "wrote", n),
+            Event::Read(_) | Event::Wrote(_) => {}
+            _ => log_other(peer, event),
         }
+    }
+}
+
+// Out of line, to keep the path of an echo short where nobody reads about it.
+
+#[cold]
+fn log_bytes(peer: &Endpoint, what: &str, n: usize) {
+    trace!("{peer}: {what} {n} bytes");
+}
+
+#[cold]
+fn log_other(peer: &Endpoint, event: Event<'_>) {
+    match event {
+        Event::Read(_) | Event::Wrote(_) => {}
+        Event::Blocked => trace!("{peer}: takes no more for now"),
+        Event::Accepted => debug!("{peer}: accepted"),
+        Event::Refused(why) => debug!("{peer}: refused: {why}"),
+        Event::Closed(why) => debug!("{peer}: closed: {why}"),
     }
 }

@@ -147,14 +147,19 @@ impl<T: Source> Reactor<T> {
             Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
-        for event in &self.events {
-            // A queued source is reported once, by its event.
-            if !self.queue.is_empty()
-                && let Some(slot) = self.slots.get_mut(event.token().0)
-            {
+        ready.extend(self.events.iter().map(Ready::from));
+        if !self.queue.is_empty() {
+            self.report_queue(ready);
+        }
+        Ok(())
+    }
+
+    /// Adds what was queued, unless an event reports it already.
+    fn report_queue(&mut self, ready: &mut Vec<Ready>) {
+        for Ready { token, .. } in &*ready {
+            if let Some(slot) = self.slots.get_mut(token.0) {
                 slot.queued = false;
             }
-            ready.push(Ready { token: event.token(), special: is_special(event) });
         }
         for token in self.queue.drain(..) {
             if let Some(slot) = self.slots.get_mut(token.0)
@@ -163,10 +168,15 @@ impl<T: Source> Reactor<T> {
                 ready.push(Ready { token, special: false });
             }
         }
-        Ok(())
     }
 }
 
-fn is_special(event: &Event) -> bool {
-    event.is_read_closed() || event.is_write_closed() || event.is_error() || event.is_priority()
+impl From<&Event> for Ready {
+    fn from(event: &Event) -> Self {
+        let special = event.is_read_closed() | event.is_error() | event.is_priority();
+        Self { token: event.token(), special }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! in here reads a clock or knows a real socket: the time is a parameter, and what it accepts from is
 //! a type parameter, so a simulation runs the very same code.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::time::Instant;
 
 use log::info;
@@ -12,18 +12,20 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use crate::conn::{Echo, Readiness, Turn};
+use crate::conn::{Echo, Turn};
 use crate::net::{Endpoint, Listen, Stream, delegate_source};
 use crate::observe::{Closed, Event, Observer};
 use crate::reactor::{Reactor, Ready};
 
 use accept::{Acceptor, Next};
-use deadlines::{Deadlines, ServedClock};
+use connection::{Connection, Shared};
+use deadlines::{Deadlines, Expiry, ServedClock};
 use limits::{Admission, PendingLimit};
 
 pub use limits::Config;
 
 mod accept;
+mod connection;
 mod deadlines;
 mod limits;
 
@@ -47,8 +49,16 @@ pub enum Flow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Life {
     Serving,
-    /// Accepting no more, and waiting for what is pending until the given time.
-    Draining(Instant),
+    /// Accepting no more, but echoing on wherever something still moves. Whoever is sending does not
+    /// know that the server wants to leave, and is not to lose what is already on its way.
+    Draining {
+        finish_at: Instant,
+        until: Instant,
+    },
+    /// Saying goodbye to each peer as soon as what has arrived is echoed.
+    Finishing {
+        until: Instant,
+    },
     Aborted,
 }
 
@@ -59,26 +69,14 @@ enum Slot<L: Listen> {
     Signals(Signals),
 }
 
-/// A connection, and what the server must know of it beyond its echo.
-struct Connection<S> {
-    stream: S,
-    echo: Echo,
-    peer: Endpoint,
-    /// When bytes last moved.
-    active: Instant,
-}
-
 /// An echo server on everything that was added to it.
 pub struct Server<L: Listen, O> {
     config: Config,
-    observer: O,
     reactor: Reactor<Slot<L>>,
     /// What the last wait found.
     ready: Vec<Ready>,
     listeners: Vec<Token>,
-    /// Where bytes rest between a read and the write that follows, whosesoever they are.
-    scratch: Box<[u8]>,
-    pending: PendingLimit,
+    shared: Shared<O>,
     admission: Admission,
     clock: ServedClock,
     deadlines: Deadlines,
@@ -95,12 +93,15 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// Where the system gives no poll descriptor.
     pub fn new(config: Config, observer: O, now: Instant) -> io::Result<Self> {
         Ok(Self {
-            observer,
             reactor: Reactor::new()?,
             ready: Vec::new(),
             listeners: Vec::new(),
-            scratch: vec![0; config.buffer_bytes].into(),
-            pending: PendingLimit::new(&config),
+            shared: Shared {
+                scratch: vec![0; config.buffer_bytes].into(),
+                pending: PendingLimit::new(&config),
+                observer,
+                now,
+            },
             admission: Admission::new(&config),
             clock: ServedClock::new(now),
             deadlines: Deadlines::new(&config, now),
@@ -137,42 +138,31 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// # Errors
     ///
     /// Only where polling itself fails. What goes wrong with one connection ends that one alone.
+    #[inline(never)]
     pub fn turn(&mut self, now: Instant) -> io::Result<Flow> {
-        let now = self.clock.served(now);
+        self.shared.now = self.clock.served(now);
         let ready = std::mem::take(&mut self.ready);
         if !ready.is_empty() {
-            self.busy = now;
+            self.busy = self.shared.now;
         }
         for ready in &ready {
-            self.attend(*ready, now);
+            self.attend(*ready);
         }
         self.ready = ready;
-        self.resume_accepting(now);
-        self.sweep(now);
-        match self.life {
-            Life::Draining(until) if until <= now => self.cut_all(now),
-            Life::Aborted => self.cut_all(now),
-            Life::Serving | Life::Draining(_) => {}
-        }
-        if let Some(end) = self.end() {
+        self.resume_accepting();
+        self.sweep();
+        if let Some(end) = self.approach_end() {
             return Ok(end);
         }
-        let timer = self.next_timer(now);
-        self.reactor.wait(self.clock.patience(timer), &mut self.ready)?;
+        let timer = self.next_timer();
+        self.reactor.wait(self.clock.patience(timer, self.shared.now), &mut self.ready)?;
         Ok(Flow::Continue)
     }
 
-    fn end(&self) -> Option<Flow> {
-        match self.life {
-            Life::Aborted => Some(Flow::Aborted),
-            Life::Draining(_) if self.admission.connections() == 0 => Some(Flow::Stopped),
-            Life::Serving | Life::Draining(_) => None,
-        }
-    }
-
-    /// Begins to stop: accepts no more, echoes what has arrived, and says goodbye to each peer, for no
-    /// longer than the drain timeout. Asked again, it gives up at once.
-    pub fn stop(&mut self, now: Instant) {
+    /// Begins to stop: accepts no more, and ends each connection when nothing has moved on it for a
+    /// moment, or when half of the drain timeout has passed and what has arrived is echoed. Asked again,
+    /// it gives up at once.
+    pub fn stop(&mut self) {
         if self.life != Life::Serving {
             self.life = Life::Aborted;
             return;
@@ -181,69 +171,112 @@ impl<L: Listen, O: Observer> Server<L, O> {
             self.reactor.remove(token);
         }
         info!("stopping: {} connections to finish", self.admission.connections());
-        self.life = Life::Draining(now + self.config.drain_timeout);
-        self.deadlines.allow_lingering();
-        for key in 0..self.reactor.token_bound() {
-            if let Some(Slot::Peer(connection)) = self.reactor.get_mut(Token(key)) {
-                connection.echo.finish();
-                self.reactor.again(Token(key));
+        let (now, timeout) = (self.shared.now, self.config.drain_timeout);
+        self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
+        self.deadlines.drain(now);
+    }
+
+    /// Takes a server that is stopping a step further, if it is time, and says when there is none left.
+    fn approach_end(&mut self) -> Option<Flow> {
+        match self.life {
+            Life::Serving => return None,
+            Life::Draining { finish_at, until } if finish_at <= self.shared.now => {
+                self.life = Life::Finishing { until };
+                self.each_connection(Self::finish);
+            }
+            Life::Draining { .. } => {}
+            Life::Finishing { until } if self.shared.now < until => {}
+            Life::Finishing { .. } | Life::Aborted => {
+                self.each_connection(Self::cut);
+            }
+        }
+        match self.life {
+            Life::Aborted => Some(Flow::Aborted),
+            _ if self.admission.connections() == 0 => Some(Flow::Stopped),
+            _ => None,
+        }
+    }
+
+    fn each_connection(&mut self, act: impl Fn(&mut Self, Token)) {
+        for token in (0..self.reactor.token_bound()).map(Token) {
+            if let Some(Slot::Peer(_)) = self.reactor.get_mut(token) {
+                act(self, token);
             }
         }
     }
 
-    fn attend(&mut self, ready: Ready, now: Instant) {
-        match self.reactor.get_mut(ready.token) {
-            Some(Slot::Peer(_)) => self.drive(ready, now),
-            Some(Slot::Listener(_)) => self.accept(ready.token, now),
+    fn finish(&mut self, token: Token) {
+        if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
+            connection.echo.finish();
+            self.reactor.again(token);
+        }
+    }
+
+    fn cut(&mut self, token: Token) {
+        let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
+        let why = if connection.echo.is_lingering() { Closed::Parted } else { Closed::Cut };
+        self.close(token, why);
+    }
+
+    #[inline(always)]
+    fn attend(&mut self, Ready { token, special }: Ready) {
+        if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
+            match connection.drive(special, &mut self.shared) {
+                Ok(Turn::Wait) => {}
+                turn => self.follow_up(token, turn),
+            }
+        } else {
+            self.attend_other(token);
+        }
+    }
+
+    #[inline(never)]
+    fn attend_other(&mut self, token: Token) {
+        match self.reactor.get_mut(token) {
+            Some(Slot::Listener(_)) => self.accept(token),
             Some(Slot::Signals(signals)) => {
                 for _ in 0..signals.pending().count() {
-                    self.stop(now);
+                    self.stop();
                 }
             }
             // It was removed since the wait.
-            None => {}
+            Some(Slot::Peer(_)) | None => {}
         }
     }
 
-    fn drive(&mut self, ready: Ready, now: Instant) {
-        let Some(Slot::Peer(connection)) = self.reactor.get_mut(ready.token) else { return };
-        let Connection { stream, echo, peer, active } = connection;
-        let plain = !ready.special && stream.short_read_drains();
-        let hint = if plain { Readiness::ShortReadDrains } else { Readiness::ReadOn };
-        let held = echo.held_bytes();
-        let room = self.pending.room();
-        let mut tap = Tap { io: stream, peer, observer: &mut self.observer, moved: false };
-        let turn = echo.drive(&mut tap, hint, &mut self.scratch[..room]);
-        // A peer that talks on after the goodbye is not to put it off.
-        if tap.moved && !echo.is_lingering() {
-            *active = now;
-        }
-        self.pending.replace(held, echo.held_bytes());
+    /// Does what a connection wants done after its turn. Out of line: mostly there is nothing to do.
+    #[inline(never)]
+    fn follow_up(&mut self, token: Token, turn: io::Result<Turn>) {
         match turn {
             Ok(Turn::Wait) => {}
-            Ok(Turn::Again) => self.reactor.again(ready.token),
+            Ok(Turn::Again) => self.reactor.again(token),
             Ok(Turn::Shut) => {
-                // If that fails the connection is gone, as the next read will find.
-                let _ = stream.shutdown_write();
-                if let Some((at, _)) = self.deadlines.of(echo, *active) {
-                    self.deadlines.note(at);
-                }
-                self.reactor.again(ready.token);
+                self.say_goodbye(token);
+                self.reactor.again(token);
             }
-            Ok(Turn::Done) if echo.is_lingering() => self.close(ready.token, Closed::Parted, now),
             Ok(Turn::Done) => {
-                let _ = stream.shutdown_write();
-                self.close(ready.token, Closed::Finished, now);
+                self.say_goodbye(token);
+                self.close(token, Closed::Finished);
             }
-            Err(e) => self.close(ready.token, Closed::Failed(e), now),
+            Err(e) => self.close(token, Closed::Failed(e)),
         }
     }
 
-    fn accept(&mut self, token: Token, now: Instant) {
+    /// Tells a peer that it has been sent everything.
+    fn say_goodbye(&mut self, token: Token) {
+        let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
+        // If that fails, the connection is gone already, as the next read will find.
+        let _ = connection.stream.shutdown_write();
+        if let Some((at, _)) = self.deadlines.of(&connection.echo, connection.active) {
+            self.deadlines.note(at);
+        }
+    }
+
+    fn accept(&mut self, token: Token) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(token) else { return };
-            match acceptor.next(now) {
-                Next::Connection(stream, peer) => self.admit(stream, peer, now),
+            match acceptor.next(self.shared.now) {
+                Next::Connection(stream, peer) => self.admit(stream, peer),
                 Next::NotThisOne => {}
                 Next::NoMore => return,
             }
@@ -252,71 +285,72 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// Serves a connection, or refuses it by dropping it.
-    fn admit(&mut self, stream: L::Stream, peer: Endpoint, now: Instant) {
+    fn admit(&mut self, stream: L::Stream, peer: Endpoint) {
         if let Err(why) = self.admission.admit(&peer) {
-            return self.observer.observe(&peer, Event::Refused(why));
+            return self.shared.observer.observe(&peer, Event::Refused(why));
         }
-        self.observer.observe(&peer, Event::Accepted);
+        self.shared.observer.observe(&peer, Event::Accepted);
         let echo = if self.config.once { Echo::once() } else { Echo::new() };
-        let connection = Connection { stream, echo, peer: peer.clone(), active: now };
+        let connection = Connection { stream, echo, peer: peer.clone(), active: self.shared.now };
         if let Err(e) = self.reactor.insert(Slot::Peer(connection)) {
             self.admission.release(&peer);
-            self.observer.observe(&peer, Event::Closed(&Closed::Failed(e)));
+            self.shared.observer.observe(&peer, Event::Closed(&Closed::Failed(e)));
         }
     }
 
-    fn close(&mut self, token: Token, why: Closed, now: Instant) {
+    fn close(&mut self, token: Token, why: Closed) {
         let Some(Slot::Peer(Connection { echo, peer, .. })) = self.reactor.remove(token) else {
             return;
         };
-        self.pending.replace(echo.held_bytes(), 0);
+        self.shared.pending.hold(echo.held_bytes(), 0);
         self.admission.release(&peer);
-        self.observer.observe(&peer, Event::Closed(&why));
+        self.shared.observer.observe(&peer, Event::Closed(&why));
         // Its descriptor may be just what accepting was short of.
         for token in &self.listeners {
             if let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(*token) {
-                acceptor.cut_rest_short(now);
+                acceptor.cut_rest_short(self.shared.now);
             }
         }
     }
 
     /// Tries again to accept where it is time, since there may be no edge to say so.
-    fn resume_accepting(&mut self, now: Instant) {
+    fn resume_accepting(&mut self) {
         for token in &self.listeners {
-            if retry_at(&mut self.reactor, *token).is_some_and(|at| at <= now) {
+            if retry_at(&mut self.reactor, *token).is_some_and(|at| at <= self.shared.now) {
                 self.reactor.again(*token);
             }
         }
     }
 
-    /// Closes whatever has passed its deadline, in slices, so that a great many connections do not
+    /// Acts on whatever has passed its deadline, in slices, so that a great many connections do not
     /// hold a turn up.
-    fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self) {
+        let now = self.shared.now;
         let Some(slice) = self.deadlines.slice(self.reactor.token_bound(), now) else { return };
         for token in slice.map(Token) {
             let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { continue };
             match self.deadlines.of(&connection.echo, connection.active) {
-                Some((at, why)) if at <= now => self.close(token, why, now),
-                Some((at, _)) => self.deadlines.note(at),
+                Some((at, _)) if at > now => self.deadlines.note(at),
+                Some((_, Expiry::Close(why))) => self.close(token, why),
+                Some((_, Expiry::Finish)) => self.finish(token),
                 None => {}
             }
         }
     }
 
-    fn cut_all(&mut self, now: Instant) {
-        for key in 0..self.reactor.token_bound() {
-            self.close(Token(key), Closed::Cut, now);
-        }
-    }
-
     /// When the next turn must be taken even if nothing becomes ready.
-    fn next_timer(&mut self, now: Instant) -> Option<Instant> {
+    fn next_timer(&mut self) -> Option<Instant> {
         let drain = match self.life {
-            Life::Draining(until) => Some(until),
+            Life::Draining { finish_at, .. } => Some(finish_at),
+            Life::Finishing { until } => Some(until),
             Life::Serving | Life::Aborted => None,
         };
         let sweep = (self.admission.connections() > 0).then(|| self.deadlines.next()).flatten();
-        let spin = self.config.spin.filter(|spin| now < self.busy + *spin).map(|_| now);
+        let spin = self
+            .config
+            .spin
+            .filter(|spin| self.shared.now < self.busy + *spin)
+            .map(|_| self.shared.now);
         let retry = self.listeners.iter().filter_map(|token| retry_at(&mut self.reactor, *token));
         [drain, sweep, spin].into_iter().flatten().chain(retry).min()
     }
@@ -327,47 +361,6 @@ fn retry_at<L: Listen>(reactor: &mut Reactor<Slot<L>>, listener: Token) -> Optio
     match reactor.get_mut(listener) {
         Some(Slot::Listener(acceptor)) => acceptor.retry_at(),
         _ => None,
-    }
-}
-
-/// A connection's stream, with everything that goes through it told to the observer.
-struct Tap<'a, S, O> {
-    io: &'a mut S,
-    peer: &'a Endpoint,
-    observer: &'a mut O,
-    /// Whether any bytes went through.
-    moved: bool,
-}
-
-impl<S: Read, O: Observer> Read for Tap<'_, S, O> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.io.read(buffer)?;
-        if n > 0 {
-            self.moved = true;
-            self.observer.observe(self.peer, Event::Read(n));
-        }
-        Ok(n)
-    }
-}
-
-impl<S: Write, O: Observer> Write for Tap<'_, S, O> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.io.write(bytes);
-        match &written {
-            Ok(n) => {
-                self.moved = true;
-                self.observer.observe(self.peer, Event::Wrote(*n));
-            }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                self.observer.observe(self.peer, Event::Blocked);
-            }
-            Err(_) => {}
-        }
-        written
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.io.flush()
     }
 }
 

@@ -4,15 +4,15 @@ use std::io::{self, IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use log::{info, warn};
+use log::{Level, info, log_enabled, warn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::Failure;
-use super::units::{count, duration, size, within};
+use super::units::{count, duration, size, timeout, within};
 use crate::net::{Addr, ListenOptions, Listener};
-use crate::observe::{Counters, Logger};
+use crate::observe::{Counters, Logger, Observer};
 use crate::server::{Config, Flow, Server};
 
 /// Descriptors kept for other things than connections: standard input, output and error, the poll, the
@@ -81,10 +81,6 @@ fn connections(text: &str) -> Result<usize, String> {
     within(count(text)?, (1, "1"), (100_000_000, "100m"))
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
-    within(duration(text)?, (Duration::from_millis(1), "1ms"), (Duration::MAX, "8760h"))
-}
-
 fn spin(text: &str) -> Result<Duration, String> {
     let (least, most) = (Duration::from_micros(1), Duration::from_secs(1));
     within(duration(text)?, (least, "1us"), (most, "1s"))
@@ -109,19 +105,13 @@ impl Serve {
     ///
     /// Where it cannot listen, or the arguments do not go together, or it was told to stop at once.
     pub fn run(self) -> Result<(), Failure> {
-        let config = self.config()?;
-        let counters = &mut Counters::default();
-        let mut server = Server::new(config, (&mut *counters, Logger), Instant::now())?;
-        // Before the first listener, so that whoever was told to stop us can.
-        server.obey(Signals::new([SIGINT, SIGTERM])?)?;
-        self.listen(&mut server)?;
-        let end = loop {
-            match server.turn(Instant::now())? {
-                Flow::Continue => {}
-                end => break end,
-            }
-        };
-        drop(server);
+        let mut counters = Counters::default();
+        // What nobody reads is not to cost anything, not even the question whether anybody does.
+        let end = if log_enabled!(Level::Debug) {
+            self.serve((&mut counters, Logger))
+        } else {
+            self.serve(&mut counters)
+        }?;
         info!("stopped: {counters}");
         match end {
             Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
@@ -129,7 +119,20 @@ impl Serve {
         }
     }
 
-    fn listen(&self, server: &mut Server<Listener, (&mut Counters, Logger)>) -> io::Result<()> {
+    fn serve(&self, observer: impl Observer) -> Result<Flow, Failure> {
+        let mut server = Server::new(self.config()?, observer, Instant::now())?;
+        // Before the first listener, so that whoever can reach the server can stop it.
+        server.obey(Signals::new([SIGINT, SIGTERM])?)?;
+        self.listen(&mut server)?;
+        loop {
+            match server.turn(Instant::now())? {
+                Flow::Continue => {}
+                end => return Ok(end),
+            }
+        }
+    }
+
+    fn listen(&self, server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
         let options = ListenOptions {
             backlog: self.backlog,
             reuse_port: self.reuse_port,

@@ -47,6 +47,16 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "that is more than a year".into())
 }
 
+/// A [`duration`] to wait for something: at least a millisecond, which is as finely as epoll_wait(2) can
+/// wait.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    within(duration(text)?, (Duration::from_millis(1), "1ms"), (MAX_DURATION, "8760h"))
+}
+
 /// Checks that a value lies within bounds, which the error names.
 pub(super) fn within<T: PartialOrd>(
     value: T,

@@ -1,1 +1,347 @@
+//! Listeners and sockets over TCP, and what is told about them. Everything binds to port 0, or to a
+//! directory of its own.
 
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::reactor::Reactor;
+
+mod addr;
+mod unix;
+
+const PLAIN: ListenOptions = ListenOptions { backlog: 16, reuse_port: false, stall_timeout: None };
+
+/// Listens at the first endpoint that `at` stands for.
+fn bind(at: &str, options: ListenOptions) -> io::Result<Listener> {
+    let addr: Addr = at.parse().unwrap();
+    let listener = Listener::bind(&addr.resolve()?[0], options)?;
+    must_not_block(&listener);
+    Ok(listener)
+}
+
+/// Looks before a test would hang.
+fn must_not_block(listener: &Listener) {
+    let nonblocking = match listener {
+        Listener::Tcp(listener) => SockRef::from(listener).nonblocking(),
+        Listener::Unix(listener, _) => SockRef::from(listener).nonblocking(),
+    };
+    assert!(nonblocking.unwrap(), "accepting would block");
+}
+
+/// What `call` returns when it does not say `WouldBlock` any more.
+#[track_caller]
+fn eventually<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match call() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                assert!(Instant::now() < until, "it blocks for ever");
+                thread::yield_now();
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Connects to `listener` and is accepted: the two ends, and how each end sees the client's address.
+fn pair(listener: &mut Listener) -> (Socket, Socket, Endpoint, Endpoint) {
+    let client = Socket::connect(&listener.local_addr().unwrap()).unwrap();
+    let (server, seen) = eventually(|| listener.accept()).unwrap();
+    let own = outcome(&client).unwrap();
+    (client, server, own, seen)
+}
+
+fn outcome(client: &Socket) -> io::Result<Endpoint> {
+    eventually(|| client.connected()?.ok_or(ErrorKind::WouldBlock.into()))
+}
+
+fn pass_bytes(from: &mut Socket, to: &mut Socket) {
+    from.write_all(b"hello").unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(eventually(|| to.read(&mut buffer)).unwrap(), 5);
+    assert_eq!(&buffer[..5], b"hello");
+}
+
+fn inet(addr: &str) -> Endpoint {
+    Endpoint::Inet(addr.parse().unwrap())
+}
+
+fn port(endpoint: &Endpoint) -> u16 {
+    match endpoint {
+        Endpoint::Inet(addr) => addr.port(),
+        Endpoint::Unix(_) => panic!("{endpoint} has no port"),
+    }
+}
+
+fn tcp(socket: &Socket) -> SockRef<'_> {
+    match socket {
+        Socket::Tcp(stream) => SockRef::from(stream),
+        Socket::Unix(_) => panic!("not over TCP"),
+    }
+}
+
+#[test]
+fn a_free_port_is_told_and_reached() {
+    for at in ["127.0.0.1:0", "[::1]:0", "localhost:0"] {
+        let mut listener = bind(at, PLAIN).unwrap();
+        assert_ne!(port(&listener.local_addr().unwrap()), 0);
+        let (mut client, mut server, own, seen) = pair(&mut listener);
+        assert_eq!(own, seen);
+        pass_bytes(&mut client, &mut server);
+        pass_bytes(&mut server, &mut client);
+    }
+}
+
+#[test]
+fn ipv4_through_ipv6_has_one_form() {
+    let mut listener = bind("[::]:0", PLAIN).unwrap();
+    let port = port(&listener.local_addr().unwrap());
+    let _client = Socket::connect(&Endpoint::Inet(([127, 0, 0, 1], port).into())).unwrap();
+    let (_server, peer) = eventually(|| listener.accept()).unwrap();
+    assert!(matches!(peer, Endpoint::Inet(SocketAddr::V6(_))), "{peer}");
+    assert_eq!(peer.ip(), Some([127, 0, 0, 1].into()));
+}
+
+#[test]
+fn nothing_blocks() {
+    let blocks = |r: io::Result<usize>| assert_eq!(r.unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
+    blocks(listener.accept().map(|_| 0));
+    let (mut client, mut server, ..) = pair(&mut listener);
+    blocks(client.read(&mut [0; 8]));
+    blocks(server.read(&mut [0; 8]));
+    blocks(listener.accept().map(|_| 0));
+}
+
+#[test]
+fn shutdown_write_is_the_peers_end_of_file() {
+    let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
+    let (mut client, mut server, ..) = pair(&mut listener);
+    server.shutdown_write().unwrap();
+    assert_eq!(eventually(|| client.read(&mut [0; 8])).unwrap(), 0);
+    pass_bytes(&mut client, &mut server);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn only_tcp_is_drained_by_a_short_read() {
+    let (client, ..) = pair(&mut bind("127.0.0.1:0", PLAIN).unwrap());
+    assert!(client.short_read_drains());
+    let (one, _other) = UnixStream::pair().unwrap();
+    assert!(!Socket::Unix(one).short_read_drains());
+}
+
+#[test]
+fn accepted_sockets_inherit_their_options() {
+    let (_client, server, ..) = pair(&mut bind("127.0.0.1:0", PLAIN).unwrap());
+    has_tcp_options(&server);
+}
+
+#[test]
+fn connecting_sockets_have_their_options() {
+    let (client, ..) = pair(&mut bind("127.0.0.1:0", PLAIN).unwrap());
+    has_tcp_options(&client);
+}
+
+#[track_caller]
+fn has_tcp_options(socket: &Socket) {
+    let socket = tcp(socket);
+    assert!(socket.tcp_nodelay().unwrap());
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
+}
+
+#[test]
+fn keepalive_is_given_up_after_its_total() {
+    assert_eq!(KEEPALIVE_TOTAL, KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stalled_peer_is_given_up_no_sooner_than_a_silent_one() {
+    let secs = Duration::from_secs;
+    for (stall_timeout, expected) in
+        [(None, None), (Some(secs(5)), Some(KEEPALIVE_TOTAL)), (Some(secs(300)), Some(secs(300)))]
+    {
+        let mut listener = bind("127.0.0.1:0", ListenOptions { stall_timeout, ..PLAIN }).unwrap();
+        let (_client, server, ..) = pair(&mut listener);
+        assert_eq!(tcp(&server).tcp_user_timeout().unwrap(), expected);
+    }
+}
+
+#[test]
+fn an_address_in_use_is_refused() {
+    let first = bind("127.0.0.1:0", PLAIN).unwrap();
+    let at = first.local_addr().unwrap();
+    let error = Listener::bind(&at, PLAIN).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on {at}: address already in use; another program has it: choose \
+             another, or port 0 for any free one"
+        )
+    );
+}
+
+#[test]
+fn an_address_of_another_machine_is_refused() {
+    let error = bind("192.0.2.1:0", PLAIN).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot listen on 192.0.2.1:0: cannot assign requested address; use an address of this \
+         machine, such as 127.0.0.1"
+    );
+}
+
+#[test]
+fn a_port_can_be_shared_on_request() {
+    let shared = ListenOptions { reuse_port: true, ..PLAIN };
+    let first = bind("127.0.0.1:0", shared).unwrap();
+    let at = first.local_addr().unwrap();
+    let second = Listener::bind(&at, shared).unwrap();
+    assert_eq!(second.local_addr().unwrap(), at);
+}
+
+#[test]
+fn a_restarted_server_binds_at_once() {
+    let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
+    let at = listener.local_addr().unwrap();
+    let (mut client, server, ..) = pair(&mut listener);
+    // Who closes first is left in TIME_WAIT, and its port with it.
+    drop(server);
+    assert_eq!(eventually(|| client.read(&mut [0; 8])).unwrap(), 0);
+    drop((client, listener));
+    Listener::bind(&at, PLAIN).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_backlog_is_as_asked() {
+    // Linux holds one more than it was asked to: sk_acceptq_is_full() in include/net/sock.h.
+    let mut listener = bind("127.0.0.1:0", ListenOptions { backlog: 2, ..PLAIN }).unwrap();
+    let at = listener.local_addr().unwrap();
+    let held = [(); 3].map(|()| Socket::connect(&at).unwrap());
+    held.iter().for_each(|client| drop(outcome(client).unwrap()));
+    let late = Socket::connect(&at).unwrap();
+    assert_eq!(late.connected().unwrap(), None);
+    for _ in held {
+        eventually(|| listener.accept()).unwrap();
+    }
+
+    // More than mio asks for, and than 200 that nobody accepts.
+    let listener = bind("127.0.0.1:0", ListenOptions { backlog: 256, ..PLAIN }).unwrap();
+    let at = listener.local_addr().unwrap();
+    let clients: Vec<_> = (0..200).map(|_| Socket::connect(&at).unwrap()).collect();
+    clients.iter().for_each(|client| drop(outcome(client).unwrap()));
+}
+
+#[test]
+fn a_refused_connection_says_so() {
+    // Bound, so that nobody else has it, but not listening.
+    let unheard = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    unheard.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let at = unheard.local_addr().unwrap().as_socket().unwrap().into();
+    let error = Socket::connect(&at).and_then(|client| outcome(&client)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(
+        cannot("connect to", &at, &error).to_string(),
+        format!(
+            "cannot connect to {at}: connection refused; nothing listens there: start `resound \
+             serve` first"
+        )
+    );
+}
+
+#[test]
+fn listeners_and_sockets_are_sources() {
+    let dir = tempfile::tempdir().unwrap();
+    for at in ["127.0.0.1:0".to_owned(), format!("unix:{}/s", dir.path().display())] {
+        let mut listeners = Reactor::new().unwrap();
+        let listener = listeners.insert(bind(&at, PLAIN).unwrap()).unwrap();
+        let at = listeners.get_mut(listener).unwrap().local_addr().unwrap();
+        let mut clients = Reactor::new().unwrap();
+        let client = clients.insert(Socket::connect(&at).unwrap()).unwrap();
+        let mut ready = Vec::new();
+        listeners.wait(Some(Duration::from_secs(20)), &mut ready).unwrap();
+        assert_eq!(ready.iter().map(|r| r.token).collect::<Vec<_>>(), [listener]);
+        clients.wait(Some(Duration::from_secs(20)), &mut ready).unwrap();
+        assert_eq!(ready.iter().map(|r| r.token).collect::<Vec<_>>(), [client]);
+        assert!(clients.get_mut(client).unwrap().connected().unwrap().is_some());
+        assert!(clients.remove(client).is_some() && listeners.remove(listener).is_some());
+    }
+}
+
+#[test]
+fn a_source_registers_again_as_what_it_holds() {
+    let mut poll = mio::Poll::new().unwrap();
+    let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
+    let error = poll.registry().reregister(&mut listener, Token(1), Interest::READABLE);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+    poll.registry().register(&mut listener, Token(1), Interest::WRITABLE).unwrap();
+    poll.registry().reregister(&mut listener, Token(2), Interest::READABLE).unwrap();
+    let _client = Socket::connect(&listener.local_addr().unwrap()).unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(events.iter().map(|e| e.token()).collect::<Vec<_>>(), [Token(2)]);
+    poll.registry().deregister(&mut listener).unwrap();
+    let gone = poll.registry().deregister(&mut listener);
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn reasons_are_phrases() {
+    let os = |errno: Errno| io::Error::from(errno);
+    for (error, expected) in [
+        (os(Errno::CONNREFUSED), "connection refused"),
+        (os(Errno::ADDRINUSE), "address already in use"),
+        (os(Errno::MFILE), "too many open files"),
+        (os(Errno::PIPE), "broken pipe"),
+        (
+            io::Error::other(format!("While opening: {}", os(Errno::ACCESS))),
+            "while opening: Permission denied",
+        ),
+        (io::Error::other("é (os error 5)"), "é"),
+        (io::Error::other(" (os error 5)"), ""),
+        (io::Error::other("Its own: words"), "Its own: words"),
+        (ErrorKind::WriteZero.into(), "write zero"),
+    ] {
+        assert_eq!(reason(&error), expected);
+    }
+}
+
+#[test]
+fn what_cannot_be_done_says_what_might_help() {
+    for (errno, expected) in [
+        (
+            Errno::ADDRINUSE,
+            "address already in use; another program has it: choose another, or port 0 for any \
+             free one",
+        ),
+        (
+            Errno::ADDRNOTAVAIL,
+            "cannot assign requested address; use an address of this machine, such as 127.0.0.1",
+        ),
+        (
+            Errno::ACCESS,
+            "permission denied; choose a port above 1023, or a directory you may write to",
+        ),
+        (
+            Errno::CONNREFUSED,
+            "connection refused; nothing listens there: start `resound serve` first",
+        ),
+        (Errno::NETUNREACH, "network is unreachable"),
+    ] {
+        let error = io::Error::from(errno);
+        let told = cannot("reach", &"somewhere", &error);
+        assert_eq!(told.to_string(), format!("cannot reach somewhere: {expected}"));
+        assert_eq!(told.kind(), error.kind());
+    }
+}

@@ -41,7 +41,7 @@ pub(super) fn listen(path: Option<&Path>, backlog: u32) -> io::Result<(UnixListe
     remove_if_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let device_and_inode = identity(&fs::symlink_metadata(&path)?);
+    let device_and_inode = identity(&fs::symlink_metadata(path)?);
     let file = SocketFile { path: path.into(), device_and_inode };
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
@@ -63,6 +63,7 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
     }
     match UnixStream::connect(path) {
         Err(e) if e.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()), // Its server has just removed it.
         Err(e) if e.kind() == ErrorKind::PermissionDenied => Err(e),
         // Connected, or its accept queue is full, or it is a socket of another type.
         _ => Err(io::Error::other("a program is listening there; stop it, or choose another path")),

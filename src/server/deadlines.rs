@@ -14,6 +14,10 @@ use crate::observe::Closed;
 /// After the goodbye, a peer gets this long to take the rest of its echo and say goodbye too.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// While the server is stopping, a connection on which nothing moves for this long is at its end: no
+/// more is on its way, even from the other side of the world.
+const QUIET: Duration = Duration::from_millis(500);
+
 /// Slots looked at in one turn. They take some 50 µs, when they are not in the cache.
 const SLOTS_PER_TURN: usize = 4096;
 
@@ -34,65 +38,81 @@ pub(super) struct Deadlines {
     idle: Option<Duration>,
     stall: Option<Duration>,
     linger: Option<Duration>,
+    quiet: Option<Duration>,
     /// When the last pass began, or the one under way.
     pass_began: Instant,
     /// The first slot that the pass under way has not looked at; 0 between passes.
     cursor: usize,
     /// The earliest deadline known to be still to come.
     earliest: Option<Instant>,
+    /// Follows from the others, and is asked for every turn.
+    due: Option<Instant>,
+}
+
+/// What happens at a deadline.
+#[derive(Debug)]
+pub(super) enum Expiry {
+    Close(Closed),
+    /// It is to end in its own time.
+    Finish,
 }
 
 impl Deadlines {
     pub(super) fn new(config: &Config, now: Instant) -> Self {
-        Self {
+        let mut new = Self {
             idle: config.idle_timeout,
             stall: config.stall_timeout,
             linger: config.once.then_some(LINGER),
+            quiet: None,
             pass_began: now,
             cursor: 0,
             earliest: None,
-        }
-    }
-
-    /// From now on, any connection may come to linger.
-    pub(super) fn allow_lingering(&mut self) {
-        self.linger = Some(LINGER);
-    }
-
-    /// The deadline of a connection whose bytes last moved at `active`, and what it is then closed for.
-    pub(super) fn of(&self, echo: &Echo, active: Instant) -> Option<(Instant, Closed)> {
-        let (timeout, why) = if echo.held_bytes() > 0 {
-            (self.stall, Closed::Stalled)
-        } else if echo.is_lingering() {
-            (self.linger, Closed::Parted)
-        } else {
-            (self.idle, Closed::Idle)
+            due: None,
         };
-        timeout.map(|timeout| (active + timeout, why))
+        new.schedule();
+        new
+    }
+
+    /// From now on, connections are to end.
+    pub(super) fn drain(&mut self, now: Instant) {
+        self.quiet = Some(QUIET);
+        self.linger = Some(LINGER);
+        // Some may have been quiet for long.
+        self.note(now);
+        self.schedule();
+    }
+
+    /// The deadline of a connection whose bytes last moved at `active`, and what is to happen then.
+    pub(super) fn of(&self, echo: &Echo, active: Instant) -> Option<(Instant, Expiry)> {
+        let (timeout, expiry) = if echo.held_bytes() > 0 {
+            (self.stall, Expiry::Close(Closed::Stalled))
+        } else if echo.is_lingering() {
+            (self.linger, Expiry::Close(Closed::Parted))
+        } else if self.quiet.is_some() {
+            (self.quiet, Expiry::Finish)
+        } else {
+            (self.idle, Expiry::Close(Closed::Idle))
+        };
+        timeout.map(|timeout| (active + timeout, expiry))
     }
 
     /// Takes note of a deadline that a pass must not miss.
     pub(super) fn note(&mut self, at: Instant) {
-        self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
+        if self.earliest.is_none_or(|earliest| at < earliest) {
+            self.earliest = Some(at);
+            self.schedule();
+        }
     }
 
     /// When to call [`slice`](Self::slice) next, provided that there are connections.
     pub(super) fn next(&self) -> Option<Instant> {
-        if self.cursor > 0 {
-            return Some(self.pass_began);
-        }
-        let shortest = [self.idle, self.stall, self.linger].into_iter().flatten().min()?;
-        // Whatever came after the pass began has a deadline after this.
-        let unknown = self.pass_began + shortest;
-        let known = self.earliest.unwrap_or(unknown);
-        let gap = (shortest / LATENESS).clamp(MIN_GAP, MAX_GAP);
-        Some(known.min(unknown).max(self.pass_began + gap))
+        self.due
     }
 
     /// The slots, of those below `bound`, to look at in this turn, if it is time for any. The caller
     /// [notes](Self::note) the deadlines it finds there that are still to come.
     pub(super) fn slice(&mut self, bound: usize, now: Instant) -> Option<Range<usize>> {
-        if self.next()? > now {
+        if self.due? > now {
             return None;
         }
         if self.cursor == 0 {
@@ -101,7 +121,22 @@ impl Deadlines {
         }
         let slice = self.cursor..bound.min(self.cursor + SLOTS_PER_TURN);
         self.cursor = if slice.end < bound { slice.end } else { 0 };
+        self.schedule();
         Some(slice)
+    }
+
+    /// Works out when the next slice is due.
+    fn schedule(&mut self) {
+        let shortest = [self.idle, self.stall, self.linger, self.quiet].into_iter().flatten().min();
+        self.due = shortest.map(|shortest| {
+            if self.cursor > 0 {
+                return self.pass_began; // Which is past: the pass goes on in the next turn.
+            }
+            // Whatever came after the pass began has a deadline after this.
+            let unknown = self.pass_began + shortest;
+            let gap = (shortest / LATENESS).clamp(MIN_GAP, MAX_GAP);
+            self.earliest.map_or(unknown, |at| at.min(unknown)).max(self.pass_began + gap)
+        });
     }
 }
 
@@ -114,33 +149,35 @@ impl Deadlines {
 pub(super) struct ServedClock {
     /// What the caller's clock said last.
     now: Instant,
-    /// When the wait that follows is over at the latest.
-    wake: Option<Instant>,
+    /// How long the wait that followed was to last at the most.
+    patience: Option<Duration>,
     /// How much the caller's clock is ahead of this one.
     lost: Duration,
 }
 
 impl ServedClock {
     pub(super) fn new(now: Instant) -> Self {
-        Self { now, wake: None, lost: Duration::ZERO }
+        Self { now, patience: None, lost: Duration::ZERO }
     }
 
     /// The served time when the caller's clock says `now`.
     pub(super) fn served(&mut self, now: Instant) -> Instant {
-        if let Some(wake) = self.wake
-            && now > wake + OVERSLEPT
-        {
-            self.lost += now - wake;
-        }
+        let since = now.saturating_duration_since(self.now);
         self.now = now;
-        now - self.lost
+        // In most turns nothing of the kind has happened, and a second has not even passed.
+        if since > OVERSLEPT
+            && let Some(patience) = self.patience
+            && since > patience + OVERSLEPT
+        {
+            self.lost += since - patience;
+        }
+        if self.lost.is_zero() { now } else { now - self.lost }
     }
 
-    /// How long to wait for something due at `timer` in served time.
-    pub(super) fn patience(&mut self, timer: Option<Instant>) -> Option<Duration> {
-        let patience = timer.map(|timer| (timer + self.lost).saturating_duration_since(self.now));
-        self.wake = patience.map(|patience| self.now + patience);
-        patience
+    /// How long to wait for something due at `timer`, when it is `now`, both in served time.
+    pub(super) fn patience(&mut self, timer: Option<Instant>, now: Instant) -> Option<Duration> {
+        self.patience = timer.map(|timer| timer.saturating_duration_since(now));
+        self.patience
     }
 }
 

@@ -44,28 +44,34 @@ pub(super) struct PendingLimit {
     own_bytes: usize,
     shared_bytes: usize,
     held_bytes: usize,
+    /// Follows from the others, and is asked for far more often than they change.
+    room: usize,
 }
 
 impl PendingLimit {
     pub(super) fn new(config: &Config) -> Self {
         let half = config.pending_limit_bytes / 2;
-        Self {
+        let mut new = Self {
             buffer_bytes: config.buffer_bytes,
             own_bytes: (half / config.max_connections.max(1)).max(1),
             shared_bytes: half,
             held_bytes: 0,
-        }
+            room: 0,
+        };
+        new.hold(0, 0);
+        new
     }
 
-    /// How much the next read may ask for.
+    /// How many bytes the next read may ask for.
     pub(super) fn room(&self) -> usize {
-        let shared = self.shared_bytes.saturating_sub(self.held_bytes);
-        self.buffer_bytes.min(shared.max(self.own_bytes))
+        self.room
     }
 
     /// A connection that held `before` bytes now holds `after`.
-    pub(super) fn replace(&mut self, before: usize, after: usize) {
+    pub(super) fn hold(&mut self, before: usize, after: usize) {
         self.held_bytes = self.held_bytes - before + after;
+        let shared = self.shared_bytes.saturating_sub(self.held_bytes);
+        self.room = self.buffer_bytes.min(shared.max(self.own_bytes));
     }
 }
 

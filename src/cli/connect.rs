@@ -1,0 +1,41 @@
+//! From the arguments of `resound connect` to a conversation.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Failure;
+use super::units::timeout;
+use crate::client::connect::{self, Options};
+use crate::net::Addr;
+
+/// What `resound connect` can be told.
+///
+/// From a terminal, each line is sent as a message, and its echo is waited for and compared; `bye` or
+/// Ctrl-D ends. Otherwise standard input is streamed to the server and the echo to standard output.
+#[derive(Args, Debug)]
+pub struct Connect {
+    /// The server: HOST:PORT, [IPV6]:PORT or unix:PATH
+    #[arg(value_name = "ADDR")]
+    server: Addr,
+
+    /// Open a new connection for each message; from a pipe, each line is one
+    #[arg(long)]
+    reconnect: bool,
+
+    /// Give up when nothing has come for this long although an echo is due, or while connecting
+    #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
+    timeout: Duration,
+}
+
+impl Connect {
+    /// Talks until there is no more to say.
+    ///
+    /// # Errors
+    ///
+    /// Where the server cannot be reached, or is no faithful echo.
+    pub fn run(self) -> Result<(), Failure> {
+        let Self { server, reconnect, timeout } = self;
+        Ok(connect::run(&Options { server, reconnect, timeout })?)
+    }
+}

@@ -1,0 +1,49 @@
+//! `resound connect`: talk to an echo server, and say when what comes back is not what was sent.
+//!
+//! On a terminal it is a conversation, one message at a time, and says each step. Anything else on
+//! standard input is streamed to the server, and its echo to standard output: whole, or with
+//! [`Options::reconnect`] line by line.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use crate::net::Addr;
+
+mod exchange;
+mod lines;
+mod notice;
+mod pump;
+mod session;
+mod standard;
+mod stream;
+mod terminal;
+
+#[cfg(test)]
+mod scripted;
+
+/// What `resound connect` was asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server to talk to.
+    pub server: Addr,
+    /// Whether each message gets a connection of its own.
+    pub reconnect: bool,
+    /// How long to wait for a connection, and for each further byte of an echo.
+    pub timeout: Duration,
+}
+
+/// Talks to the server until the input ends.
+///
+/// # Errors
+///
+/// A line for people: the server could not be reached, or did not echo faithfully, or standard input
+/// or output failed.
+pub fn run(options: &Options) -> io::Result<()> {
+    if io::stdin().is_terminal() {
+        terminal::run(options)
+    } else if options.reconnect {
+        lines::run(options)
+    } else {
+        stream::run(options)
+    }
+}

@@ -1,0 +1,251 @@
+//! What the client says, step by step: all of its wording is here.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use super::exchange::Difference;
+use crate::client::dial::Progress;
+use crate::net::{Endpoint, Escaped, reason};
+
+/// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    Dialing {
+        progress: Progress<'a>,
+        /// Whether this is for another connection than the first.
+        again: bool,
+    },
+    Connected {
+        peer: &'a Endpoint,
+        local: &'a Endpoint,
+    },
+    Sent {
+        bytes: usize,
+    },
+    Received {
+        echo: &'a [u8],
+        took: Duration,
+    },
+    Differs(Difference),
+    /// The server sent this though nothing was owed. There may be more.
+    Surplus(&'a [u8]),
+    /// The connection ended while nothing was owed.
+    ServerLeft(&'a io::Error),
+    /// The connection ended in mid-echo.
+    CutShort {
+        echo: &'a [u8],
+        of: usize,
+        why: &'a io::Error,
+    },
+    SendingAgain,
+    Closed,
+    Ended(&'a Tally),
+}
+
+impl Notice<'_> {
+    /// Whether it should be told even to somebody who did not ask for every step.
+    pub fn is_trouble(&self) -> bool {
+        match self {
+            Self::Dialing { progress, .. } => matches!(progress, Progress::Failed(_)),
+            Self::Differs(_) | Self::Surplus(_) | Self::CutShort { .. } | Self::SendingAgain => {
+                true
+            }
+            Self::Connected { .. }
+            | Self::Sent { .. }
+            | Self::Received { .. }
+            | Self::ServerLeft(_)
+            | Self::Closed
+            | Self::Ended(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dialing { progress: Progress::Connecting(peer), again: true } => {
+                write!(f, "reconnecting to {peer}")
+            }
+            Self::Dialing { progress, .. } => progress.fmt(f),
+            Self::Connected { peer, local } => write!(f, "connected to {peer} from {local}"),
+            Self::Sent { bytes: n } => write!(f, "sent {}", bytes(*n)),
+            Self::Received { echo, took } => {
+                write!(f, "received {} in {took:.1?}: {}", bytes(echo.len()), Shown(echo))
+            }
+            Self::Differs(Difference { offset, sent, received }) => write!(
+                f,
+                "the echo is wrong, first at offset {offset}: sent {}, received {}",
+                Byte(*sent),
+                Byte(*received)
+            ),
+            Self::Surplus(surplus) => {
+                write!(f, "the server sent {} too many: {}", bytes(surplus.len()), Shown(surplus))
+            }
+            Self::ServerLeft(why) => write!(f, "the server {}", Left(why)),
+            Self::CutShort { echo, of, why } => {
+                write!(f, "the server {} after {} of {}", Left(why), echo.len(), bytes(*of))?;
+                if echo.is_empty() { Ok(()) } else { write!(f, ": {}", Shown(echo)) }
+            }
+            Self::SendingAgain => f.write_str("sending it again, on a new connection"),
+            Self::Closed => f.write_str("closed the connection"),
+            Self::Ended(tally) => tally.fmt(f),
+        }
+    }
+}
+
+/// What was done so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub connections: usize,
+    pub messages: usize,
+    /// Messages whose echo differed, or did not come back whole.
+    pub wrong: usize,
+    pub sent_bytes: usize,
+    pub received_bytes: usize,
+    /// Received though nothing was owed, and not counted as an echo. A lower bound.
+    pub surplus_bytes: usize,
+}
+
+impl Tally {
+    /// # Errors
+    ///
+    /// What was wrong with the echoes, if anything.
+    pub fn verdict(&self) -> io::Result<()> {
+        let wrong = format!("{} of {} came back wrong", self.wrong, messages(self.messages));
+        let surplus = format!("the server sent {} too many", bytes(self.surplus_bytes));
+        match (self.wrong, self.surplus_bytes) {
+            (0, 0) => Ok(()),
+            (_, 0) => Err(io::Error::other(wrong)),
+            (0, _) => Err(io::Error::other(surplus)),
+            (_, _) => Err(io::Error::other(format!("{wrong}, and {surplus}"))),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections = plural(self.connections, "connection");
+        let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
+        write!(f, "{} on {connections}: {sent} sent, {received} received", messages(self.messages))
+    }
+}
+
+/// The line to end with when no further byte of an echo came within `limit`.
+pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
+    let more = if received == 0 { "no echo" } else { "no more of the echo" };
+    let line = format!("{more} within {limit:?}: {received} of {of} bytes came back; giving up");
+    io::Error::new(ErrorKind::TimedOut, line)
+}
+
+/// How a server ended a connection, as the error of a read or write shows it.
+#[derive(Debug)]
+pub struct Left<'a>(pub &'a io::Error);
+
+impl fmt::Display for Left<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.kind() {
+            ErrorKind::UnexpectedEof => f.write_str("closed the connection"),
+            _ => write!(f, "broke the connection ({})", reason(self.0)),
+        }
+    }
+}
+
+/// Bytes from the server as text on one line, without the line break that ends it.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.0.strip_suffix(b"\n").unwrap_or(self.0);
+        // Over the whole of it: a character may have come in pieces.
+        Escaped(&String::from_utf8_lossy(line)).fmt(f)
+    }
+}
+
+struct Byte(u8);
+
+impl fmt::Display for Byte {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:02x}", self.0)?;
+        if self.0.is_ascii_graphic() { write!(f, " ({})", char::from(self.0)) } else { Ok(()) }
+    }
+}
+
+fn bytes(n: usize) -> String {
+    plural(n, "byte")
+}
+
+fn messages(n: usize) -> String {
+    plural(n, "message")
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(notice: &Notice<'_>, expected: &str) {
+        assert_eq!(notice.to_string(), expected);
+    }
+
+    #[test]
+    fn an_echo_is_shown_without_the_line_break_that_ends_it() {
+        let took = Duration::from_micros(85);
+        let received = |echo| Notice::Received { echo, took };
+        check(&received(b"hello\n"), "received 6 bytes in 85.0µs: hello");
+        check(&received(b"\n"), "received 1 byte in 85.0µs: ");
+        check(&received(b"a\n\n"), r"received 3 bytes in 85.0µs: a\n");
+        check(
+            &received("grüß \"dich\" 世界\n".as_bytes()),
+            "received 21 bytes in 85.0µs: grüß \"dich\" 世界",
+        );
+    }
+
+    #[test]
+    fn nothing_that_the_server_sent_reaches_the_terminal_as_a_command() {
+        let hostile = b"\x1b]0;pwned\x07\r\x9b31m\n";
+        check(
+            &Notice::Surplus(hostile),
+            "the server sent 16 bytes too many: \\u{1b}]0;pwned\\u{7}\\r\u{fffd}31m",
+        );
+    }
+
+    #[test]
+    fn a_wrong_byte_is_named_with_its_place() {
+        let differs = |sent, received| Notice::Differs(Difference { offset: 3, sent, received });
+        let expected = "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x4c (L)";
+        check(&differs(b'l', b'L'), expected);
+        check(
+            &differs(b'l', 0x1b),
+            "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x1b",
+        );
+    }
+
+    #[test]
+    fn an_end_in_mid_echo_is_told_with_its_cause() {
+        let eof = ErrorKind::UnexpectedEof.into();
+        let reset = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
+        let cut = |echo, why| Notice::CutShort { echo, of: 6, why };
+        check(&cut(b"", &eof), "the server closed the connection after 0 of 6 bytes");
+        check(
+            &cut(b"hel", &reset),
+            "the server broke the connection (connection reset by peer) after 3 of 6 bytes: hel",
+        );
+    }
+
+    #[test]
+    fn the_verdict_names_whatever_was_wrong() {
+        let verdict = |wrong, surplus_bytes| {
+            let tally = Tally { messages: 3, wrong, surplus_bytes, ..Tally::default() };
+            tally.verdict().map_err(|e| e.to_string())
+        };
+        assert_eq!(verdict(0, 0), Ok(()));
+        assert_eq!(verdict(1, 0), Err("1 of 3 messages came back wrong".into()));
+        assert_eq!(verdict(0, 1), Err("the server sent 1 byte too many".into()));
+        let both = "2 of 3 messages came back wrong, and the server sent 4 bytes too many";
+        assert_eq!(verdict(2, 4), Err(both.into()));
+    }
+}

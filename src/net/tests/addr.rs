@@ -1,0 +1,177 @@
+//! Addresses: read, written, resolved, and safe to log.
+
+use super::*;
+
+fn host(host: &str, port: u16) -> Addr {
+    Addr::Inet { host: host.into(), port }
+}
+
+fn file(path: &str) -> Addr {
+    Addr::Unix(Path::new(path).into())
+}
+
+#[test]
+fn addresses_are_read_and_written() {
+    for (text, expected) in [
+        ("127.0.0.1:7007", host("127.0.0.1", 7007)),
+        ("0.0.0.0:0", host("0.0.0.0", 0)),
+        ("localhost:65535", host("localhost", 65535)),
+        ("echo.example.org:7", host("echo.example.org", 7)),
+        ("[::1]:7007", host("::1", 7007)),
+        ("[::ffff:127.0.0.1]:1", host("::ffff:127.0.0.1", 1)),
+        ("unix:/run/echo.sock", file("/run/echo.sock")),
+        ("unix:relative: with spaces", file("relative: with spaces")),
+        ("unix:[::1]:7", file("[::1]:7")),
+    ] {
+        assert_eq!(text.parse(), Ok(expected.clone()), "{text}");
+        assert_eq!(expected.to_string(), text);
+    }
+    assert_eq!("host:007".parse(), Ok(host("host", 7)));
+}
+
+#[test]
+fn what_is_no_address_is_told_what_would_be() {
+    const NO_PORT: &str = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
+    const NO_HOST: &str = "there is no host before the port; write 127.0.0.1 for this machine \
+                           alone, or 0.0.0.0 for every address it has";
+    const BRACKETS: &str = "an IPv6 address goes in brackets before its port: [::1]:7007";
+    const NO_IPV6: &str = "there is no IPv6 address in the brackets; write [::1]:7007";
+    const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
+    const UDP: &str = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
+    for (text, expected) in [
+        ("", NO_PORT),
+        ("localhost", NO_PORT),
+        ("127.0.0.1", NO_PORT),
+        ("7007", NO_PORT),
+        (":7007", NO_HOST),
+        (":", NO_HOST),
+        ("::1:7007", BRACKETS),
+        ("::1", BRACKETS),
+        ("[::1]", BRACKETS),
+        ("[::1:7007", BRACKETS),
+        ("::1]:7007", BRACKETS),
+        ("[::1]x:7007", BRACKETS),
+        ("[]:7007", NO_IPV6),
+        ("[localhost]:7007", NO_IPV6),
+        ("[127.0.0.1]:7007", NO_IPV6),
+        ("unix:", NO_PATH),
+        ("udp:127.0.0.1:7007", UDP),
+        ("udp:", UDP),
+    ] {
+        assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_no_port_is_told_what_would_be() {
+    for port in
+        ["", "echo", "-1", "+7", "65536", "7007 ", " 7", "7.0", "0x7", "99999999999999999999"]
+    {
+        assert_eq!(
+            format!("localhost:{port}").parse::<Addr>().unwrap_err().to_string(),
+            format!("\"{port}\" is no port; write a number from 0 to 65535")
+        );
+    }
+    assert_eq!(
+        "localhost:\u{1b}[2J\n".parse::<Addr>().unwrap_err().to_string(),
+        "\"\\u{1b}[2J\\n\" is no port; write a number from 0 to 65535"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_is_as_long_as_the_system_allows() {
+    let unix = |bytes| format!("unix:{}", "x".repeat(bytes)).parse::<Addr>();
+    assert_eq!(unix(107), Ok(file(&"x".repeat(107))));
+    for bytes in [108, 1000] {
+        assert_eq!(
+            unix(bytes).unwrap_err().to_string(),
+            format!("the path after unix: has {bytes} bytes; the system allows 107")
+        );
+    }
+}
+
+fn resolved(text: &str) -> io::Result<Vec<Endpoint>> {
+    text.parse::<Addr>().unwrap().resolve()
+}
+
+#[test]
+fn numbers_resolve_to_themselves() {
+    for addr in ["127.0.0.1:7", "0.0.0.0:0", "[::1]:7", "[::]:65535"] {
+        assert_eq!(resolved(addr).unwrap(), [inet(addr)]);
+    }
+}
+
+#[test]
+fn paths_resolve_to_themselves() {
+    let path = Path::new("/no/such").into();
+    assert_eq!(resolved("unix:/no/such").unwrap(), [Endpoint::Unix(Some(path))]);
+}
+
+#[test]
+fn localhost_resolves_to_this_machine_each_address_once() {
+    let found = resolved("localhost:7007").unwrap();
+    assert!(!found.is_empty());
+    for (i, endpoint) in found.iter().enumerate() {
+        assert!(endpoint.ip().unwrap().is_loopback(), "{endpoint}");
+        assert_eq!(port(endpoint), 7007);
+        assert!(!found[..i].contains(endpoint), "{endpoint} twice in {found:?}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_told_what_to_do() {
+    let said = resolved("nosuch.invalid:7").unwrap_err().to_string();
+    let why = said
+        .strip_prefix("cannot resolve nosuch.invalid:7: ")
+        .and_then(|s| s.strip_suffix("; check the spelling, or write the host's IP address"))
+        .unwrap_or_else(|| panic!("{said}"));
+    // What the system calls it depends on where the name would be looked up.
+    assert!(!why.is_empty() && !why.starts_with("failed to"), "{said}");
+}
+
+#[test]
+fn what_can_act_on_a_terminal_is_escaped() {
+    for (text, expected) in [
+        ("\u{1b}[2J", "\\u{1b}[2J"),
+        ("a\r\nb\tc\0", "a\\r\\nb\\tc\\0"),
+        ("\u{7f}\u{9b}\u{85}", "\\u{7f}\\u{9b}\\u{85}"),
+        ("\u{202e}gpj\u{200b}", "\\u{202e}gpj\\u{200b}"),
+        ("\"it's\" C:\\", "\"it's\" C:\\"),
+        ("äöüß 日本語 🦀", "äöüß 日本語 🦀"),
+        ("", ""),
+    ] {
+        assert_eq!(Escaped(text).to_string(), expected);
+    }
+}
+
+#[test]
+fn addresses_and_endpoints_are_safe_to_log() {
+    let path = "/tmp/\u{1b}[31m\n";
+    let escaped = "unix:/tmp/\\u{1b}[31m\\n";
+    assert_eq!(file(path).to_string(), escaped);
+    assert_eq!(Endpoint::Unix(Some(Path::new(path).into())).to_string(), escaped);
+    assert_eq!(host("a\nb", 7).to_string(), "a\\nb:7");
+}
+
+#[test]
+fn endpoints_are_written_as_they_are_read() {
+    for text in ["127.0.0.1:7007", "[::1]:7007"] {
+        assert_eq!(inet(text).to_string(), text);
+    }
+    assert_eq!(Endpoint::Unix(None).to_string(), "unix:(unnamed)");
+    assert_eq!(resolved("unix:/run/e").unwrap()[0].to_string(), "unix:/run/e");
+}
+
+#[test]
+fn a_host_has_one_form() {
+    for (endpoint, ip) in [
+        ("127.0.0.1:7", "127.0.0.1"),
+        ("[::ffff:127.0.0.1]:7", "127.0.0.1"),
+        ("[::1]:7", "::1"),
+        ("[2001:db8::1]:7", "2001:db8::1"),
+    ] {
+        assert_eq!(inet(endpoint).ip(), Some(ip.parse().unwrap()));
+    }
+    assert_eq!(Endpoint::Unix(None).ip(), None);
+}

@@ -1,0 +1,230 @@
+//! The life of a Unix socket's file.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::net::{UnixDatagram, UnixListener as Server};
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A directory of the test's own, and the path of a socket in it.
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo.sock");
+    (dir, path)
+}
+
+fn at(path: &Path) -> Endpoint {
+    Endpoint::Unix(Some(path.into()))
+}
+
+fn listen(path: &Path) -> io::Result<Listener> {
+    Listener::bind(&at(path), PLAIN).inspect(must_not_block)
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// A socket that a server left behind.
+fn leave_stale(path: &Path) {
+    drop(Server::bind(path).unwrap());
+    assert!(path.exists());
+}
+
+/// Listening at `path` is refused for the reason given, and changes nothing there.
+#[track_caller]
+fn is_refused(path: &Path, reason: &str) {
+    let before = identity(path);
+    let error = listen(path).unwrap_err();
+    let expected = format!("cannot listen on unix:{}: {reason}", path.display());
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(identity(path), before);
+}
+
+const LIVE: &str = "a program is listening there; stop it, or choose another path";
+const NO_SOCKET: &str =
+    "there is something that is not a socket; remove it, or choose another path";
+
+#[test]
+fn bytes_pass_and_the_file_goes() {
+    let (_dir, path) = place();
+    let mut listener = listen(&path).unwrap();
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
+    assert_eq!(listener.local_addr().unwrap(), at(&path));
+    let (mut client, mut server, own, seen) = pair(&mut listener);
+    assert_eq!((own, seen), (Endpoint::Unix(None), Endpoint::Unix(None)));
+    pass_bytes(&mut client, &mut server);
+    pass_bytes(&mut server, &mut client);
+    server.shutdown_write().unwrap();
+    assert_eq!(eventually(|| client.read(&mut [0; 8])).unwrap(), 0);
+    drop(listener);
+    assert_eq!(identity(&path), None);
+}
+
+#[test]
+fn nothing_blocks() {
+    let (_dir, path) = place();
+    let blocks = |r: io::Result<usize>| assert_eq!(r.unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut listener = listen(&path).unwrap();
+    blocks(listener.accept().map(|_| 0));
+    let (mut client, mut server, ..) = pair(&mut listener);
+    blocks(client.read(&mut [0; 8]));
+    blocks(server.read(&mut [0; 8]));
+}
+
+#[test]
+fn a_stale_socket_is_replaced() {
+    let (_dir, path) = place();
+    leave_stale(&path);
+    let mut listener = listen(&path).unwrap();
+    let (mut client, mut server, ..) = pair(&mut listener);
+    pass_bytes(&mut client, &mut server);
+}
+
+#[test]
+fn a_killed_server_can_start_again() {
+    let (_dir, path) = place();
+    for _ in 0..3 {
+        let Listener::Unix(listener, file) = listen(&path).unwrap() else { unreachable!() };
+        drop(listener);
+        // Never dropped, as if killed.
+        std::mem::forget(file);
+        assert!(path.exists());
+    }
+}
+
+#[test]
+fn a_live_server_is_left_alone() {
+    let (_dir, path) = place();
+    let server = Server::bind(&path).unwrap();
+    is_refused(&path, LIVE);
+    let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    client.write_all(b"x").unwrap();
+    let mut heard = String::new();
+    // The first is the question whether it lives.
+    while heard.is_empty() {
+        let (mut accepted, _) = server.accept().unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        accepted.read_to_string(&mut heard).unwrap();
+    }
+    assert_eq!(heard, "x");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_busy_server_is_left_alone() {
+    let (_dir, path) = place();
+    let _server = Listener::bind(&at(&path), ListenOptions { backlog: 0, ..PLAIN }).unwrap();
+    let _waiting = Socket::connect(&at(&path)).unwrap();
+    is_refused(&path, LIVE);
+}
+
+#[test]
+fn another_type_of_socket_is_left_alone() {
+    let (_dir, path) = place();
+    let server = UnixDatagram::bind(&path).unwrap();
+    is_refused(&path, LIVE);
+    drop(server);
+    listen(&path).unwrap();
+}
+
+#[test]
+fn a_file_is_left_alone() {
+    let (_dir, path) = place();
+    fs::write(&path, "precious").unwrap();
+    is_refused(&path, NO_SOCKET);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn a_directory_is_left_alone() {
+    let (_dir, path) = place();
+    fs::create_dir(&path).unwrap();
+    is_refused(&path, NO_SOCKET);
+}
+
+#[test]
+fn a_symbolic_link_is_left_alone_wherever_it_leads() {
+    let (dir, path) = place();
+    let target = dir.path().join("target");
+    symlink(&target, &path).unwrap();
+    is_refused(&path, NO_SOCKET);
+    leave_stale(&target);
+    let stale = identity(&target);
+    is_refused(&path, NO_SOCKET);
+    assert_eq!((identity(&target), fs::read_link(&path).unwrap()), (stale, target));
+}
+
+#[test]
+fn a_missing_directory_is_told() {
+    let (dir, _) = place();
+    is_refused(&dir.path().join("missing/echo.sock"), "no such file or directory");
+}
+
+#[test]
+fn a_file_that_another_server_replaced_is_left_to_it() {
+    let (_dir, path) = place();
+    let ours = listen(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let theirs = Server::bind(&path).unwrap();
+    let before = identity(&path);
+    drop(ours);
+    assert_eq!(identity(&path), before);
+    Socket::connect(&at(&path)).unwrap();
+    theirs.accept().unwrap();
+}
+
+#[test]
+fn a_file_that_is_gone_already_is_no_matter() {
+    let (_dir, path) = place();
+    let listener = listen(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    drop(listener);
+    assert_eq!(identity(&path), None);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_longest_path_can_be_had_and_no_longer() {
+    let (dir, _) = place();
+    let bytes = dir.path().as_os_str().len() + 1;
+    let longest = dir.path().join("x".repeat(107 - bytes));
+    let mut listener = listen(&longest).unwrap();
+    assert_eq!(listener.local_addr().unwrap(), at(&longest));
+    pair(&mut listener);
+    let longer = dir.path().join("x".repeat(108 - bytes));
+    assert_eq!(listen(&longer).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(identity(&longer), None);
+}
+
+#[test]
+fn a_socket_without_a_path_is_nobodys_server() {
+    let nowhere = Endpoint::Unix(None);
+    assert_eq!(
+        Listener::bind(&nowhere, PLAIN).unwrap_err().to_string(),
+        "cannot listen on unix:(unnamed): the socket has no path"
+    );
+    assert_eq!(Socket::connect(&nowhere).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_connection_without_a_server_is_refused() {
+    let (_dir, path) = place();
+    let kind = |path: &Path| Socket::connect(&at(path)).unwrap_err().kind();
+    assert_eq!(kind(&path), ErrorKind::NotFound);
+    leave_stale(&path);
+    assert_eq!(kind(&path), ErrorKind::ConnectionRefused);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_backlog_is_as_asked() {
+    let (_dir, path) = place();
+    let _listener = Listener::bind(&at(&path), ListenOptions { backlog: 2, ..PLAIN }).unwrap();
+    // Linux holds one more than it was asked to: unix_recvq_full() in net/unix/af_unix.c.
+    let _held = [(); 3].map(|()| Socket::connect(&at(&path)).unwrap());
+    assert_eq!(Socket::connect(&at(&path)).unwrap_err().kind(), ErrorKind::WouldBlock);
+}

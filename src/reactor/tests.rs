@@ -1,0 +1,399 @@
+//! The reactor with sources that the system knows nothing of, and with real ones.
+
+use std::cell::RefCell;
+use std::io::Write;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::thread;
+use std::time::Instant;
+
+use mio::Registry;
+use socket2::SockRef;
+
+use super::*;
+
+/// Longer than anything here takes, and than anybody waits for a test.
+const LONG: Duration = Duration::from_secs(10);
+
+/// What was asked of a source, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Register(Token, Interest),
+    Reregister,
+    Deregister,
+}
+
+/// A source that the system never hears of: only `again` makes it ready.
+#[derive(Clone, Debug, Default)]
+struct Fake {
+    asked: Rc<RefCell<Vec<Asked>>>,
+    refuses: bool,
+}
+
+impl Source for Fake {
+    fn register(&mut self, _: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        self.asked.borrow_mut().push(Asked::Register(token, interest));
+        if self.refuses { Err(ErrorKind::PermissionDenied.into()) } else { Ok(()) }
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        self.asked.borrow_mut().push(Asked::Reregister);
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        self.asked.borrow_mut().push(Asked::Deregister);
+        if self.refuses { Err(ErrorKind::NotFound.into()) } else { Ok(()) }
+    }
+}
+
+fn reactor<T: Source>() -> Reactor<T> {
+    Reactor::new().unwrap()
+}
+
+fn plain(token: Token) -> Ready {
+    Ready { token, special: false }
+}
+
+fn special(token: Token) -> Ready {
+    Ready { token, special: true }
+}
+
+/// What is ready at once.
+fn ready_now<T: Source>(reactor: &mut Reactor<T>) -> Vec<Ready> {
+    ready_within(reactor, Some(Duration::ZERO))
+}
+
+/// What is ready first, however long it takes.
+fn ready_soon<T: Source>(reactor: &mut Reactor<T>) -> Vec<Ready> {
+    ready_within(reactor, Some(LONG))
+}
+
+fn ready_within<T: Source>(reactor: &mut Reactor<T>, timeout: Option<Duration>) -> Vec<Ready> {
+    // What the list holds from before is not to matter.
+    let mut ready = vec![special(Token(usize::MAX))];
+    reactor.wait(timeout, &mut ready).unwrap();
+    ready
+}
+
+/// A connected pair over TCP: the first is the reactor's, the second the peer's.
+fn tcp_pair() -> (mio::net::TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (ours, _) = listener.accept().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (mio::net::TcpStream::from_std(ours), peer)
+}
+
+/// A reactor with one TCP connection whose first event, that it is writable, has been told.
+fn watched_tcp() -> (Reactor<mio::net::TcpStream>, Token, TcpStream) {
+    let (ours, peer) = tcp_pair();
+    let mut reactor = reactor();
+    let token = reactor.insert(ours).unwrap();
+    assert_eq!(ready_soon(&mut reactor), [plain(token)]);
+    assert_eq!(ready_now(&mut reactor), []);
+    (reactor, token, peer)
+}
+
+/// The same over a Unix socket, of which the third is a duplicate of the reactor's end.
+fn watched_unix() -> (Reactor<mio::net::UnixStream>, Token, UnixStream, UnixStream) {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let held = ours.try_clone().unwrap();
+    let mut reactor = reactor();
+    let token = reactor.insert(mio::net::UnixStream::from_std(ours)).unwrap();
+    assert_eq!(ready_now(&mut reactor), [plain(token)]);
+    assert_eq!(ready_now(&mut reactor), []);
+    (reactor, token, held, peer)
+}
+
+#[test]
+fn a_source_is_registered_once_for_everything() {
+    let (fake, mut reactor) = (Fake::default(), reactor());
+    let token = reactor.insert(fake.clone()).unwrap();
+    for _ in 0..3 {
+        reactor.again(token);
+        ready_now(&mut reactor);
+        reactor.get_mut(token).unwrap();
+    }
+    assert_eq!(*fake.asked.borrow(), [Asked::Register(token, INTEREST)]);
+    assert!(INTEREST.is_readable() && INTEREST.is_writable());
+    #[cfg(target_os = "linux")]
+    assert!(INTEREST.is_priority());
+}
+
+#[test]
+fn remove_deregisters_and_hands_back() {
+    let (fake, mut reactor) = (Fake::default(), reactor());
+    let token = reactor.insert(fake.clone()).unwrap();
+    let back = reactor.remove(token).unwrap();
+    assert!(Rc::ptr_eq(&back.asked, &fake.asked));
+    assert_eq!(*fake.asked.borrow(), [Asked::Register(token, INTEREST), Asked::Deregister]);
+    assert!(reactor.remove(token).is_none() && reactor.get_mut(token).is_none());
+    assert_eq!(fake.asked.borrow().len(), 2, "nothing is deregistered twice");
+
+    let token = reactor.insert(back).unwrap();
+    assert_eq!(fake.asked.borrow()[2..], [Asked::Register(token, INTEREST)], "it can come again");
+}
+
+#[test]
+fn a_source_that_cannot_be_registered_takes_no_slot() {
+    let mut reactor = reactor();
+    let refuses = Fake { refuses: true, ..Fake::default() };
+    let held = Rc::downgrade(&refuses.asked);
+    assert_eq!(reactor.insert(refuses).unwrap_err().kind(), ErrorKind::PermissionDenied);
+    assert!(held.upgrade().is_none(), "the source is dropped");
+    assert!(reactor.is_empty() && reactor.get_mut(Token(0)).is_none());
+    assert_eq!(reactor.insert(Fake::default()).unwrap(), Token(0));
+}
+
+#[test]
+fn a_source_whose_registration_is_gone_is_handed_back_all_the_same() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    reactor.get_mut(token).unwrap().refuses = true;
+    assert!(reactor.remove(token).is_some());
+}
+
+#[test]
+fn tokens_are_counted_and_bounded() {
+    let mut reactor = reactor();
+    assert!(reactor.is_empty() && reactor.token_bound() == 0);
+    let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
+    assert_eq!(reactor.len(), 5);
+    assert!(!reactor.is_empty());
+    assert!(tokens.iter().all(|t| t.0 < reactor.token_bound()));
+    reactor.remove(tokens[4]);
+    assert_eq!(reactor.len(), 4);
+}
+
+#[test]
+fn again_reports_once_and_without_waiting() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    for timeout in [Some(LONG), Some(LONG), None] {
+        reactor.again(token);
+        reactor.again(token);
+        assert_eq!(reactor.queue.len(), 1, "the queue cannot outgrow the slab");
+        let before = Instant::now();
+        assert_eq!(ready_within(&mut reactor, timeout), [plain(token)]);
+        assert!(before.elapsed() < LONG, "it waited");
+        assert_eq!(ready_now(&mut reactor), []);
+    }
+}
+
+#[test]
+fn again_reports_in_the_order_of_asking() {
+    let mut reactor = reactor();
+    let tokens = [(); 3].map(|()| reactor.insert(Fake::default()).unwrap());
+    for i in [2, 0, 1] {
+        reactor.again(tokens[i]);
+    }
+    assert_eq!(ready_now(&mut reactor), [2, 0, 1].map(|i| plain(tokens[i])));
+}
+
+#[test]
+fn again_and_an_event_report_once() {
+    // Over a Unix socket, the peer's event is there when its call returns.
+    let (mut reactor, token, _held, peer) = watched_unix();
+    peer.shutdown(Shutdown::Write).unwrap();
+    reactor.again(token);
+    assert_eq!(ready_now(&mut reactor), [special(token)], "the event tells more");
+    assert_eq!(ready_now(&mut reactor), []);
+}
+
+#[test]
+fn an_event_for_one_does_not_hide_another_that_is_queued() {
+    let mut reactor: Reactor<Box<dyn Source>> = reactor();
+    let fake = reactor.insert(Box::new(Fake::default())).unwrap();
+    let (ours, _peer) = tcp_pair();
+    let real = reactor.insert(Box::new(ours)).unwrap();
+    reactor.again(fake);
+    assert_eq!(ready_now(&mut reactor), [plain(real), plain(fake)]);
+}
+
+#[test]
+fn again_on_a_removed_token_is_ignored() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    reactor.remove(token);
+    reactor.again(token);
+    reactor.again(Token(7));
+    assert_eq!(ready_now(&mut reactor), []);
+    assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
+    assert_eq!(ready_now(&mut reactor), [], "nor does it concern the next to have the token");
+}
+
+#[test]
+fn a_removed_source_is_not_reported() {
+    let mut reactor = reactor();
+    let [first, second] = [(); 2].map(|()| reactor.insert(Fake::default()).unwrap());
+    reactor.again(first);
+    reactor.again(second);
+    reactor.remove(first);
+    assert_eq!(ready_now(&mut reactor), [plain(second)]);
+}
+
+#[test]
+fn a_slot_used_again_inherits_no_place_in_the_queue() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    reactor.again(token);
+    reactor.remove(token);
+    assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
+    assert_eq!(ready_now(&mut reactor), []);
+}
+
+#[test]
+fn a_slot_used_again_can_be_queued_itself() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    reactor.again(token);
+    reactor.remove(token);
+    assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
+    reactor.again(token);
+    assert_eq!(ready_now(&mut reactor), [plain(token)], "once, though the queue has it twice");
+    assert_eq!(ready_now(&mut reactor), []);
+}
+
+#[test]
+fn a_removed_source_that_is_held_elsewhere_makes_no_events() {
+    let (mut reactor, token, mut held, mut peer) = watched_unix();
+    drop(reactor.remove(token));
+    peer.write_all(b"x").unwrap();
+    held.write_all(b"x").unwrap();
+    drop(peer);
+    assert_eq!(ready_now(&mut reactor), []);
+}
+
+#[test]
+fn bytes_alone_are_not_special() {
+    let (mut reactor, token, mut peer) = watched_tcp();
+    for _ in 0..3 {
+        peer.write_all(b"x").unwrap();
+        assert_eq!(ready_soon(&mut reactor), [plain(token)]);
+    }
+}
+
+#[test]
+fn end_of_file_is_special() {
+    let (mut reactor, token, peer) = watched_tcp();
+    peer.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(ready_soon(&mut reactor), [special(token)]);
+}
+
+#[test]
+fn a_reset_is_special() {
+    let (mut reactor, token, peer) = watched_tcp();
+    SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    assert_eq!(ready_soon(&mut reactor), [special(token)]);
+}
+
+#[test]
+fn an_error_is_special() {
+    let (ours, reader) = mio::unix::pipe::new().unwrap();
+    let mut reactor = reactor();
+    let token = reactor.insert(ours).unwrap();
+    assert_eq!(ready_now(&mut reactor), [plain(token)]);
+    drop(reader);
+    assert_eq!(ready_now(&mut reactor), [special(token)], "an error without an end of file");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn urgent_data_is_special() {
+    let (mut reactor, token, peer) = watched_tcp();
+    SockRef::from(&peer).send_out_of_band(b"!").unwrap();
+    assert_eq!(ready_soon(&mut reactor), [special(token)]);
+}
+
+#[test]
+fn a_wait_of_no_time_returns_at_once() {
+    let mut reactor = reactor::<Fake>();
+    let before = Instant::now();
+    assert_eq!(ready_now(&mut reactor), []);
+    assert!(before.elapsed() < LONG);
+}
+
+#[test]
+fn a_wait_lasts_as_long_as_it_was_told() {
+    let mut reactor = reactor::<Fake>();
+    let (before, timeout) = (Instant::now(), Duration::from_millis(20));
+    assert_eq!(ready_within(&mut reactor, Some(timeout)), []);
+    assert!(before.elapsed() >= timeout);
+}
+
+#[test]
+fn a_wait_without_timeout_lasts_until_there_is_an_event() {
+    let (mut reactor, token, mut peer) = watched_tcp();
+    let waiting = thread_state();
+    let writer = thread::spawn(move || {
+        let until = Instant::now() + LONG;
+        while !waiting().starts_with('S') && Instant::now() < until {
+            thread::yield_now();
+        }
+        peer.write_all(b"x").unwrap();
+        peer
+    });
+    assert_eq!(ready_within(&mut reactor, None), [plain(token)]);
+    writer.join().unwrap();
+}
+
+/// Tells the state of the calling thread, `S` when it sleeps in a system call: proc_pid_stat(5).
+fn thread_state() -> impl Fn() -> String + Send {
+    let stat = std::path::Path::new("/proc")
+        .join(std::fs::read_link("/proc/thread-self").unwrap())
+        .join("stat");
+    move || {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        stat.rsplit(") ").next().unwrap().to_owned()
+    }
+}
+
+const INTERRUPTED: &str = "reactor::tests::a_wait_that_a_signal_interrupts_ends_early";
+
+/// epoll_wait(2) is interrupted by a stop and a continuation even where no signal is handled:
+/// signal(7). So this test runs itself a second time, in a process that it can stop.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_wait_that_a_signal_interrupts_ends_early() {
+    if std::env::var_os(INTERRUPTED).is_some() {
+        let mut reactor = reactor();
+        let token = reactor.insert(Fake::default()).unwrap();
+        let before = Instant::now();
+        assert_eq!(ready_soon(&mut reactor), []);
+        assert!(before.elapsed() < LONG, "it was not interrupted, or waited on");
+        reactor.again(token);
+        assert_eq!(ready_soon(&mut reactor), [plain(token)]);
+        return;
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", INTERRUPTED])
+        .env(INTERRUPTED, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = interrupt_until_it_ends(child);
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+fn interrupt_until_it_ends(mut child: Child) -> String {
+    use rustix::process::{Pid, Signal, kill_process};
+    let until = Instant::now() + LONG;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+        }
+        for signal in [Signal::STOP, Signal::CONT] {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
+        // Only so that it gets anywhere between two stops: nobody counts on the time.
+        thread::sleep(Duration::from_millis(1));
+    }
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

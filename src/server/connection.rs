@@ -1,0 +1,103 @@
+//! A connection of the server's: an echo, its stream, and what the server must know besides.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Instant;
+
+use super::limits::PendingLimit;
+use crate::conn::{Echo, Readiness, Turn};
+use crate::net::{Endpoint, Stream};
+use crate::observe::{Event, Observer};
+
+/// One peer's connection.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    pub(super) stream: S,
+    pub(super) echo: Echo,
+    pub(super) peer: Endpoint,
+    /// When bytes last moved.
+    pub(super) active: Instant,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared<O> {
+    /// Where bytes rest between a read and the write that follows, whosesoever they are.
+    pub(super) scratch: Box<[u8]>,
+    pub(super) pending: PendingLimit,
+    pub(super) observer: O,
+    /// The time of this turn.
+    pub(super) now: Instant,
+}
+
+impl<S: Stream> Connection<S> {
+    /// Gives the connection its turn.
+    #[inline] // This is the path of every echo, and it has one caller.
+    pub(super) fn drive<O: Observer>(
+        &mut self,
+        special: bool,
+        shared: &mut Shared<O>,
+    ) -> io::Result<Turn> {
+        let Self { stream, echo, peer, active } = self;
+        let plain = stream.short_read_drains() && !special;
+        let hint = if plain { Readiness::ShortReadDrains } else { Readiness::ReadOn };
+        let room = shared.pending.room();
+        let held = echo.held_bytes();
+        let mut tap = Tap { io: stream, peer, observer: &mut shared.observer, moved: false };
+        let turn = echo.drive(&mut tap, hint, &mut shared.scratch[..room]);
+        // A peer that talks on after the goodbye is not to put the end off.
+        if tap.moved && !echo.is_lingering() {
+            *active = shared.now;
+        }
+        if echo.held_bytes() != held {
+            shared.pending.hold(held, echo.held_bytes());
+        }
+        turn
+    }
+}
+
+/// A stream, with everything that goes through it told to the observer.
+struct Tap<'a, S, O> {
+    io: &'a mut S,
+    peer: &'a Endpoint,
+    observer: &'a mut O,
+    /// Whether any bytes went through.
+    moved: bool,
+}
+
+#[cold]
+fn tell_if_blocked(observer: &mut impl Observer, peer: &Endpoint, error: &io::Error) {
+    if error.kind() == ErrorKind::WouldBlock {
+        observer.observe(peer, Event::Blocked);
+    }
+}
+
+impl<S: Read, O: Observer> Read for Tap<'_, S, O> {
+    #[inline(always)]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.io.read(buffer);
+        if let Ok(n @ 1..) = read {
+            self.moved = true;
+            self.observer.observe(self.peer, Event::Read(n));
+        }
+        read
+    }
+}
+
+impl<S: Write, O: Observer> Write for Tap<'_, S, O> {
+    #[inline(always)]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.io.write(bytes);
+        match &written {
+            Ok(n) => {
+                self.moved = true;
+                self.observer.observe(self.peer, Event::Wrote(*n));
+            }
+            Err(e) => tell_if_blocked(self.observer, self.peer, e),
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.io.flush()
+    }
+}

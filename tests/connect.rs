@@ -1,0 +1,22 @@
+//! `resound connect` as a whole, against servers that the tests play themselves.
+
+// Clippy allows it in functions marked as tests only, and not in what they stand on.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/pattern.rs"]
+mod pattern;
+#[path = "support/peers.rs"]
+mod peers;
+#[path = "support/piped.rs"]
+mod piped;
+#[path = "support/pty.rs"]
+mod pty;
+
+#[path = "connect/faults.rs"]
+mod faults;
+#[path = "connect/lines.rs"]
+mod lines;
+#[path = "connect/stream.rs"]
+mod stream;
+#[path = "connect/terminal.rs"]
+mod terminal;

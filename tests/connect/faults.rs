@@ -1,0 +1,129 @@
+//! What the stream says when something is wrong, with the server or with its own ends.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::sync::mpsc;
+
+use super::pattern::{MIB, MUCH, pattern};
+use super::peers::{self, serve};
+use super::piped::{Client, command, run, spawn};
+
+#[test]
+fn a_wrong_byte_in_much_is_found() {
+    let addr = serve(|stream| {
+        io::copy(&mut (&stream).take(MIB), &mut &stream)?;
+        let mut one = [0];
+        (&stream).read_exact(&mut one)?;
+        (&stream).write_all(&[one[0] ^ 1])?;
+        peers::faithful(stream)
+    });
+    let ended = run(&[&addr], pattern(2 * MIB));
+    ended.assert_failed("the echo is wrong");
+    assert!(ended.stdout.len() as u64 > MIB);
+}
+
+#[test]
+fn swapped_bytes_are_wrong_too() {
+    let ended = run(&[&serve(peers::saying(b"12"))], &b"21"[..]);
+    ended.assert_failed("the echo is wrong: within its 2 bytes, some differ from what was sent");
+}
+
+#[test]
+fn more_than_was_sent_is_wrong() {
+    let ended = run(&[&serve(peers::adding)], &b"hello\n"[..]);
+    ended.assert_failed("the server sent more than it got: 9 bytes back for 6");
+}
+
+#[test]
+fn a_server_that_closes_early_is_told_with_what_came_back() {
+    // At once, and not only when the patience is over.
+    let addr = serve(peers::closing_after_three_bytes);
+    let ended = run(&["-W", "3600s", &addr], &b"hello\n"[..]);
+    ended.assert_failed("the server closed the connection after 3 of 6 bytes");
+    assert_eq!(ended.stdout, b"hel");
+}
+
+#[test]
+fn a_server_that_resets_the_connection_is_told_with_the_cause() {
+    let addr = serve(|stream| {
+        let mut three = [0; 3];
+        (&stream).read_exact(&mut three)?;
+        // What was left unread makes the kernel answer with a reset.
+        Ok(())
+    });
+    let ended = run(&[&addr], &b"hello\n"[..]);
+    ended.assert_failed(
+        "the server broke the connection (connection reset by peer) after 0 of 6 bytes",
+    );
+}
+
+#[test]
+fn a_server_that_closes_after_the_whole_echo_did_what_was_asked() {
+    let ended = run(&[&serve(peers::closing_after_one_echo)], &b"hello\n"[..]);
+    ended.assert_fine(b"hello\n");
+}
+
+#[test]
+fn a_server_that_closes_is_not_waited_for_while_the_input_stays_open() {
+    let mut command = command(&["-W", "300ms", &serve(peers::closing_after_one_echo)]);
+    let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stdin = client.child.stdin.take().unwrap();
+    stdin.write_all(b"hello\n").unwrap();
+    let ended = client.end();
+    let line = "the server closed the connection after 6 of 6 bytes, before the input ended";
+    ended.assert_failed(line);
+    assert_eq!(ended.stdout, b"hello\n");
+}
+
+#[test]
+fn an_echo_that_never_comes_is_given_up() {
+    let ended = run(&["-W", "300ms", &serve(peers::silent)], &b"hello\n"[..]);
+    ended.assert_failed("no echo within 300ms: 0 of 6 bytes came back; giving up");
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_given_up() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
+    run(&["-W", "300ms", &addr], pattern(MUCH)).assert_failed("no echo within 300ms: 0 of ");
+}
+
+#[test]
+fn an_output_that_is_closed_is_told() {
+    let mut command = command(&[&serve(peers::faithful)]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"hello").unwrap();
+    Client::collect(child).end().assert_failed("cannot write to standard output: broken pipe");
+}
+
+#[test]
+fn an_output_that_is_full_is_told() {
+    let mut command = command(&[&serve(peers::faithful)]);
+    command.stdin(Stdio::piped()).stdout(File::options().write(true).open("/dev/full").unwrap());
+    let mut client = Client::start(&mut command);
+    client.child.stdin.take().unwrap().write_all(b"hello").unwrap();
+    client.end().assert_failed("cannot write to standard output: no space left on device");
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_told() {
+    let mut command = command(&[&serve(peers::faithful)]);
+    let ended = Client::start(command.stdin(File::open("/").unwrap()).stdout(Stdio::piped())).end();
+    ended.assert_failed("cannot read from standard input: is a directory");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_with_the_cause() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    for args in [&[&*addr][..], &["--reconnect", &*addr]] {
+        let ended = run(args, &b"hello"[..]);
+        ended.assert_failed(&format!("cannot connect to {addr}: connection refused"));
+    }
+    let ended = run(&["no.such.host.invalid:7"], &b"hello"[..]);
+    ended.assert_failed("cannot resolve no.such.host.invalid:7: ");
+}

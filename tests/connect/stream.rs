@@ -1,0 +1,251 @@
+//! With pipes, files and sockets for standard input and output.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{ChildStdin, Stdio};
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::io::ioctl_fionread;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::pattern::{MIB, MUCH, assert_same, pattern};
+use super::peers::{self, serve};
+use super::piped::{Client, command, run, spawn};
+
+/// What a client may ever have in memory, in KiB, however much it streams. Unoptimised it has 5 MiB when it
+/// starts, and no more in the end; most of that are the pages of the program itself.
+const MAX_CLIENT_KIB: u64 = 8 * 1024;
+
+/// The most that the client ever had in memory, in KiB.
+fn peak_kib(client: &Client) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", client.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn the_echo_of_a_pipe_is_the_pipe() {
+    let text = "one\nbye\nGrüße\0\x1b, no line break at the end";
+    run(&[&serve(peers::faithful)], text.as_bytes()).assert_fine(text.as_bytes());
+}
+
+#[test]
+fn each_byte_passes_as_soon_as_it_is_there() {
+    let mut command = command(&[&serve(peers::faithful)]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    for byte in *b"no line break" {
+        stdin.write_all(&[byte]).unwrap();
+        let mut echo = [0];
+        stdout.read_exact(&mut echo).unwrap();
+        assert_eq!(echo, [byte]);
+    }
+    drop(stdin);
+    Client::collect(child).end().assert_fine(b"");
+}
+
+#[test]
+fn much_passes_whole_and_in_little_memory() {
+    let mut command = command(&[&serve(peers::faithful)]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let writer = thread::spawn(move || {
+        io::copy(&mut pattern(MUCH), &mut stdin).unwrap();
+        stdin
+    });
+    assert_same((&mut stdout).take(MUCH), pattern(MUCH));
+    let client = Client::collect(child);
+    let peak = peak_kib(&client);
+    assert!(peak <= MAX_CLIENT_KIB, "{peak} KiB");
+    drop(writer.join().unwrap());
+    client.end().assert_fine(b"");
+}
+
+#[test]
+fn a_reader_that_pauses_holds_the_client_back() {
+    let mut command = command(&[&serve(peers::faithful)]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let rest = write_until_held_back(&stdin, pattern(MUCH));
+    let client = Client::collect(child);
+    let peak = peak_kib(&client);
+    assert!(peak <= MAX_CLIENT_KIB, "{peak} KiB");
+    let writer = write_all(stdin, rest);
+    assert_same(stdout, pattern(MUCH));
+    writer.join().unwrap();
+    client.end().assert_fine(b"");
+}
+
+#[test]
+fn a_reader_that_pauses_is_not_taken_for_a_server_that_does() {
+    // More than the client and the pipe hold, and less than the sockets: nothing moves in the pause.
+    const SOME: u64 = 256 * 1024;
+    let mut command = command(&["-W", "500ms", &serve(peers::faithful)]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    write_all(stdin, pattern(SOME)).join().unwrap();
+    // The pause is what this is about.
+    thread::sleep(Duration::from_secs(1));
+    assert_same(stdout, pattern(SOME));
+    Client::collect(child).end().assert_fine(b"");
+}
+
+#[test]
+fn a_server_that_pauses_holds_the_client_back() {
+    let (go, gate) = mpsc::channel::<()>();
+    let addr = serve(move |stream| {
+        let _ = gate.recv();
+        peers::faithful(stream)
+    });
+    let mut command = command(&[&addr]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let rest = write_until_held_back(&stdin, pattern(MUCH));
+    let client = Client::collect(child);
+    let peak = peak_kib(&client);
+    assert!(peak <= MAX_CLIENT_KIB, "{peak} KiB");
+    go.send(()).unwrap();
+    let writer = write_all(stdin, rest);
+    assert_same(stdout, pattern(MUCH));
+    writer.join().unwrap();
+    client.end().assert_fine(b"");
+}
+
+/// Writes until the pipe has taken nothing more for a while, and gives what is left.
+fn write_until_held_back<R: Read>(mut pipe: &ChildStdin, mut bytes: R) -> R {
+    // So many fit in where any do: pipe(7), `PIPE_BUF`.
+    let mut few = [0; 4096];
+    while is_writable_soon(pipe) {
+        bytes.read_exact(&mut few).expect("something holds the writer back");
+        pipe.write_all(&few).unwrap();
+    }
+    bytes
+}
+
+fn is_writable_soon(pipe: &ChildStdin) -> bool {
+    let soon = Timespec { tv_sec: 0, tv_nsec: 300_000_000 };
+    poll(&mut [PollFd::new(pipe, PollFlags::OUT)], Some(&soon)).unwrap() > 0
+}
+
+fn write_all(mut pipe: ChildStdin, mut bytes: impl Read + Send + 'static) -> JoinHandle<u64> {
+    thread::spawn(move || io::copy(&mut bytes, &mut pipe).unwrap())
+}
+
+/// With both ends always ready and no word from the server, no event tells the client to go on.
+#[test]
+fn a_file_is_sent_to_its_end_though_nothing_comes_back_before() {
+    let mut input = tempfile::tempfile().unwrap();
+    io::copy(&mut pattern(9 * MIB), &mut input).unwrap();
+    input.rewind().unwrap();
+    let mut command = command(&["-W", "3600s", &serve(peers::waiting_for_the_end)]);
+    let mut child = spawn(command.stdin(input).stdout(Stdio::piped()));
+    let stdout = child.stdout.take().unwrap();
+    assert_same(stdout, pattern(9 * MIB));
+    Client::collect(child).end().assert_fine(b"");
+}
+
+#[test]
+fn the_last_bytes_are_written_even_if_the_output_was_full() {
+    // What a pipe holds, pipe(7), and some more that is in the client's hands.
+    const PIPE_BYTES: u64 = 64 * 1024;
+    let mut input = tempfile::tempfile().unwrap();
+    io::copy(&mut pattern(PIPE_BYTES + 1000), &mut input).unwrap();
+    input.rewind().unwrap();
+    let mut command = command(&[&serve(peers::faithful)]);
+    let mut child = spawn(command.stdin(input).stdout(Stdio::piped()));
+    let stdout = child.stdout.take().unwrap();
+    while ioctl_fionread(&stdout).unwrap() < PIPE_BYTES {
+        thread::yield_now();
+    }
+    assert_same(stdout, pattern(PIPE_BYTES + 1000));
+    Client::collect(child).end().assert_fine(b"");
+}
+
+#[test]
+fn files_and_devices_that_cannot_be_polled_serve_as_well() {
+    let addr = serve(peers::faithful);
+    let dir = tempfile::tempdir().unwrap();
+    let (input, output) = (dir.path().join("in"), dir.path().join("out"));
+    io::copy(&mut pattern(3 * MIB + 1), &mut File::create(&input).unwrap()).unwrap();
+    let mut to_file = command(&[&addr]);
+    to_file.stdin(File::open(&input).unwrap()).stdout(File::create(&output).unwrap());
+    Client::start(&mut to_file).end().assert_fine(b"");
+    assert_same(File::open(&output).unwrap(), File::open(&input).unwrap());
+
+    let mut to_pipe = command(&[&addr]);
+    let ended =
+        Client::start(to_pipe.stdin(File::open(&input).unwrap()).stdout(Stdio::piped())).end();
+    ended.assert_fine(&fs::read(&input).unwrap());
+
+    let mut nothing = command(&[&addr]);
+    nothing.stdin(Stdio::null()).stdout(Stdio::piped());
+    Client::start(&mut nothing).end().assert_fine(b"");
+}
+
+#[test]
+fn one_socket_serves_as_both_ends() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let theirs = OwnedFd::from(theirs);
+    let mut command = command(&[&serve(peers::faithful)]);
+    let client = Client::start(command.stdin(theirs.try_clone().unwrap()).stdout(theirs));
+    drop(command);
+    (&ours).write_all(b"hello").unwrap();
+    ours.shutdown(Shutdown::Write).unwrap();
+    let mut echo = String::new();
+    (&ours).read_to_string(&mut echo).unwrap();
+    assert_eq!(echo, "hello");
+    client.end().assert_fine(b"");
+}
+
+#[test]
+fn a_shared_pipe_is_left_as_it_was_found() {
+    let ((input, mut input_end), (output_end, output)) = (io::pipe().unwrap(), io::pipe().unwrap());
+    let (kept_input, kept_output) = (input.try_clone().unwrap(), output.try_clone().unwrap());
+    let mut command = command(&[&serve(peers::faithful)]);
+    let client = Client::start(command.stdin(input).stdout(output));
+    let is_blocking = |flags: OFlags| !flags.contains(OFlags::NONBLOCK);
+    input_end.write_all(b"x").unwrap();
+    (&output_end).read_exact(&mut [0]).unwrap();
+    assert!(!is_blocking(fcntl_getfl(&kept_input).unwrap()), "or this test shows nothing");
+    drop(input_end);
+    client.end().assert_fine(b"");
+    assert!(is_blocking(fcntl_getfl(&kept_input).unwrap()));
+    assert!(is_blocking(fcntl_getfl(&kept_output).unwrap()));
+}
+
+#[test]
+fn a_unix_socket_is_an_address_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        io::copy(&mut &stream, &mut &stream).unwrap();
+    });
+    let addr = format!("unix:{}", path.display());
+    run(&[&addr], &b"hello"[..]).assert_fine(b"hello");
+}
+
+#[test]
+fn an_input_that_pauses_is_waited_for() {
+    let mut command = command(&["-W", "500ms", &serve(peers::faithful)]);
+    let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stdin = client.child.stdin.take().unwrap();
+    stdin.write_all(b"one").unwrap();
+    thread::sleep(Duration::from_secs(1));
+    // A stop and a continuation wake the client, though nothing has moved.
+    let pid = Pid::from_child(&client.child);
+    kill_process(pid, Signal::STOP).unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    stdin.write_all(b"two").unwrap();
+    drop(stdin);
+    client.end().assert_fine(b"onetwo");
+}

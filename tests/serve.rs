@@ -1,0 +1,18 @@
+//! `resound serve` as a whole, on real sockets.
+
+// Clippy allows it in functions marked as tests only, and not in what they stand on.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/server.rs"]
+mod server;
+#[path = "support/wire.rs"]
+mod wire;
+
+#[path = "serve/echo.rs"]
+mod echo;
+#[path = "serve/limits.rs"]
+mod limits;
+#[path = "serve/ends.rs"]
+mod ends;
+#[path = "serve/start.rs"]
+mod start;

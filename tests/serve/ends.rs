@@ -1,0 +1,143 @@
+//! Leaving in order.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::server::Server;
+use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
+
+#[test]
+fn an_idle_server_leaves_at_once() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start(&[]);
+        let idle = server.connect();
+        expect_echo(&idle, b"hello");
+        let start = Instant::now();
+        server.signal(signal);
+        expect_end(&idle);
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(start.elapsed() < Duration::from_secs(4), "after {:?}", start.elapsed());
+        assert!(TcpStream::connect(server.addr()).is_err(), "somebody listens still");
+    }
+}
+
+/// FAULTS 25. Pending bytes, here and in the kernel, reach a peer that reads, before the end does.
+#[test]
+fn what_is_pending_is_finished_first() {
+    let server = Server::start(&["--drain-timeout", "30s"]);
+    let stream = server.connect();
+    let bytes = pattern(1, 64 << 20);
+    let sent = stuff(&stream, &bytes);
+    server.signal(Signal::TERM);
+    let mut echo = Vec::new();
+    (&stream).read_to_end(&mut echo).unwrap();
+    assert_eq!(echo.len(), sent);
+    assert!(echo == bytes[..sent]);
+    drop(stream);
+    let mut server = server;
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// FAULTS 25. What an accepted peer is still sending when the signal comes is echoed to the end.
+#[test]
+fn streams_under_way_are_finished() {
+    let mut server = Server::start(&["--drain-timeout", "30s"]);
+    let streams: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    streams.iter().for_each(|stream| expect_echo(stream, b"established"));
+    thread::scope(|scope| {
+        let talkers: Vec<_> = streams
+            .iter()
+            .enumerate()
+            .map(|(i, stream)| {
+                let bytes = pattern(i, 24 << 20);
+                scope.spawn(move || {
+                    assert!(echo_of(stream.try_clone().unwrap(), bytes.clone()) == bytes)
+                })
+            })
+            .collect();
+        server.signal(Signal::TERM);
+        talkers.into_iter().for_each(|talker| talker.join().unwrap());
+    });
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// FAULTS 25, under load: whatever is echoed is a prefix of what was sent, and the end is clean.
+#[test]
+fn a_busy_server_leaves_cleanly() {
+    let mut server = Server::start(&["--drain-timeout", "2s"]);
+    let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    streams.iter().for_each(|stream| expect_echo(stream, b"established"));
+    thread::scope(|scope| {
+        let talkers: Vec<_> =
+            streams.iter().map(|s| scope.spawn(move || talk_until_end(s))).collect();
+        server.signal(Signal::TERM);
+        for talker in talkers {
+            talker.join().unwrap();
+        }
+    });
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Sends a message and reads its echo, for ever, and expects the end only between messages or within
+/// one that the server had no reason to take any more.
+fn talk_until_end(mut stream: &TcpStream) {
+    for i in 0.. {
+        let message = pattern(i, 1000);
+        if stream.write_all(&message).is_err() {
+            return;
+        }
+        let mut echo = Vec::new();
+        match stream.take(1000).read_to_end(&mut echo) {
+            Ok(1000) => assert!(echo == message),
+            Ok(n) => return assert!(echo == message[..n]),
+            Err(_) => return,
+        }
+    }
+}
+
+/// FAULTS 26.
+#[test]
+fn a_stuck_peer_is_cut_at_the_drain_timeout() {
+    let mut server = Server::start(&["--drain-timeout", "500ms"]);
+    let stream = server.connect();
+    stuff(&stream, &pattern(2, 32 << 20));
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let took = start.elapsed();
+    assert!((500..5000).contains(&took.as_millis()), "after {took:?}");
+    assert!(server.log().last().unwrap().contains("1 cut off"), "{:#?}", server.log());
+}
+
+/// FAULTS 27.
+#[test]
+fn a_second_signal_is_obeyed_at_once() {
+    let mut server = Server::start(&["--drain-timeout", "1h"]);
+    let stream = server.connect();
+    stuff(&stream, &pattern(3, 32 << 20));
+    server.signal(Signal::TERM);
+    server.expect_line("stopping");
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(4), "after {:?}", start.elapsed());
+}
+
+/// A peer that never stops sending cannot put the end off for longer than the drain timeout.
+#[test]
+fn a_flooder_does_not_keep_the_server() {
+    let mut server = Server::start(&["--drain-timeout", "1s"]);
+    let stream = server.connect();
+    thread::scope(|scope| {
+        let bytes = pattern(4, 1 << 20);
+        let (writer, mut reader) = (&stream, &stream);
+        scope.spawn(move || while (&mut &*writer).write_all(&bytes).is_ok() {});
+        scope.spawn(move || while reader.read(&mut [0; 65536]).is_ok_and(|n| n > 0) {});
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait().code(), Some(0));
+    });
+}

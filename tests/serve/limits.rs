@@ -1,0 +1,170 @@
+//! What the server allows, and how it gets by when there is no more.
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+
+use crate::server::{PATIENCE, Server, eventually};
+use crate::wire::{expect_closed, expect_echo, expect_end, pattern, stuff};
+
+/// FAULTS 19.
+#[test]
+fn connections_beyond_the_most_are_refused_and_served_when_there_is_room() {
+    let server = Server::start(&["--max-connections", "5"]);
+    let mut streams: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    streams.iter().for_each(|stream| expect_echo(stream, b"within"));
+    for _ in 0..10 {
+        expect_closed(server.connect());
+    }
+    streams.iter().for_each(|stream| expect_echo(stream, b"still within"));
+    let one = streams.pop().unwrap();
+    one.shutdown(Shutdown::Write).unwrap();
+    expect_end(&one);
+    expect_echo(server.connect(), b"in its place");
+    drop(streams);
+    assert!(server.stop().contains("6 connections, 102 bytes in, 102 bytes out, 10 refused"));
+}
+
+/// FAULTS 20.
+#[test]
+fn each_address_has_its_own_share() {
+    let server = Server::start(&["--max-per-ip", "2"]);
+    let first = [connect_from("127.0.0.2", &server), connect_from("127.0.0.2", &server)];
+    first.iter().for_each(|stream| expect_echo(stream, b"hello"));
+    expect_closed(connect_from("127.0.0.2", &server));
+    expect_echo(connect_from("127.0.0.3", &server), b"hello");
+    let [one, _other] = first;
+    one.shutdown(Shutdown::Write).unwrap();
+    expect_end(&one);
+    expect_echo(connect_from("127.0.0.2", &server), b"hello again");
+}
+
+fn connect_from(ip: &str, server: &Server) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::new(ip.parse().unwrap(), 0).into()).unwrap();
+    socket.connect(&server.addr().parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.into()
+}
+
+/// FAULTS 23.
+#[test]
+fn idle_peers_are_closed_in_time_and_not_before() {
+    let server = Server::start(&["--idle-timeout", "500ms"]);
+    let idle = server.connect();
+    let stream = server.connect();
+    // Whoever talks is not idle, however long that takes in all.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(1500) {
+        expect_echo(&stream, b"I am here");
+        thread::sleep(Duration::from_millis(50)); // How often it talks.
+    }
+    expect_closed(&idle);
+    let since = Instant::now();
+    expect_echo(&stream, b"the last");
+    let last = Instant::now();
+    expect_end(&stream);
+    assert!(since.elapsed() >= Duration::from_millis(500), "closed after {:?}", since.elapsed());
+    assert!(last.elapsed() < Duration::from_secs(5), "closed after {:?}", last.elapsed());
+    assert!(server.stop().contains("2 timed out"));
+}
+
+/// FAULTS 7.
+#[test]
+fn peers_that_take_nothing_are_closed_in_time() {
+    let mut server = Server::start(&["-v", "--stall-timeout", "2s"]);
+    let stuck = server.connect();
+    let idle = server.connect();
+    stuff(&stuck, &pattern(1, 32 << 20));
+    stuck.shutdown(Shutdown::Write).unwrap();
+    server.expect_line("closed: took nothing for --stall-timeout");
+    // Being idle is not being stuck.
+    expect_echo(&idle, b"hello");
+    drop((stuck, idle));
+    assert!(server.stop().contains("1 timed out"));
+}
+
+/// FAULTS 21, in small: the sum of all pending echoes is bounded, and those who read are served on.
+#[test]
+fn peers_that_never_read_hold_no_more_than_the_limit() {
+    let server = Server::start(&["--pending-limit", "4m", "--max-connections", "1000"]);
+    let bystander = server.connect();
+    expect_echo(&bystander, b"before");
+    let before = server.status_kib("VmRSS");
+    let bytes = pattern(2, 16 << 20);
+    let stuck: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    thread::scope(|scope| {
+        for stream in &stuck {
+            scope.spawn(|| assert!(stuff(stream, &bytes) < bytes.len()));
+        }
+    });
+    expect_echo(&bystander, &pattern(3, 100_000));
+    let grown = server.status_kib("VmHWM") - before;
+    // The limit itself, the scratch buffer, and what the allocator needs to keep them.
+    assert!(grown < 4096 + 256 + 1024, "grew by {grown} KiB");
+}
+
+/// FAULTS 14. The accept queue is full when descriptors run out, so no edge will ever tell of it again.
+#[test]
+fn descriptors_that_run_out_stop_nothing_for_good() {
+    let mut server = Server::start(&["--backlog", "4"]);
+    let bystander = server.connect();
+    expect_echo(&bystander, b"before");
+    server.limit_descriptors(server.descriptors() + 2);
+    let served = [server.connect(), server.connect()];
+    served.iter().for_each(|stream| expect_echo(stream, b"with the last descriptors"));
+    // These wait in the accept queue, and fill it.
+    let waiting: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    server.expect_line("cannot accept on");
+    let before = server.cpu_time();
+    expect_echo(&bystander, b"meanwhile");
+    thread::sleep(Duration::from_secs(1)); // The time over which the processor is watched.
+    let used = server.cpu_time() - before;
+    assert!(used < Duration::from_millis(100), "{used:?} in a second of waiting");
+    // An ended connection makes room for the next at once.
+    let [first, second] = served;
+    drop(first);
+    expect_echo(&waiting[0], b"in the place of the first");
+    // And where nothing ends, but the limit is raised, the timer tries again.
+    server.limit_descriptors(1000);
+    let start = Instant::now();
+    waiting.iter().for_each(|stream| expect_echo(stream, b"served after all"));
+    assert!(start.elapsed() < Duration::from_secs(1), "after {:?}", start.elapsed());
+    drop((second, waiting, bystander));
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    let complaints = server.log().iter().filter(|line| line.contains("cannot accept")).count();
+    assert_eq!(complaints, 1, "{:#?}", server.log());
+}
+
+/// The kernel completes as many connections as the backlog allows, and one more.
+#[test]
+fn the_backlog_is_what_was_asked_for() {
+    for (backlog, most) in [("1", 2), ("20", 21)] {
+        let server = Server::start(&["--backlog", backlog]);
+        server.signal(Signal::STOP);
+        let addr: SocketAddr = server.addr().parse().unwrap();
+        let streams: Vec<_> = (0..most + 3)
+            .map_while(|_| TcpStream::connect_timeout(&addr, Duration::from_millis(300)).ok())
+            .collect();
+        assert_eq!(streams.len(), most, "with --backlog {backlog}");
+        server.signal(Signal::CONT);
+        streams.iter().for_each(|stream| expect_echo(stream, b"hello"));
+    }
+}
+
+/// FAULTS 39, in small.
+#[test]
+fn churn_leaves_nothing_behind() {
+    let server = Server::start(&[]);
+    let churn = |times| (0..times).for_each(|_| expect_echo(server.connect(), b"hello"));
+    churn(500);
+    let before = (server.descriptors(), server.status_kib("VmRSS"));
+    churn(2000);
+    eventually(|| (server.descriptors() <= before.0).then_some(()));
+    let grown = server.status_kib("VmRSS").saturating_sub(before.1);
+    assert!(grown < 200, "grew by {grown} KiB");
+}

@@ -1,0 +1,198 @@
+//! Starting, and not starting; and what is said about it.
+
+use std::fs::{File, OpenOptions};
+use std::net::TcpStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::Signal;
+
+use crate::server::{Server, command, connect_unix};
+use crate::wire::{expect_echo, pattern};
+
+fn resound(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_resound")).args(args).output().unwrap()
+}
+
+/// Expects that it fails with this exit code and this one line.
+#[track_caller]
+fn expect_failure(args: &[&str], code: i32, line: &str) {
+    let output = resound(args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.trim_end(), format!("resound: {line}"), "{args:?}");
+    assert_eq!(output.status.code(), Some(code), "{args:?}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn nonsense_is_refused_in_a_line() {
+    let invalid = |option: &str, value: &str, name: &str, why: &str| {
+        let line = format!("invalid value '{value}' for '{option} <{name}>': {why}; try --help");
+        expect_failure(&["serve", option, value], 2, &line);
+    };
+    let size = "write something from 1 to 64m";
+    invalid("--buffer", "0", "SIZE", size);
+    invalid("--buffer", "10g", "SIZE", size);
+    let size = "write a number of bytes, such as 64, 16k or 1m (1k is 1024)";
+    invalid("--buffer", "much", "SIZE", size);
+    let time = "write a number and its unit, such as 50us, 250ms, 5s, 2m or 1h";
+    invalid("--idle-timeout", "5", "DURATION", time);
+    invalid("--idle-timeout", "0s", "DURATION", "write something from 1ms to 8760h");
+    invalid("--drain-timeout", "9999h", "DURATION", "that is more than a year");
+    invalid("--max-connections", "0", "N", "write something from 1 to 100m");
+    let port = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
+    invalid("--listen", "localhost", "ADDR", port);
+    let udp = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
+    invalid("--listen", "udp:127.0.0.1:7", "ADDR", udp);
+    let long = format!("unix:/{}", "x".repeat(200));
+    invalid("--listen", &long, "ADDR", "the path after unix: has 201 bytes; the system allows 107");
+    expect_failure(&["serve", "--frob"], 2, "unexpected argument '--frob' found; try --help");
+    expect_failure(
+        &["serve", "--pending-limit", "1k", "--max-connections", "1000"],
+        2,
+        "--pending-limit is too small for 1000 connections: give at least 2000, or a smaller \
+         --max-connections",
+    );
+}
+
+#[test]
+fn what_the_world_refuses_is_said_in_a_line() {
+    let taken = Server::start(&[]);
+    expect_failure(
+        &["serve", "-l", taken.addr()],
+        1,
+        &format!(
+            "cannot listen on {}: address already in use; another program has it: choose another, \
+             or port 0 for any free one",
+            taken.addr()
+        ),
+    );
+    expect_failure(
+        &["serve", "-l", "192.0.2.1:7"],
+        1,
+        "cannot listen on 192.0.2.1:7: cannot assign requested address; use an address of this \
+         machine, such as 127.0.0.1",
+    );
+    let output = resound(&["serve", "-l", "nosuch.invalid:7"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("resound: cannot resolve nosuch.invalid:7: "), "{stderr}");
+    assert!(stderr.trim_end().ends_with("; check the spelling, or write the host's IP address"));
+    assert_eq!((stderr.lines().count(), output.status.code()), (1, Some(1)));
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let version = resound(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    assert_eq!(version.stdout, format!("resound {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+    let help = resound(&["serve", "--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let help = String::from_utf8(help.stdout).unwrap();
+    for option in ["--listen", "--max-connections", "--stall-timeout", "--spin", "[default: 256k]"]
+    {
+        assert!(help.contains(option), "{option} is missing:\n{help}");
+    }
+}
+
+/// FAULTS 36.
+#[test]
+fn a_killed_server_can_be_started_again_at_once() {
+    let mut server = Server::start(&[]);
+    let addr = server.addr().to_string();
+    for _ in 0..20 {
+        expect_echo(TcpStream::connect(&addr).unwrap(), b"hello");
+        server.signal(Signal::KILL);
+        server.wait();
+        server = Server::start_at(&[&addr], &[]);
+    }
+}
+
+#[test]
+fn a_port_is_shared_only_where_both_want_to() {
+    let first = Server::start(&["--reuse-port"]);
+    let second = Server::start_at(&[first.addr()], &["--reuse-port"]);
+    assert_eq!(first.addr(), second.addr());
+    drop(first);
+    expect_echo(second.connect(), b"hello");
+    assert_eq!(resound(&["serve", "-l", second.addr()]).status.code(), Some(1));
+}
+
+/// FAULTS 34.
+#[test]
+fn a_socket_file_is_replaced_only_when_it_is_stale() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let addr = format!("unix:{}", path.display());
+    drop(UnixListener::bind(&path).unwrap());
+    let server = Server::start_at(&[&addr], &[]);
+    expect_echo(UnixStream::connect(&path).unwrap(), b"hello");
+    expect_failure(
+        &["serve", "-l", &addr],
+        1,
+        &format!(
+            "cannot listen on {addr}: a program is listening there; stop it, or choose another path"
+        ),
+    );
+    expect_echo(UnixStream::connect(&path).unwrap(), b"hello again");
+    server.stop();
+    assert!(!path.exists(), "the socket file was left behind");
+    std::fs::write(&path, "precious").unwrap();
+    assert_eq!(resound(&["serve", "-l", &addr]).status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+/// FAULTS 38. Nobody reads the log; it is full, or closed, or a pipe that is full: all is served on.
+#[test]
+fn a_log_that_takes_nothing_holds_nobody_up() {
+    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let (unread, pipe) = std::io::pipe().unwrap();
+    let (closed, broken) = std::io::pipe().unwrap();
+    drop(closed);
+    for stderr in [full(), Stdio::from(pipe), Stdio::from(broken)] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("echo");
+        let mut child = command(&[&format!("unix:{}", path.display())], &["-vv"])
+            .stdout(full())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        let stream = connect_unix(&path);
+        // Two lines of some hundred bytes each time: far more than a pipe holds.
+        (0..2000).for_each(|i| expect_echo(&stream, &pattern(i, 10)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    drop(unread);
+}
+
+/// FAULTS 35. A client of a Unix socket may give itself any name.
+#[test]
+fn what_a_peer_calls_itself_cannot_act_on_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let mut server = Server::start_at(&[&format!("unix:{}", path.display())], &["-v"]);
+    let name = dir.path().join("a\x1b[31m\r\nb");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(name).unwrap()).unwrap();
+    socket.connect(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    let line = server.expect_line("accepted");
+    assert!(line.contains(r"a\u{1b}[31m\r\nb: accepted"), "{line}");
+}
+
+#[test]
+fn quiet_says_nothing_and_verbose_names_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, log) = (dir.path().join("echo"), dir.path().join("log"));
+    let addr = format!("unix:{}", path.display());
+    let mut child = command(&[&addr], &["-q"]).stderr(File::create(&log).unwrap()).spawn().unwrap();
+    expect_echo(connect_unix(&path), b"hello");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "");
+
+    let mut server = Server::start(&["-vv"]);
+    expect_echo(server.connect(), b"hello");
+    for step in ["accepted", "read 5 bytes", "wrote 5 bytes", "closed: all echoed"] {
+        server.expect_line(step);
+    }
+}

@@ -1,0 +1,103 @@
+//! The client with pipes, or whatever else, for its standard input and output.
+
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// A client that has not ended by then never will.
+const DEADLINE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+
+/// A client under way, whose output is being collected.
+pub struct Client {
+    pub child: Child,
+    stdout: JoinHandle<Vec<u8>>,
+    stderr: JoinHandle<Vec<u8>>,
+}
+
+/// What a client left behind.
+#[derive(Debug)]
+pub struct Ended {
+    /// `None` where it was killed, since it did not end by itself.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Asserts that all went well, with this on standard output and nothing on standard error.
+    #[track_caller]
+    pub fn assert_fine(&self, stdout: &[u8]) {
+        assert_eq!((self.code, &*self.stderr), (Some(0), ""));
+        assert!(self.stdout == stdout, "not what was expected: {}", self.stdout.escape_ascii());
+    }
+
+    /// Asserts that it failed, and that the last line on standard error begins so.
+    #[track_caller]
+    pub fn assert_failed(&self, line: &str) {
+        let last = self.stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with(&format!("resound: {line}")), "{self:?}");
+        assert_eq!(self.code, Some(1));
+    }
+}
+
+/// `resound connect ARGS`, with nothing said yet about its standard input and output.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
+    command.arg("connect").args(args).stderr(Stdio::piped());
+    command
+}
+
+/// Starts a client, and sees to it that it ends: whoever waits for it, or for its output, waits in vain
+/// no longer than until the deadline.
+pub fn spawn(command: &mut Command) -> Child {
+    let child = command.spawn().unwrap();
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+    thread::spawn(move || {
+        let ends = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&DEADLINE)).unwrap();
+        if ends == 0 {
+            pidfd_send_signal(&process, Signal::KILL).unwrap();
+        }
+    });
+    child
+}
+
+impl Client {
+    pub fn start(command: &mut Command) -> Self {
+        Self::collect(spawn(command))
+    }
+
+    /// Collects what the client writes to those pipes that the test has not taken for itself.
+    pub fn collect(mut child: Child) -> Self {
+        let (stdout, stderr) = (collected(child.stdout.take()), collected(child.stderr.take()));
+        Self { child, stdout, stderr }
+    }
+
+    /// Waits for its end.
+    pub fn end(mut self) -> Ended {
+        drop(self.child.stdin.take());
+        let code = self.child.wait().unwrap().code();
+        let stderr = String::from_utf8(self.stderr.join().unwrap()).unwrap();
+        Ended { code, stdout: self.stdout.join().unwrap(), stderr }
+    }
+}
+
+fn collected(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.map(|mut pipe| pipe.read_to_end(&mut bytes).unwrap());
+        bytes
+    })
+}
+
+/// Runs the client with `input` on its standard input, a pipe, to its end.
+pub fn run(args: &[&str], mut input: impl Read + Send + 'static) -> Ended {
+    let mut command = command(args);
+    let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stdin = client.child.stdin.take().unwrap();
+    // The client may end before its input does.
+    thread::spawn(move || drop(io::copy(&mut input, &mut stdin)));
+    client.end()
+}
