@@ -10,5 +10,5 @@ pub mod reactor;
 pub mod net;
 pub mod observe;
 pub mod server;
-pub mod cli;
 pub mod client;
+pub mod cli;
