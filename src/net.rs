@@ -3,7 +3,7 @@
 //! The rest of the crate sees sockets through [`Listen`] and [`Stream`] only, so that a test can hand
 //! it sockets that are not sockets.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::path::Path;
@@ -101,19 +101,25 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Text from somebody else, with every character that could act on a terminal, or on a neighbouring
-/// character, written as an escape. Safe to print, though not unambiguous: a backslash stays itself.
+/// Text from somebody else, in which whatever could act on a terminal, or reorder what stands beside it,
+/// is written as an escape. Safe to print, though not unambiguous: a backslash stays itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
-            // `escape_debug` knows what is printable, but escapes quotes and backslashes too.
-            '"' | '\'' | '\\' => write!(f, "{c}"),
-            _ => write!(f, "{}", c.escape_debug()),
+            // Line and paragraph separators, and what changes the direction of writing.
+            '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => escape(c, f),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escape(c, f),
+            _ if c.is_control() => escape(c, f),
+            _ => f.write_char(c),
         })
     }
+}
+
+fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", c.escape_default())
 }
 
 /// How listening sockets are made.
@@ -152,7 +158,7 @@ impl Listener {
             Endpoint::Unix(path) => unix::listen(path.as_deref(), options.backlog)
                 .map(|(listener, file)| Self::Unix(listener, file)),
         }
-        .map_err(|e| cannot("listen on", at, &e))
+        .map_err(|e| with_help(cannot("listen on", at, &e), listening_help))
     }
 
     fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
@@ -348,20 +354,29 @@ fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
     )
 }
 
-/// Turns an error of the system into a line for people: what failed, why, and what might help.
-pub fn cannot(what: &str, addr: &dyn fmt::Display, error: &io::Error) -> io::Error {
-    let help = match error.kind() {
-        ErrorKind::AddrInUse => {
-            "; another program has it: choose another, or port 0 for any free one"
-        }
-        ErrorKind::AddrNotAvailable => "; use an address of this machine, such as 127.0.0.1",
+/// Turns an error of the system into a line for people: what failed and why.
+pub fn cannot(what: &str, whom: &dyn fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {what} {whom}: {}", reason(error)))
+}
+
+/// Adds what might help to a line for people.
+pub fn with_help(error: io::Error, help: impl Fn(ErrorKind) -> Option<&'static str>) -> io::Error {
+    match help(error.kind()) {
+        Some(help) => io::Error::new(error.kind(), format!("{error}; {help}")),
+        None => error,
+    }
+}
+
+fn listening_help(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::AddrInUse => Some("choose another, or port 0 for any free one"),
+        ErrorKind::AddrNotAvailable => Some("use one of this machine's, such as 127.0.0.1"),
         ErrorKind::PermissionDenied => {
-            "; choose a port above 1023, or a directory you may write to"
+            Some("choose a port above 1023, or a directory you may write to")
         }
-        ErrorKind::ConnectionRefused => "; nothing listens there: start `resound serve` first",
-        _ => "",
-    };
-    io::Error::new(error.kind(), format!("cannot {what} {addr}: {}{help}", reason(error)))
+        ErrorKind::NotFound => Some("make the directory first"),
+        _ => None,
+    }
 }
 
 /// An error's cause as a phrase, without the number that the standard library puts behind it.

@@ -1,6 +1,6 @@
 //! The log, which must never stand in the server's way.
 
-use std::io::{IsTerminal, stderr};
+use std::io::stderr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
@@ -13,13 +13,11 @@ use simple_logger::SimpleLogger;
 ///
 /// Where there is a logger already.
 pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
-    let colors = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let logger = SimpleLogger::new()
         // The libraries below have little to tell a user.
         .with_level(LevelFilter::Off)
         .with_module_level("resound", level)
-        .with_utc_timestamps()
-        .with_colors(colors);
+        .with_utc_timestamps();
     log::set_max_level(level);
     log::set_boxed_logger(Box::new(Expendable(logger)))
 }

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use super::patience::Patience;
-use crate::net::{Addr, Endpoint, Socket, cannot};
+use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
 use crate::reactor::Reactor;
 
 /// A connection that was made.
@@ -65,7 +65,7 @@ fn dial_first_of(
         tell(Progress::Connecting(&peer))?;
         match connect(&peer, timeout) {
             Ok((socket, local)) => return Ok(Connection { socket, local, peer }),
-            Err(e) => failure = Some(cannot("connect to", &peer, &e)),
+            Err(e) => failure = Some(with_help(cannot("connect to", &peer, &e), help)),
         }
     }
     Err(failure.unwrap_or_else(|| io::Error::other("there is no address to connect to")))
@@ -83,10 +83,20 @@ fn connect(peer: &Endpoint, timeout: Duration) -> io::Result<(Socket, Endpoint)>
             return Ok((reactor.remove(token).ok_or(ErrorKind::NotConnected)?, local));
         }
         let Some(left) = patience.left(Instant::now()) else {
-            let why = format!("no answer within {timeout:?}; is there a firewall between?");
+            let why = format!("no answer within {timeout:?}");
             return Err(io::Error::new(ErrorKind::TimedOut, why));
         };
         reactor.wait(Some(left), &mut ready)?;
+    }
+}
+
+fn help(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::ConnectionRefused => Some("nothing listens there: is the server running?"),
+        ErrorKind::NotFound => Some("nothing listens there: is the path right?"),
+        ErrorKind::TimedOut => Some("is the address right, and is there a firewall between?"),
+        ErrorKind::WouldBlock => Some("its accept queue is full: try again"),
+        _ => None,
     }
 }
 

@@ -119,3 +119,6 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

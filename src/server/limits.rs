@@ -127,3 +127,6 @@ impl Admission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

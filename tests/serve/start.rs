@@ -62,16 +62,16 @@ fn what_the_world_refuses_is_said_in_a_line() {
         &["serve", "-l", taken.addr()],
         1,
         &format!(
-            "cannot listen on {}: address already in use; another program has it: choose another, \
-             or port 0 for any free one",
+            "cannot listen on {}: address already in use; choose another, or \
+             port 0 for any free one",
             taken.addr()
         ),
     );
     expect_failure(
         &["serve", "-l", "192.0.2.1:7"],
         1,
-        "cannot listen on 192.0.2.1:7: cannot assign requested address; use an address of this \
-         machine, such as 127.0.0.1",
+        "cannot listen on 192.0.2.1:7: cannot assign requested address; use one of this machine's, \
+         such as 127.0.0.1",
     );
     let output = resound(&["serve", "-l", "nosuch.invalid:7"]);
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -134,11 +134,13 @@ fn an_unknown_name_is_told_what_to_do() {
 fn what_can_act_on_a_terminal_is_escaped() {
     for (text, expected) in [
         ("\u{1b}[2J", "\\u{1b}[2J"),
-        ("a\r\nb\tc\0", "a\\r\\nb\\tc\\0"),
+        ("a\r\nb\tc\0", "a\\r\\nb\\tc\\u{0}"),
         ("\u{7f}\u{9b}\u{85}", "\\u{7f}\\u{9b}\\u{85}"),
-        ("\u{202e}gpj\u{200b}", "\\u{202e}gpj\\u{200b}"),
+        ("\u{202e}gpj\u{2066}", "\\u{202e}gpj\\u{2066}"),
         ("\"it's\" C:\\", "\"it's\" C:\\"),
         ("äöüß 日本語 🦀", "äöüß 日本語 🦀"),
+        // Characters of several code points stay whole: a decomposed accent, a family, a red heart.
+        ("u\u{308} 👩\u{200d}👧 ❤\u{fe0f}", "u\u{308} 👩\u{200d}👧 ❤\u{fe0f}"),
         ("", ""),
     ] {
         assert_eq!(Escaped(text).to_string(), expected);

@@ -161,7 +161,10 @@ fn a_symbolic_link_is_left_alone_wherever_it_leads() {
 #[test]
 fn a_missing_directory_is_told() {
     let (dir, _) = place();
-    is_refused(&dir.path().join("missing/echo.sock"), "no such file or directory");
+    is_refused(
+        &dir.path().join("missing/echo.sock"),
+        "no such file or directory; make the directory first",
+    );
 }
 
 #[test]

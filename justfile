@@ -1,0 +1,23 @@
+# What people do here; .ci/run does the same and more.
+
+# Format, lint, test.
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo test
+
+# The tests that need strace, valgrind, nc, socat and ncat.
+real:
+    ./ci/real
+
+# All benches; `just bench echo` for one.
+bench *filter:
+    cargo bench --benches -- {{filter}}
+
+# Licences, bans, sources.
+deny:
+    cargo deny check licenses bans sources
+
+# Everything that must hold before a change lands.
+ci:
+    .ci/run
