@@ -29,9 +29,8 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Durations are written 50us, 250ms, 5s, 2m or 1h; sizes 64, 16k or 1m (1k is 1024 bytes); counts 500 or
-10k (1k is 1000).
-
+Durations are written 50us, 250ms, 5s, 2m or 1h.
+Sizes are written 64, 16k or 1m, where 1k is 1024 bytes; counts 500 or 10k, where 1k is 1000.
 Exit codes: 0 all went well; 1 it ran and failed; 2 the command line made no sense.";
 
 #[derive(Debug, Subcommand)]
@@ -43,6 +42,7 @@ enum Command {
 }
 
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Logging, to standard error")]
 struct Verbosity {
     /// Log more: connections; given twice, each read and write too
     #[arg(short, long, global = true, action = ArgAction::Count)]

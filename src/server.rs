@@ -170,7 +170,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         for token in self.listeners.drain(..) {
             self.reactor.remove(token);
         }
-        info!("stopping: {} connections to finish", self.admission.connections());
+        info!("stopping; connections to finish: {}", self.admission.connections());
         let (now, timeout) = (self.shared.now, self.config.drain_timeout);
         self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
         self.deadlines.drain(now);
