@@ -61,7 +61,15 @@ pub struct Reactor<T> {
 #[derive(Debug)]
 struct Slot<T> {
     source: T,
-    queued: bool,
+    queued: Queued,
+}
+
+/// Whether a slot is to be reported without an event, and as what. The later outdoes the earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Queued {
+    No,
+    Plain,
+    Special,
 }
 
 impl<T: Source> Reactor<T> {
@@ -88,7 +96,7 @@ impl<T: Source> Reactor<T> {
         let entry = self.slots.vacant_entry();
         let token = Token(entry.key());
         self.poll.registry().register(&mut source, token, INTEREST)?;
-        entry.insert(Slot { source, queued: false });
+        entry.insert(Slot { source, queued: Queued::No });
         Ok(token)
     }
 
@@ -99,12 +107,16 @@ impl<T: Source> Reactor<T> {
 
     /// Reports `token` with the next [`wait`](Self::wait), which will not block.
     pub fn again(&mut self, token: Token) {
-        if let Some(slot) = self.slots.get_mut(token.0)
-            && !slot.queued
-        {
-            slot.queued = true;
+        self.report(Ready { token, special: false });
+    }
+
+    /// The same for a source whose readiness no poll tells, in all its particulars.
+    pub fn report(&mut self, Ready { token, special }: Ready) {
+        let Some(slot) = self.slots.get_mut(token.0) else { return };
+        if slot.queued == Queued::No {
             self.queue.push(token);
         }
+        slot.queued = slot.queued.max(if special { Queued::Special } else { Queued::Plain });
     }
 
     /// Takes a source out. It is deregistered first: a duplicate of its descriptor, held elsewhere,
@@ -154,18 +166,20 @@ impl<T: Source> Reactor<T> {
         Ok(())
     }
 
-    /// Adds what was queued, unless an event reports it already.
+    /// Adds what was queued; to its event, where there is one.
     fn report_queue(&mut self, ready: &mut Vec<Ready>) {
-        for Ready { token, .. } in &*ready {
-            if let Some(slot) = self.slots.get_mut(token.0) {
-                slot.queued = false;
-            }
+        let slots = &mut self.slots;
+        let mut unqueue = |token: Token| match slots.get_mut(token.0) {
+            Some(slot) => std::mem::replace(&mut slot.queued, Queued::No),
+            None => Queued::No,
+        };
+        for ready in &mut *ready {
+            ready.special |= unqueue(ready.token) == Queued::Special;
         }
         for token in self.queue.drain(..) {
-            if let Some(slot) = self.slots.get_mut(token.0)
-                && std::mem::take(&mut slot.queued)
-            {
-                ready.push(Ready { token, special: false });
+            match unqueue(token) {
+                Queued::No => {} // By its event, or it was removed.
+                queued => ready.push(Ready { token, special: queued == Queued::Special }),
             }
         }
     }

@@ -122,6 +122,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
         Ok(())
     }
 
+    /// Says that a source is ready, for those that no poll tells of: the next turn deals with it.
+    pub fn wake(&mut self, ready: Ready) {
+        self.reactor.report(ready);
+    }
+
     /// Stops in order at the first of these signals, and at once at the second.
     ///
     /// # Errors

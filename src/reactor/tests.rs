@@ -215,6 +215,34 @@ fn an_event_for_one_does_not_hide_another_that_is_queued() {
 }
 
 #[test]
+fn what_was_reported_as_special_stays_so() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    for reports in [[special(token), plain(token)], [plain(token), special(token)]] {
+        reports.iter().for_each(|ready| reactor.report(*ready));
+        assert_eq!(ready_soon(&mut reactor), [special(token)]);
+        assert_eq!(ready_now(&mut reactor), []);
+    }
+    reactor.again(token);
+    assert_eq!(ready_soon(&mut reactor), [plain(token)]);
+}
+
+#[test]
+fn a_report_and_an_event_are_told_as_one() {
+    let (mut reactor, token, peer) = watched_tcp();
+    ready_soon(&mut reactor);
+    (&peer).write_all(b"plain").unwrap();
+    reactor.report(special(token));
+    // The event may come a moment after what was reported, but nothing is told twice.
+    let mut told = ready_soon(&mut reactor);
+    assert_eq!(told[0], special(token));
+    if told.len() == 1 {
+        told = ready_now(&mut reactor);
+        assert!(told.is_empty() || told == [plain(token)], "{told:?}");
+    }
+}
+
+#[test]
 fn again_on_a_removed_token_is_ignored() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
