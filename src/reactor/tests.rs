@@ -230,7 +230,6 @@ fn what_was_reported_as_special_stays_so() {
 #[test]
 fn a_report_and_an_event_are_told_as_one() {
     let (mut reactor, token, peer) = watched_tcp();
-    ready_soon(&mut reactor);
     (&peer).write_all(b"plain").unwrap();
     reactor.report(special(token));
     // The event may come a moment after what was reported, but nothing is told twice.
