@@ -142,6 +142,6 @@ fn one_line(error: &clap::Error) -> String {
         !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
     };
     let lines: Vec<_> = text.lines().map(str::trim).filter(says_something).collect();
-    let text = lines.join("; ");
+    let text = lines.join("; ").replace(":; ", ": ");
     format!("{}; try --help", text.strip_prefix("error: ").unwrap_or(&text))
 }

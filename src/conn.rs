@@ -96,7 +96,8 @@ impl Echo {
 
     /// A connection that echoes what its first successful read returns and then says [`Turn::Shut`].
     pub fn once() -> Self {
-        Self::in_phase(Phase::Once)
+        // There will be no second read to make up for a small first one.
+        Self { read_bytes: u32::MAX, ..Self::in_phase(Phase::Once) }
     }
 
     fn in_phase(phase: Phase) -> Self {

@@ -104,7 +104,7 @@ impl fmt::Display for Endpoint {
 /// Text from somebody else, in which whatever could act on a terminal, or reorder what stands beside it,
 /// is written as an escape. Safe to print, though not unambiguous: a backslash stays itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Escaped<'a>(pub &'a str);
+pub(crate) struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,8 +140,8 @@ pub struct ListenOptions {
 pub enum Listener {
     /// Over TCP.
     Tcp(TcpListener),
-    /// Over a Unix socket, with its file.
-    Unix(UnixListener, SocketFile),
+    /// Over a Unix socket, and its file, which goes first.
+    Unix(SocketFile, UnixListener),
 }
 
 impl Listener {
@@ -156,7 +156,7 @@ impl Listener {
         match at {
             Endpoint::Inet(addr) => Self::tcp(*addr, options),
             Endpoint::Unix(path) => unix::listen(path.as_deref(), options.backlog)
-                .map(|(listener, file)| Self::Unix(listener, file)),
+                .map(|(file, listener)| Self::Unix(file, listener)),
         }
         .map_err(|e| with_help(cannot("listen on", at, &e), listening_help))
     }
@@ -171,8 +171,7 @@ impl Listener {
         // is a copy of this one.
         set_tcp_options(SockRef::from(&socket))?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket
-            .set_tcp_user_timeout(options.stall_timeout.map(|stall| stall.max(KEEPALIVE_TOTAL)))?;
+        socket.set_tcp_user_timeout(options.stall_timeout.map(user_timeout))?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
@@ -187,14 +186,14 @@ impl Listener {
     pub fn local_addr(&self) -> io::Result<Endpoint> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Into::into),
-            Self::Unix(listener, _) => listener.local_addr().map(Into::into),
+            Self::Unix(_, listener) => listener.local_addr().map(Into::into),
         }
     }
 
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(listener) => listener,
-            Self::Unix(listener, _) => listener,
+            Self::Unix(_, listener) => listener,
         }
     }
 }
@@ -205,7 +204,7 @@ impl Listen for Listener {
     fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
         match self {
             Self::Tcp(listener) => listener.accept().map(|(s, peer)| (Socket::Tcp(s), peer.into())),
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 listener.accept().map(|(s, peer)| (Socket::Unix(s), peer.into()))
             }
         }
@@ -343,6 +342,12 @@ pub(crate) use delegate_source;
 delegate_source!(Listener);
 delegate_source!(Socket);
 
+/// The kernel counts it in milliseconds, as a C int.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn user_timeout(stall: Duration) -> Duration {
+    stall.clamp(KEEPALIVE_TOTAL, Duration::from_millis(i32::MAX as u64))
+}
+
 fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
     // A small echo is not to wait until earlier ones have been acknowledged.
     socket.set_tcp_nodelay(true)?;
@@ -355,12 +360,15 @@ fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
 }
 
 /// Turns an error of the system into a line for people: what failed and why.
-pub fn cannot(what: &str, whom: &dyn fmt::Display, error: &io::Error) -> io::Error {
+pub(crate) fn cannot(what: &str, whom: &dyn fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {what} {whom}: {}", reason(error)))
 }
 
 /// Adds what might help to a line for people.
-pub fn with_help(error: io::Error, help: impl Fn(ErrorKind) -> Option<&'static str>) -> io::Error {
+pub(crate) fn with_help(
+    error: io::Error,
+    help: impl Fn(ErrorKind) -> Option<&'static str>,
+) -> io::Error {
     match help(error.kind()) {
         Some(help) => io::Error::new(error.kind(), format!("{error}; {help}")),
         None => error,
@@ -380,7 +388,7 @@ fn listening_help(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// An error's cause as a phrase, without the number that the standard library puts behind it.
-pub fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let Some((phrase, _)) = text.split_once(" (os error ") else { return text };
     let mut phrase = phrase.to_string();

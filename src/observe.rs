@@ -34,6 +34,8 @@ pub enum Refusal {
     MaxConnections,
     /// The server had as many connections from that address as it may have.
     MaxPerIp,
+    /// The system could not watch it: epoll_ctl(2).
+    Unwatchable,
 }
 
 /// Why a connection was closed.
@@ -77,6 +79,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::MaxConnections => "there are --max-connections already",
             Self::MaxPerIp => "there are --max-per-ip from its address already",
+            Self::Unwatchable => "the system could not watch it",
         })
     }
 }

@@ -14,7 +14,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::conn::{Echo, Turn};
 use crate::net::{Endpoint, Listen, Stream, delegate_source};
-use crate::observe::{Closed, Event, Observer};
+use crate::observe::{Closed, Event, Observer, Refusal};
 use crate::reactor::{Reactor, Ready};
 
 use accept::{Acceptor, Next};
@@ -32,6 +32,10 @@ mod limits;
 /// Connections taken off one accept queue in one turn. A flood of new connections then holds the
 /// established ones up for well under a millisecond, at some 5 µs each.
 const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections that a stopping server takes off an accept queue before it closes it: the usual length
+/// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.
+const LAST_ACCEPTS: usize = 4096;
 
 /// Whether to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,6 @@ pub struct Server<L: Listen, O> {
     shared: Shared<O>,
     admission: Admission,
     clock: ServedClock,
-    deadlines: Deadlines,
     life: Life,
     /// When something was last ready.
     busy: Instant,
@@ -99,12 +102,12 @@ impl<L: Listen, O: Observer> Server<L, O> {
             shared: Shared {
                 scratch: vec![0; config.buffer_bytes].into(),
                 pending: PendingLimit::new(&config),
+                deadlines: Deadlines::new(&config, now),
                 observer,
                 now,
             },
             admission: Admission::new(&config),
             clock: ServedClock::new(now),
-            deadlines: Deadlines::new(&config, now),
             life: Life::Serving,
             busy: now,
             config,
@@ -160,7 +163,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             return Ok(end);
         }
         let timer = self.next_timer();
-        self.reactor.wait(self.clock.patience(timer, self.shared.now), &mut self.ready)?;
+        self.reactor.wait(self.clock.patience(timer), &mut self.ready)?;
         Ok(Flow::Continue)
     }
 
@@ -172,13 +175,21 @@ impl<L: Listen, O: Observer> Server<L, O> {
             self.life = Life::Aborted;
             return;
         }
-        for token in self.listeners.drain(..) {
-            self.reactor.remove(token);
-        }
+        self.stop_accepting();
         info!("stopping; connections to finish: {}", self.admission.connections());
         let (now, timeout) = (self.shared.now, self.config.drain_timeout);
         self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
-        self.deadlines.drain(now);
+        self.shared.deadlines.drain(now);
+    }
+
+    /// Whoever waits to be accepted believes to be connected, and has perhaps sent something.
+    fn stop_accepting(&mut self) {
+        for token in std::mem::take(&mut self.listeners) {
+            for _ in 0..LAST_ACCEPTS / ACCEPTS_PER_TURN {
+                self.accept(token);
+            }
+            self.reactor.remove(token);
+        }
     }
 
     /// Takes a server that is stopping a step further, if it is time, and says when there is none left.
@@ -219,7 +230,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     fn cut(&mut self, token: Token) {
         let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
-        let why = if connection.echo.is_lingering() { Closed::Parted } else { Closed::Cut };
+        let why = if connection.echo.held_bytes() == 0 { Closed::Parted } else { Closed::Cut };
         self.close(token, why);
     }
 
@@ -272,21 +283,30 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
         // If that fails, the connection is gone already, as the next read will find.
         let _ = connection.stream.shutdown_write();
-        if let Some((at, _)) = self.deadlines.of(&connection.echo, connection.active) {
-            self.deadlines.note(at);
+        connection.active = self.shared.now;
+        if let Some((at, _)) = self.shared.deadlines.of(&connection.echo, connection.active) {
+            self.shared.deadlines.note(at);
         }
     }
 
     fn accept(&mut self, token: Token) {
+        let mut fault = None;
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(token) else { return };
             match acceptor.next(self.shared.now) {
-                Next::Connection(stream, peer) => self.admit(stream, peer),
-                Next::NotThisOne => {}
+                Next::Connection(stream, peer) => {
+                    fault = None;
+                    self.admit(stream, peer);
+                }
+                Next::NotThisOne(e) => fault = Some(e),
                 Next::NoMore => return,
             }
         }
-        self.reactor.again(token);
+        match (self.reactor.get_mut(token), fault) {
+            // One after the other: that is no longer the fault of each.
+            (Some(Slot::Listener(acceptor)), Some(e)) => acceptor.rest(&e, self.shared.now),
+            _ => self.reactor.again(token),
+        }
     }
 
     /// Serves a connection, or refuses it by dropping it.
@@ -294,19 +314,31 @@ impl<L: Listen, O: Observer> Server<L, O> {
         if let Err(why) = self.admission.admit(&peer) {
             return self.shared.observer.observe(&peer, Event::Refused(why));
         }
-        self.shared.observer.observe(&peer, Event::Accepted);
         let echo = if self.config.once { Echo::once() } else { Echo::new() };
-        let connection = Connection { stream, echo, peer: peer.clone(), active: self.shared.now };
-        if let Err(e) = self.reactor.insert(Slot::Peer(connection)) {
-            self.admission.release(&peer);
-            self.shared.observer.observe(&peer, Event::Closed(&Closed::Failed(e)));
+        let connection = Connection {
+            stream,
+            echo,
+            peer: peer.clone(),
+            active: self.shared.now,
+            timed_out: false,
+        };
+        match self.reactor.insert(Slot::Peer(connection)) {
+            Ok(_) => self.shared.observer.observe(&peer, Event::Accepted),
+            Err(_) => {
+                self.admission.release(&peer);
+                self.shared.observer.observe(&peer, Event::Refused(Refusal::Unwatchable));
+            }
         }
     }
 
     fn close(&mut self, token: Token, why: Closed) {
-        let Some(Slot::Peer(Connection { echo, peer, .. })) = self.reactor.remove(token) else {
-            return;
+        let Some(Slot::Peer(connection)) = self.reactor.remove(token) else { return };
+        let Connection { stream, echo, peer, timed_out, .. } = connection;
+        let why = match why {
+            Closed::Parted | Closed::Finished if timed_out => Closed::Idle,
+            why => why,
         };
+        drop(stream);
         self.shared.pending.hold(echo.held_bytes(), 0);
         self.admission.release(&peer);
         self.shared.observer.observe(&peer, Event::Closed(&why));
@@ -331,13 +363,19 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// hold a turn up.
     fn sweep(&mut self) {
         let now = self.shared.now;
-        let Some(slice) = self.deadlines.slice(self.reactor.token_bound(), now) else { return };
+        let Some(slice) = self.shared.deadlines.slice(self.reactor.token_bound(), now) else {
+            return;
+        };
         for token in slice.map(Token) {
             let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { continue };
-            match self.deadlines.of(&connection.echo, connection.active) {
-                Some((at, _)) if at > now => self.deadlines.note(at),
+            match self.shared.deadlines.of(&connection.echo, connection.active) {
+                Some((at, _)) if at > now => self.shared.deadlines.note(at),
                 Some((_, Expiry::Close(why))) => self.close(token, why),
-                Some((_, Expiry::Finish)) => self.finish(token),
+                Some((_, Expiry::Quiet)) => self.finish(token),
+                Some((_, Expiry::Idle)) => {
+                    connection.timed_out = true;
+                    self.finish(token);
+                }
                 None => {}
             }
         }
@@ -350,7 +388,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
             Life::Finishing { until } => Some(until),
             Life::Serving | Life::Aborted => None,
         };
-        let sweep = (self.admission.connections() > 0).then(|| self.deadlines.next()).flatten();
+        let sweep =
+            (self.admission.connections() > 0).then(|| self.shared.deadlines.next()).flatten();
         let spin = self
             .config
             .spin

@@ -1,6 +1,6 @@
 //! From the arguments of `resound serve` to a server that runs until it is told to stop.
 
-use std::io::{self, IsTerminal, stderr};
+use std::io::{self, ErrorKind, IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,7 +11,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::Failure;
 use super::units::{count, duration, size, timeout, within};
-use crate::net::{Addr, ListenOptions, Listener};
+use crate::net::{Addr, ListenOptions, Listener, cannot};
 use crate::observe::{Counters, Logger, Observer};
 use crate::server::{Config, Flow, Server};
 
@@ -120,9 +120,12 @@ impl Serve {
     }
 
     fn serve(&self, observer: impl Observer) -> Result<Flow, Failure> {
-        let mut server = Server::new(self.config()?, observer, Instant::now())?;
+        let mut server = Server::new(self.config()?, observer, Instant::now())
+            .map_err(|e| cannot("set up", &"the poll", &e))?;
         // Before the first listener, so that whoever can reach the server can stop it.
-        server.obey(Signals::new([SIGINT, SIGTERM])?)?;
+        Signals::new([SIGINT, SIGTERM])
+            .and_then(|signals| server.obey(signals))
+            .map_err(|e| cannot("watch for", &"signals", &e))?;
         self.listen(&mut server)?;
         loop {
             match server.turn(Instant::now())? {
@@ -141,8 +144,7 @@ impl Serve {
         // All are bound before any is announced: either the whole command holds, or none of it.
         let mut names = Vec::new();
         for addr in &self.listen {
-            for endpoint in addr.resolve()? {
-                let listener = Listener::bind(&endpoint, options)?;
+            for listener in bind_all(addr, options)? {
                 let name = listener.local_addr()?.to_string();
                 server.listen(listener, name.clone())?;
                 names.push(name);
@@ -159,7 +161,7 @@ impl Serve {
 
     fn config(&self) -> Result<Config, Failure> {
         let descriptors = raise_descriptor_limit();
-        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS + self.listen.len()).max(1);
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
         let max_connections = self.max_connections.unwrap_or(room.min(MAX_CONNECTIONS));
         if max_connections > room {
             warn!(
@@ -186,6 +188,25 @@ impl Serve {
             once: self.once,
         })
     }
+}
+
+/// Listens on all that an address stands for. Where that is several, as for many a machine's `localhost`,
+/// those whose protocol this machine does not have may be missing.
+fn bind_all(addr: &Addr, options: ListenOptions) -> io::Result<Vec<Listener>> {
+    let (mut listeners, mut missing) = (Vec::new(), None);
+    for endpoint in addr.resolve()? {
+        match Listener::bind(&endpoint, options) {
+            Ok(listener) => listeners.push(listener),
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => missing = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    match missing {
+        Some(e) if listeners.is_empty() => return Err(e),
+        Some(e) => warn!("{e}"),
+        None => {}
+    }
+    Ok(listeners)
 }
 
 /// Raises the soft limit of open descriptors to the hard one, and says what it is then.

@@ -39,11 +39,12 @@ pub struct Options {
 /// A line for people: the server could not be reached, or did not echo faithfully, or standard input
 /// or output failed.
 pub fn run(options: &Options) -> io::Result<()> {
-    if io::stdin().is_terminal() {
-        terminal::run(options)
-    } else if options.reconnect {
-        lines::run(options)
-    } else {
-        stream::run(options)
+    match (io::stdin().is_terminal(), io::stdout().is_terminal()) {
+        (true, true) => terminal::run(options),
+        (true, false) => Err(io::Error::other(
+            "standard input is a terminal, but standard output is not; redirect both, or neither",
+        )),
+        (false, _) if options.reconnect => lines::run(options),
+        (false, _) => stream::run(options),
     }
 }

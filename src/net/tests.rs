@@ -28,7 +28,7 @@ fn bind(at: &str, options: ListenOptions) -> io::Result<Listener> {
 fn must_not_block(listener: &Listener) {
     let nonblocking = match listener {
         Listener::Tcp(listener) => SockRef::from(listener).nonblocking(),
-        Listener::Unix(listener, _) => SockRef::from(listener).nonblocking(),
+        Listener::Unix(_, listener) => SockRef::from(listener).nonblocking(),
     };
     assert!(nonblocking.unwrap(), "accepting would block");
 }

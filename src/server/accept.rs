@@ -3,15 +3,18 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::warn;
 use mio::event::Source;
 use rustix::io::Errno;
 
 use crate::net::{Endpoint, Listen, reason};
 
-/// How long accepting rests after descriptors or memory ran out, unless a connection ends sooner. Long
-/// enough to cost nothing, and short enough that a waiting client hardly notices.
+/// How long accepting rests when it fails, unless a connection ends sooner. Long enough to cost nothing,
+/// and short enough that a waiting client hardly notices.
 const REST: Duration = Duration::from_millis(500);
+
+/// The log is told of a failure once in this time, however often accepting fails and recovers.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A listener, and whether accepting from it goes well.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub(super) struct Acceptor<L> {
     /// When to try again, from the time that descriptors or memory ran out until the accept queue has
     /// been emptied. No edge will tell: the queue may be full, and then it makes no more of them.
     retry_at: Option<Instant>,
+    complained_at: Option<Instant>,
 }
 
 /// What came of an attempt to accept.
@@ -29,14 +33,14 @@ pub(super) struct Acceptor<L> {
 pub(super) enum Next<S> {
     Connection(S, Endpoint),
     /// That one was gone before it could be accepted; there may be others.
-    NotThisOne,
+    NotThisOne(io::Error),
     /// Accept no more until there is an event, or the time to try again has come.
     NoMore,
 }
 
 impl<L: Listen> Acceptor<L> {
     pub(super) fn new(listener: L, name: String) -> Self {
-        Self { listener, name, retry_at: None }
+        Self { listener, name, retry_at: None, complained_at: None }
     }
 
     pub(super) fn source(&mut self) -> &mut dyn Source {
@@ -62,20 +66,20 @@ impl<L: Listen> Acceptor<L> {
             Err(e) => e,
         };
         match Fault::of(&error) {
-            Fault::OfOne => Next::NotThisOne,
-            Fault::QueueEmpty => {
-                if self.retry_at.take().is_some() {
-                    info!("accepting on {} again", self.name);
-                }
-                Next::NoMore
-            }
-            Fault::Exhausted => {
-                if self.retry_at.replace(now + REST).is_none() {
-                    let reason = reason(&error);
-                    warn!("cannot accept on {} for now: {reason}; trying again soon", self.name);
-                }
-                Next::NoMore
-            }
+            Fault::OfOne => return Next::NotThisOne(error),
+            Fault::QueueEmpty => self.retry_at = None,
+            Fault::Exhausted => self.rest(&error, now),
+        }
+        Next::NoMore
+    }
+
+    /// Stops trying for a while.
+    pub(super) fn rest(&mut self, error: &io::Error, now: Instant) {
+        self.retry_at = Some(now + REST);
+        if self.complained_at.is_none_or(|at| at + COMPLAINT_INTERVAL <= now) {
+            self.complained_at = Some(now);
+            let reason = reason(error);
+            warn!("cannot accept on {} for now: {reason}; trying again all along", self.name);
         }
     }
 }

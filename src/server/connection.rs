@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Instant;
 
+use super::deadlines::Deadlines;
 use super::limits::PendingLimit;
 use crate::conn::{Echo, Readiness, Turn};
 use crate::net::{Endpoint, Stream};
@@ -14,8 +15,10 @@ pub(super) struct Connection<S> {
     pub(super) stream: S,
     pub(super) echo: Echo,
     pub(super) peer: Endpoint,
-    /// When bytes last moved.
+    /// When bytes last moved, or the goodbye was said.
     pub(super) active: Instant,
+    /// Whether it is ending because it was idle for too long.
+    pub(super) timed_out: bool,
 }
 
 /// What all connections share.
@@ -24,9 +27,23 @@ pub(super) struct Shared<O> {
     /// Where bytes rest between a read and the write that follows, whosesoever they are.
     pub(super) scratch: Box<[u8]>,
     pub(super) pending: PendingLimit,
+    pub(super) deadlines: Deadlines,
     pub(super) observer: O,
     /// The time of this turn.
     pub(super) now: Instant,
+}
+
+impl<O> Shared<O> {
+    /// A connection that held `before` bytes has gained or lost some.
+    #[cold]
+    fn hold(&mut self, before: usize, echo: &Echo, active: Instant) {
+        self.pending.hold(before, echo.held_bytes());
+        if before == 0
+            && let Some((at, _)) = self.deadlines.of(echo, active)
+        {
+            self.deadlines.note(at);
+        }
+    }
 }
 
 impl<S: Stream> Connection<S> {
@@ -37,7 +54,7 @@ impl<S: Stream> Connection<S> {
         special: bool,
         shared: &mut Shared<O>,
     ) -> io::Result<Turn> {
-        let Self { stream, echo, peer, active } = self;
+        let Self { stream, echo, peer, active, .. } = self;
         let plain = stream.short_read_drains() && !special;
         let hint = if plain { Readiness::ShortReadDrains } else { Readiness::ReadOn };
         let room = shared.pending.room();
@@ -49,7 +66,7 @@ impl<S: Stream> Connection<S> {
             *active = shared.now;
         }
         if echo.held_bytes() != held {
-            shared.pending.hold(held, echo.held_bytes());
+            shared.hold(held, echo, *active);
         }
         turn
     }

@@ -25,7 +25,7 @@ const SLOTS_PER_TURN: usize = 4096;
 const LATENESS: u32 = 16;
 /// ...but at least this, which is as finely as epoll_wait(2) can wait...
 const MIN_GAP: Duration = Duration::from_millis(1);
-/// ...and at most this. No connection is closed before its deadline, and none later than this after.
+/// ...and at most this. No connection ends before its deadline, and none later than this after.
 const MAX_GAP: Duration = Duration::from_secs(1);
 
 /// A turn that starts this much later than its wait allowed shows that the server was stopped, or
@@ -37,8 +37,7 @@ const OVERSLEPT: Duration = Duration::from_secs(1);
 pub(super) struct Deadlines {
     idle: Option<Duration>,
     stall: Option<Duration>,
-    linger: Option<Duration>,
-    quiet: Option<Duration>,
+    is_draining: bool,
     /// When the last pass began, or the one under way.
     pass_began: Instant,
     /// The first slot that the pass under way has not looked at; 0 between passes.
@@ -52,9 +51,12 @@ pub(super) struct Deadlines {
 /// What happens at a deadline.
 #[derive(Debug)]
 pub(super) enum Expiry {
+    /// It is closed.
     Close(Closed),
-    /// It is to end in its own time.
-    Finish,
+    /// It is asked to end, having been idle for too long.
+    Idle,
+    /// It is asked to end, as the server is stopping and the moment is good.
+    Quiet,
 }
 
 impl Deadlines {
@@ -62,8 +64,7 @@ impl Deadlines {
         let mut new = Self {
             idle: config.idle_timeout,
             stall: config.stall_timeout,
-            linger: config.once.then_some(LINGER),
-            quiet: None,
+            is_draining: false,
             pass_began: now,
             cursor: 0,
             earliest: None,
@@ -75,28 +76,28 @@ impl Deadlines {
 
     /// From now on, connections are to end.
     pub(super) fn drain(&mut self, now: Instant) {
-        self.quiet = Some(QUIET);
-        self.linger = Some(LINGER);
+        self.is_draining = true;
         // Some may have been quiet for long.
-        self.note(now);
+        self.earliest = Some(now);
         self.schedule();
     }
 
     /// The deadline of a connection whose bytes last moved at `active`, and what is to happen then.
     pub(super) fn of(&self, echo: &Echo, active: Instant) -> Option<(Instant, Expiry)> {
         let (timeout, expiry) = if echo.held_bytes() > 0 {
-            (self.stall, Expiry::Close(Closed::Stalled))
+            (self.stall?, Expiry::Close(Closed::Stalled))
         } else if echo.is_lingering() {
-            (self.linger, Expiry::Close(Closed::Parted))
-        } else if self.quiet.is_some() {
-            (self.quiet, Expiry::Finish)
+            (LINGER, Expiry::Close(Closed::Parted))
+        } else if self.is_draining {
+            (QUIET, Expiry::Quiet)
         } else {
-            (self.idle, Expiry::Close(Closed::Idle))
+            (self.idle?, Expiry::Idle)
         };
-        timeout.map(|timeout| (active + timeout, expiry))
+        Some((active + timeout, expiry))
     }
 
-    /// Takes note of a deadline that a pass must not miss.
+    /// Takes note of a deadline that a pass must not miss. That a connection is active again, and will
+    /// be idle or quiet some time after, need not be noted.
     pub(super) fn note(&mut self, at: Instant) {
         if self.earliest.is_none_or(|earliest| at < earliest) {
             self.earliest = Some(at);
@@ -127,16 +128,17 @@ impl Deadlines {
 
     /// Works out when the next slice is due.
     fn schedule(&mut self) {
-        let shortest = [self.idle, self.stall, self.linger, self.quiet].into_iter().flatten().min();
-        self.due = shortest.map(|shortest| {
-            if self.cursor > 0 {
-                return self.pass_began; // Which is past: the pass goes on in the next turn.
-            }
-            // Whatever came after the pass began has a deadline after this.
-            let unknown = self.pass_began + shortest;
-            let gap = (shortest / LATENESS).clamp(MIN_GAP, MAX_GAP);
-            self.earliest.map_or(unknown, |at| at.min(unknown)).max(self.pass_began + gap)
-        });
+        if self.cursor > 0 {
+            self.due = Some(self.pass_began); // Which is past: the pass goes on in the next turn.
+            return;
+        }
+        let silence = if self.is_draining { Some(QUIET) } else { self.idle };
+        // Whoever has been active since the pass began is silent for too long after this at the earliest.
+        let unknown = silence.map(|timeout| self.pass_began + timeout);
+        let shortest = silence.into_iter().chain(self.stall).fold(LINGER, Duration::min);
+        let gap = (shortest / LATENESS).clamp(MIN_GAP, MAX_GAP);
+        let earliest = self.earliest.into_iter().chain(unknown).min();
+        self.due = earliest.map(|at| at.max(self.pass_began + gap));
     }
 }
 
@@ -147,37 +149,36 @@ impl Deadlines {
 /// against them.
 #[derive(Debug)]
 pub(super) struct ServedClock {
-    /// What the caller's clock said last.
+    /// What it said last.
     now: Instant,
-    /// How long the wait that followed was to last at the most.
-    patience: Option<Duration>,
+    /// When the wait that followed was to end at the latest, by this clock, if it was to end.
+    wake: Option<Instant>,
     /// How much the caller's clock is ahead of this one.
     lost: Duration,
 }
 
 impl ServedClock {
     pub(super) fn new(now: Instant) -> Self {
-        Self { now, patience: None, lost: Duration::ZERO }
+        Self { now, wake: None, lost: Duration::ZERO }
     }
 
     /// The served time when the caller's clock says `now`.
     pub(super) fn served(&mut self, now: Instant) -> Instant {
-        let since = now.saturating_duration_since(self.now);
-        self.now = now;
-        // In most turns nothing of the kind has happened, and a second has not even passed.
-        if since > OVERSLEPT
-            && let Some(patience) = self.patience
-            && since > patience + OVERSLEPT
+        let mut served = if self.lost.is_zero() { now } else { now - self.lost };
+        if let Some(wake) = self.wake
+            && served > wake + OVERSLEPT
         {
-            self.lost += since - patience;
+            self.lost += served - wake;
+            served = wake;
         }
-        if self.lost.is_zero() { now } else { now - self.lost }
+        self.now = served;
+        served
     }
 
-    /// How long to wait for something due at `timer`, when it is `now`, both in served time.
-    pub(super) fn patience(&mut self, timer: Option<Instant>, now: Instant) -> Option<Duration> {
-        self.patience = timer.map(|timer| timer.saturating_duration_since(now));
-        self.patience
+    /// How long to wait for something due at `timer` in served time.
+    pub(super) fn patience(&mut self, timer: Option<Instant>) -> Option<Duration> {
+        self.wake = timer.map(|timer| timer.max(self.now));
+        self.wake.map(|wake| wake - self.now)
     }
 }
 

@@ -14,7 +14,8 @@ pub struct Config {
     pub max_connections: usize,
     /// The same for connections from one IP address. Unix sockets have none.
     pub max_per_ip: Option<usize>,
-    /// How long a connection on which nothing moves is kept.
+    /// How long a connection on which nothing moves is kept. This and the other timeouts are added to the
+    /// time, which must hold them: a century is no problem.
     pub idle_timeout: Option<Duration>,
     /// How long a peer that takes nothing of its pending echo is kept.
     pub stall_timeout: Option<Duration>,
@@ -32,12 +33,17 @@ pub struct Config {
     pub once: bool,
 }
 
-/// Keeps all that is pending within the limit, without ever closing or starving anybody for it.
+/// How much smaller a read gets while pending echoes hold half of what can be shared, compared with what
+/// is left. The more of it, the more gently the stuck are dealt out what is left to all: with the
+/// defaults, somebody who reads beside 300 who don't still gets some 20 KiB at a time.
+const PRESSURE: u128 = 128;
+
+/// Keeps all that is pending within the limit, without ever closing anybody for it.
 ///
 /// What is read can become pending, so reads are kept small enough: half of the limit is dealt out to
 /// connections in equal parts that each can always use, and from the other half they take larger reads
-/// while it lasts. A connection with pending bytes reads no more, so it holds the result of one read at
-/// the most, and the sum of all stays within both halves.
+/// while it lasts, the smaller the less there is left. A connection with pending bytes reads no more, so
+/// it holds the result of one read at the most, and the sum of all stays within both halves.
 #[derive(Debug)]
 pub(super) struct PendingLimit {
     buffer_bytes: usize,
@@ -70,8 +76,11 @@ impl PendingLimit {
     /// A connection that held `before` bytes now holds `after`.
     pub(super) fn hold(&mut self, before: usize, after: usize) {
         self.held_bytes = self.held_bytes - before + after;
-        let shared = self.shared_bytes.saturating_sub(self.held_bytes);
-        self.room = self.buffer_bytes.min(shared.max(self.own_bytes));
+        let left = self.shared_bytes.saturating_sub(self.held_bytes);
+        // left / (1 + 2 * PRESSURE * held / shared), in whole numbers.
+        let (shared, held) = (self.shared_bytes as u128, self.held_bytes as u128);
+        let share = left as u128 * shared / (shared + 2 * PRESSURE * held).max(1);
+        self.room = self.buffer_bytes.min(self.own_bytes.max(share as usize));
     }
 }
 

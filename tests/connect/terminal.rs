@@ -137,7 +137,10 @@ fn a_wrong_byte_is_shown_and_remembered_to_the_end() {
     say(&mut terminal, "right");
     terminal.enter("bye");
     let (code, all) = terminal.end();
-    assert_has(&all, &["3 messages on 1 connection", "resound: 1 of 3 messages came back wrong"]);
+    assert_has(
+        &all,
+        &["3 messages on 1 connection", "resound: 1 of 3 messages came back wrong or not at all"],
+    );
     assert_eq!(code, Some(1));
 }
 
@@ -173,7 +176,7 @@ fn an_echo_that_breaks_off_is_told_and_the_next_message_gets_a_new_connection() 
     assert_has(&say(&mut terminal, "hello"), &["reconnecting to ", cut]);
     terminal.enter("bye");
     let (code, all) = terminal.end();
-    assert_has(&all, &["resound: 2 of 2 messages came back wrong"]);
+    assert_has(&all, &["resound: 2 of 2 messages came back wrong or not at all"]);
     assert_eq!(code, Some(1));
 }
 
@@ -201,7 +204,7 @@ fn a_message_that_met_a_closed_connection_is_sent_once_more_and_no_more() {
     );
     terminal.enter("bye");
     let (code, all) = terminal.end();
-    assert_has(&all, &["resound: 1 of 1 message came back wrong"]);
+    assert_has(&all, &["resound: 1 of 1 message came back wrong or not at all"]);
     assert_eq!(code, Some(1));
 }
 

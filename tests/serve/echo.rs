@@ -173,7 +173,7 @@ fn resets_free_what_they_held() {
 #[test]
 fn once_means_one_echo_and_a_clean_end() {
     let server = Server::start(&["--once"]);
-    for message in [&b"hello\n"[..], &[7; 3000]] {
+    for message in [&b"hello\n"[..], &[7; 30_000]] {
         let stream = server.connect();
         expect_echo(&stream, message);
         expect_end(&stream);

@@ -59,6 +59,53 @@ fn streams_under_way_are_finished() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
+/// However long ago the echo was handed to the kernel: a peer that talks on after the goodbye gets it.
+#[test]
+fn an_echo_under_way_survives_the_goodbye() {
+    let mut server = Server::start(&[]);
+    let stream = server.connect();
+    let bytes = pattern(6, 1_000_000);
+    (&stream).write_all(&bytes).unwrap();
+    // The server has echoed it all, and found nothing to do for longer than it lingers.
+    let (mut used, mut since) = (server.cpu_time(), Instant::now());
+    while since.elapsed() < Duration::from_millis(1500) {
+        thread::sleep(Duration::from_millis(100)); // How often the server is looked at.
+        if server.cpu_time() != used {
+            (used, since) = (server.cpu_time(), Instant::now());
+        }
+    }
+    server.signal(Signal::TERM);
+    server.expect_line("stopping");
+    for i in 0..10 {
+        // It may be taken or not, once the goodbye is said.
+        let _ = (&stream).write(b"and another thing");
+        let mut echo = vec![0; 100_000];
+        (&stream).read_exact(&mut echo).unwrap();
+        assert!(echo == bytes[i * 100_000..][..100_000]);
+        thread::sleep(Duration::from_millis(30)); // It reads slowly.
+    }
+    drop(stream);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Whoever waits to be accepted is connected, as far as he can see.
+#[test]
+fn the_accept_queue_is_served_before_it_is_closed() {
+    let mut server = Server::start(&[]);
+    server.signal(Signal::STOP);
+    let streams: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    streams.iter().for_each(|mut stream| stream.write_all(b"hello").unwrap());
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    for mut stream in &streams {
+        let mut echo = [0; 5];
+        stream.read_exact(&mut echo).unwrap();
+        assert_eq!(&echo, b"hello");
+    }
+    drop(streams);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
 /// FAULTS 25, under load: whatever is echoed is a prefix of what was sent, and the end is clean.
 #[test]
 fn a_busy_server_leaves_cleanly() {

@@ -38,6 +38,11 @@ fn nonsense_is_refused_in_a_line() {
     let time = "write a number and its unit, such as 50us, 250ms, 5s, 2m or 1h";
     invalid("--idle-timeout", "5", "DURATION", time);
     invalid("--idle-timeout", "0s", "DURATION", "write something from 1ms to 8760h");
+    expect_failure(
+        &["connect"],
+        2,
+        "the following required arguments were not provided: <ADDR>; try --help",
+    );
     invalid("--drain-timeout", "9999h", "DURATION", "that is more than a year");
     invalid("--max-connections", "0", "N", "write something from 1 to 100m");
     let port = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
@@ -91,6 +96,19 @@ fn help_and_version_go_to_standard_output() {
     for option in ["--listen", "--max-connections", "--stall-timeout", "--spin", "[default: 256k]"]
     {
         assert!(help.contains(option), "{option} is missing:\n{help}");
+    }
+}
+
+/// A name may stand for several addresses: all of them are listened on.
+#[test]
+fn a_name_is_every_address_that_it_stands_for() {
+    use std::net::ToSocketAddrs;
+    let mut server = Server::spawn(&mut command(&["localhost:0"], &[]));
+    for addr in ("localhost", 0).to_socket_addrs().unwrap() {
+        let line = server.expect_line("listening on ");
+        let (_, at) = line.rsplit_once(' ').unwrap();
+        assert!(at.starts_with(addr.to_string().trim_end_matches('0')), "{line}");
+        expect_echo(TcpStream::connect(at).unwrap(), b"hello");
     }
 }
 

@@ -112,7 +112,8 @@ impl Tally {
     ///
     /// What was wrong with the echoes, if anything.
     pub fn verdict(&self) -> io::Result<()> {
-        let wrong = format!("{} of {} came back wrong", self.wrong, messages(self.messages));
+        let wrong =
+            format!("{} of {} came back wrong or not at all", self.wrong, messages(self.messages));
         let surplus = format!("the server sent {} too many", bytes(self.surplus_bytes));
         match (self.wrong, self.surplus_bytes) {
             (0, 0) => Ok(()),
@@ -243,9 +244,10 @@ mod tests {
             tally.verdict().map_err(|e| e.to_string())
         };
         assert_eq!(verdict(0, 0), Ok(()));
-        assert_eq!(verdict(1, 0), Err("1 of 3 messages came back wrong".into()));
+        assert_eq!(verdict(1, 0), Err("1 of 3 messages came back wrong or not at all".into()));
         assert_eq!(verdict(0, 1), Err("the server sent 1 byte too many".into()));
-        let both = "2 of 3 messages came back wrong, and the server sent 4 bytes too many";
+        let both =
+            "2 of 3 messages came back wrong or not at all, and the server sent 4 bytes too many";
         assert_eq!(verdict(2, 4), Err(both.into()));
     }
 }

@@ -88,7 +88,7 @@ fn a_stale_socket_is_replaced() {
 fn a_killed_server_can_start_again() {
     let (_dir, path) = place();
     for _ in 0..3 {
-        let Listener::Unix(listener, file) = listen(&path).unwrap() else { unreachable!() };
+        let Listener::Unix(file, listener) = listen(&path).unwrap() else { unreachable!() };
         drop(listener);
         // Never dropped, as if killed.
         std::mem::forget(file);
@@ -230,4 +230,23 @@ fn the_backlog_is_as_asked() {
     // Linux holds one more than it was asked to: unix_recvq_full() in net/unix/af_unix.c.
     let _held = [(); 3].map(|()| Socket::connect(&at(&path)).unwrap());
     assert_eq!(Socket::connect(&at(&path)).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+/// Two that start at once would each take the other's new socket for stale.
+#[test]
+fn a_server_that_is_just_starting_is_left_alone() {
+    let (_dir, path) = place();
+    leave_stale(&path);
+    let starting = crate::net::unix::lock_directory_of(&path).unwrap();
+    let error = listen(&path).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot listen on unix:{}: another program is starting or stopping there; try again",
+            path.display()
+        )
+    );
+    assert!(path.exists());
+    drop(starting);
+    listen(&path).unwrap();
 }

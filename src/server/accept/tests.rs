@@ -83,7 +83,7 @@ fn an_error_of_one_connection_is_passed_over() {
         Errno::TIMEDOUT,
     ] {
         let mut acceptor = acceptor([Err(errno), Ok(())]);
-        assert!(matches!(acceptor.next(now), Next::NotThisOne), "{errno:?}");
+        assert!(matches!(acceptor.next(now), Next::NotThisOne(_)), "{errno:?}");
         assert!(matches!(acceptor.next(now), Next::Connection(..)), "{errno:?}");
         assert!(matches!(acceptor.next(now), Next::NoMore), "{errno:?}");
         assert_eq!(acceptor.retry_at(), None, "{errno:?}");
@@ -109,6 +109,26 @@ fn exhaustion_rests_until_the_time_to_retry_or_until_something_is_set_free() {
         assert!(matches!(acceptor.next(retry), Next::NoMore));
         assert_eq!(acceptor.retry_at(), None, "the episode is over");
     }
+}
+
+/// A server at the edge of its descriptors fails and recovers all the time, which is one trouble.
+#[test]
+fn one_trouble_is_complained_of_once() {
+    let start = Instant::now();
+    let mut acceptor = acceptor([]);
+    let mut complaints = Vec::new();
+    for second in 0..130 {
+        let now = start + Duration::from_secs(second);
+        acceptor.listener.0 = [Err(Errno::MFILE), Err(Errno::AGAIN)].into();
+        assert!(matches!(acceptor.next(now), Next::NoMore));
+        if acceptor.complained_at == Some(now) {
+            complaints.push(second);
+        }
+        acceptor.cut_rest_short(now);
+        assert!(matches!(acceptor.next(now), Next::NoMore));
+        assert_eq!(acceptor.retry_at(), None, "recovered");
+    }
+    assert_eq!(complaints, [0, 60, 120]);
 }
 
 #[test]

@@ -38,9 +38,24 @@ fn nothing_pending_leaves_the_whole_buffer() {
     let mut limit = PendingLimit::new(&config(10_000, 10));
     assert_eq!(limit.room(), 1000);
     limit.hold(0, 4_200);
-    assert_eq!(limit.room(), 800);
-    limit.hold(4_200, 4_000);
+    assert_eq!(limit.room(), 500, "what each has for itself");
+    limit.hold(4_200, 0);
     assert_eq!(limit.room(), 1000);
+}
+
+/// With the defaults, a flooder more makes reads smaller, and none makes them tiny.
+#[test]
+fn reads_shrink_by_degrees() {
+    let defaults = Config { buffer_bytes: 256 << 10, ..config(64 << 20, 20_000) };
+    let mut limit = PendingLimit::new(&defaults);
+    let mut room = limit.room();
+    assert_eq!(room, 256 << 10);
+    for _ in 0..300 {
+        limit.hold(0, room);
+        assert!(limit.room() <= room && limit.room() > room / 2, "{room} => {}", limit.room());
+        room = limit.room();
+    }
+    assert!(room > 16 << 10, "after 300 there are {room} bytes left for a read");
 }
 
 fn inet(text: &str) -> Endpoint {
