@@ -1,13 +1,15 @@
 //! Leaving in order.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::server::Server;
+use socket2::{Domain, Socket, Type};
+
+use crate::server::{PATIENCE, Server};
 use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
 
 #[test]
@@ -63,7 +65,7 @@ fn streams_under_way_are_finished() {
 #[test]
 fn an_echo_under_way_survives_the_goodbye() {
     let mut server = Server::start(&[]);
-    let stream = server.connect();
+    let stream = connect_with_little_room(&server);
     let bytes = pattern(6, 1_000_000);
     (&stream).write_all(&bytes).unwrap();
     // The server has echoed it all, and found nothing to do for longer than it lingers.
@@ -86,6 +88,15 @@ fn an_echo_under_way_survives_the_goodbye() {
     }
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// A connection on which most of the echo has to wait at the server's end.
+fn connect_with_little_room(server: &Server) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(8192).unwrap();
+    socket.connect(&server.addr().parse::<SocketAddr>().unwrap().into()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.into()
 }
 
 /// Whoever waits to be accepted is connected, as far as he can see.
