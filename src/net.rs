@@ -3,10 +3,8 @@
 //! The rest of the crate sees sockets through [`Listen`] and [`Stream`] only, so that a test can hand
 //! it sockets that are not sockets.
 
-use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::path::Path;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Source;
@@ -15,9 +13,13 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
 pub use addr::{Addr, ParseAddrError};
+pub use endpoint::Endpoint;
+pub(crate) use explain::{Escaped, cannot, reason, with_help};
 pub use unix::SocketFile;
 
 mod addr;
+mod endpoint;
+mod explain;
 mod unix;
 
 /// A silent TCP peer is probed after this long...
@@ -55,71 +57,6 @@ pub trait Stream: Source + Read + Write {
     ///
     /// Where the connection is gone already.
     fn shutdown_write(&self) -> io::Result<()>;
-}
-
-/// One end of a connection.
-///
-/// Its `Display` is safe to log: the name of a Unix socket is the peer's to choose, so everything in it
-/// that could act on a terminal is escaped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// Over TCP.
-    Inet(SocketAddr),
-    /// Over a Unix socket: its path, where it has one, as clients rarely do.
-    Unix(Option<Box<Path>>),
-}
-
-impl Endpoint {
-    /// The host, in one form for IPv4 whether or not it came through an IPv6 socket.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Inet(addr) => Some(addr.ip().to_canonical()),
-            Self::Unix(_) => None,
-        }
-    }
-}
-
-impl From<SocketAddr> for Endpoint {
-    fn from(addr: SocketAddr) -> Self {
-        Self::Inet(addr)
-    }
-}
-
-impl From<std::os::unix::net::SocketAddr> for Endpoint {
-    fn from(addr: std::os::unix::net::SocketAddr) -> Self {
-        Self::Unix(addr.as_pathname().map(Into::into))
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inet(addr) => addr.fmt(f),
-            Self::Unix(None) => f.write_str("unix:(unnamed)"),
-            Self::Unix(Some(path)) => write!(f, "unix:{}", Escaped(&path.to_string_lossy())),
-        }
-    }
-}
-
-/// Text from somebody else, in which whatever could act on a terminal, or reorder what stands beside it,
-/// is written as an escape. Safe to print, though not unambiguous: a backslash stays itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Escaped<'a>(pub &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            // Line and paragraph separators, and what changes the direction of writing.
-            '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => escape(c, f),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escape(c, f),
-            _ if c.is_control() => escape(c, f),
-            _ => f.write_char(c),
-        })
-    }
-}
-
-fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "{}", c.escape_default())
 }
 
 /// How listening sockets are made.
@@ -359,22 +296,6 @@ fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
     )
 }
 
-/// Turns an error of the system into a line for people: what failed and why.
-pub(crate) fn cannot(what: &str, whom: &dyn fmt::Display, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot {what} {whom}: {}", reason(error)))
-}
-
-/// Adds what might help to a line for people.
-pub(crate) fn with_help(
-    error: io::Error,
-    help: impl Fn(ErrorKind) -> Option<&'static str>,
-) -> io::Error {
-    match help(error.kind()) {
-        Some(help) => io::Error::new(error.kind(), format!("{error}; {help}")),
-        None => error,
-    }
-}
-
 fn listening_help(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::AddrInUse => Some("choose another, or port 0 for any free one"),
@@ -385,17 +306,6 @@ fn listening_help(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::NotFound => Some("make the directory first"),
         _ => None,
     }
-}
-
-/// An error's cause as a phrase, without the number that the standard library puts behind it.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let Some((phrase, _)) = text.split_once(" (os error ") else { return text };
-    let mut phrase = phrase.to_string();
-    if let Some(first) = phrase.get_mut(..1) {
-        first.make_ascii_lowercase();
-    }
-    phrase
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 use std::io;
 use std::time::Instant;
 
-use log::info;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
@@ -21,6 +20,7 @@ use accept::{Acceptor, Next};
 use connection::{Connection, Shared};
 use deadlines::{Deadlines, Expiry, ServedClock};
 use limits::{Admission, PendingLimit};
+use stop::Life;
 
 pub use limits::Config;
 
@@ -28,14 +28,11 @@ mod accept;
 mod connection;
 mod deadlines;
 mod limits;
+mod stop;
 
 /// Connections taken off one accept queue in one turn. A flood of new connections then holds the
 /// established ones up for well under a millisecond, at some 5 µs each.
 const ACCEPTS_PER_TURN: usize = 64;
-
-/// Connections that a stopping server takes off an accept queue before it closes it: the usual length
-/// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.
-const LAST_ACCEPTS: usize = 4096;
 
 /// Whether to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,23 +43,6 @@ pub enum Flow {
     /// The server was told to stop, and has: in order, or because the drain timeout had passed.
     Stopped,
     /// The server was told to stop at once.
-    Aborted,
-}
-
-/// Where the server is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    Serving,
-    /// Accepting no more, but echoing on wherever something still moves. Whoever is sending does not
-    /// know that the server wants to leave, and is not to lose what is already on its way.
-    Draining {
-        finish_at: Instant,
-        until: Instant,
-    },
-    /// Saying goodbye to each peer as soon as what has arrived is echoed.
-    Finishing {
-        until: Instant,
-    },
     Aborted,
 }
 
@@ -165,73 +145,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let timer = self.next_timer();
         self.reactor.wait(self.clock.patience(timer), &mut self.ready)?;
         Ok(Flow::Continue)
-    }
-
-    /// Begins to stop: accepts no more, and ends each connection when nothing has moved on it for a
-    /// moment, or when half of the drain timeout has passed and what has arrived is echoed. Asked again,
-    /// it gives up at once.
-    pub fn stop(&mut self) {
-        if self.life != Life::Serving {
-            self.life = Life::Aborted;
-            return;
-        }
-        self.stop_accepting();
-        info!("stopping; connections to finish: {}", self.admission.connections());
-        let (now, timeout) = (self.shared.now, self.config.drain_timeout);
-        self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
-        self.shared.deadlines.drain(now);
-    }
-
-    /// Whoever waits to be accepted believes to be connected, and has perhaps sent something.
-    fn stop_accepting(&mut self) {
-        for token in std::mem::take(&mut self.listeners) {
-            for _ in 0..LAST_ACCEPTS / ACCEPTS_PER_TURN {
-                self.accept(token);
-            }
-            self.reactor.remove(token);
-        }
-    }
-
-    /// Takes a server that is stopping a step further, if it is time, and says when there is none left.
-    fn approach_end(&mut self) -> Option<Flow> {
-        match self.life {
-            Life::Serving => return None,
-            Life::Draining { finish_at, until } if finish_at <= self.shared.now => {
-                self.life = Life::Finishing { until };
-                self.each_connection(Self::finish);
-            }
-            Life::Draining { .. } => {}
-            Life::Finishing { until } if self.shared.now < until => {}
-            Life::Finishing { .. } | Life::Aborted => {
-                self.each_connection(Self::cut);
-            }
-        }
-        match self.life {
-            Life::Aborted => Some(Flow::Aborted),
-            _ if self.admission.connections() == 0 => Some(Flow::Stopped),
-            _ => None,
-        }
-    }
-
-    fn each_connection(&mut self, act: impl Fn(&mut Self, Token)) {
-        for token in (0..self.reactor.token_bound()).map(Token) {
-            if let Some(Slot::Peer(_)) = self.reactor.get_mut(token) {
-                act(self, token);
-            }
-        }
-    }
-
-    fn finish(&mut self, token: Token) {
-        if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
-            connection.echo.finish();
-            self.reactor.again(token);
-        }
-    }
-
-    fn cut(&mut self, token: Token) {
-        let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
-        let why = if connection.echo.held_bytes() == 0 { Closed::Parted } else { Closed::Cut };
-        self.close(token, why);
     }
 
     #[inline(always)]

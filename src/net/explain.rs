@@ -1,0 +1,52 @@
+//! Errors, and what others sent, as lines that people can read.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, ErrorKind};
+
+/// Turns an error of the system into a line for people: what failed and why.
+pub(crate) fn cannot(what: &str, whom: &dyn fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot {what} {whom}: {}", reason(error)))
+}
+
+/// Adds what might help to a line for people.
+pub(crate) fn with_help(
+    error: io::Error,
+    help: impl Fn(ErrorKind) -> Option<&'static str>,
+) -> io::Error {
+    match help(error.kind()) {
+        Some(help) => io::Error::new(error.kind(), format!("{error}; {help}")),
+        None => error,
+    }
+}
+
+/// An error's cause as a phrase, without the number that the standard library puts behind it.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let Some((phrase, _)) = text.split_once(" (os error ") else { return text };
+    let mut phrase = phrase.to_string();
+    if let Some(first) = phrase.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    phrase
+}
+
+/// Text from somebody else, in which whatever could act on a terminal, or reorder what stands beside it,
+/// is written as an escape. Safe to print, though not unambiguous: a backslash stays itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            // Line and paragraph separators, and what changes the direction of writing.
+            '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' => escape(c, f),
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => escape(c, f),
+            _ if c.is_control() => escape(c, f),
+            _ => f.write_char(c),
+        })
+    }
+}
+
+fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", c.escape_default())
+}
