@@ -38,13 +38,17 @@ enum Command {
     /// Echo to everyone who connects, until told to stop by Ctrl-C or SIGTERM
     Serve(Serve),
     /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
+    ///
+    /// From a terminal, each line is a message: it is sent, and its echo waited for, shown and compared;
+    /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
+    /// its echo to standard output, until all has come back.
     Connect(Connect),
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging, to standard error")]
 struct Verbosity {
-    /// Log more: connections; given twice, each read and write too
+    /// Log more: connections; given twice, each read and write of the server too
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
@@ -53,8 +57,13 @@ struct Verbosity {
     quiet: bool,
 
     /// Log what is at least so severe: off, error, warn, info, debug or trace [default: info]
-    #[arg(long, global = true, value_name = "LEVEL", conflicts_with = "verbose")]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log_level)]
+    #[arg(conflicts_with = "verbose")]
     log_level: Option<LevelFilter>,
+}
+
+fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
+    text.parse().map_err(|_| "write off, error, warn, info, debug or trace")
 }
 
 impl Verbosity {

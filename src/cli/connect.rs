@@ -10,9 +10,6 @@ use crate::client::connect::{self, Options};
 use crate::net::Addr;
 
 /// What `resound connect` can be told.
-///
-/// From a terminal, each line is sent as a message, and its echo is waited for and compared; `bye` or
-/// Ctrl-D ends. Otherwise standard input is streamed to the server and the echo to standard output.
 #[derive(Args, Debug)]
 pub struct Connect {
     /// The server: HOST:PORT, [IPV6]:PORT or unix:PATH

@@ -1,6 +1,7 @@
 //! From the arguments of `resound serve` to a server that runs until it is told to stop.
 
 use std::io::{self, ErrorKind, IsTerminal, stderr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,7 +12,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::Failure;
 use super::units::{count, duration, size, timeout, within};
-use crate::net::{Addr, ListenOptions, Listener, cannot};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener, cannot};
 use crate::observe::{Counters, Logger, Observer};
 use crate::server::{Config, Flow, Server};
 
@@ -47,7 +48,7 @@ pub struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
-    /// When told to stop, wait this long at most for pending echoes
+    /// When told to stop, go on for this long at most where something still moves
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
     drain_timeout: Duration,
 
@@ -112,7 +113,10 @@ impl Serve {
         } else {
             self.serve(&mut counters)
         }?;
-        info!("stopped: {counters}");
+        match counters.cut {
+            0 => info!("stopped: {counters}"),
+            _ => warn!("stopped before all was echoed: {counters}"),
+        }
         match end {
             Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
             Flow::Stopped | Flow::Continue => Ok(()),
@@ -142,19 +146,19 @@ impl Serve {
             stall_timeout: Some(self.stall_timeout),
         };
         // All are bound before any is announced: either the whole command holds, or none of it.
-        let mut names = Vec::new();
+        let mut places = Vec::new();
         for addr in &self.listen {
             for listener in bind_all(addr, options)? {
-                let name = listener.local_addr()?.to_string();
-                server.listen(listener, name.clone())?;
-                names.push(name);
+                let at = listener.local_addr()?;
+                server.listen(listener, at.to_string())?;
+                places.push(at);
             }
         }
-        for name in &names {
-            info!("listening on {name}");
+        for at in &places {
+            info!("listening on {at}");
         }
-        if let (true, Some(name)) = (stderr().is_terminal(), names.first()) {
-            info!("{}", hint(name));
+        if let (true, Some(at)) = (stderr().is_terminal(), places.first()) {
+            info!("{}", hint(at));
         }
         Ok(())
     }
@@ -171,8 +175,8 @@ impl Serve {
         }
         if self.pending_limit / 2 < max_connections {
             return Err(Failure::usage(&format!(
-                "--pending-limit is too small for {max_connections} connections: give at least {}, or \
-                 a smaller --max-connections",
+                "--pending-limit is too small for {max_connections} connections: give at least {} \
+                 bytes, or a smaller --max-connections",
                 max_connections * 2
             )));
         }
@@ -218,15 +222,47 @@ fn raise_descriptor_limit() -> usize {
 }
 
 /// How to try the server out, from another terminal.
-fn hint(name: &str) -> String {
-    match (name.strip_prefix("unix:"), name.rsplit_once(':')) {
-        (None, Some((host, port))) => {
-            let host = host.trim_matches(['[', ']']);
-            format!("try it from another terminal: resound connect {name}, or nc {host} {port}")
+fn hint(at: &Endpoint) -> String {
+    let (addr, nc) = match at {
+        Endpoint::Inet(addr) => {
+            let (ip, port) = (reachable(addr.ip()), addr.port());
+            (SocketAddr::new(ip, port).to_string(), format!("nc {ip} {port}"))
         }
-        (path, _) => format!(
-            "try it from another terminal: resound connect {name}, or nc -U {}",
-            path.unwrap_or(name)
-        ),
+        Endpoint::Unix(_) => {
+            let addr = at.to_string();
+            let nc = format!("nc -U {}", addr.trim_start_matches("unix:"));
+            (addr, nc)
+        }
+    };
+    format!("try it from another terminal: resound connect {addr}, or {nc}")
+}
+
+/// Whoever listens on every address can be reached by the one that every machine has.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_names_an_address_to_connect_to() {
+        for (at, connect, nc) in [
+            ("127.0.0.1:7", "127.0.0.1:7", "nc 127.0.0.1 7"),
+            ("0.0.0.0:7", "127.0.0.1:7", "nc 127.0.0.1 7"),
+            ("[::]:7", "[::1]:7", "nc ::1 7"),
+        ] {
+            let at = Endpoint::Inet(at.parse().unwrap());
+            let expected =
+                format!("try it from another terminal: resound connect {connect}, or {nc}");
+            assert_eq!(hint(&at), expected);
+        }
+        let unix = hint(&Endpoint::Unix(Some(std::path::Path::new("/run/echo").into())));
+        assert!(unix.ends_with("resound connect unix:/run/echo, or nc -U /run/echo"), "{unix}");
     }
 }

@@ -76,7 +76,9 @@ fn inet(text: &str) -> Result<Addr, String> {
                 .into());
         }
         None if host.contains([':', '[', ']']) => {
-            return Err("an IPv6 address goes in brackets before its port: [::1]:7007".into());
+            return Err(
+                "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into()
+            );
         }
         None => host,
     };

@@ -55,7 +55,7 @@ fn nonsense_is_refused_in_a_line() {
     expect_failure(
         &["serve", "--pending-limit", "1k", "--max-connections", "1000"],
         2,
-        "--pending-limit is too small for 1000 connections: give at least 2000, or a smaller \
+        "--pending-limit is too small for 1000 connections: give at least 2000 bytes, or a smaller \
          --max-connections",
     );
 }

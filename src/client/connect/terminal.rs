@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use rustix::termios::{QueueSelector, tcflush};
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor};
 
@@ -15,11 +16,18 @@ const PROMPT: &str = "> ";
 
 /// Prompts, sends, shows the echo, until `bye` or the end of the input.
 pub fn run(options: &Options) -> io::Result<()> {
+    converse(options).inspect_err(|_| {
+        // What was typed ahead was meant for the server, and not for the shell that reads on.
+        let _ = tcflush(io::stdin(), QueueSelector::IFlush);
+    })
+}
+
+fn converse(options: &Options) -> io::Result<()> {
     // What was typed is remembered while the program runs, and nowhere on disk.
     let config = Config::builder().auto_add_history(true).build();
     let mut editor = DefaultEditor::with_config(config).map_err(unreadable)?;
     let mut session = Session::open(options, |notice: &Notice<'_>| say(notice))?;
-    say(&"type a message and press Enter; bye or Ctrl-D ends")?;
+    say(&"type a message and press Enter; bye, Ctrl-D or Ctrl-C ends")?;
     while let Some(line) = next_line(&mut editor)? {
         if is_bye(&line) {
             break;

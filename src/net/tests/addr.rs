@@ -34,7 +34,7 @@ fn what_is_no_address_is_told_what_would_be() {
     const NO_PORT: &str = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
     const NO_HOST: &str = "there is no host before the port; write 127.0.0.1 for this machine \
                            alone, or 0.0.0.0 for every address it has";
-    const BRACKETS: &str = "an IPv6 address goes in brackets before its port: [::1]:7007";
+    const BRACKETS: &str = "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6";
     const NO_IPV6: &str = "there is no IPv6 address in the brackets; write [::1]:7007";
     const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
     const UDP: &str = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";

@@ -1,0 +1,24 @@
+//! `resound` among programs that are not ours: the tracers that count what it costs and make its system
+//! calls fail, and the other ends that it will meet.
+//!
+//! Needs strace, valgrind, nc, socat, ncat and the rights of root. `ci/real` installs what is missing and
+//! runs all of this; where a part is missing still, tests fail.
+
+// Clippy allows it in functions marked as tests only, and not in what they stand on.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "../support/piped.rs"]
+mod piped;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "../support/server.rs"]
+mod server;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "../support/wire.rs"]
+mod wire;
+
+mod parts;
+
+mod cost;
+mod faults;
+mod peers;
