@@ -12,8 +12,7 @@ use crate::net::Addr;
 /// What `resound connect` can be told.
 #[derive(Args, Debug)]
 pub struct Connect {
-    /// The server: HOST:PORT, [IPV6]:PORT or unix:PATH
-    #[arg(value_name = "ADDR")]
+    #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
     server: Addr,
 
     /// Open a new connection for each message; from a pipe, each line is one

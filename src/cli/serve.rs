@@ -24,12 +24,13 @@ const RESERVED_DESCRIPTORS: usize = 32;
 /// connection costs the kernel some kilobytes: this many fill a machine.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
+const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several \
+                           times. Port 0 takes any free port, and the log says which";
+
 /// What `resound serve` can be told.
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several times. Port 0 takes
-    /// any free port, and the log says which
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", help = LISTEN_HELP)]
     listen: Vec<Addr>,
 
     /// Close connections beyond this many at once [default: as many as there may be descriptors]

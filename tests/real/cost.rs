@@ -182,11 +182,12 @@ fn connect_from(host: usize, server: &Server) -> TcpStream {
     socket.into()
 }
 
+/// As much as the server reads from each at a time then, and some more. The kernel doubles it.
 const SEND_BUFFER_BYTES: usize = 192 << 10;
 
 /// FAULTS 21 and 7. Over a Unix socket, whose buffers do not grow: so many peers over TCP could use up the
 /// kernel's memory for all sockets. They have read well until now, so the server reads much from them at
-/// a time, and would hold three times the limit if there were none.
+/// a time, and would hold twice the limit if there were none.
 #[test]
 fn peers_that_read_no_more_hold_no_more_than_the_limit_and_take_no_time() {
     const STUCK: usize = 1000;
