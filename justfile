@@ -4,6 +4,7 @@
 check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
+    cargo clippy --test real -- -D warnings
     cargo test
 
 # The tests that need strace, valgrind, nc, socat and ncat.
