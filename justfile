@@ -15,6 +15,10 @@ real:
 bench *filter:
     cargo bench --benches -- {{filter}}
 
+# Simulated runs with fresh seeds, for as long as asked: `just soak 10m`.
+soak time="60s":
+    RESOUND_SOAK={{time}} cargo test --test sim the_simulated
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources

@@ -1,0 +1,207 @@
+//! The invariants that hold between turns.
+
+use std::time::Duration;
+
+use crate::coverage::Feature;
+use crate::laws;
+use crate::socket::Socket;
+use crate::world::{Life, World};
+
+/// How late a deadline, or a queue that nobody serves, may be noticed.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Turns in which that is then acted upon, although now and then one goes to waste by an interruption.
+const TURNS: usize = 24;
+
+impl World {
+    pub fn begin_turn(&mut self, passes: Duration) {
+        let patience = self.patience();
+        if passes > crate::clock::SERVED_IN_FULL {
+            self.coverage.note(Feature::LostTime);
+        }
+        self.clock.pass(passes, patience);
+        self.turn += 1;
+        self.calls = 0;
+        self.gone = 0;
+        self.batches.swap(0, 1);
+        self.batches[1].clear();
+        for listening in &mut self.listeners {
+            listening.calls = 0;
+            listening.has_accepted = false;
+        }
+    }
+
+    /// How long the server means to wait at the most, as far as its connections give it reason to.
+    fn patience(&self) -> Option<Duration> {
+        let left = |id: &usize| {
+            let socket = &self.sockets[*id];
+            let (timeout, active) = (laws::timeout(self, socket)?, socket.treatment.active);
+            let elapsed = self.clock.at_least(active);
+            // Where that is uncertain, the deadline may be over.
+            timeout.checked_sub(elapsed).filter(|_| elapsed == self.clock.at_most(active))
+        };
+        let silence = laws::silence(self).filter(|_| !self.live.is_empty());
+        let least = self.live.iter().filter_map(left).filter(|left| !left.is_zero());
+        // Deadlines that lie close together are dealt with at once.
+        least.chain(silence).min().map(|left| left.max(LATE / 16))
+    }
+
+    /// `is_idle`: the server has had turns enough to deal with all that it was told.
+    pub fn end_turn(&mut self, is_idle: bool) {
+        self.coverage.note(Feature::Turn);
+        self.check_limits();
+        for at in 0..self.live.len() {
+            let id = self.live[at];
+            laws::note_silence(self, id);
+            self.check_socket(id, is_idle);
+        }
+        (0..2).for_each(|listener| self.check_listener(listener, is_idle));
+        self.check_stop();
+        if is_idle {
+            self.coverage.note(Feature::Idle);
+        }
+        if self.unannounced != 0 {
+            let n = self.unannounced;
+            self.accuse(|| format!("{n} connections more have gone than the server told of"));
+        }
+    }
+
+    fn check_limits(&mut self) {
+        let config = &self.scenario.config;
+        let (live, most) = (self.live.len(), config.max_connections);
+        let per_ip = config.max_per_ip.unwrap_or(usize::MAX);
+        let limit = config.pending_limit_bytes as u64;
+        let mut of_ip = [0; 256];
+        let mut held = 0;
+        for id in &self.live {
+            let socket = &mut self.sockets[*id];
+            if socket.treatment.held == 0 {
+                socket.treatment.held = socket.pending();
+            }
+            held += socket.treatment.held;
+            of_ip[usize::from(socket.ip)] += usize::from(socket.is_tcp);
+        }
+        if live > most {
+            self.accuse(|| format!("{live} connections, where {most} may be"));
+        }
+        if let Some(n) = of_ip.iter().find(|n| **n > per_ip) {
+            self.accuse(|| format!("{n} connections from one address, where {per_ip} may be"));
+        }
+        if held > limit {
+            self.accuse(|| format!("{held} bytes are pending, where {limit} may be"));
+        }
+        if 2 * held >= limit {
+            self.coverage.note(Feature::FullPending);
+        }
+    }
+
+    fn check_socket(&mut self, id: usize, is_idle: bool) {
+        let is_late = self.is_late(&self.sockets[id]);
+        let is_unasked = self.is_unasked(&self.sockets[id]);
+        // Without interruptions, it takes two: one to see that there is no more, and one for the goodbye.
+        let patience = if self.is_calm { 4 } else { TURNS };
+        let (turn, once) = (self.turn, self.scenario.config.once);
+        let socket = &mut self.sockets[id];
+        socket.treatment.late = if is_late { socket.treatment.late + 1 } else { 0 };
+        socket.treatment.unasked = if is_unasked { socket.treatment.unasked + 1 } else { 0 };
+        let wrong = wrong_in_turn(socket, turn)
+            .or_else(|| (socket.treatment.unasked > patience).then_some("is not asked to end"))
+            .or_else(|| if is_idle { wrong_when_idle(socket, once) } else { None });
+        if let Some(wrong) = wrong {
+            let socket = format!("{socket:?}");
+            self.accuse(|| format!("socket {id} {wrong}: {socket}"));
+        }
+    }
+
+    /// Half of the drain timeout is over, and there is nothing left to wait for.
+    fn is_unasked(&self, socket: &Socket) -> bool {
+        let Life::Stopping { since } = self.life else { return false };
+        // It was seen to be empty, and still is.
+        let is_empty = socket.treatment.vain > 0 && !socket.is_readable();
+        is_empty
+            && socket.pending() == 0
+            && socket.treatment.goodbye.is_none()
+            && self.clock.at_least(since) >= self.scenario.config.drain_timeout / 2
+    }
+
+    fn is_late(&self, socket: &Socket) -> bool {
+        // Whoever had been silent for long before the server was told to stop was not late by then.
+        let since_stop = match self.life {
+            Life::Stopping { since } => self.clock.at_least(since),
+            Life::Serving | Life::Aborted => Duration::MAX,
+        };
+        laws::timeout(self, socket).is_some_and(|timeout| {
+            self.clock.at_least(socket.treatment.active).min(since_stop) > timeout + LATE
+        })
+    }
+
+    fn check_listener(&mut self, listener: usize, is_idle: bool) {
+        let has_room = self.live.len() < self.descriptors;
+        let served = self.clock.served;
+        let listening = &mut self.listeners[listener];
+        if listening.due.is_some_and(|due| due < self.turn) && listening.token.is_some() {
+            listening.due = None;
+            self.accuse(|| format!("listener {listener} is not told of a free descriptor"));
+            return;
+        }
+        let is_well = !has_room || !listening.failing.is_empty();
+        let nobody = listening.queue.is_empty() || listening.edge || listening.has_accepted;
+        if is_well || nobody || listening.token.is_none() {
+            listening.deaf = None;
+            listening.late = 0;
+            return;
+        }
+        let since = *listening.deaf.get_or_insert(served);
+        listening.late += usize::from(self.clock.at_least(since) > LATE);
+        let is_lost = is_idle && !listening.has_failed;
+        if listening.late > TURNS || is_lost {
+            self.accuse(|| format!("listener {listener} is deaf"));
+        }
+    }
+
+    /// A server that was told to stop does, in time.
+    fn check_stop(&mut self) {
+        let Life::Stopping { since } = self.life else { return };
+        let is_late = self.clock.at_least(since) >= self.scenario.config.drain_timeout;
+        self.late = if is_late { self.late + 1 } else { 0 };
+        // One turn to ask everybody to end, and one to end.
+        if self.late > 2 {
+            self.accuse(|| "the server does not stop".into());
+        }
+    }
+}
+
+fn wrong_in_turn(socket: &Socket, turn: u64) -> Option<&'static str> {
+    let treatment = &socket.treatment;
+    let is_silent = !treatment.has_read && treatment.goodbye.is_none();
+    if treatment.late > TURNS {
+        Some("is past its deadline")
+    } else if treatment.turn == turn && treatment.is_flushed && is_silent {
+        Some("drained, and was not read in the same turn")
+    } else if treatment.is_announced || !treatment.is_registered {
+        Some("is not the server's any more, and not closed")
+    } else {
+        None
+    }
+}
+
+fn wrong_when_idle(socket: &Socket, once: bool) -> Option<&'static str> {
+    let is_echoed = socket.reads > 0 && socket.pending() == 0;
+    if socket.edge {
+        None
+    } else if is_stuck(socket) {
+        Some("waits for an event that was told already")
+    } else if once && is_echoed && socket.treatment.goodbye.is_none() {
+        Some("has had its echo, and no goodbye")
+    } else {
+        None
+    }
+}
+
+/// Whether it could get something done, and nothing will tell the server so.
+fn is_stuck(socket: &Socket) -> bool {
+    match socket.pending() {
+        0 => socket.is_readable(),
+        _ => socket.is_writable() || socket.free() > 0 && !socket.wants_space,
+    }
+}

@@ -1,0 +1,90 @@
+//! What a run has come across, so that a simulator that has gone blind does not go unnoticed.
+
+use std::fmt;
+
+macro_rules! features {
+    ($($name:ident),* $(,)?) => {
+        /// Something worth coming across.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Feature {
+            $($name),*
+        }
+
+        const ALL: &[Feature] = &[$(Feature::$name),*];
+    };
+}
+
+features![
+    // What the server did.
+    Turn,
+    Idle,
+    Accepted,
+    RefusedMaxConnections,
+    RefusedMaxPerIp,
+    RefusedUnwatchable,
+    Blocked,
+    Finished,
+    Failed,
+    ClosedIdle,
+    Stalled,
+    Parted,
+    Cut,
+    OncePartedFirst,
+    Stopped,
+    Aborted,
+    // What was done to it.
+    Interrupted,
+    ResetMidTurn,
+    Spurious,
+    Urgent,
+    Discarded,
+    FullQueue,
+    AcceptFailsOfOne,
+    Exhausted,
+    ExhaustedWithFullQueue,
+    SlotReused,
+    SlotReusedInBatch,
+    FullPending,
+    LostTime,
+    StoppedWithQueue,
+];
+
+/// How often each was come across.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage(Vec<u64>);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self(vec![0; ALL.len()])
+    }
+}
+
+impl Coverage {
+    pub fn note(&mut self, feature: Feature) {
+        self.0[feature as usize] += 1;
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(sum, n)| *sum += n);
+    }
+
+    pub fn of(&self, feature: Feature) -> u64 {
+        self.0[feature as usize]
+    }
+
+    /// What has never happened.
+    pub fn missing(&self) -> Vec<Feature> {
+        ALL.iter().copied().filter(|feature| self.of(*feature) == 0).collect()
+    }
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for feature in ALL {
+            write!(f, "{separator}{feature:?} {}", self.of(*feature))?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}

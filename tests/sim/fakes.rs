@@ -1,0 +1,140 @@
+//! Listeners and streams that are not sockets, as the server sees them. What is asked of them is
+//! [`World`]'s to answer.
+
+use std::cell::RefCell;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::rc::Rc;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use resound::net::{Endpoint, Listen, Stream};
+use resound::observe::{Event, Observer};
+
+use crate::world::World;
+
+pub type Shared = Rc<RefCell<World>>;
+
+pub struct FakeListener {
+    pub world: Shared,
+    pub id: usize,
+}
+
+pub struct FakeStream {
+    world: Shared,
+    id: usize,
+    is_tcp: bool,
+}
+
+/// Tells the world what the server says that it did.
+pub struct Watch(pub Shared);
+
+impl Listen for FakeListener {
+    type Stream = FakeStream;
+
+    fn accept(&mut self) -> io::Result<(FakeStream, Endpoint)> {
+        let mut world = self.world.borrow_mut();
+        let id = world.sys_accept(self.id)?;
+        let socket = &world.sockets[id];
+        let stream = FakeStream { world: Rc::clone(&self.world), id, is_tcp: socket.is_tcp };
+        Ok((stream, endpoint(id, socket.is_tcp, socket.ip)))
+    }
+}
+
+/// Tells which socket it is, so that the observer knows.
+fn endpoint(id: usize, is_tcp: bool, ip: u8) -> Endpoint {
+    if !is_tcp {
+        return Endpoint::Unix(Some(Path::new(&id.to_string()).into()));
+    }
+    Endpoint::Inet(SocketAddr::from((Ipv4Addr::new(127, 0, (id >> 16) as u8, ip), id as u16)))
+}
+
+fn socket_of(peer: &Endpoint) -> Option<usize> {
+    match peer {
+        Endpoint::Inet(SocketAddr::V4(addr)) => {
+            Some(usize::from(addr.ip().octets()[2]) << 16 | usize::from(addr.port()))
+        }
+        Endpoint::Inet(SocketAddr::V6(_)) => None,
+        Endpoint::Unix(path) => path.as_ref()?.to_str()?.parse().ok(),
+    }
+}
+
+impl Drop for FakeListener {
+    fn drop(&mut self) {
+        self.world.borrow_mut().sys_close_listener(self.id);
+    }
+}
+
+impl Stream for FakeStream {
+    fn short_read_drains(&self) -> bool {
+        self.is_tcp
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.world.borrow_mut().sys_shutdown_write(self.id)
+    }
+}
+
+impl Read for FakeStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().sys_read(self.id, buffer)
+    }
+}
+
+impl Write for FakeStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.world.borrow_mut().sys_write(self.id, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for FakeStream {
+    fn drop(&mut self) {
+        self.world.borrow_mut().sys_close(self.id);
+    }
+}
+
+impl Source for FakeListener {
+    fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
+        self.world.borrow_mut().sys_watch_listener(self.id, token);
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        unreachable!("interest never changes")
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        self.world.borrow_mut().listeners[self.id].token = None;
+        Ok(())
+    }
+}
+
+impl Source for FakeStream {
+    fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
+        self.world.borrow_mut().sys_watch(self.id, token)
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        unreachable!("interest never changes")
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        self.world.borrow_mut().sockets[self.id].token = None;
+        Ok(())
+    }
+}
+
+impl Observer for Watch {
+    fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
+        let mut world = self.0.borrow_mut();
+        match socket_of(peer) {
+            Some(id) => world.hear(id, event),
+            None => world.accuse(|| format!("told of {event:?} of a stranger, {peer}")),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What the server may do to a connection, and when.
+
+use std::time::Duration;
+
+use resound::observe::{Closed, Refusal};
+
+use crate::coverage::Feature;
+use crate::socket::{End, Socket};
+use crate::syscalls::feature;
+use crate::world::{Life, World};
+
+/// After the goodbye, a peer gets this long to say goodbye too.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Whoever is silent for this long while the server is stopping may be asked to end.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// A read asks for no less than this, if buffer and limit allow, and while nobody has anything pending.
+const USUAL_READ: usize = 4 * 1024;
+
+/// How long a connection may be in the state that it is in without a byte moving, and no longer.
+pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
+    if socket.pending() > 0 {
+        world.scenario.config.stall_timeout
+    } else if socket.treatment.goodbye.is_some() {
+        Some(LINGER)
+    } else {
+        silence(world)
+    }
+}
+
+/// How long a peer to whom nothing is owed may be silent.
+pub fn silence(world: &World) -> Option<Duration> {
+    if world.is_stopping() { Some(QUIET) } else { world.scenario.config.idle_timeout }
+}
+
+/// Whether a socket may have been left alone for as long as that.
+fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
+    timeout.is_some_and(|timeout| world.clock.at_most(socket.treatment.active) >= timeout)
+}
+
+/// Where there is to be but one echo, it is that of the first read.
+pub fn before_read(world: &mut World, id: usize, asked: usize) {
+    let socket = &world.sockets[id];
+    let is_second = socket.reads > 0 && socket.treatment.goodbye.is_none();
+    if is_second && world.scenario.config.once && !may_part(world, socket) {
+        world.accuse(|| format!("socket {id}: a second read, where there is to be one echo"));
+    }
+    let config = &world.scenario.config;
+    let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ);
+    let is_free = || world.live.iter().all(|id| world.sockets[*id].pending() == 0);
+    // What it has just flushed itself may still count.
+    if asked < usual && world.sockets[id].treatment.calls == 1 && is_free() {
+        world.accuse(|| {
+            format!("socket {id}: reads {asked} bytes at a time, though none is pending")
+        });
+    }
+}
+
+/// Whether the server may ask a connection to end although its peer has not finished.
+fn may_part(world: &World, socket: &Socket) -> bool {
+    let stopping = match world.life {
+        Life::Serving => false,
+        Life::Stopping { since } => {
+            world.clock.at_most(since) >= world.scenario.config.drain_timeout / 2
+        }
+        Life::Aborted => true,
+    };
+    stopping || socket.treatment.may_part
+}
+
+/// What is noted at the end of each turn: the server may have seen the same, and act on it later.
+pub fn note_silence(world: &mut World, id: usize) {
+    let socket = &world.sockets[id];
+    let is_silent = socket.pending() == 0 && socket.treatment.goodbye.is_none();
+    if is_silent && may_be_over(world, socket, silence(world)) {
+        let is_idle = !world.is_stopping();
+        let treatment = &mut world.sockets[id].treatment;
+        treatment.may_part = true;
+        treatment.may_idle |= is_idle;
+    }
+}
+
+/// Half-close: everything that was read is written first, and there is a reason to end.
+pub fn goodbye(world: &mut World, id: usize) {
+    let once = world.scenario.config.once;
+    let socket = &world.sockets[id];
+    let pending = socket.pending();
+    let is_asked = may_part(world, socket);
+    let is_due = socket.end == Some(End::OfFile) || once && socket.reads == 1 || is_asked;
+    if pending > 0 {
+        world.accuse(|| format!("socket {id}: the goodbye comes {pending} bytes too early"));
+    }
+    let is_first = world.sockets[id].treatment.goodbye.is_none();
+    if !is_due && is_first {
+        world.accuse(|| format!("socket {id}: a goodbye for no reason"));
+    }
+    let socket = &world.sockets[id];
+    let stopped = world.is_stopping() && socket.end.is_none() && !once && is_first;
+    if stopped && !socket.treatment.may_idle && !socket.treatment.emptied {
+        world.accuse(|| format!("socket {id}: a goodbye before what had arrived was echoed"));
+    }
+    if once && world.sockets[id].end.is_none() {
+        world.coverage.note(Feature::OncePartedFirst);
+    }
+}
+
+/// A connection may be refused only where there is no room for it.
+pub fn refused(world: &mut World, id: usize, why: Refusal) {
+    let config = &world.scenario.config;
+    let others = world.live.iter().filter(|other| **other != id);
+    let (socket, is_tcp) = (&world.sockets[id], world.sockets[id].is_tcp);
+    let of_ip =
+        |other: &&usize| world.sockets[**other].is_tcp && world.sockets[**other].ip == socket.ip;
+    let is_lawful = match why {
+        Refusal::MaxConnections => others.count() >= config.max_connections,
+        Refusal::MaxPerIp => {
+            is_tcp && config.max_per_ip.is_some_and(|most| others.filter(of_ip).count() >= most)
+        }
+        Refusal::Unwatchable => socket.treatment.is_unwatchable,
+    };
+    world.coverage.note(feature(why));
+    if !is_lawful || socket.treatment.is_registered {
+        world.accuse(|| format!("socket {id}: refused for no reason: {why}"));
+    }
+}
+
+/// A connection may be closed only for the reason that is told, and only if that is true.
+pub fn closed(world: &mut World, id: usize, why: &Closed) {
+    let socket = &world.sockets[id];
+    let treatment = &socket.treatment;
+    let owed = if treatment.goodbye.is_some() { treatment.owed } else { socket.read };
+    let stall = world.scenario.config.stall_timeout;
+    let has_parted = treatment.goodbye.is_some() && may_be_over(world, socket, Some(LINGER));
+    let is_finished = socket.end == Some(End::OfFile) && treatment.goodbye.is_some();
+    let is_cut = may_be_cut(world) && socket.end.is_none();
+    let (is_lawful, feature) = match why {
+        Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
+        Closed::Failed(e) => (socket.end == Some(End::Error(e.kind())), Feature::Failed),
+        Closed::Stalled => {
+            let stalled = socket.pending() > 0 && may_be_over(world, socket, stall);
+            (stalled, Feature::Stalled)
+        }
+        Closed::Idle => (
+            treatment.may_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
+            Feature::ClosedIdle,
+        ),
+        Closed::Parted => (has_parted || is_cut && socket.pending() == 0, Feature::Parted),
+        Closed::Cut => (is_cut && socket.pending() > 0, Feature::Cut),
+    };
+    world.coverage.note(feature);
+    if !is_lawful {
+        let socket = format!("{:?}", world.sockets[id]);
+        world.accuse(|| format!("socket {id}: closed as {why:?}, which is not so: {socket}"));
+    }
+}
+
+/// Whether the server's patience with all may be over.
+fn may_be_cut(world: &World) -> bool {
+    match world.life {
+        Life::Serving => false,
+        Life::Stopping { since } => {
+            world.clock.at_most(since) >= world.scenario.config.drain_timeout
+        }
+        Life::Aborted => true,
+    }
+}
+
+/// Whoever waits to be accepted when the server stops is accepted, if at all possible.
+pub fn listener_closed(world: &mut World, listener: usize) {
+    let listening = &world.listeners[listener];
+    let queued = listening.queue.len();
+    if !listening.has_failed && world.live.len() < world.descriptors && queued > 0 {
+        world.accuse(|| format!("listener {listener}: closed while {queued} wait"));
+    }
+}

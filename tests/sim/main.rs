@@ -1,0 +1,112 @@
+//! The whole server in a world that is made up: the real reactor and the real server, on listeners,
+//! streams and a clock that only a seed decides about.
+//!
+//! `cargo test sim` runs many seeds; `RESOUND_SEED=7 cargo test sim` runs one again, and
+//! `RESOUND_SOAK=60s cargo test sim` (or `5m`) goes on with new ones for so long.
+//!
+//! The modules stand in reading order: what a seed decides, what the kernel and the peers do, what the
+//! server may do, and a run of it all.
+
+use std::panic;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+mod rng;
+mod pattern;
+mod clock;
+mod coverage;
+mod scenario;
+mod grammar;
+mod socket;
+mod world;
+mod laws;
+mod syscalls;
+mod fakes;
+mod checks;
+mod run;
+mod shrink;
+mod watchdog;
+
+use coverage::Coverage;
+use shrink::Shrunk;
+
+const SEEDS: u64 = 500;
+const STEPS: usize = 2_000;
+const THREADS: usize = 2;
+
+#[test]
+fn the_simulated_server_keeps_its_promises() {
+    // What panics in a run is reported with its story.
+    panic::set_hook(Box::new(|_| {}));
+    let outcome = match (variable("RESOUND_SEED"), variable("RESOUND_SOAK")) {
+        (Some(seed), _) => try_seed(seed.parse().expect("RESOUND_SEED is a number"), STEPS),
+        (None, Some(time)) => soak(&time),
+        (None, None) => try_many(0, |seed| seed < SEEDS),
+    };
+    let _ = panic::take_hook();
+    match outcome {
+        Ok(coverage) => println!("{coverage}"),
+        Err(shrunk) => panic!("{shrunk}"),
+    }
+}
+
+/// A simulator that never came across something would be no proof of it.
+#[test]
+fn the_simulation_comes_across_everything() {
+    let coverage =
+        try_many(10_000, |seed| seed < 10_060).unwrap_or_else(|shrunk| panic!("{shrunk}"));
+    assert_eq!(coverage.missing(), [], "of {coverage}");
+}
+
+#[test]
+fn a_simulation_comes_again_with_its_seed() {
+    let once = try_seed(3, STEPS).unwrap_or_else(|shrunk| panic!("{shrunk}"));
+    let again = try_seed(3, STEPS).unwrap_or_else(|shrunk| panic!("{shrunk}"));
+    assert_eq!(once, again);
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn soak(time: &str) -> Result<Coverage, Box<Shrunk>> {
+    let unit = if time.ends_with('m') { 60 } else { 1 };
+    let number: u64 = time
+        .trim_end_matches(['s', 'm'])
+        .parse()
+        .expect("RESOUND_SOAK is a time such as 60s or 5m");
+    let until = Instant::now() + Duration::from_secs(number * unit);
+    let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    try_many(first << 20, |_| Instant::now() < until)
+}
+
+fn try_seed(seed: u64, steps: usize) -> Result<Coverage, Box<Shrunk>> {
+    watchdog::watched(seed, || shrink::try_seed(seed, steps))
+}
+
+/// Runs seeds, one after the other, from `first` on while `goes_on`. The first that fails ends it.
+fn try_many(first: u64, goes_on: impl Fn(u64) -> bool + Sync) -> Result<Coverage, Box<Shrunk>> {
+    let next = AtomicU64::new(first);
+    let has_failed = AtomicBool::new(false);
+    let outcome = Mutex::new(Ok(Coverage::default()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if has_failed.load(Ordering::Relaxed) || !goes_on(seed) {
+                return;
+            }
+            let result = try_seed(seed, STEPS);
+            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            let mut outcome = outcome.lock().expect("nobody panics while holding it");
+            match (&mut *outcome, result) {
+                (Ok(sum), Ok(coverage)) => sum.add(&coverage),
+                (Ok(_), Err(shrunk)) => *outcome = Err(shrunk),
+                (Err(_), _) => {}
+            }
+        }
+    };
+    thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(work))));
+    outcome.into_inner().expect("nobody panics while holding it")
+}

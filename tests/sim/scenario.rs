@@ -1,0 +1,118 @@
+//! What a seed decides before the first step: the server's limits, how bad the weather is, and what
+//! kind of people come.
+
+use std::time::Duration;
+
+use resound::server::Config;
+
+use crate::pattern;
+use crate::rng::Rng;
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub config: Config,
+    pub backlog: usize,
+    pub weather: Weather,
+    pub crowd: Crowd,
+    pub pace: Pace,
+}
+
+/// How likely each fault is, of 1024 occasions.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    /// A system call is interrupted.
+    pub interrupted: u32,
+    /// A read or a write stops short, where it may.
+    pub cut: u32,
+    /// Something arrives between two system calls.
+    pub meanwhile: u32,
+    /// A reset does.
+    pub reset: u32,
+    /// An event waits for another turn.
+    pub withheld: u32,
+    /// An event is told of nothing.
+    pub spurious: u32,
+    /// A socket cannot be watched.
+    pub unwatchable: u32,
+}
+
+/// What most people do.
+#[derive(Clone, Copy, Debug)]
+pub enum Crowd {
+    Mixed,
+    /// They come and go.
+    Fleeting,
+    /// They send more than they take.
+    Greedy,
+    /// They talk on and on.
+    Steady,
+}
+
+/// How fast the time passes.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    Still,
+    Slow,
+    Fast,
+}
+
+impl Scenario {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5ce4_a110);
+        Self {
+            config: config(&mut rng),
+            backlog: backlog(&mut rng),
+            weather: weather(&mut rng),
+            crowd: rng.pick(&[Crowd::Mixed, Crowd::Fleeting, Crowd::Greedy, Crowd::Steady]),
+            pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Slow, Pace::Fast]),
+        }
+    }
+
+    /// What the server reads at once while there is room, in bytes.
+    pub fn unit(&self) -> u64 {
+        let config = &self.config;
+        config.buffer_bytes.min(config.pending_limit_bytes / 2).max(1) as u64
+    }
+}
+
+fn backlog(rng: &mut Rng) -> usize {
+    let most = rng.pick(&[16, 16, 16, 256]);
+    rng.size(1, most) as usize
+}
+
+fn config(rng: &mut Rng) -> Config {
+    let max_connections = rng.size(1, 32) as usize;
+    let buffer_bytes = match rng.below(16) {
+        0 => 1,
+        1 => pattern::MOST,
+        _ => rng.size(16, 4096) as usize,
+    };
+    let least = 2 * max_connections;
+    let pending_limit_bytes = match rng.below(4) {
+        0 => least + rng.index(3 * least),
+        _ => least + buffer_bytes * rng.size(2, 64) as usize,
+    };
+    Config {
+        max_connections,
+        max_per_ip: (rng.below(3) == 0).then(|| rng.size(1, 6) as usize),
+        idle_timeout: (rng.below(2) == 0).then(|| timeout(rng)),
+        stall_timeout: (rng.below(3) > 0).then(|| timeout(rng)),
+        drain_timeout: if rng.below(8) == 0 { Duration::ZERO } else { timeout(rng) },
+        buffer_bytes,
+        pending_limit_bytes,
+        spin: (rng.below(8) == 0).then(|| Duration::from_micros(50)),
+        once: rng.below(8) == 0,
+    }
+}
+
+fn timeout(rng: &mut Rng) -> Duration {
+    Duration::from_millis(rng.size(20, 8_000))
+}
+
+fn weather(rng: &mut Rng) -> Weather {
+    let mut often = || rng.pick(&[0, 0, 10, 100, 300]);
+    let [interrupted, cut, meanwhile, withheld, spurious] = [(); 5].map(|()| often());
+    let reset = rng.pick(&[0, 0, 0, 1, 4]);
+    let unwatchable = rng.pick(&[0, 0, 0, 30]);
+    Weather { interrupted, cut, meanwhile, reset, withheld, spurious, unwatchable }
+}

@@ -1,0 +1,108 @@
+//! From a story that fails to the shortest part of it that still does.
+
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::time::{Duration, Instant};
+
+use crate::coverage::Coverage;
+use crate::grammar::{Step, story};
+use crate::run::{Failure, run};
+use crate::scenario::Scenario;
+
+/// How long to look for a shorter story, half of it for the shortest prefix.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A story that fails, and nothing in it that could be left out.
+pub struct Shrunk {
+    seed: u64,
+    scenario: Scenario,
+    story: Vec<Step>,
+    prefix: usize,
+    /// Whether all shorter ones were tried.
+    is_shortest: bool,
+    failure: Failure,
+}
+
+/// Runs a seed; shrinks it if it fails.
+pub fn try_seed(seed: u64, steps: usize) -> Result<Coverage, Box<Shrunk>> {
+    let scenario = Scenario::new(seed);
+    let story = story(seed, steps, &scenario);
+    attempt(&scenario, &story).map_err(|failure| Box::new(shrink(seed, scenario, story, failure)))
+}
+
+/// Runs a story; a panic is a failure too.
+fn attempt(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
+    panic::catch_unwind(AssertUnwindSafe(|| run(scenario, story))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+        Err(Failure { steps: story.len(), what: format!("panicked: {text}") })
+    })
+}
+
+fn shrink(seed: u64, scenario: Scenario, mut story: Vec<Step>, failure: Failure) -> Shrunk {
+    let start = Instant::now();
+    story.truncate(failure.steps);
+    let mut shrunk =
+        Shrunk { seed, scenario, prefix: story.len(), is_shortest: true, story, failure };
+    shrunk.shorten(start);
+    shrunk.prefix = shrunk.story.len();
+    shrunk.thin_out(start);
+    shrunk
+}
+
+impl Shrunk {
+    /// Keeps the shortest prefix that fails.
+    fn shorten(&mut self, start: Instant) {
+        for len in 0..self.story.len() {
+            if start.elapsed() > PATIENCE / 2 {
+                self.is_shortest = false;
+                break;
+            }
+            if let Err(failure) = attempt(&self.scenario, &self.story[..len]) {
+                self.story.truncate(len);
+                self.failure = failure;
+            }
+            if self.story.len() == len {
+                break;
+            }
+        }
+    }
+
+    /// Leaves out whatever can be left out: many steps at first, and then single ones.
+    fn thin_out(&mut self, start: Instant) {
+        let mut size = self.story.len() / 2;
+        while size > 0 && start.elapsed() < PATIENCE {
+            let before = self.story.len();
+            let mut at = 0;
+            while at + size <= self.story.len() && start.elapsed() < PATIENCE {
+                if !self.leave_out(at, size) {
+                    at += size;
+                }
+            }
+            size = if size == 1 && self.story.len() < before { 1 } else { size / 2 };
+        }
+    }
+
+    fn leave_out(&mut self, at: usize, size: usize) -> bool {
+        let mut story = self.story.clone();
+        story.drain(at..at + size);
+        let Err(failure) = attempt(&self.scenario, &story) else { return false };
+        story.truncate(failure.steps);
+        self.story = story;
+        self.failure = failure;
+        true
+    }
+}
+
+impl fmt::Display for Shrunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, scenario, story, prefix, is_shortest, failure } = self;
+        let which =
+            if *is_shortest { "The shortest prefix that fails" } else { "A prefix that fails" };
+        writeln!(f, "{}", failure.what)?;
+        writeln!(f, "again with: RESOUND_SEED={seed} cargo test sim")?;
+        writeln!(f, "{scenario:#?}")?;
+        writeln!(f, "{which} has {prefix} steps; these of them are enough:")?;
+        story.iter().try_for_each(|step| writeln!(f, "  {step:?}"))
+    }
+}

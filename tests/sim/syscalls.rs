@@ -1,0 +1,320 @@
+//! The server's system calls, each checked against what the server may do at that moment.
+
+use std::io::{self, ErrorKind};
+
+use mio::Token;
+use resound::observe::{Event, Refusal};
+use rustix::io::Errno;
+
+use crate::coverage::Feature;
+use crate::grammar::OF_ONE;
+use crate::laws;
+use crate::pattern;
+use crate::socket::Place;
+use crate::world::{Exhaustion, World};
+
+/// What was pending, a read, and its echo. More would be unfair to the others.
+const CALLS_PER_TURN: usize = 3;
+
+/// Connections that may be accepted from one queue in one turn: README.md says that batches are bounded.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How often a call may say "not now" to one who was not woken: after a stranger's event, say, or at
+/// some deadline. More is spinning.
+const IN_VAIN: usize = 8;
+
+impl World {
+    pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        self.enter(id, "read");
+        let socket = &mut self.sockets[id];
+        socket.treatment.has_read = true;
+        let pending = socket.pending();
+        if pending > 0 {
+            self.accuse(|| format!("socket {id}: read while {pending} bytes are pending"));
+        }
+        laws::before_read(self, id, buffer.len());
+        if self.chance(self.scenario.weather.interrupted) {
+            self.coverage.note(Feature::Interrupted);
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let cut = if self.is_calm { 0 } else { self.scenario.weather.cut };
+        let urgent = self.sockets[id].urgent;
+        let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
+        self.count(id, &read);
+        if urgent.is_some() && self.sockets[id].urgent.is_none() {
+            self.coverage.note(Feature::Urgent);
+        }
+        if self.is_stopping() {
+            let socket = &mut self.sockets[id];
+            socket.treatment.emptied |= socket.arrived == socket.read;
+        }
+        read
+    }
+
+    pub fn sys_write(&mut self, id: usize, bytes: &[u8]) -> io::Result<usize> {
+        self.enter(id, "write");
+        self.check_written(id, bytes);
+        if self.chance(self.scenario.weather.interrupted) {
+            self.coverage.note(Feature::Interrupted);
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let cut = if self.is_calm { 0 } else { self.scenario.weather.cut };
+        let wrote = self.sockets[id].send(bytes.len(), &mut self.rng, cut);
+        self.count(id, &wrote);
+        let socket = &mut self.sockets[id];
+        if socket.written == socket.read {
+            socket.treatment.held = 0;
+            socket.treatment.is_flushed |= socket.treatment.calls == 1;
+        }
+        wrote
+    }
+
+    /// Fidelity: what is written is the next of what was read.
+    fn check_written(&mut self, id: usize, bytes: &[u8]) {
+        let socket = &self.sockets[id];
+        let (written, read) = (socket.written, socket.read);
+        let len = bytes.len();
+        if socket.treatment.goodbye.is_some() {
+            self.accuse(|| format!("socket {id}: {len} bytes are written after the goodbye"));
+        } else if len == 0 || len as u64 > read - written {
+            self.accuse(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
+        } else if bytes != pattern::bytes(id, written, len) {
+            self.accuse(|| format!("socket {id}: {len} bytes after {written} are wrong"));
+        }
+    }
+
+    fn enter(&mut self, id: usize, what: &str) {
+        self.calls += 1;
+        let turn = self.turn;
+        let socket = &mut self.sockets[id];
+        let treatment = &mut socket.treatment;
+        if treatment.turn != turn {
+            treatment.turn = turn;
+            treatment.calls = 0;
+            treatment.is_flushed = false;
+            treatment.has_read = false;
+        }
+        treatment.calls += 1;
+        let calls = treatment.calls;
+        let (end, is_watched) = (socket.end, socket.token.is_some());
+        if calls > CALLS_PER_TURN {
+            self.accuse(|| format!("socket {id}: {what} is call {calls} of one turn"));
+        }
+        if let Some(end) = end {
+            self.accuse(|| format!("socket {id}: {what} after the end {end:?}"));
+        }
+        if !is_watched {
+            self.accuse(|| format!("socket {id}: {what} while not registered"));
+        }
+        self.meanwhile(id);
+    }
+
+    /// Counts what came of a read or a write.
+    fn count(&mut self, id: usize, result: &io::Result<usize>) {
+        let treatment = &mut self.sockets[id].treatment;
+        match result {
+            Ok(1..) => {
+                treatment.vain = 0;
+                match treatment.goodbye {
+                    Some(_) => self.coverage.note(Feature::Discarded),
+                    None => treatment.active = self.clock.served,
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                treatment.vain += 1;
+                let vain = treatment.vain;
+                if vain > IN_VAIN {
+                    self.accuse(|| format!("socket {id}: tried {vain} times in vain: a spin"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub fn sys_shutdown_write(&mut self, id: usize) -> io::Result<()> {
+        self.calls += 1;
+        laws::goodbye(self, id);
+        let served = self.clock.served;
+        let socket = &mut self.sockets[id];
+        socket.treatment.active = served;
+        if socket.treatment.goodbye.is_none() {
+            socket.treatment.owed = socket.read;
+            socket.treatment.goodbye = Some(served);
+        }
+        if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
+    }
+
+    pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
+        self.check_token(token);
+        let treatment = &mut self.sockets[id].treatment;
+        treatment.active = self.clock.served;
+        if self.chance(self.scenario.weather.unwatchable) {
+            self.sockets[id].treatment.is_unwatchable = true;
+            return Err(Errno::NOSPC.into());
+        }
+        let socket = &mut self.sockets[id];
+        socket.treatment.is_registered = true;
+        socket.token = Some(token);
+        // It can be written to, if nothing else.
+        socket.edge = true;
+        Ok(())
+    }
+
+    pub fn sys_watch_listener(&mut self, listener: usize, token: Token) {
+        self.check_token(token);
+        self.listeners[listener].token = Some(token);
+        self.listeners[listener].is_open = true;
+    }
+
+    /// Slots are used again, and none by two.
+    fn check_token(&mut self, token: Token) {
+        let taken = |other: Option<Token>| other == Some(token);
+        let twice = self.live.iter().any(|id| taken(self.sockets[*id].token))
+            || self.listeners.iter().any(|listening| taken(listening.token));
+        self.most_live = self.most_live.max(self.live.len());
+        // The signals have one too.
+        let bound = 1 + self.listeners.len() + self.most_live;
+        if twice || token.0 >= bound {
+            self.accuse(|| format!("{token:?} for a socket; {bound} would do; taken: {twice}"));
+        }
+        if token.0 < self.tokens_used {
+            self.coverage.note(Feature::SlotReused);
+        }
+        if self.batches[0].contains(&token) {
+            self.coverage.note(Feature::SlotReusedInBatch);
+        }
+        self.tokens_used = self.tokens_used.max(token.0 + 1);
+    }
+
+    pub fn sys_accept(&mut self, listener: usize) -> io::Result<usize> {
+        self.calls += 1;
+        let is_stopping = self.is_stopping();
+        let listening = &mut self.listeners[listener];
+        listening.calls += 1;
+        listening.due = None;
+        let calls = listening.calls;
+        // What waits when the server stops is taken all at once.
+        if calls > ACCEPTS_PER_TURN && !is_stopping {
+            self.accuse(|| format!("listener {listener}: accept is call {calls} of one turn"));
+        }
+        let accepted = self.accept(listener);
+        match &accepted {
+            Ok(id) => self.accepted(listener, *id),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.accepted_in_vain(listener),
+            Err(e) => {
+                self.listeners[listener].deaf = None;
+                // One after the other: that may be taken for no fault of each.
+                self.listeners[listener].failures += 1;
+                self.listeners[listener].has_failed |=
+                    self.listeners[listener].failures >= ACCEPTS_PER_TURN;
+                if !Errno::from_io_error(e).is_some_and(|errno| OF_ONE.contains(&errno)) {
+                    self.exhausted(listener);
+                }
+            }
+        }
+        accepted
+    }
+
+    fn accepted(&mut self, listener: usize, id: usize) {
+        let listening = &mut self.listeners[listener];
+        listening.has_accepted = true;
+        listening.failures = 0;
+        listening.vain = 0;
+        listening.exhaustion = None;
+        self.sockets[id].treatment.active = self.clock.served;
+    }
+
+    fn accepted_in_vain(&mut self, listener: usize) {
+        let is_stopping = self.is_stopping();
+        let listening = &mut self.listeners[listener];
+        listening.exhaustion = None;
+        listening.has_failed = false;
+        listening.vain += 1;
+        let vain = listening.vain;
+        if vain > IN_VAIN && !is_stopping {
+            self.accuse(|| format!("listener {listener}: accepted {vain} times in vain: a spin"));
+        }
+    }
+
+    /// While descriptors are short, accepting may be tried now and then, and whenever one is set free.
+    fn exhausted(&mut self, listener: usize) {
+        self.coverage.note(Feature::Exhausted);
+        let raw = self.clock.raw;
+        let listening = &mut self.listeners[listener];
+        listening.has_failed = true;
+        if !listening.waiting.is_empty() {
+            self.coverage.note(Feature::ExhaustedWithFullQueue);
+        }
+        let exhaustion =
+            listening.exhaustion.get_or_insert(Exhaustion { since: raw, failures: 0, allowed: 2 });
+        exhaustion.failures += 1;
+        let (failures, time) = (exhaustion.failures, raw - exhaustion.since);
+        if u128::from(failures - exhaustion.allowed.min(failures)) > time.as_millis() / 250 {
+            self.accuse(|| format!("listener {listener}: {failures} failures in {time:?}: a spin"));
+        }
+    }
+
+    pub fn sys_close_listener(&mut self, listener: usize) {
+        if self.listeners[listener].token.is_some() {
+            self.accuse(|| format!("listener {listener}: closed while registered"));
+        }
+        laws::listener_closed(self, listener);
+        self.close_listener(listener);
+    }
+
+    pub fn sys_close(&mut self, id: usize) {
+        let socket = &self.sockets[id];
+        let (is_watched, is_known) = (socket.token.is_some(), socket.treatment.is_announced);
+        if is_watched {
+            self.accuse(|| format!("socket {id}: closed while registered"));
+        }
+        let was_served = self.sockets[id].treatment.is_registered;
+        self.gone += 1;
+        self.unannounced += i64::from(!is_known);
+        for listening in &mut self.listeners {
+            if let Some(exhaustion) = &mut listening.exhaustion {
+                exhaustion.allowed += 1;
+                if was_served {
+                    listening.due.get_or_insert(self.turn + 2);
+                }
+            }
+        }
+        self.lose(id);
+    }
+
+    /// The server says what it did.
+    pub fn hear(&mut self, id: usize, event: Event<'_>) {
+        match event {
+            Event::Read(_) | Event::Wrote(_) => {}
+            Event::Blocked => self.coverage.note(Feature::Blocked),
+            Event::Accepted => self.coverage.note(Feature::Accepted),
+            Event::Refused(why) => {
+                laws::refused(self, id, why);
+                self.sockets[id].treatment.is_refused = true;
+                self.announce(id);
+            }
+            Event::Closed(why) => {
+                laws::closed(self, id, why);
+                self.announce(id);
+            }
+        }
+    }
+
+    fn announce(&mut self, id: usize) {
+        let socket = &mut self.sockets[id];
+        let is_again = std::mem::replace(&mut socket.treatment.is_announced, true);
+        self.unannounced -= i64::from(socket.place == Place::Gone);
+        if is_again {
+            self.accuse(|| format!("socket {id}: its end is told twice"));
+        }
+    }
+}
+
+/// What a refusal counts as.
+pub fn feature(why: Refusal) -> Feature {
+    match why {
+        Refusal::MaxConnections => Feature::RefusedMaxConnections,
+        Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
+        Refusal::Unwatchable => Feature::RefusedUnwatchable,
+    }
+}
