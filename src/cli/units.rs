@@ -82,6 +82,8 @@ fn whole(text: &str, units: &[(&str, usize)]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -126,6 +128,29 @@ mod tests {
         assert!(size("18014398509481984k").is_err(), "more than fits");
         for text in ["", "5", "s", "-5s", "5 s", "1.2.3s", "5d", "9000h", "1e3s", "infs", "nans"] {
             assert!(duration(text).is_err(), "duration {text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in ".*") {
+            let _ = (size(&text), count(&text), duration(&text), timeout(&text));
+        }
+
+        #[test]
+        fn units_multiply(n in 0usize..1_000_000, k in 0u32..4) {
+            let unit = ["", "k", "m", "g"][k as usize];
+            prop_assert_eq!(size(&format!("{n}{unit}")), Ok(n * 1024usize.pow(k)));
+            if k < 3 {
+                prop_assert_eq!(count(&format!("{n}{unit}")), Ok(n * 1000usize.pow(k)));
+            }
+        }
+
+        #[test]
+        fn durations_are_what_they_say(n in 0u64..30_000_000) {
+            prop_assert_eq!(duration(&format!("{n}us")), Ok(Duration::from_micros(n)));
+            prop_assert_eq!(duration(&format!("{n}ms")), Ok(Duration::from_millis(n)));
+            prop_assert_eq!(duration(&format!("{n}s")), Ok(Duration::from_secs(n)));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Addresses: read, written, resolved, and safe to log.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn host(host: &str, port: u16) -> Addr {
@@ -176,4 +178,32 @@ fn a_host_has_one_form() {
         assert_eq!(inet(endpoint).ip(), Some(ip.parse().unwrap()));
     }
     assert_eq!(Endpoint::Unix(None).ip(), None);
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_a_panic(text in ".*") {
+        let _ = text.parse::<Addr>();
+    }
+
+    /// What is shown can be typed again, where it needs no escapes.
+    #[test]
+    fn an_address_is_shown_as_it_is_written(text in "[a-z0-9.-]{1,20}:[0-9]{1,5}|unix:[ -~]{1,107}") {
+        if let Ok(addr) = text.parse::<Addr>() {
+            prop_assert_eq!(addr.to_string().parse(), Ok(addr));
+        }
+    }
+
+    #[test]
+    fn every_socket_address_is_an_address(ip in any::<std::net::IpAddr>(), port: u16) {
+        let at = SocketAddr::new(ip, port);
+        let addr: Addr = at.to_string().parse().unwrap();
+        prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::Inet(at)]);
+    }
+
+    /// Whatever a peer calls itself, the terminal sees characters only.
+    #[test]
+    fn what_is_escaped_cannot_act(text in "\\PC*|.*") {
+        prop_assert!(!Escaped(&text).to_string().contains(char::is_control));
+    }
 }
