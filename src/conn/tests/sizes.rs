@@ -140,3 +140,12 @@ fn a_message_survives_every_way_to_cut_it_up() {
         assert_eq!((run.peer.given, run.peer.taken), (MESSAGE_BYTES, MESSAGE_BYTES));
     }
 }
+
+#[test]
+fn the_only_read_of_one_that_echoes_once_asks_for_all_there_is_room_for() {
+    for scratch_bytes in [1, 1000, 256 * KIB] {
+        let mut run = Run::of(Echo::once(), scratch_bytes, tireless);
+        run.turn(ReadOn).unwrap();
+        assert_eq!(asked(&run), [scratch_bytes]);
+    }
+}
