@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::ends::connect_with_little_room;
 use crate::server::{Server, eventually};
 use crate::wire::{echo_of, expect_closed, expect_echo, expect_end, pattern, reset, stuff};
 
@@ -39,6 +40,57 @@ fn every_listener_echoes() {
     expect_echo(&stream, &pattern(2, 100_000));
     stream.shutdown(Shutdown::Write).unwrap();
     expect_end(&stream);
+}
+
+/// FAULTS 1. Failed when a read of a single byte was taken for the end.
+#[test]
+fn one_byte_at_a_time_comes_back() {
+    let server = Server::start(&[]);
+    let stream = server.connect();
+    let bytes = pattern(9, 5000);
+    let mut writer = stream.try_clone().unwrap();
+    let sent = bytes.clone();
+    let sender = thread::spawn(move || {
+        sent.chunks(1).for_each(|byte| writer.write_all(byte).unwrap());
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut echo = Vec::new();
+    (&stream).read_to_end(&mut echo).unwrap();
+    sender.join().unwrap();
+    assert!(echo == bytes);
+    // Nor does it help the server when the byte before has long been echoed.
+    let stream = server.connect();
+    bytes.chunks(1).for_each(|byte| expect_echo(&stream, byte));
+}
+
+/// FAULTS 2. Failed when what a write took was not counted off what is pending, and when all of a read was
+/// kept although a part of it was written.
+#[test]
+fn partial_writes_keep_the_order_and_repeat_nothing() {
+    let mut server = Server::start(&["-vv", "--buffer", "1m"]);
+    let stream = connect_with_little_room(&server);
+    let bytes = pattern(10, 16 * MIB);
+    server.signal(Signal::STOP);
+    let sent = stuff(&stream, &bytes);
+    stream.shutdown(Shutdown::Write).unwrap();
+    server.signal(Signal::CONT);
+    // A reader that is late: only then are the writes cut short.
+    server.expect_line("takes no more for now");
+    let mut echo = Vec::new();
+    (&stream).read_to_end(&mut echo).unwrap();
+    assert!(echo == bytes[..sent]);
+    server.expect_line("closed: all echoed");
+    let is_partial = |pair: &[String]| match (moved(&pair[0], "read"), moved(&pair[1], "wrote")) {
+        (Some(read), Some(wrote)) => wrote < read,
+        _ => false,
+    };
+    assert!(server.log().windows(2).any(is_partial), "no write was partial: this shows nothing");
+}
+
+/// How many bytes a line of the log tells of, if it tells of such a call.
+fn moved(line: &str, call: &str) -> Option<usize> {
+    let (_, rest) = line.split_once(&format!(": {call} "))?;
+    rest.strip_suffix(" bytes")?.parse().ok()
 }
 
 /// FAULTS 6. The whole echo is pending, in one place or another, when the end comes.
@@ -168,6 +220,76 @@ fn resets_free_what_they_held() {
     eventually(|| (server.descriptors() == descriptors).then_some(()));
     drop(bystander);
     assert!(server.stop().contains("20 reset"));
+}
+
+/// FAULTS 11. The peer is gone when its echo is written. Failed when an error of one connection
+/// ended the server.
+#[test]
+fn an_echo_to_nobody_ends_that_connection_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let unix = format!("unix:{}", path.display());
+    let mut server = Server::start_at(&["127.0.0.1:0", &unix], &["-v"]);
+    let bystander = server.connect();
+    expect_echo(&bystander, b"before");
+    let descriptors = server.descriptors();
+    for _ in 0..10 {
+        let (tcp, unix) = (server.connect(), UnixStream::connect(&path).unwrap());
+        expect_echo(&tcp, b"hello");
+        expect_echo(&unix, b"hello");
+        server.signal(Signal::STOP);
+        (&unix).write_all(b"echo this").unwrap();
+        drop(unix);
+        (&tcp).write_all(b"echo this").unwrap();
+        // A reset after the end makes the write fail, and not the read.
+        tcp.shutdown(Shutdown::Write).unwrap();
+        reset(tcp);
+        server.signal(Signal::CONT);
+        server.expect_line("closed: broken pipe");
+        server.expect_line("closed: broken pipe");
+    }
+    expect_echo(&bystander, b"after");
+    assert_eq!(server.descriptors(), descriptors);
+    drop(bystander);
+    assert!(server.stop().contains("20 reset"));
+}
+
+/// FAULTS 12. Some end and others come while the server does not look: one batch tells of both, and who comes
+/// gets the slot, and the descriptor, of who ended. Failed when whoever ended was, by his token, closed
+/// once more at the end of the batch.
+#[test]
+fn whoever_comes_in_the_place_of_another_is_served() {
+    let server = Server::start(&[]);
+    let mut old: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    old.iter().for_each(|stream| expect_echo(stream, b"established"));
+    let descriptors = server.descriptors();
+    for round in 0..10 {
+        server.signal(Signal::STOP);
+        let kept = old.split_off(30);
+        let new: Vec<_> = old
+            .into_iter()
+            .enumerate()
+            .map(|(i, ended)| {
+                if i % 2 == 0 {
+                    drop(ended)
+                } else {
+                    reset(ended)
+                }
+                let stream = server.connect();
+                (&stream).write_all(&pattern(i + round, 100)).unwrap();
+                stream
+            })
+            .collect();
+        server.signal(Signal::CONT);
+        for (i, mut stream) in new.iter().enumerate() {
+            let mut echo = [0; 100];
+            stream.read_exact(&mut echo).unwrap();
+            assert!(echo[..] == pattern(i + round, 100), "connection {i}, round {round}");
+        }
+        old = kept.into_iter().chain(new).collect();
+        old.iter().for_each(|stream| expect_echo(stream, b"still there"));
+        assert_eq!(server.descriptors(), descriptors);
+    }
 }
 
 #[test]

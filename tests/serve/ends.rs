@@ -91,7 +91,7 @@ fn an_echo_under_way_survives_the_goodbye() {
 }
 
 /// A connection on which most of the echo has to wait at the server's end.
-fn connect_with_little_room(server: &Server) -> TcpStream {
+pub fn connect_with_little_room(server: &Server) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(8192).unwrap();
     socket.connect(&server.addr().parse::<SocketAddr>().unwrap().into()).unwrap();

@@ -183,6 +183,28 @@ fn a_log_that_takes_nothing_holds_nobody_up() {
     drop(unread);
 }
 
+/// FAULTS 38. The numbers 0 to 2 must not become those of connections: the log would be written to a peer.
+/// Failed when they were closed once more when the program had started.
+#[test]
+fn closed_standard_descriptors_are_nobodys_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let resound = command(&[&format!("unix:{}", path.display())], &["-vv"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"exec "$@" <&- >&- 2>&-"#, "sh"]);
+    let mut child = shell.arg(resound.get_program()).args(resound.get_args()).spawn().unwrap();
+    let streams: Vec<_> = (0..5).map(|_| connect_unix(&path)).collect();
+    for (i, stream) in streams.iter().enumerate() {
+        expect_echo(stream, &pattern(i, 1000));
+    }
+    for number in 0..=2 {
+        let file = std::fs::read_link(format!("/proc/{}/fd/{number}", child.id())).unwrap();
+        assert_eq!(file.to_str(), Some("/dev/null"));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// FAULTS 35. A client of a Unix socket may give itself any name.
 #[test]
 fn what_a_peer_calls_itself_cannot_act_on_a_terminal() {
