@@ -1,0 +1,108 @@
+//! Any text as an [`Addr`]: read as the standard library and a second reading by hand do, written so
+//! that it can be read again, and never a danger to a terminal.
+
+#![no_main]
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use resound::net::{Addr, Endpoint};
+
+/// unix(7).
+const MAX_UNIX_PATH_BYTES: usize = 107;
+
+fuzz_target!(|text: &str| {
+    let parsed = text.parse::<Addr>();
+    if let Ok(expected) = text.parse() {
+        agrees_with_std(text, parsed.as_ref().ok(), expected);
+    }
+    assert!(parsed.is_ok() || !is_plain(text), "{text:?} is refused: {parsed:?}");
+    match parsed {
+        Ok(addr) => {
+            read_rightly(text, &addr);
+            written_rightly(&addr);
+        }
+        Err(error) => assert_safe(&error.to_string()),
+    }
+});
+
+/// Numbers need nobody to look them up, so what they resolve to can be compared as well.
+fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: SocketAddr) {
+    if text.contains('%') {
+        return; // A zone, as in [fe80::1%2]:7, is std's alone.
+    }
+    let resolved = parsed.map(|addr| addr.resolve().expect("a number"));
+    assert_eq!(resolved, Some(vec![Endpoint::Inet(expected)]), "{text:?}");
+}
+
+/// What nobody would refuse: a short path, or a simple name and a port. std sees to numbers.
+fn is_plain(text: &str) -> bool {
+    let is_simple = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    match text.rsplit_once(':') {
+        Some(("unix", path)) => (1..=MAX_UNIX_PATH_BYTES).contains(&path.len()),
+        Some(("udp" | "", _)) | None => false,
+        Some((host, port)) => host.chars().all(is_simple) && is_port(port),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    let value = text.bytes().try_fold(0_u64, |value, digit| {
+        digit.is_ascii_digit().then(|| (value * 10 + u64::from(digit - b'0')).min(65_536))
+    });
+    !text.is_empty() && value.is_some_and(|value| value < 65_536)
+}
+
+/// Nothing of the text is lost but brackets and a port's leading zeros.
+fn read_rightly(text: &str, addr: &Addr) {
+    match addr {
+        Addr::Unix(path) => {
+            let path = path.to_str().expect("it was text");
+            assert_eq!(text.strip_prefix("unix:"), Some(path));
+            assert!((1..=MAX_UNIX_PATH_BYTES).contains(&path.len()), "{text:?}");
+        }
+        Addr::Inet { host, port } => {
+            let (before, after) = text.rsplit_once(':').expect("a port has a colon before it");
+            let bracketed = format!("[{host}]");
+            assert_eq!(before, if host.contains(':') { &bracketed } else { host });
+            assert!(!host.is_empty() && !host.contains(['[', ']']), "{text:?}");
+            assert!(is_port(after), "{text:?}");
+            let digits = after.trim_start_matches('0');
+            assert_eq!(if digits.is_empty() { "0" } else { digits }, port.to_string());
+            assert!(!host.contains(':') || text.parse::<SocketAddr>().is_ok(), "{text:?}");
+        }
+    }
+}
+
+/// What is shown can be read again. It is the same address, unless something in it was escaped.
+fn written_rightly(addr: &Addr) {
+    let shown = addr.to_string();
+    assert_safe(&shown);
+    let raw = match addr {
+        Addr::Inet { host, .. } => host,
+        Addr::Unix(path) => path.to_str().expect("it was text"),
+    };
+    let again = shown.parse::<Addr>();
+    if raw.chars().all(is_safe) {
+        assert_eq!(again.as_ref(), Ok(addr), "{shown:?}");
+    } else if let Ok(again) = again {
+        assert_ne!(&again, addr, "{shown:?} cannot be two addresses");
+        assert_eq!(again.to_string(), shown);
+    } else {
+        let too_long = shown.len() > "unix:".len() + MAX_UNIX_PATH_BYTES;
+        assert!(too_long && Path::new(raw).as_os_str().len() < shown.len(), "{shown:?}");
+    }
+}
+
+#[track_caller]
+fn assert_safe(shown: &str) {
+    assert!(shown.chars().all(is_safe), "{shown:?}");
+}
+
+/// Whether it neither acts on a terminal nor reorders what stands beside it: no control character, line
+/// or paragraph separator, nor what Unicode calls `Bidi_Control`.
+fn is_safe(c: char) -> bool {
+    let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !bidi && !matches!(c, '\u{2028}' | '\u{2029}')
+}
