@@ -47,7 +47,7 @@ const MESSAGE_BYTES: usize = 64;
 const SHORT_RUN: usize = 20;
 const LONG_RUN: usize = 220;
 
-fn figure(what: &str, value: impl fmt::Display) {
+pub fn figure(what: &str, value: impl fmt::Display) {
     if cfg!(debug_assertions) {
         panic!("the costs of a debug build mean nothing: use ci/real");
     }
@@ -167,7 +167,7 @@ fn fifteen_thousand_idle_connections_take_little() {
     idle.iter().step_by(100).for_each(|stream| expect_echo(stream, b"idle no longer"));
 }
 
-fn raise_descriptor_limit() {
+pub fn raise_descriptor_limit() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
@@ -234,7 +234,7 @@ fn fill_while_stopped(server: &Server, streams: &[UnixStream], bytes: &[u8]) -> 
 }
 
 /// Sends as much as fits in now.
-fn fill(mut stream: &UnixStream, bytes: &[u8]) -> usize {
+pub fn fill(mut stream: &UnixStream, bytes: &[u8]) -> usize {
     stream.set_nonblocking(true).unwrap();
     let mut sent = 0;
     while sent < bytes.len() {

@@ -19,9 +19,12 @@ use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
 };
 
-use crate::parts::{Call, Under, calls};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use socket2::SockRef;
+
+use crate::parts::{Call, Under, calls, connect, part};
 use crate::server::{Server, connect_unix, eventually};
-use crate::wire::{echo_of, expect_echo, expect_end, pattern};
+use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
 
 #[test]
 fn row_3_system_calls_that_signals_interrupt_are_made_again() {
@@ -48,6 +51,48 @@ fn row_3_system_calls_that_signals_interrupt_are_made_again() {
     }
     let all = "7 connections, 18874379 bytes in, 18874379 bytes out, 0 refused, 0 reset";
     assert!(log.last().unwrap().contains(all), "{log:#?}");
+}
+
+/// FAULTS 4. When the server looks, what woke it is gone: the test has taken it, by a duplicate. Failed when
+/// a connection on which nothing was found, and something had been before, was closed.
+#[test]
+fn row_4_being_woken_for_nothing_changes_nothing() {
+    let server = Server::start(&[]);
+    let before = descriptors(&server);
+    let stream = server.connect();
+    expect_echo(&stream, b"established");
+    let taker = duplicate_newest(&server, &before);
+    for _ in 0..20 {
+        hold(&server);
+        (&stream).write_all(b"taken").unwrap();
+        (&taker).read_exact(&mut [0; 5]).unwrap();
+        server.signal(Signal::CONT);
+        // Before it is woken for something.
+        eventually(|| has_slept(&server).then_some(()));
+        expect_echo(&stream, b"echoed");
+    }
+    let used = server.cpu_time();
+    thread::sleep(Duration::from_millis(200)); // The time over which the processor is watched.
+    assert!(server.cpu_time() - used < Duration::from_millis(20));
+    drop((stream, taker));
+    assert!(server.stop().contains("1 connections, 131 bytes in, 131 bytes out"));
+}
+
+/// Stops it, and waits until it has.
+fn hold(server: &Server) {
+    server.signal(Signal::STOP);
+    eventually(|| state(server).starts_with(['T', 't']).then_some(()));
+}
+
+fn has_slept(server: &Server) -> bool {
+    state(server).starts_with('S')
+}
+
+/// Such as `S (sleeping)`: proc_pid_status(5).
+fn state(server: &Server) -> String {
+    let status = fs::read_to_string(proc(server).join("status")).unwrap();
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.unwrap().trim().to_string()
 }
 
 /// A read of a Unix socket stops short where a descriptor was passed, with more bytes behind it that no
@@ -124,10 +169,10 @@ fn descriptors(server: &Server) -> BTreeSet<i32> {
 fn duplicate_newest(server: &Server, before: &BTreeSet<i32>) -> TcpStream {
     let now = descriptors(server);
     let newest: Vec<_> = now.difference(before).collect();
+    assert_eq!(newest.len(), 1);
     let process = pidfd_open(server.pid(), PidfdFlags::empty()).unwrap();
-    let flags = PidfdGetfdFlags::empty();
-    let stream = TcpStream::from(pidfd_getfd(process, *newest[0], flags).unwrap());
-    assert_eq!((newest.len(), stream.local_addr().unwrap().to_string()), (1, server.addr().into()));
+    let stream = pidfd_getfd(process, *newest[0], PidfdGetfdFlags::empty()).unwrap().into();
+    assert!(TcpStream::peer_addr(&stream).is_ok(), "that is no connection");
     stream
 }
 
@@ -190,6 +235,146 @@ fn row_16_a_connection_that_is_gone_already_is_passed_over() {
         assert_eq!(accepts(&trace).iter().filter(|call| call.is_injected).count(), 4, "{trace}");
         assert_eq!(complaints(&log), 0, "{error}: {log:#?}");
     }
+}
+
+/// FAULTS 17. A flood of connections holds the established ones up for as long as it takes to accept 64.
+/// Failed when all that waited were accepted in one turn.
+#[test]
+fn row_17_a_flood_of_connections_lets_others_through() {
+    const FLOOD: usize = 1000;
+    const MOST_IN_A_TURN: usize = 64;
+    let server = Under::strace(&["-ttt"], &[]);
+    let pinger = server.connect();
+    expect_echo(&pinger, b"before");
+    hold(&server.server);
+    let flood: Vec<_> = (0..FLOOD).map(|_| server.connect()).collect();
+    server.server.signal(Signal::CONT);
+    expect_echo(&pinger, b"meanwhile");
+    // All are accepted in the end.
+    flood.iter().rev().for_each(|stream| expect_echo(stream, b"the flood"));
+    drop((pinger, flood));
+    let (trace, _) = server.stop();
+    let calls = calls(&trace);
+    let turns = turns(&calls);
+    let accepts = turns.map(|turn| turn.iter().filter(|call| call.name == "accept4").count());
+    let accepts: Vec<_> = accepts.collect();
+    assert!(accepts.iter().all(|n| *n <= MOST_IN_A_TURN), "{accepts:?}");
+    assert!(accepts.contains(&MOST_IN_A_TURN), "this shows nothing: {accepts:?}");
+}
+
+/// FAULTS 18. Somebody who has sent megabytes is read from once, and then all the others are. Failed when a
+/// connection was driven for as long as it had something.
+#[test]
+fn row_18_a_flooder_takes_turns_with_the_others() {
+    const PINGERS: usize = 200;
+    let server = Under::strace(&["-ttt"], &[]);
+    let flooder = server.connect();
+    expect_echo(&flooder, b"I come first");
+    let pingers: Vec<_> = (0..PINGERS).map(|_| server.connect()).collect();
+    pingers.iter().for_each(|stream| expect_echo(stream, b"before"));
+    hold(&server.server);
+    let bytes = pattern(1, 64 << 20);
+    let sent = stuff(&flooder, &bytes);
+    pingers.iter().for_each(|mut stream| stream.write_all(b"ping").unwrap());
+    server.server.signal(Signal::CONT);
+    pingers.iter().for_each(|mut stream| stream.read_exact(&mut [0; 4]).unwrap());
+    let mut echo = vec![0; sent];
+    (&flooder).read_exact(&mut echo).unwrap();
+    assert!(echo == bytes[..sent]);
+    drop((flooder, pingers));
+    let (trace, _) = server.stop();
+    let calls = calls(&trace);
+    // And not those of the signals' descriptor, which is read until it is empty.
+    let peers = calls.iter().filter(|call| call.name == "sendto").map(|call| call.descriptor);
+    let peers: BTreeSet<_> = peers.collect();
+    let mut busiest = 0;
+    for turn in turns(&calls) {
+        let mut read = BTreeSet::new();
+        for call in turn.iter().filter(|call| call.name == "recvfrom") {
+            let is_first = read.insert(call.descriptor);
+            assert!(is_first || !peers.contains(&call.descriptor), "twice in a turn: {call:?}");
+        }
+        busiest = busiest.max(read.len());
+    }
+    assert!(sent > 1 << 20 && busiest > PINGERS, "{sent} bytes and {busiest} reads show nothing");
+}
+
+/// What the server does between one wait and the next.
+fn turns<'a>(calls: &'a [Call<'a>]) -> impl Iterator<Item = &'a [Call<'a>]> {
+    calls.split(|call| call.name == "epoll_wait")
+}
+
+/// FAULTS 24. What becomes of a peer's packets, nobody says: it has lost its address. The server's sockets
+/// ask whether it is there, after times that are looked at and then shortened. Failed without
+/// `SO_KEEPALIVE` for those that are idle, and without `TCP_USER_TIMEOUT` for those with an echo under way.
+#[test]
+fn row_24_a_peer_that_is_gone_silently_is_given_up() {
+    const LINK: &str = "ip link add here type veth peer name there && \
+                        ip addr add 10.255.0.1/24 dev here && ip link set here up && exec \"$@\"";
+    let words = ["-n", "sh", "-c", LINK, "sh"];
+    let mut under = Under::start_at("10.255.0.1:7007", "unshare", &words, &["-v"]);
+    let server = &mut under.server;
+    let peer = Server::spawn(part("unshare").args(["-n", "sleep", "60"]));
+    let net = |server: &Server| fs::read_link(proc(server).join("ns/net")).unwrap();
+    let own = fs::read_link("/proc/self/ns/net").unwrap();
+    eventually(|| (net(&peer) != own).then_some(()));
+    let number = peer.pid().as_raw_nonzero();
+    run_in(server, &format!("ip link set there netns {number}"));
+    run_in(&peer, "ip addr add 10.255.0.2/24 dev there && ip link set there up");
+    let before = descriptors(server);
+    let idle = connect_in(&peer, &under.addr);
+    expect_echo(&idle, b"established");
+    shorten_patience(&duplicate_newest(server, &before), true);
+    let before = descriptors(server);
+    let waiting = connect_in(&peer, &under.addr);
+    expect_echo(&waiting, b"established");
+    shorten_patience(&duplicate_newest(server, &before), false);
+    hold(server);
+    (&waiting).write_all(b"echo this").unwrap();
+    run_in(&peer, "ip addr flush dev there");
+    server.signal(Signal::CONT);
+    server.expect_line("closed: ");
+    server.expect_line("closed: ");
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+    assert!(server.log().last().unwrap().contains("2 timed out"), "{:#?}", server.log());
+}
+
+/// Runs a script where that process has its network.
+fn run_in(process: &Server, script: &str) {
+    let number = process.pid().as_raw_nonzero().to_string();
+    let status = part("nsenter").args(["-n", "-t", &number, "sh", "-c", script]).status();
+    assert!(status.unwrap().success(), "{script}");
+}
+
+/// A connection from there. A thread goes, since it does not come back.
+fn connect_in(process: &Server, addr: &str) -> TcpStream {
+    let net = fs::File::open(proc(process).join("ns/net")).unwrap();
+    thread::scope(|scope| {
+        let connect = || {
+            let kind = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(net.as_fd(), kind).unwrap();
+            connect(addr)
+        };
+        scope.spawn(connect).join().unwrap()
+    })
+}
+
+/// Looks at how long the kernel waits for a peer, and makes that seconds instead of minutes.
+fn shorten_patience(stream: &TcpStream, keepalive_only: bool) {
+    let socket = SockRef::from(stream);
+    assert!(socket.keepalive().unwrap());
+    assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+    assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+    assert_eq!(socket.tcp_keepalive_retries().unwrap(), 6);
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(120)));
+    if keepalive_only {
+        rustix::net::sockopt::set_tcp_keepidle(stream, Duration::from_secs(1)).unwrap();
+        rustix::net::sockopt::set_tcp_keepintvl(stream, Duration::from_secs(1)).unwrap();
+        rustix::net::sockopt::set_tcp_keepcnt(stream, 2).unwrap();
+    }
+    // Where there is one, it counts instead of the number of probes.
+    socket.set_tcp_user_timeout(Some(Duration::from_secs(2))).unwrap();
 }
 
 /// The first process of a namespace gets no signal that it has not asked for.

@@ -21,4 +21,5 @@ mod parts;
 
 mod cost;
 mod faults;
+mod hostile;
 mod peers;

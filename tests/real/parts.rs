@@ -87,6 +87,8 @@ pub fn connect(addr: &str) -> TcpStream {
 pub struct Call<'a> {
     pub at: Duration,
     pub name: &'a str,
+    /// Its first argument, where that is a number.
+    pub descriptor: Option<i32>,
     /// Whether strace made it fail.
     pub is_injected: bool,
 }
@@ -100,7 +102,8 @@ pub fn calls(trace: &str) -> Vec<Call<'_>> {
 fn call(line: &str) -> Option<Call<'_>> {
     let (_pid, rest) = line.split_once(' ')?;
     let (at, rest) = rest.trim_start().split_once(' ')?;
-    let (name, _) = rest.split_once('(')?;
+    let (name, arguments) = rest.split_once('(')?;
+    let descriptor = arguments.split([',', ')']).next()?.parse().ok();
     let at = Duration::try_from_secs_f64(at.parse().ok()?).ok()?;
-    Some(Call { at, name, is_injected: line.ends_with("(INJECTED)") })
+    Some(Call { at, name, descriptor, is_injected: line.ends_with("(INJECTED)") })
 }
