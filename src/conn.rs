@@ -200,6 +200,8 @@ impl Echo {
 
     /// Bytes have come: whether they are to be thrown away. The first are the last that are not, where
     /// there is to be but one echo.
+    #[cold]
+    #[inline(never)] // Spares the path of every other echo two comparisons.
     fn discards(&mut self) -> bool {
         if self.phase == Phase::Once {
             self.phase = Phase::Parting;
@@ -225,6 +227,8 @@ impl Echo {
         if self.phase != Phase::Open && self.is_finished() { Turn::Again } else { Turn::Wait }
     }
 
+    #[cold]
+    #[inline(never)] // Likewise.
     fn is_finished(&mut self) -> bool {
         if self.phase == Phase::Finishing {
             self.phase = Phase::Parting;

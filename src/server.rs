@@ -150,9 +150,10 @@ impl<L: Listen, O: Observer> Server<L, O> {
     #[inline(always)]
     fn attend(&mut self, Ready { token, special }: Ready) {
         if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
+            let held = connection.echo.held_bytes();
             match connection.drive(special, &mut self.shared) {
-                Ok(Turn::Wait) => {}
-                turn => self.follow_up(token, turn),
+                Ok(Turn::Wait) if connection.echo.held_bytes() == held => {}
+                turn => self.follow_up(token, held, turn),
             }
         } else {
             self.attend_other(token);
@@ -173,9 +174,13 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
-    /// Does what a connection wants done after its turn. Out of line: mostly there is nothing to do.
+    /// Does what a connection wants done after its turn, before which it held so many bytes. Out of line:
+    /// mostly there is nothing to do.
     #[inline(never)]
-    fn follow_up(&mut self, token: Token, turn: io::Result<Turn>) {
+    fn follow_up(&mut self, token: Token, held: usize, turn: io::Result<Turn>) {
+        if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
+            connection.hold(held, &mut self.shared);
+        }
         match turn {
             Ok(Turn::Wait) => {}
             Ok(Turn::Again) => self.reactor.again(token),

@@ -33,19 +33,6 @@ pub(super) struct Shared<O> {
     pub(super) now: Instant,
 }
 
-impl<O> Shared<O> {
-    /// A connection that held `before` bytes has gained or lost some.
-    #[cold]
-    fn hold(&mut self, before: usize, echo: &Echo, active: Instant) {
-        self.pending.hold(before, echo.held_bytes());
-        if before == 0
-            && let Some((at, _)) = self.deadlines.of(echo, active)
-        {
-            self.deadlines.note(at);
-        }
-    }
-}
-
 impl<S: Stream> Connection<S> {
     /// Gives the connection its turn.
     #[inline] // This is the path of every echo, and it has one caller.
@@ -58,17 +45,21 @@ impl<S: Stream> Connection<S> {
         let plain = stream.short_read_drains() && !special;
         let hint = if plain { Readiness::ShortReadDrains } else { Readiness::ReadOn };
         let room = shared.pending.room();
-        let held = echo.held_bytes();
-        let mut tap = Tap { io: stream, peer, observer: &mut shared.observer, moved: false };
-        let turn = echo.drive(&mut tap, hint, &mut shared.scratch[..room]);
-        // A peer that talks on after the goodbye is not to put the end off.
-        if tap.moved && !echo.is_lingering() {
-            *active = shared.now;
+        let observer = &mut shared.observer;
+        let mut tap = Tap { io: stream, peer, observer, active, now: &shared.now };
+        echo.drive(&mut tap, hint, &mut shared.scratch[..room])
+    }
+
+    /// Enters into the accounts that it held `before` bytes before its turn.
+    pub(super) fn hold<O>(&mut self, before: usize, shared: &mut Shared<O>) {
+        shared.pending.hold(before, self.echo.held_bytes());
+        if before == 0 && self.echo.held_bytes() > 0 {
+            // They have come now, even if none has gone.
+            self.active = shared.now;
+            if let Some((at, _)) = shared.deadlines.of(&self.echo, self.active) {
+                shared.deadlines.note(at);
+            }
         }
-        if echo.held_bytes() != held {
-            shared.hold(held, echo, *active);
-        }
-        turn
     }
 }
 
@@ -77,8 +68,10 @@ struct Tap<'a, S, O> {
     io: &'a mut S,
     peer: &'a Endpoint,
     observer: &'a mut O,
-    /// Whether any bytes went through.
-    moved: bool,
+    /// Stamped at each write, and so whenever anything moves: what is read is written, or held. After the
+    /// goodbye it is neither, for a peer that talks on is not to put the end off.
+    active: &'a mut Instant,
+    now: &'a Instant,
 }
 
 #[cold]
@@ -93,7 +86,6 @@ impl<S: Read, O: Observer> Read for Tap<'_, S, O> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.io.read(buffer);
         if let Ok(n @ 1..) = read {
-            self.moved = true;
             self.observer.observe(self.peer, Event::Read(n));
         }
         read
@@ -106,7 +98,7 @@ impl<S: Write, O: Observer> Write for Tap<'_, S, O> {
         let written = self.io.write(bytes);
         match &written {
             Ok(n) => {
-                self.moved = true;
+                *self.active = *self.now;
                 self.observer.observe(self.peer, Event::Wrote(*n));
             }
             Err(e) => tell_if_blocked(self.observer, self.peer, e),
