@@ -5,6 +5,8 @@
 
 use std::io::{self, ErrorKind};
 
+pub mod probe;
+
 pub mod dial;
 
 pub mod connect;
