@@ -5,6 +5,8 @@
 
 #[path = "support/bystander.rs"]
 mod bystander;
+#[path = "support/deadline.rs"]
+mod deadline;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/wire.rs"]

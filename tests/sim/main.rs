@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+#[path = "../support/soak.rs"]
+mod soak;
+
 mod rng;
 mod pattern;
 mod clock;
@@ -40,9 +43,9 @@ const THREADS: usize = 2;
 fn the_simulated_server_keeps_its_promises() {
     // What panics in a run is reported with its story.
     panic::set_hook(Box::new(|_| {}));
-    let outcome = match (variable("RESOUND_SEED"), variable("RESOUND_SOAK")) {
+    let outcome = match (std::env::var("RESOUND_SEED").ok(), soak::asked_for()) {
         (Some(seed), _) => try_seed(seed.parse().expect("RESOUND_SEED is a number"), STEPS),
-        (None, Some(time)) => soak(&time),
+        (None, Some(time)) => soak(time),
         (None, None) => try_many(0, |seed| seed < SEEDS),
     };
     let _ = panic::take_hook();
@@ -67,17 +70,8 @@ fn a_simulation_comes_again_with_its_seed() {
     assert_eq!(once, again);
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-fn soak(time: &str) -> Result<Coverage, Box<Shrunk>> {
-    let unit = if time.ends_with('m') { 60 } else { 1 };
-    let number: u64 = time
-        .trim_end_matches(['s', 'm'])
-        .parse()
-        .expect("RESOUND_SOAK is a time such as 60s or 5m");
-    let until = Instant::now() + Duration::from_secs(number * unit);
+fn soak(time: Duration) -> Result<Coverage, Box<Shrunk>> {
+    let until = Instant::now() + time;
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     try_many(first << 20, |_| Instant::now() < until)
 }
