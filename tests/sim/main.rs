@@ -1,8 +1,8 @@
 //! The whole server in a world that is made up: the real reactor and the real server, on listeners,
 //! streams and a clock that only a seed decides about.
 //!
-//! `cargo test sim` runs many seeds; `RESOUND_SEED=7 cargo test sim` runs one again, and
-//! `RESOUND_SOAK=60s cargo test sim` (or `5m`) goes on with new ones for so long.
+//! `cargo test --test sim` runs many seeds; with `RESOUND_SEED=7` it runs one again, and with
+//! `RESOUND_SOAK=60s` (or `5m`) it goes on with new ones for so long.
 //!
 //! The modules stand in reading order: what a seed decides, what the kernel and the peers do, what the
 //! server may do, and a run of it all.
@@ -29,6 +29,7 @@ mod syscalls;
 mod fakes;
 mod checks;
 mod run;
+mod telling;
 mod shrink;
 mod watchdog;
 

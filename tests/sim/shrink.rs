@@ -97,12 +97,20 @@ impl Shrunk {
 impl fmt::Display for Shrunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, scenario, story, prefix, is_shortest, failure } = self;
-        let which =
-            if *is_shortest { "The shortest prefix that fails" } else { "A prefix that fails" };
-        writeln!(f, "{}", failure.what)?;
-        writeln!(f, "again with: RESOUND_SEED={seed} cargo test sim")?;
-        writeln!(f, "{scenario:#?}")?;
-        writeln!(f, "{which} has {prefix} steps; these of them are enough:")?;
-        story.iter().try_for_each(|step| writeln!(f, "  {step:?}"))
+        let count = story.len();
+        writeln!(f, "with seed {seed}, {}", failure.what)?;
+        writeln!(f, "again with: RESOUND_SEED={seed} cargo test --test sim the_simulated")?;
+        match is_shortest {
+            true => {
+                write!(f, "The shortest beginning of the story that fails has {prefix} steps; ")?
+            }
+            false => write!(f, "A beginning of the story that fails has {prefix} steps; ")?,
+        }
+        writeln!(f, "of these, {count} are enough (`who` is counted round among those there):")?;
+        for (at, step) in story.iter().enumerate() {
+            writeln!(f, "  {}. {step}", at + 1)?;
+        }
+        writeln!(f, "The scenario that the seed sets:")?;
+        write!(f, "{scenario}")
     }
 }
