@@ -128,7 +128,8 @@ fn a_half_closed_peer_that_never_reads_takes_no_time_and_is_closed() {
     let before = server.cpu_time();
     thread::sleep(Duration::from_secs(1)); // The time over which the processor is watched.
     let used = server.cpu_time() - before;
-    assert!(used < Duration::from_millis(200), "{used:?} in a second, beside a bystander");
+    // The bystander alone takes 6 ms.
+    assert!(used < Duration::from_millis(40), "{used:?} in a second, beside a bystander");
     server.expect_line("closed: took nothing for --stall-timeout");
     // Being idle is not being stuck.
     expect_echo(&idle, b"hello");

@@ -97,20 +97,15 @@ impl Shrunk {
 impl fmt::Display for Shrunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, scenario, story, prefix, is_shortest, failure } = self;
-        let count = story.len();
+        let (of, count) = (if *is_shortest { "the shortest" } else { "a" }, story.len());
         writeln!(f, "with seed {seed}, {}", failure.what)?;
         writeln!(f, "again with: RESOUND_SEED={seed} cargo test --test sim the_simulated")?;
-        match is_shortest {
-            true => {
-                write!(f, "The shortest beginning of the story that fails has {prefix} steps; ")?
-            }
-            false => write!(f, "A beginning of the story that fails has {prefix} steps; ")?,
-        }
-        writeln!(f, "of these, {count} are enough (`who` is counted round among those there):")?;
+        writeln!(f, "steps of {of} beginning of the story that fails: {prefix}")?;
+        writeln!(f, "enough of them: {count} (`who` is counted round among those there)")?;
         for (at, step) in story.iter().enumerate() {
             writeln!(f, "  {}. {step}", at + 1)?;
         }
-        writeln!(f, "The scenario that the seed sets:")?;
+        writeln!(f, "the scenario that the seed sets:")?;
         write!(f, "{scenario}")
     }
 }

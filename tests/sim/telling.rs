@@ -47,11 +47,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, passes, turns, luck } = self;
         let s = if *turns == 1 { "" } else { "s" };
-        write!(f, "{action:?}, {turns} turn{s}")?;
-        if !passes.is_zero() {
-            write!(f, ", after which {passes:?} have passed")?;
-        }
-        write!(f, " (luck {luck})")
+        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (luck {luck})")
     }
 }
 
