@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::Signal;
 
@@ -19,6 +19,16 @@ fn resound(args: &[&str]) -> Output {
     let child = command.spawn().unwrap();
     end_in_time(&child);
     child.wait_with_output().unwrap()
+}
+
+/// A server whose log goes elsewhere, which does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Expects that it fails with this exit code and this one line.
@@ -212,16 +222,11 @@ fn a_log_that_takes_nothing_holds_nobody_up() {
     for stderr in [full(), Stdio::from(pipe), Stdio::from(broken)] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("echo");
-        let mut child = command(&[&format!("unix:{}", path.display())], &["-vv"])
-            .stdout(full())
-            .stderr(stderr)
-            .spawn()
-            .unwrap();
+        let mut command = command(&[&format!("unix:{}", path.display())], &["-vv"]);
+        let _server = Killed(command.stdout(full()).stderr(stderr).spawn().unwrap());
         let stream = connect_unix(&path);
         // Two lines of some hundred bytes each time: far more than a pipe holds.
         (0..2000).for_each(|i| expect_echo(&stream, &pattern(i, 10)));
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
     drop(unread);
 }
@@ -235,17 +240,16 @@ fn closed_standard_descriptors_are_nobodys_connection() {
     let resound = command(&[&format!("unix:{}", path.display())], &["-vv"]);
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"exec "$@" <&- >&- 2>&-"#, "sh"]);
-    let mut child = shell.arg(resound.get_program()).args(resound.get_args()).spawn().unwrap();
+    shell.arg(resound.get_program()).args(resound.get_args());
+    let server = Killed(shell.spawn().unwrap());
     let streams: Vec<_> = (0..5).map(|_| connect_unix(&path)).collect();
     for (i, stream) in streams.iter().enumerate() {
         expect_echo(stream, &pattern(i, 1000));
     }
     for number in 0..=2 {
-        let file = std::fs::read_link(format!("/proc/{}/fd/{number}", child.id())).unwrap();
+        let file = std::fs::read_link(format!("/proc/{}/fd/{number}", server.0.id())).unwrap();
         assert_eq!(file.to_str(), Some("/dev/null"));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// FAULTS 35. A client of a Unix socket may give itself any name, and whoever starts a server any path. Failed
