@@ -3,6 +3,8 @@
 // Clippy allows it in functions marked as tests only, and not in what they stand on.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/deadline.rs"]
+mod deadline;
 #[path = "support/pattern.rs"]
 mod pattern;
 #[path = "support/peers.rs"]

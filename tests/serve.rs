@@ -3,6 +3,10 @@
 // Clippy allows it in functions marked as tests only, and not in what they stand on.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/bystander.rs"]
+mod bystander;
+#[path = "support/deadline.rs"]
+mod deadline;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/wire.rs"]
@@ -10,6 +14,8 @@ mod wire;
 
 #[path = "serve/echo.rs"]
 mod echo;
+#[path = "serve/faults.rs"]
+mod faults;
 #[path = "serve/limits.rs"]
 mod limits;
 #[path = "serve/ends.rs"]

@@ -7,12 +7,21 @@
 // Clippy allows it in functions marked as tests only, and not in what they stand on.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/bystander.rs"]
+mod bystander;
+#[path = "../support/deadline.rs"]
+mod deadline;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "../support/pattern.rs"]
+mod pattern;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "../support/piped.rs"]
 mod piped;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "../support/server.rs"]
 mod server;
+#[path = "../support/soak.rs"]
+mod soak_time;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "../support/wire.rs"]
 mod wire;
@@ -20,6 +29,9 @@ mod wire;
 mod parts;
 
 mod cost;
-mod faults;
 mod hostile;
+mod kernel;
+mod masses;
 mod peers;
+mod soak;
+mod traced;

@@ -10,25 +10,27 @@ use socket2::{Domain, Socket, Type};
 use crate::server::{PATIENCE, Server, eventually};
 use crate::wire::{expect_closed, expect_echo, expect_end, pattern, stuff};
 
-/// FAULTS 19.
+/// FAULTS 19. Failed when all were admitted, and when whoever had gone was still counted.
 #[test]
 fn connections_beyond_the_most_are_refused_and_served_when_there_is_room() {
     let server = Server::start(&["--max-connections", "5"]);
     let mut streams: Vec<_> = (0..5).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"within"));
-    for _ in 0..10 {
+    let since = Instant::now();
+    for _ in 0..100 {
         expect_closed(server.connect());
     }
+    assert!(since.elapsed() < Duration::from_secs(10), "a hundred took {:?}", since.elapsed());
     streams.iter().for_each(|stream| expect_echo(stream, b"still within"));
     let one = streams.pop().unwrap();
     one.shutdown(Shutdown::Write).unwrap();
     expect_end(&one);
     expect_echo(server.connect(), b"in its place");
     drop(streams);
-    assert!(server.stop().contains("6 connections, 102 bytes in, 102 bytes out, 10 refused"));
+    assert!(server.stop().contains("6 connections, 102 bytes in, 102 bytes out, 100 refused"));
 }
 
-/// FAULTS 20.
+/// FAULTS 20. Failed when all were admitted, and when whoever had gone was still counted for his address.
 #[test]
 fn each_address_has_its_own_share() {
     let server = Server::start(&["--max-per-ip", "2"]);
@@ -50,7 +52,7 @@ fn connect_from(ip: &str, server: &Server) -> TcpStream {
     socket.into()
 }
 
-/// FAULTS 23.
+/// FAULTS 23. Failed when nobody was ever idle, and when bytes that moved were not noted.
 #[test]
 fn idle_peers_are_closed_in_time_and_not_before() {
     let server = Server::start(&["--idle-timeout", "500ms"]);
@@ -72,22 +74,8 @@ fn idle_peers_are_closed_in_time_and_not_before() {
     assert!(server.stop().contains("2 timed out"));
 }
 
-/// FAULTS 7.
-#[test]
-fn peers_that_take_nothing_are_closed_in_time() {
-    let mut server = Server::start(&["-v", "--stall-timeout", "2s"]);
-    let stuck = server.connect();
-    let idle = server.connect();
-    stuff(&stuck, &pattern(1, 32 << 20));
-    stuck.shutdown(Shutdown::Write).unwrap();
-    server.expect_line("closed: took nothing for --stall-timeout");
-    // Being idle is not being stuck.
-    expect_echo(&idle, b"hello");
-    drop((stuck, idle));
-    assert!(server.stop().contains("1 timed out"));
-}
-
-/// FAULTS 21, in small: the sum of all pending echoes is bounded, and those who read are served on.
+/// FAULTS 21, in small: the sum of all pending echoes is bounded, and those who read are served on. Failed when
+/// reads were as large as the buffer, however much was pending.
 #[test]
 fn peers_that_never_read_hold_no_more_than_the_limit() {
     let server = Server::start(&["--pending-limit", "4m", "--max-connections", "1000"]);
@@ -107,7 +95,9 @@ fn peers_that_never_read_hold_no_more_than_the_limit() {
     assert!(grown < 4096 + 256 + 1024, "grew by {grown} KiB");
 }
 
-/// FAULTS 14. The accept queue is full when descriptors run out, so no edge will ever tell of it again.
+/// FAULTS 14. The accept queue is full when descriptors run out, so no edge will ever tell of it again. Failed
+/// when the server waited for one, when it did not rest between attempts, and when a connection that ended
+/// did not cut the rest short.
 #[test]
 fn descriptors_that_run_out_stop_nothing_for_good() {
     let mut server = Server::start(&["--backlog", "4"]);
@@ -156,7 +146,7 @@ fn the_backlog_is_what_was_asked_for() {
     }
 }
 
-/// FAULTS 39, in small.
+/// FAULTS 39, in small. Failed when each connection left 200 bytes behind, and when it left its descriptor.
 #[test]
 fn churn_leaves_nothing_behind() {
     let server = Server::start(&[]);

@@ -108,8 +108,8 @@ impl World {
             .or_else(|| (socket.treatment.unasked > patience).then_some("is not asked to end"))
             .or_else(|| if is_idle { wrong_when_idle(socket, once) } else { None });
         if let Some(wrong) = wrong {
-            let socket = format!("{socket:?}");
-            self.accuse(|| format!("socket {id} {wrong}: {socket}"));
+            let socket = socket.to_string();
+            self.accuse(|| format!("socket {id} {wrong}\n{socket}"));
         }
     }
 

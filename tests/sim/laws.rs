@@ -150,8 +150,8 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
     };
     world.coverage.note(feature);
     if !is_lawful {
-        let socket = format!("{:?}", world.sockets[id]);
-        world.accuse(|| format!("socket {id}: closed as {why:?}, which is not so: {socket}"));
+        let socket = world.sockets[id].to_string();
+        world.accuse(|| format!("socket {id}: closed as {why:?}, which is not so\n{socket}"));
     }
 }
 

@@ -1,8 +1,8 @@
 //! The whole server in a world that is made up: the real reactor and the real server, on listeners,
 //! streams and a clock that only a seed decides about.
 //!
-//! `cargo test sim` runs many seeds; `RESOUND_SEED=7 cargo test sim` runs one again, and
-//! `RESOUND_SOAK=60s cargo test sim` (or `5m`) goes on with new ones for so long.
+//! `cargo test --test sim` runs many seeds; with `RESOUND_SEED=7` it runs one again, and with
+//! `RESOUND_SOAK=60s` (or `5m`) it goes on with new ones for so long.
 //!
 //! The modules stand in reading order: what a seed decides, what the kernel and the peers do, what the
 //! server may do, and a run of it all.
@@ -12,6 +12,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+#[path = "../support/soak.rs"]
+mod soak;
 
 mod rng;
 mod pattern;
@@ -26,6 +29,7 @@ mod syscalls;
 mod fakes;
 mod checks;
 mod run;
+mod telling;
 mod shrink;
 mod watchdog;
 
@@ -40,9 +44,9 @@ const THREADS: usize = 2;
 fn the_simulated_server_keeps_its_promises() {
     // What panics in a run is reported with its story.
     panic::set_hook(Box::new(|_| {}));
-    let outcome = match (variable("RESOUND_SEED"), variable("RESOUND_SOAK")) {
+    let outcome = match (std::env::var("RESOUND_SEED").ok(), soak::asked_for()) {
         (Some(seed), _) => try_seed(seed.parse().expect("RESOUND_SEED is a number"), STEPS),
-        (None, Some(time)) => soak(&time),
+        (None, Some(time)) => soak(time),
         (None, None) => try_many(0, |seed| seed < SEEDS),
     };
     let _ = panic::take_hook();
@@ -67,17 +71,8 @@ fn a_simulation_comes_again_with_its_seed() {
     assert_eq!(once, again);
 }
 
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-fn soak(time: &str) -> Result<Coverage, Box<Shrunk>> {
-    let unit = if time.ends_with('m') { 60 } else { 1 };
-    let number: u64 = time
-        .trim_end_matches(['s', 'm'])
-        .parse()
-        .expect("RESOUND_SOAK is a time such as 60s or 5m");
-    let until = Instant::now() + Duration::from_secs(number * unit);
+fn soak(time: Duration) -> Result<Coverage, Box<Shrunk>> {
+    let until = Instant::now() + time;
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     try_many(first << 20, |_| Instant::now() < until)
 }

@@ -210,7 +210,7 @@ impl Run {
         let present = |socket: &&Socket| socket.peer != Peer::Vanished;
         for socket in world.afoot.iter().map(|id| &world.sockets[*id]).filter(present) {
             if let Some(wrong) = wrong(socket) {
-                return Err(format!("socket {} {wrong}: {socket:?}", socket.id));
+                return Err(format!("socket {} {wrong}\n{socket}", socket.id));
             }
         }
         Ok(())

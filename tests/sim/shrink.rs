@@ -97,12 +97,15 @@ impl Shrunk {
 impl fmt::Display for Shrunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, scenario, story, prefix, is_shortest, failure } = self;
-        let which =
-            if *is_shortest { "The shortest prefix that fails" } else { "A prefix that fails" };
-        writeln!(f, "{}", failure.what)?;
-        writeln!(f, "again with: RESOUND_SEED={seed} cargo test sim")?;
-        writeln!(f, "{scenario:#?}")?;
-        writeln!(f, "{which} has {prefix} steps; these of them are enough:")?;
-        story.iter().try_for_each(|step| writeln!(f, "  {step:?}"))
+        let (of, count) = (if *is_shortest { "the shortest" } else { "a" }, story.len());
+        writeln!(f, "with seed {seed}, {}", failure.what)?;
+        writeln!(f, "again with: RESOUND_SEED={seed} cargo test --test sim the_simulated")?;
+        writeln!(f, "steps of {of} beginning of the story that fails: {prefix}")?;
+        writeln!(f, "enough of them: {count} (`who` is counted round among those there)")?;
+        for (at, step) in story.iter().enumerate() {
+            writeln!(f, "  {}. {step}", at + 1)?;
+        }
+        writeln!(f, "the scenario that the seed sets:")?;
+        write!(f, "{scenario}")
     }
 }

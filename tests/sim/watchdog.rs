@@ -29,7 +29,7 @@ fn watch() {
         let runs = RUNS.lock().expect("nobody panics while holding it");
         if let Some((seed, _)) = runs.iter().find(|(_, begun)| begun.elapsed() > PATIENCE) {
             eprintln!(
-                "a run hangs, in a turn that waits; again with: RESOUND_SEED={seed} cargo test sim"
+                "a run hangs, in a turn that waits; again with: RESOUND_SEED={seed} cargo test --test sim the_simulated"
             );
             process::exit(1);
         }

@@ -4,11 +4,7 @@ use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-
-/// A client that has not ended by then never will.
-const DEADLINE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+use crate::deadline::end_in_time;
 
 /// A client under way, whose output is being collected.
 pub struct Client {
@@ -50,17 +46,10 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
-/// Starts a client, and sees to it that it ends: whoever waits for it, or for its output, waits in vain
-/// no longer than until the deadline.
+/// Starts a client, and sees to it that it ends.
 pub fn spawn(command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
-    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
-    thread::spawn(move || {
-        let ends = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&DEADLINE)).unwrap();
-        if ends == 0 {
-            pidfd_send_signal(&process, Signal::KILL).unwrap();
-        }
-    });
+    end_in_time(&child);
     child
 }
 

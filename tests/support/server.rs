@@ -94,6 +94,23 @@ impl Server {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Stops it where it is, and waits until it stands still. What comes then is there before it looks.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        // Which a tracer calls `t`.
+        eventually(|| self.state().starts_with(['T', 't']).then_some(()));
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Such as `S (sleeping)`: proc_pid_status(5).
+    pub fn state(&self) -> String {
+        self.status("State:").trim_start_matches("State:").trim().to_string()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
@@ -124,10 +141,13 @@ impl Server {
     /// A figure of /proc/PID/status, in KiB.
     #[track_caller]
     pub fn status_kib(&self, name: &str) -> usize {
-        let pid = self.child.id();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        self.status(name).split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[track_caller]
+    fn status(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        status.lines().find(|line| line.starts_with(name)).unwrap().to_string()
     }
 
     /// Processor time used so far.

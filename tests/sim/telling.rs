@@ -1,0 +1,61 @@
+//! A failure in words: how a connection stands, and what has happened.
+
+use std::fmt;
+
+use crate::grammar::Step;
+use crate::scenario::Scenario;
+use crate::socket::{Peer, Socket};
+
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_tcp { "TCP" } else { "Unix" };
+        let place = format!("{:?}", self.place).to_lowercase();
+        write!(f, "  over {kind}, {place}")?;
+        if let Some(token) = self.token {
+            write!(f, " as token {}", token.0)?;
+        }
+        let Self { sent, arrived, read, written, taken, reads, .. } = self;
+        writeln!(f, "; the peer {}", self.peer_in_words())?;
+        writeln!(
+            f,
+            "  {sent} bytes sent, {arrived} arrived, {read} read in {reads} reads, \
+             {written} written, {taken} taken by the peer"
+        )?;
+        let event = if self.edge { "an event is still to be told" } else { "no event is due" };
+        let goodbye = if self.treatment.goodbye.is_some() { ", and has said goodbye" } else { "" };
+        let saw = self.end.map_or("no end".into(), |end| format!("{end:?}"));
+        writeln!(f, "  {event}; the server saw {saw}{goodbye}")?;
+        write!(f, "  all of it: {self:?}")
+    }
+}
+
+impl Socket {
+    fn peer_in_words(&self) -> String {
+        match (self.peer, self.error, self.fin) {
+            (Peer::Closed, ..) => "has closed".into(),
+            (Peer::Vanished, ..) => "has vanished".into(),
+            (Peer::Alive, Some(error), _) => format!("is gone: {error:?}"),
+            (Peer::Alive, None, fin) => {
+                let reads = if self.is_reading { "reads" } else { "does not read" };
+                format!("{reads}, and has {}", if fin { "finished" } else { "not finished" })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, passes, turns, luck } = self;
+        let s = if *turns == 1 { "" } else { "s" };
+        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (luck {luck})")
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, backlog, weather, crowd, pace } = self;
+        writeln!(f, "  {config:?}")?;
+        writeln!(f, "  backlog {backlog}, crowd {crowd:?}, pace {pace:?}")?;
+        writeln!(f, "  of 1024 occasions each: {weather:?}")
+    }
+}
