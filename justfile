@@ -19,6 +19,11 @@ bench *filter:
 soak time="60s":
     RESOUND_SOAK={{time}} cargo test --test sim the_simulated
 
+# Changes the core in hundreds of ways, one at a time, and looks for what no test notices (an hour or more;
+# `just mutants -F reactor` for a part): docs/mutants.md. Needs `cargo install cargo-mutants --locked`.
+mutants *args:
+    cargo mutants {{args}}
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources
