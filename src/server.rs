@@ -332,3 +332,6 @@ impl<L: Listen> Slot<L> {
 }
 
 delegate_source!(Slot<L>, L: Listen);
+
+#[cfg(test)]
+mod tests;
