@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::stop::LAST_ACCEPTS;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -152,5 +153,34 @@ fn accepting_rests_when_a_whole_turn_finds_everybody_gone() {
         let (mut server, listener) = server(config(), now, gone);
         server.accept(listener);
         assert_eq!(server.next_timer().is_some_and(|at| at > now), rests, "after {n}");
+    }
+}
+
+#[test]
+fn a_server_that_stops_takes_so_many_more_and_no_more() {
+    let config = Config { max_connections: usize::MAX, ..config() };
+    let (mut server, _) = server(config, Instant::now(), [Ok(()); LAST_ACCEPTS + 1]);
+    server.stop();
+    assert_eq!(server.admission.connections(), LAST_ACCEPTS);
+    assert!(server.listeners.is_empty());
+}
+
+#[test]
+fn stopping_goes_on_when_it_is_time_to_the_nanosecond() {
+    let start = Instant::now();
+    let (mut server, _) = server(config(), start, [Ok(())]);
+    server.stop();
+    let (half, all) = (config().drain_timeout / 2, config().drain_timeout);
+    let is_draining = |life| matches!(life, Life::Draining { .. });
+    let moments = [
+        (half - INSTANT, true, None),
+        (half, false, None),
+        (all - INSTANT, false, None),
+        (all, false, Some(Flow::Stopped)),
+    ];
+    for (after, drains, end) in moments {
+        server.shared.now = start + after;
+        assert_eq!(server.approach_end(), end, "after {after:?}");
+        assert_eq!(is_draining(server.life), drains, "after {after:?}");
     }
 }
