@@ -90,6 +90,16 @@ fn a_pass_comes_soon_after_every_deadline() {
     }
 }
 
+#[test]
+fn of_all_that_is_noted_the_earliest_counts() {
+    let start = Instant::now();
+    let mut deadlines = Deadlines::new(&config(None, Some(SECOND)), start);
+    for (noted, earliest) in [(5, 5), (7, 5), (3, 3), (3, 3), (4, 3)] {
+        deadlines.note(start + noted * SECOND);
+        assert_eq!(deadlines.next(), Some(start + earliest * SECOND));
+    }
+}
+
 /// How far apart they are follows from the shortest time that anybody can be given.
 #[test]
 fn passes_keep_their_distance() {
