@@ -108,9 +108,9 @@ fn it_spins_for_some_time_after_something_was_ready() {
     let start = Instant::now();
     let (mut server, listener) = server(Config { spin: Some(SPIN), ..config() }, start, []);
     let found = start + SPIN / 2;
-    server.wake(Ready { token: listener, special: false });
     // What is woken is found by the wait that ends the first turn, and dealt with in the second.
     for busy in [start, found] {
+        server.wake(Ready { token: listener, special: false });
         assert_eq!(server.turn(found).unwrap(), Flow::Continue);
         let last = busy + SPIN - INSTANT;
         assert_eq!(timer_at(&mut server, last), Some(last), "at once");
