@@ -19,8 +19,7 @@ bench *filter:
 soak time="60s":
     RESOUND_SOAK={{time}} cargo test --test sim the_simulated
 
-# Changes the core in hundreds of ways, one at a time, and looks for what no test notices (an hour or more;
-# `just mutants -F reactor` for a part): docs/mutants.md. Needs `cargo install cargo-mutants --locked`.
+# What no test would notice, docs/mutants.md: an hour; `just mutants -F reactor` for a part. Needs cargo-mutants.
 mutants *args:
     cargo mutants {{args}}
 
