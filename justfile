@@ -19,6 +19,10 @@ bench *filter:
 soak time="60s":
     RESOUND_SOAK={{time}} cargo test --test sim the_simulated
 
+# What no test would notice, docs/mutants.md: an hour; `just mutants -F reactor` for a part. Needs cargo-mutants.
+mutants *args:
+    cargo mutants {{args}}
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources

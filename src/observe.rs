@@ -204,3 +204,6 @@ fn log_other(peer: &Endpoint, event: Event<'_>) {
         Event::Closed(why) => debug!("{peer}: closed: {why}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

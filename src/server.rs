@@ -337,3 +337,6 @@ impl<L: Listen> Slot<L> {
 }
 
 delegate_source!(Slot<L>, L: Listen);
+
+#[cfg(test)]
+mod tests;

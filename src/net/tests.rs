@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -255,6 +256,14 @@ fn a_refused_connection_says_so() {
         cannot("connect to", &at, &error).to_string(),
         format!("cannot connect to {at}: connection refused")
     );
+}
+
+/// As that of a socket that is not what it is taken for: its other end has no address that TCP knows.
+#[test]
+fn an_outcome_that_cannot_be_told_is_no_reason_to_wait() {
+    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let disguised = Socket::Tcp(TcpStream::from_std(OwnedFd::from(one).into()));
+    assert_eq!(disguised.connected().unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]

@@ -68,8 +68,7 @@ pub(super) fn listen(path: Option<&Path>, backlog: u32) -> io::Result<(SocketFil
     Ok((file, UnixListener::from_std(socket.into())))
 }
 
-/// Removes the socket at `path` if connecting to it is refused, which is what tells one that a server
-/// left behind from a live one. Anything else is left alone and refused.
+/// Removes the socket at `path` if nobody listens on it any more. Anything else is left alone and refused.
 fn remove_if_stale(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
@@ -81,9 +80,14 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
             "there is something that is not a socket; remove it, or choose another path",
         ));
     }
-    match UnixStream::connect(path) {
-        Err(e) if e.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()), // Its server has just removed it.
+    if is_stale(UnixStream::connect(path))? { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Whether a socket answers like one that a server left behind: it refuses, which no live one does.
+pub(super) fn is_stale(answer: io::Result<UnixStream>) -> io::Result<bool> {
+    match answer {
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(true),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false), // Its server has just removed it.
         Err(e) if e.kind() == ErrorKind::PermissionDenied => Err(e),
         // Connected, or its accept queue is full, or it is a socket of another type.
         _ => Err(io::Error::other("a program is listening there; stop it, or choose another path")),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
@@ -337,6 +338,20 @@ fn urgent_data_is_special() {
     assert_eq!(ready_soon(&mut reactor), [special(token)]);
 }
 
+/// No socket is known to make such an event, but a file of sysfs does until it is read:
+/// kernfs_generic_poll() in fs/kernfs/file.c.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_error_with_something_urgent_is_special() {
+    let file = std::fs::File::open("/sys/devices/system/cpu/online").unwrap();
+    let fd = file.as_raw_fd();
+    let mut reactor = reactor();
+    let token = reactor.insert(mio::unix::SourceFd(&fd)).unwrap();
+    assert_eq!(ready_now(&mut reactor), [special(token)]);
+    let event = reactor.events.iter().next().unwrap();
+    assert!(event.is_error() && event.is_priority() && !event.is_read_closed(), "{event:?}");
+}
+
 #[test]
 fn a_wait_of_no_time_returns_at_once() {
     let mut reactor = reactor::<Fake>();
@@ -367,6 +382,16 @@ fn a_wait_without_timeout_lasts_until_there_is_an_event() {
     });
     assert_eq!(ready_within(&mut reactor, None), [plain(token)]);
     writer.join().unwrap();
+}
+
+/// The one way to have epoll_wait(2) fail from here: it wants room for an event at the least.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_poll_that_is_broken_says_so() {
+    let mut reactor = reactor::<Fake>();
+    reactor.events = Events::with_capacity(0);
+    let error = reactor.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 /// Tells the state of the calling thread, `S` when it sleeps in a system call: proc_pid_stat(5).

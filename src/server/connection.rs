@@ -110,3 +110,6 @@ impl<S: Write, O: Observer> Write for Tap<'_, S, O> {
         self.io.flush()
     }
 }
+
+#[cfg(test)]
+mod tests;

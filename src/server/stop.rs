@@ -11,7 +11,7 @@ use crate::observe::{Closed, Observer};
 
 /// Connections that a stopping server takes off an accept queue before it closes it: the usual length
 /// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.
-const LAST_ACCEPTS: usize = 4096;
+pub(super) const LAST_ACCEPTS: usize = 4096;
 
 /// Where the server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,7 +95,9 @@ fn an_output_that_is_closed_is_told() {
     let mut command = command(&[&serve(peers::faithful)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     drop(child.stdout.take());
-    child.stdin.take().unwrap().write_all(b"hello").unwrap();
+    // More than the pipe holds: a process that another test is just starting may have it open too, until
+    // it has started.
+    let _ = io::copy(&mut pattern(MUCH), &mut child.stdin.take().unwrap());
     Client::collect(child).end().assert_failed("cannot write to standard output: broken pipe");
 }
 

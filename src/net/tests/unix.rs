@@ -1,13 +1,14 @@
 //! The life of a Unix socket's file.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener as Server};
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::net::unix;
 
 /// A directory of the test's own, and the path of a socket in it.
 fn place() -> (TempDir, PathBuf) {
@@ -237,7 +238,7 @@ fn the_backlog_is_as_asked() {
 fn a_server_that_is_just_starting_is_left_alone() {
     let (_dir, path) = place();
     leave_stale(&path);
-    let starting = crate::net::unix::lock_directory_of(&path).unwrap();
+    let starting = unix::lock_directory_of(&path).unwrap();
     let error = listen(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -249,4 +250,50 @@ fn a_server_that_is_just_starting_is_left_alone() {
     assert!(path.exists());
     drop(starting);
     listen(&path).unwrap();
+}
+
+/// What is locked is what others lock too, wherever they run.
+#[test]
+fn the_lock_is_on_the_directory_of_the_socket() {
+    let (dir, path) = place();
+    let locked = |path: &Path| {
+        let found = unix::lock_directory_of(path).unwrap().metadata().unwrap();
+        Some((found.dev(), found.ino()))
+    };
+    assert_eq!(locked(&path), identity(dir.path()));
+    assert_eq!(locked(Path::new("echo.sock")), identity(Path::new(".")));
+}
+
+#[test]
+fn a_name_that_no_file_can_have_is_refused() {
+    let (dir, _) = place();
+    is_refused(&dir.path().join("x".repeat(300)), "file name too long");
+}
+
+/// Only a socket that refuses is stale: from one that may not be asked, nothing is known.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_socket_that_may_not_be_asked_is_left_alone() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let (_dir, path) = place();
+    leave_stale(&path);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root may, unless this thread forgoes it.
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut mine = capabilities(None).unwrap();
+            mine.effective -= CapabilitySet::DAC_OVERRIDE;
+            set_capabilities(None, mine).unwrap();
+            is_refused(
+                &path,
+                "permission denied; choose a port above 1023, or a directory you may write to",
+            );
+        });
+    });
+}
+
+/// Between the look at it and the question whether anybody listens, its server may remove it.
+#[test]
+fn a_socket_that_has_just_gone_is_neither_stale_nor_live() {
+    assert!(!unix::is_stale(Err(ErrorKind::NotFound.into())).unwrap());
 }

@@ -91,6 +91,34 @@ fn a_pass_comes_soon_after_every_deadline() {
 }
 
 #[test]
+fn of_all_that_is_noted_the_earliest_counts() {
+    let start = Instant::now();
+    let mut deadlines = Deadlines::new(&config(None, Some(SECOND)), start);
+    for (noted, earliest) in [(5, 5), (7, 5), (3, 3), (3, 3), (4, 3)] {
+        deadlines.note(start + noted * SECOND);
+        assert_eq!(deadlines.next(), Some(start + earliest * SECOND));
+    }
+}
+
+/// How far apart they are follows from the shortest time that anybody can be given.
+#[test]
+fn passes_keep_their_distance() {
+    let start = Instant::now();
+    let ms = Duration::from_millis;
+    let passes = [
+        (Some(ms(320)), None, ms(20)),
+        (Some(60 * SECOND), Some(ms(160)), ms(10)),
+        (None, None, LINGER / LATENESS),
+        (Some(ms(1)), None, MIN_GAP),
+    ];
+    for (idle, stall, gap) in passes {
+        let mut deadlines = Deadlines::new(&config(idle, stall), start);
+        deadlines.note(start);
+        assert_eq!(deadlines.next(), Some(start + gap), "{idle:?}, {stall:?}");
+    }
+}
+
+#[test]
 fn a_long_pass_is_cut_in_slices_that_follow_at_once() {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(&config(Some(SECOND), None), start);
@@ -138,4 +166,15 @@ fn the_clock_stands_still_while_the_server_does() {
     // With nothing to wait for, no sleep is too long.
     assert_eq!(clock.patience(None), None);
     assert_eq!(clock.served(at(1000)), at(940));
+}
+
+#[test]
+fn oversleeping_begins_after_a_second() {
+    let start = Instant::now();
+    let overslept = OVERSLEPT + Duration::from_nanos(1);
+    for (late, served) in [(OVERSLEPT, SECOND + OVERSLEPT), (overslept, SECOND)] {
+        let mut clock = ServedClock::new(start);
+        clock.patience(Some(start + SECOND));
+        assert_eq!(clock.served(start + SECOND + late), start + served, "{late:?} late");
+    }
 }

@@ -43,6 +43,16 @@ fn nothing_pending_leaves_the_whole_buffer() {
     assert_eq!(limit.room(), 1000);
 }
 
+#[test]
+fn what_is_held_presses_on_what_is_left() {
+    let mut limit =
+        PendingLimit::new(&Config { buffer_bytes: 1 << 20, ..config(2_000_000, 1_000) });
+    limit.hold(0, 500_000);
+    assert_eq!(limit.room(), 500_000 / (1 + PRESSURE as usize), "with half of what is shared");
+    limit.hold(0, 499_999);
+    assert_eq!(limit.room(), 1_000, "and never less than its own");
+}
+
 /// With the defaults, a flooder more makes reads smaller, and none makes them tiny.
 #[test]
 fn reads_shrink_by_degrees() {

@@ -1,0 +1,97 @@
+//! What is counted, and what is said.
+
+use super::*;
+
+const NOBODY: Endpoint = Endpoint::Unix(None);
+
+fn failed(kind: ErrorKind) -> Closed {
+    Closed::Failed(kind.into())
+}
+
+/// Every reason to close, with whether it counts as a reset and as a timeout.
+fn reasons() -> [(Closed, bool, bool); 10] {
+    [
+        (Closed::Finished, false, false),
+        (Closed::Parted, false, false),
+        (Closed::Idle, false, true),
+        (Closed::Stalled, false, true),
+        (Closed::Cut, false, false),
+        (failed(ErrorKind::ConnectionReset), true, false),
+        (failed(ErrorKind::ConnectionAborted), true, false),
+        (failed(ErrorKind::BrokenPipe), true, false),
+        (failed(ErrorKind::TimedOut), false, true),
+        (failed(ErrorKind::OutOfMemory), false, false),
+    ]
+}
+
+#[test]
+fn resets_and_timeouts_are_told_from_the_rest() {
+    for (why, is_reset, is_timeout) in reasons() {
+        assert_eq!((why.is_reset(), why.is_timeout()), (is_reset, is_timeout), "{why:?}");
+    }
+}
+
+/// Everything once or twice, to two observers.
+fn counted() -> Counters {
+    let mut counters = [Counters::default(); 2];
+    let [one, other] = &mut counters;
+    let mut both = (one, other);
+    for _ in 0..2 {
+        both.observe(&NOBODY, Event::Accepted);
+        both.observe(&NOBODY, Event::Read(20));
+        both.observe(&NOBODY, Event::Wrote(10));
+        both.observe(&NOBODY, Event::Blocked);
+    }
+    for why in [Refusal::MaxConnections, Refusal::MaxPerIp, Refusal::Unwatchable] {
+        both.observe(&NOBODY, Event::Refused(why));
+    }
+    for (why, ..) in &reasons() {
+        both.observe(&NOBODY, Event::Closed(why));
+    }
+    let [one, other] = counters;
+    assert_eq!(one, other, "they were told the same");
+    one
+}
+
+#[test]
+fn everything_is_counted() {
+    let expected = Counters {
+        accepted: 2,
+        refused: 3,
+        bytes_in: 40,
+        bytes_out: 20,
+        reset: 3,
+        timed_out: 3,
+        cut: 1,
+    };
+    assert_eq!(counted(), expected);
+}
+
+#[test]
+fn counts_are_said_in_one_line() {
+    assert_eq!(
+        counted().to_string(),
+        "2 connections, 40 bytes in, 20 bytes out, 3 refused, 3 reset, 3 timed out, 1 cut off"
+    );
+}
+
+#[test]
+fn reasons_name_the_option_that_they_come_from() {
+    for (why, expected) in [
+        (Closed::Finished, "all echoed"),
+        (Closed::Parted, "finished by the server"),
+        (Closed::Idle, "idle for --idle-timeout"),
+        (Closed::Stalled, "took nothing for --stall-timeout"),
+        (Closed::Cut, "cut off as the server stops"),
+        (failed(ErrorKind::BrokenPipe), "broken pipe"),
+    ] {
+        assert_eq!(why.to_string(), expected);
+    }
+    for (why, expected) in [
+        (Refusal::MaxConnections, "there are --max-connections already"),
+        (Refusal::MaxPerIp, "there are --max-per-ip from its address already"),
+        (Refusal::Unwatchable, "the system could not watch it"),
+    ] {
+        assert_eq!(why.to_string(), expected);
+    }
+}
