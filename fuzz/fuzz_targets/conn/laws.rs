@@ -65,8 +65,8 @@ enum Last {
 
 impl Laws {
     pub fn new(once: bool) -> Self {
-        // An only read has no second to make up for it.
-        let appetite = if once { usize::MAX } else { FIRST_READ_BYTES };
+        // An only read has no second to make up for it: as much as 32 bits can ask for.
+        let appetite = if once { u32::MAX as usize } else { FIRST_READ_BYTES };
         Self { once, appetite, ..Self::default() }
     }
 
