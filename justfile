@@ -19,6 +19,10 @@ bench *filter:
 soak time="60s":
     RESOUND_SOAK={{time}} cargo test --test sim the_simulated
 
+# One fuzz target, addr, conn or units, for so many seconds.
+fuzz target seconds="60":
+    ./ci/fuzz {{seconds}} {{target}}
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources
