@@ -139,6 +139,7 @@ fn what_can_act_on_a_terminal_is_escaped() {
         ("a\r\nb\tc\0", "a\\r\\nb\\tc\\u{0}"),
         ("\u{7f}\u{9b}\u{85}", "\\u{7f}\\u{9b}\\u{85}"),
         ("\u{202e}gpj\u{2066}", "\\u{202e}gpj\\u{2066}"),
+        ("a\u{2028}b\u{200f}", "a\\u{2028}b\\u{200f}"),
         ("\"it's\" C:\\", "\"it's\" C:\\"),
         ("äöüß 日本語 🦀", "äöüß 日本語 🦀"),
         // Characters of several code points stay whole: a decomposed accent, a family, a red heart.
