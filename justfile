@@ -23,6 +23,10 @@ soak time="60s":
 mutants *args:
     cargo mutants {{args}}
 
+# One fuzz target, addr, conn or units, for so many seconds.
+fuzz target seconds="60":
+    ./ci/fuzz {{seconds}} {{target}}
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources

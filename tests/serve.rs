@@ -22,3 +22,5 @@ mod limits;
 mod ends;
 #[path = "serve/start.rs"]
 mod start;
+#[path = "serve/words.rs"]
+mod words;

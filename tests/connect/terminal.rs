@@ -1,7 +1,9 @@
 //! On a terminal.
 
+use std::process::Command;
+
 use super::peers::{self, serve};
-use super::pty::Terminal;
+use super::pty::{self, Terminal};
 
 /// What a person reads after a message, up to the next prompt.
 #[track_caller]
@@ -227,4 +229,15 @@ fn a_server_that_is_not_there_is_named_with_the_cause() {
     let refused = format!("resound: cannot connect to {addr}: connection refused");
     assert_has(&all, &[&format!("connecting to {addr}\r\n"), &refused]);
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_terminal_to_read_from_alone_is_refused() {
+    let (_keyboard, slave) = pty::open();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
+    command.args(["connect", "127.0.0.1:1"]).stdin(slave);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("standard input is a terminal, but standard output is not"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
 }

@@ -33,18 +33,13 @@ impl Terminal {
     }
 
     pub fn start_without_prompt(args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
-        let slave = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let (keyboard, slave) = open();
         let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
         command.arg("connect").args(args).env("TERM", "xterm");
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         let child = command.spawn().unwrap();
         // Until it is dropped, the command holds the terminal open, and no end of it would be seen.
         drop(command);
-        let keyboard = File::from(master);
         let screen = read_all(keyboard.try_clone().unwrap());
         Self { child, keyboard, screen, transcript: Vec::new(), read: 0 }
     }
@@ -105,6 +100,16 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A terminal: the side where somebody sits, and the side of the programs.
+pub fn open() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+    let slave = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    (File::from(master), slave)
 }
 
 /// Reads what appears on the screen, until the terminal's last user has gone (`EIO`).

@@ -6,7 +6,9 @@ use resound::conn::{Echo, Readiness, Turn};
 
 use crate::script::{Answer, Before};
 
-/// However slow its peer, a connection asks for this much if the scratch has room for it.
+/// A connection asks for this much at first, and however slow its peer for so much, if the scratch has
+/// room for it.
+const FIRST_READ_BYTES: usize = 16 * 1024;
 const MIN_READ_BYTES: usize = 4 * 1024;
 
 /// What happened, for whoever has to understand a failure.
@@ -27,6 +29,8 @@ pub struct Laws {
     given: usize,
     taken: usize,
     thrown_away: usize,
+    /// How many bytes the peer has shown that it takes at a time.
+    appetite: usize,
     /// How many bytes were pending at first, as long as any are.
     held: usize,
     /// Whether a short read proves nothing.
@@ -61,7 +65,9 @@ enum Last {
 
 impl Laws {
     pub fn new(once: bool) -> Self {
-        Self { once, ..Self::default() }
+        // An only read has no second to make up for it: as much as 32 bits can ask for.
+        let appetite = if once { u32::MAX as usize } else { FIRST_READ_BYTES };
+        Self { once, appetite, ..Self::default() }
     }
 
     pub fn trace(&self) -> &[Step] {
@@ -101,13 +107,11 @@ impl Laws {
 
     pub fn may_read(&self, room: usize) {
         self.may_call();
-        let (scratch_bytes, first) = (self.now.scratch_bytes, self.given == 0);
         self.must(self.owed() == 0, "nothing is read while bytes are pending");
         self.must(self.now.reads == 0, "a drive reads once at most");
         self.must(self.shut || !self.only_read_done, "one read only is echoed");
-        self.must(room <= scratch_bytes, "the scratch bounds a read");
-        self.must(room >= scratch_bytes.min(MIN_READ_BYTES), "a read is not too small");
-        self.must(!self.once || !first || room == scratch_bytes, "an only read takes all it can");
+        let expected = self.now.scratch_bytes.min(self.appetite);
+        self.must(room == expected, "a read is as large as scratch and peer allow");
     }
 
     pub fn has_read(&mut self, room: usize, answer: Answer) {
@@ -145,8 +149,21 @@ impl Laws {
         self.now.last = Some(last(answer, Last::Failed(ErrorKind::WriteZero), Last::WriteBlocked));
         self.taken += answer.unwrap_or(0);
         self.now.emptied &= answer != Err(ErrorKind::WouldBlock);
+        self.learn(offered, answer);
         if self.owed() == 0 {
             self.held = 0;
+        }
+    }
+
+    /// What was just read tells of the peer, by how much of it was taken. What was pending does not.
+    fn learn(&mut self, offered: usize, answer: Answer) {
+        if self.now.reads == 0 {
+            return;
+        }
+        if answer != Ok(offered) {
+            self.appetite = (self.appetite / 2).max(MIN_READ_BYTES);
+        } else if offered == self.appetite {
+            self.appetite *= 2;
         }
     }
 

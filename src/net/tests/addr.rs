@@ -141,6 +141,7 @@ fn what_can_act_on_a_terminal_is_escaped() {
         ("\u{202e}gpj\u{2066}", "\\u{202e}gpj\\u{2066}"),
         ("\u{2028}\u{2029}", "\\u{2028}\\u{2029}"),
         ("\u{61c}\u{200e}\u{200f}", "\\u{61c}\\u{200e}\\u{200f}"),
+        ("a\u{2028}b\u{200f}", "a\\u{2028}b\\u{200f}"),
         ("\"it's\" C:\\", "\"it's\" C:\\"),
         ("äöüß 日本語 🦀", "äöüß 日本語 🦀"),
         // Characters of several code points stay whole: a decomposed accent, a family, a red heart.

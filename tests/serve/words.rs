@@ -1,0 +1,69 @@
+//! What it says: with `-v` of each connection, and of arguments that make no sense.
+
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::server::Server;
+use crate::wire::{expect_closed, expect_echo, expect_end, pattern, reset, stuff};
+
+#[test]
+fn verbose_names_the_limit_that_refused_a_connection() {
+    for limit in ["--max-connections", "--max-per-ip"] {
+        let mut server = Server::start(&["-v", limit, "1"]);
+        let served = server.connect();
+        expect_echo(&served, b"hello");
+        expect_closed(server.connect());
+        server.expect_line(&format!("refused: there are {limit}"));
+    }
+}
+
+#[test]
+fn verbose_says_why_a_connection_ended() {
+    let mut server = Server::start(&["-v", "--once"]);
+    let stream = server.connect();
+    expect_echo(&stream, b"hello");
+    expect_end(&stream);
+    // Its peer does not close.
+    server.expect_line("closed: finished by the server");
+
+    let mut server = Server::start(&["-v", "--idle-timeout", "200ms"]);
+    let idle = server.connect();
+    expect_end(&idle);
+    server.expect_line("closed: idle for --idle-timeout");
+
+    let mut server = Server::start(&["-v", "--drain-timeout", "200ms"]);
+    let lost = server.connect();
+    expect_echo(&lost, b"hello");
+    reset(lost);
+    server.expect_line("closed: connection reset by peer");
+    let stuck = server.connect();
+    stuff(&stuck, &pattern(1, 32 << 20));
+    server.signal(Signal::TERM);
+    server.expect_line("closed: cut off as the server stops");
+}
+
+#[test]
+fn the_log_level_can_be_named() {
+    let mut server = Server::start(&["--log-level", "debug"]);
+    expect_echo(server.connect(), b"hello");
+    server.expect_line("accepted");
+    // Nothing listens there: if it went on, it would not go far.
+    let (code, said) = refused(&["connect", "127.0.0.1:1", "--log-level", "loud"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("write off, error, warn, info, debug or trace"), "{said}");
+}
+
+#[test]
+fn without_arguments_it_explains_itself() {
+    let (code, said) = refused(&[]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("Usage: resound") && said.contains("serve"), "{said}");
+}
+
+/// The exit code and the standard error of a command that must not go on.
+#[track_caller]
+fn refused(args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_resound")).args(args).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
