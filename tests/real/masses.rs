@@ -20,27 +20,26 @@ const MAX_HELD_KIB: usize = (64 + 8) << 10;
 /// FAULTS 21. Each of them would send a mebibyte. What they take of the kernel's memory for TCP is kept small
 /// by buffers as small as it allows at their ends; those at the server's end are its own affair. Failed when
 /// reads were as large as the buffer, however much was pending, when nobody was closed at the stall timeout,
-/// and when the limit's accounts or the memory itself kept what the closed had held.
+/// and when the memory that the closed had held was not given back.
 ///
 /// The allocator does not give the heap of such a mass back to the system, since some small piece lies at its
-/// end; it is for the next mass to use.
+/// end; it is for the next mass to use. One of them takes half of the limit and a little more, so three that
+/// each left theirs behind would exceed it.
 #[test]
 fn row_21_ten_thousand_that_never_read_are_held_within_the_limit_and_closed() {
-    const MAX_GROWN_AGAIN_KIB: usize = 4 << 10;
     raise_descriptor_limit();
     let server = Server::start(&["--stall-timeout", "5s"]);
     let bystander = Bystander::beside(&server);
     let at_start = server.status_kib("VmRSS");
-    let [first, second] = [(); 2].map(|()| {
+    let grown = [(); 3].map(|()| {
         send_and_never_read(&server);
         server.status_kib("VmHWM") - at_start
     });
-    figure("KiB at the most for 10,000 that never read", first);
-    figure("and for as many more", second);
-    assert!(first >= MAX_HELD_KIB / 16, "hardly anything is pending: this shows nothing");
-    assert!(first <= MAX_HELD_KIB && second <= first + MAX_GROWN_AGAIN_KIB);
+    figure("KiB at the most for 10,000 that never read, thrice", format_args!("{grown:?}"));
+    assert!(grown[0] > MAX_HELD_KIB / 3, "three that stay would go unnoticed");
+    assert!(grown[2] <= MAX_HELD_KIB);
     bystander.expect_idle(&server);
-    assert!(server.stop().contains("20000 timed out"));
+    assert!(server.stop().contains("30000 timed out"));
 }
 
 /// A mass sends what it can, until all of them are closed.
@@ -74,7 +73,6 @@ fn row_22_a_gibibyte_before_the_first_read_comes_back_in_little_memory() {
     let bystander = Bystander::beside(&server);
     let at_start = server.status_kib("VmRSS");
     let stream = server.connect();
-    stream.set_write_timeout(None).unwrap();
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
             io::copy(&mut pattern(1024 * MIB), &mut &stream).unwrap();
