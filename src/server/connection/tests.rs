@@ -1,5 +1,7 @@
 //! What the observer is told of the calls that go through to a stream.
 
+use std::time::Duration;
+
 use super::*;
 
 /// Answers every call with the same.
@@ -31,24 +33,26 @@ impl Observer for Told {
     }
 }
 
-/// What the observer was told of a call that was answered so, and whether bytes are said to have moved.
+/// What the observer was told of a call that was answered so, and whether the connection was stamped.
 #[track_caller]
 fn told(
     answer: Result<usize, ErrorKind>,
     call: fn(&mut Tap<'_, Answers, Told>) -> io::Result<usize>,
 ) -> (Vec<String>, bool) {
     let (mut io, peer, mut observer) = (Answers(answer), Endpoint::Unix(None), Told::default());
-    let mut tap = Tap { io: &mut io, peer: &peer, observer: &mut observer, moved: false };
+    let (mut active, now) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+    let observing = &mut observer;
+    let mut tap =
+        Tap { io: &mut io, peer: &peer, observer: observing, active: &mut active, now: &now };
     assert_eq!(call(&mut tap).map_err(|e| e.kind()), answer, "it comes through unchanged");
-    let moved = tap.moved;
-    (observer.0, moved)
+    (observer.0, active == now)
 }
 
 #[test]
 fn bytes_that_move_are_told_and_so_is_a_peer_that_takes_no_more() {
     let nothing = (vec![], false);
     let read = |answer| told(answer, |tap| tap.read(&mut [0; 8]));
-    assert_eq!(read(Ok(5)), (vec!["Read(5)".into()], true));
+    assert_eq!(read(Ok(5)), (vec!["Read(5)".into()], false));
     assert_eq!(read(Ok(0)), nothing);
     assert_eq!(read(Err(ErrorKind::WouldBlock)), nothing);
     let write = |answer| told(answer, |tap| tap.write(&[0; 8]));
