@@ -21,7 +21,7 @@ soak time="60s":
 
 # What no test would notice, docs/mutants.md: an hour; `just mutants -F reactor` for a part. Needs cargo-mutants.
 mutants *args:
-    cargo mutants {{args}}
+    cargo mutants {{args}} -- --lib --test sim || cargo mutants --iterate {{args}}
 
 # One fuzz target, addr, conn or units, for so many seconds.
 fuzz target seconds="60":
