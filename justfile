@@ -23,6 +23,10 @@ soak time="60s":
 fuzz target seconds="60":
     ./ci/fuzz {{seconds}} {{target}}
 
+# The lines that `cargo test` runs through, file by file, and those that it does not.
+coverage:
+    ./ci/coverage
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources
