@@ -27,6 +27,10 @@ mutants *args:
 fuzz target seconds="60":
     ./ci/fuzz {{seconds}} {{target}}
 
+# The lines that `cargo test` runs through, file by file, and those that it does not.
+coverage:
+    ./ci/coverage
+
 # Licences, bans, sources.
 deny:
     cargo deny check licenses bans sources
