@@ -6,16 +6,25 @@
 //! may, waits, and its wait counts. A closed loop cannot show what a server's pauses do to those who come
 //! meanwhile, for nobody comes.
 
+use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::client::dial;
 use crate::client::latency::Latency;
-use crate::net::Addr;
+use crate::net::{Addr, Endpoint};
+
+use engine::Engine;
 
 pub use outcome::{Cause, End, Interval, Outcome, OwnLimit, Trouble};
 
 mod outcome;
+mod plan;
+mod record;
+mod connection;
+mod engine;
+mod stages;
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -67,6 +76,28 @@ pub trait Watch {
     fn progress(&mut self, progress: &Progress);
 }
 
+/// Loads the server until the measured part is over, something goes wrong, or the user asks to stop.
+///
+/// # Errors
+///
+/// Where there is nothing to load: an address that cannot be resolved, or of which none can be reached. What
+/// goes wrong later is part of the outcome.
+pub fn run(options: &Options, watch: &mut impl Watch) -> io::Result<Outcome> {
+    Engine::new(options, peer(options)?, watch)?.run()
+}
+
+/// The address to load: where there are several, the first that answers.
+fn peer(options: &Options) -> io::Result<Endpoint> {
+    let peers = options.server.resolve()?;
+    match <[Endpoint; 1]>::try_from(peers) {
+        Ok([peer]) => Ok(peer),
+        Err(_) => {
+            let made = dial::dial(&options.server, options.timeout, |_| Ok(()))?;
+            Ok(made.peer)
+        }
+    }
+}
+
 /// Nobody looks.
 impl Watch for () {
     fn interval(&mut self, _: &Interval, _: &Latency) {}
@@ -102,3 +133,6 @@ pub enum Stage {
     /// Saying goodbye, and looking whether anything comes that was not sent.
     Closing,
 }
+
+#[cfg(test)]
+mod tests;
