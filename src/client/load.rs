@@ -18,6 +18,8 @@ use crate::net::{Addr, Endpoint};
 use engine::Engine;
 
 pub use outcome::{Cause, End, Interval, Outcome, OwnLimit, Trouble};
+pub use search::{Found, Trial, search};
+pub use threshold::{Objective, Threshold};
 
 mod outcome;
 mod plan;
@@ -25,6 +27,8 @@ mod record;
 mod connection;
 mod engine;
 mod stages;
+mod threshold;
+mod search;
 
 /// What a run is to do.
 #[derive(Clone, Debug)]

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn open_loop(rate: f64, connections: usize) -> Options {
-        Options { rate: Some(rate), connections, ..options() }
+        Options { rate: Some(rate), connections, length: Length::Messages(1000), ..options() }
     }
 
     #[test]

@@ -18,3 +18,13 @@ pub(super) fn options() -> Options {
         interval: Duration::from_secs(1),
     }
 }
+
+/// Ten seconds, in which 1000 responses took from 1 ms to 1000 ms.
+pub(super) fn outcome() -> Outcome {
+    let mut outcome = record::Record::new(Duration::from_secs(1)).finish(&mut ());
+    (1..=1000).for_each(|ms| outcome.response.record(Duration::from_millis(ms)));
+    outcome.service = outcome.response.clone();
+    (outcome.messages, outcome.messages_in_time) = (1000, 1000);
+    outcome.measured = Duration::from_secs(10);
+    outcome
+}
