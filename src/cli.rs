@@ -17,6 +17,8 @@ pub mod logging;
 pub mod serve;
 pub mod units;
 
+mod descriptors;
+
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
 /// `resound serve` sends back whatever it is sent, byte for byte, to everyone who connects. `resound
@@ -135,7 +137,7 @@ impl Cli {
             .and_then(|()| match self.command {
                 Command::Serve(serve) => serve.run(),
                 Command::Connect(connect) => connect.run(),
-                Command::Load(load) => load.run(),
+                Command::Load(load) => load.run(self.verbosity.quiet),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }
