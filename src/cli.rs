@@ -8,12 +8,16 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 
 pub use connect::Connect;
+pub use load::Load;
 pub use serve::Serve;
 
 pub mod connect;
+pub mod load;
 pub mod logging;
 pub mod serve;
 pub mod units;
+
+mod descriptors;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
@@ -43,6 +47,8 @@ enum Command {
     /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
     /// its echo to standard output, until all has come back.
     Connect(Connect),
+    /// Load an echo server from many connections, check every byte, and measure how long echoes take
+    Load(Load),
 }
 
 #[derive(Args, Debug)]
@@ -131,6 +137,7 @@ impl Cli {
             .and_then(|()| match self.command {
                 Command::Serve(serve) => serve.run(),
                 Command::Connect(connect) => connect.run(),
+                Command::Load(load) => load.run(self.verbosity.quiet),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }

@@ -5,11 +5,13 @@
 
 use std::io::{self, ErrorKind};
 
+pub mod latency;
 pub mod probe;
 
 pub mod dial;
 
 pub mod connect;
+pub mod load;
 
 mod patience;
 

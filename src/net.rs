@@ -4,12 +4,13 @@
 //! it sockets that are not sockets.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
 pub use addr::{Addr, ParseAddrError};
@@ -167,15 +168,33 @@ impl Socket {
     /// is full: unlike TCP, it does not go on trying.
     pub fn connect(peer: &Endpoint) -> io::Result<Self> {
         match peer {
-            Endpoint::Inet(addr) => {
-                let stream = TcpStream::connect(*addr)?;
-                set_tcp_options(SockRef::from(&stream))?;
-                Ok(Self::Tcp(stream))
-            }
+            Endpoint::Inet(addr) => Self::tcp(TcpStream::connect(*addr)?),
             Endpoint::Unix(path) => {
                 UnixStream::connect(unix::named(path.as_deref())?).map(Self::Unix)
             }
         }
+    }
+
+    /// The same from one of this machine's own addresses, of the same family. Each has some 28,000 ports
+    /// to connect from (`net.ipv4.ip_local_port_range`).
+    ///
+    /// # Errors
+    ///
+    /// Likewise, and where that is no address of this machine's, or its ports are used up.
+    pub fn connect_from(source: IpAddr, peer: &Endpoint) -> io::Result<Self> {
+        let Endpoint::Inet(addr) = peer else { return Self::connect(peer) };
+        let socket = socket2::Socket::new(Domain::for_address(*addr), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        match socket.connect(&(*addr).into()) {
+            Err(e) if e.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(e),
+            _ => Self::tcp(TcpStream::from_std(socket.into())),
+        }
+    }
+
+    fn tcp(stream: TcpStream) -> io::Result<Self> {
+        set_tcp_options(SockRef::from(&stream))?;
+        Ok(Self::Tcp(stream))
     }
 
     /// The outcome of [`connect`](Self::connect): this end's address, or `None` while it is under way.
@@ -196,7 +215,12 @@ impl Socket {
         }
     }
 
-    fn local_addr(&self) -> io::Result<Endpoint> {
+    /// This end's address.
+    ///
+    /// # Errors
+    ///
+    /// Where the system cannot tell: getsockname(2).
+    pub fn local_addr(&self) -> io::Result<Endpoint> {
         match self {
             Self::Tcp(stream) => stream.local_addr().map(Into::into),
             Self::Unix(stream) => stream.local_addr().map(Into::into),

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use log::{Level, info, log_enabled, warn};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::Failure;
+use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
 use crate::net::{Addr, Endpoint, ListenOptions, Listener, cannot};
 use crate::observe::{Counters, Logger, Observer};
@@ -212,14 +212,6 @@ fn bind_all(addr: &Addr, options: ListenOptions) -> io::Result<Vec<Listener>> {
         None => {}
     }
     Ok(listeners)
-}
-
-/// Raises the soft limit of open descriptors to the hard one, and says what it is then.
-fn raise_descriptor_limit() -> usize {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let limit = if raised.is_ok() { maximum } else { current };
-    limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
 }
 
 /// How to try the server out, from another terminal.

@@ -90,7 +90,8 @@ fn connect(peer: &Endpoint, timeout: Duration) -> io::Result<(Socket, Endpoint)>
     }
 }
 
-fn help(kind: ErrorKind) -> Option<&'static str> {
+/// What might help against a failure to connect.
+pub(super) fn help(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::ConnectionRefused => Some("nothing listens there: is the server running?"),
         ErrorKind::NotFound => Some("nothing listens there: is the path right?"),
@@ -101,7 +102,7 @@ fn help(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// This end's address once the connection is made, and `None` before.
-fn outcome(socket: &Socket, peer: &Endpoint) -> io::Result<Option<Endpoint>> {
+pub(super) fn outcome(socket: &Socket, peer: &Endpoint) -> io::Result<Option<Endpoint>> {
     match socket.connected()? {
         // Where nobody listens on a port that the kernel gives to clients, it may give us that very port,
         // and TCP connects the socket with itself: it would echo faultlessly.

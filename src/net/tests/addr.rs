@@ -198,7 +198,7 @@ proptest! {
     }
 
     #[test]
-    fn every_socket_address_is_an_address(ip in any::<std::net::IpAddr>(), port: u16) {
+    fn every_socket_address_is_an_address(ip in any::<IpAddr>(), port: u16) {
         let at = SocketAddr::new(ip, port);
         let addr: Addr = at.to_string().parse().unwrap();
         prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::Inet(at)]);

@@ -1,0 +1,296 @@
+//! From the arguments of `resound load` to a verdict.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use log::info;
+
+use super::Failure;
+use super::descriptors::raise_descriptor_limit;
+use super::units::{count, duration, size, timeout, within};
+use crate::client::load::{
+    self, End, Found, Length, Objective, Options, Outcome, Threshold, Trial,
+};
+use crate::client::report::{Files, Paths, Summary};
+use crate::net::{Addr, cannot};
+
+use screen::Screen;
+
+mod screen;
+
+/// How long to measure where nobody says.
+const DURATION: Duration = Duration::from_secs(10);
+
+/// How long an interval is where nobody says.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Descriptors kept for other things than connections.
+const RESERVED_DESCRIPTORS: usize = 32;
+
+/// What `resound load` can be told.
+#[derive(Args, Debug)]
+pub struct Load {
+    #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
+    server: Addr,
+
+    /// Connections, all open at once
+    #[arg(short, long, value_name = "N", value_parser = connections, default_value = "50")]
+    connections: usize,
+
+    /// How long to measure [default: 10s, unless --count says how much]
+    #[arg(short, long, value_name = "DURATION", value_parser = timeout, conflicts_with = "count")]
+    duration: Option<Duration>,
+
+    /// How many messages to measure, over all connections
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = messages)]
+    count: Option<u64>,
+
+    /// Messages a second over all connections, each due at its own time, however slow the server is; or
+    /// max@p99=1ms, to search for the highest rate that keeps to that, in runs of --duration each
+    /// [default: as fast as echoes come back]
+    #[arg(short, long, value_name = "RATE", value_parser = rate)]
+    rate: Option<Rate>,
+
+    /// Bytes of a message, or a range to choose from at random, such as 64-4k
+    #[arg(short, long, value_name = "SIZE", value_parser = sizes, default_value = "64")]
+    size: RangeInclusive<usize>,
+
+    /// Messages that a connection may have in flight
+    #[arg(short, long, value_name = "DEPTH", value_parser = depth, default_value = "1")]
+    pipeline: usize,
+
+    /// Connections to begin a second [default: as fast as they are made]
+    #[arg(long, value_name = "RATE", value_parser = per_second)]
+    connect_rate: Option<f64>,
+
+    /// How long to go on before anything is measured
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    warmup: Duration,
+
+    /// Fail when an echo, or a connection, takes this long
+    #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
+    timeout: Duration,
+
+    /// This machine's addresses to connect from, in turn: each has some 28000 ports
+    #[arg(long, value_name = "IP", num_args = 1.., value_delimiter = ',')]
+    source_ip: Vec<IpAddr>,
+
+    /// Replace each connection by a new one after so many messages
+    #[arg(long, value_name = "N", value_parser = messages)]
+    reconnect_every: Option<u64>,
+
+    /// Replace a connection that has died, and go on; the run fails in the end all the same only where
+    /// bytes were wrong
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Fail where a figure is such: p99>1ms, max>20ms, mean>1ms, rate<10k, errors>0, lag>1ms; may be given
+    /// several times. Times are those of responses
+    #[arg(long, value_name = "CONDITION", value_parser = threshold)]
+    fail_if: Vec<Threshold>,
+
+    /// Print a line for each such interval, as it ends
+    #[arg(short, long, value_name = "DURATION", value_parser = interval)]
+    interval: Option<Duration>,
+
+    #[command(flatten)]
+    reports: Reports,
+}
+
+/// What to write, and where.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Reports")]
+struct Reports {
+    /// Write everything as JSON to this file, or to standard output if it is -
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    /// Write the responses of each interval as an HdrHistogram log, in nanoseconds
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
+
+    /// Write a page with plots, in one file that needs no other
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+
+    /// Draw an earlier run beside this one in the page: a file that --json wrote
+    #[arg(long, value_name = "FILE.json", requires = "report")]
+    baseline: Option<PathBuf>,
+}
+
+/// What `--rate` can be.
+#[derive(Clone, Copy, Debug)]
+enum Rate {
+    Fixed(f64),
+    Highest(Objective),
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    within(count(text)?, (1, "1"), (1_000_000, "1m"))
+}
+
+fn messages(text: &str) -> Result<u64, String> {
+    within(count(text)? as u64, (1, "1"), (u64::MAX, "as many as there are"))
+}
+
+fn depth(text: &str) -> Result<usize, String> {
+    within(count(text)?, (1, "1"), (100_000, "100k"))
+}
+
+fn rate(text: &str) -> Result<Rate, String> {
+    match text.strip_prefix("max@") {
+        Some(objective) => Objective::parse(objective, duration).map(Rate::Highest),
+        None => per_second(text).map(Rate::Fixed),
+    }
+}
+
+fn per_second(text: &str) -> Result<f64, String> {
+    within(count(text)?, (1, "1"), (100_000_000, "100m")).map(|n| n as f64)
+}
+
+fn threshold(text: &str) -> Result<Threshold, String> {
+    Threshold::parse(text, duration, count)
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    within(duration(text)?, (Duration::from_millis(10), "10ms"), (Duration::from_secs(3600), "1h"))
+}
+
+fn sizes(text: &str) -> Result<RangeInclusive<usize>, String> {
+    let one = |text| within(size(text)?, (1, "1"), (1 << 30, "1g"));
+    let (least, most) = match text.split_once('-') {
+        Some((least, most)) => (one(least)?, one(most)?),
+        None => (one(text)?, one(text)?),
+    };
+    if least > most {
+        return Err("the smaller size comes first, such as 64-4k".into());
+    }
+    Ok(least..=most)
+}
+
+impl Load {
+    /// Loads, reports and judges.
+    ///
+    /// # Errors
+    ///
+    /// Where the run failed, or a threshold was missed.
+    pub fn run(self, is_quiet: bool) -> Result<(), Failure> {
+        let mut options = self.options()?;
+        // Before the run: it is a pity to have measured for nothing.
+        let mut files = Files::open(&self.paths()).map_err(Failure::from)?;
+        let mut screen = Screen::new(&mut files, self.interval.is_some(), is_quiet);
+        let (outcome, highest) = match self.rate {
+            Some(Rate::Highest(objective)) => {
+                let found = load::search(&options, objective, &mut screen, say_trial)?;
+                options.rate = found.rate;
+                let verdict = verdict(&found, objective);
+                (found.outcome, Some(verdict))
+            }
+            _ => (load::run(&options, &mut screen)?, None),
+        };
+        drop(screen);
+        if !self.is_json_on_stdout() {
+            say(&Summary(&outcome, &options))?;
+        }
+        files.finish(&outcome, &options, std::env::args().collect())?;
+        self.judge(&outcome, highest)
+    }
+
+    fn judge(&self, outcome: &Outcome, highest: Option<Result<String, String>>) -> Result<(), Failure> {
+        if let Some(trouble) = outcome.troubles.first().filter(|_| outcome.end == End::Failed) {
+            return Err(Failure::run(&trouble.to_string()));
+        }
+        match highest {
+            Some(Ok(found)) if !self.is_json_on_stdout() => say(&found)?,
+            Some(Err(missed)) => return Err(Failure::run(&missed)),
+            Some(Ok(_)) | None => {}
+        }
+        match self.fail_if.iter().find_map(|threshold| threshold.missed_by(outcome)) {
+            Some(missed) => Err(Failure::run(&missed)),
+            None => Ok(()),
+        }
+    }
+
+    fn is_json_on_stdout(&self) -> bool {
+        self.reports.json.as_deref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
+    fn paths(&self) -> Paths {
+        let Reports { json, hdr, report, baseline } = &self.reports;
+        Paths {
+            json: json.clone(),
+            hdr: hdr.clone(),
+            page: report.clone(),
+            baseline: baseline.clone(),
+        }
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        if let (Some(Rate::Highest(_)), true) =
+            (self.rate, self.count.is_some() || self.reports.hdr.is_some())
+        {
+            return Err(Failure::usage(
+                "--rate max@… is a search in runs of --duration each: leave out --count and --hdr",
+            ));
+        }
+        let descriptors = raise_descriptor_limit();
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+        if self.connections > room {
+            return Err(Failure::usage(&format!(
+                "--connections {} are more than the {room} that the limit of {descriptors} descriptors \
+                 leaves room for: raise ulimit -n, or give fewer",
+                self.connections
+            )));
+        }
+        let length = match (self.count, self.duration) {
+            (Some(n), _) => Length::Messages(n),
+            (None, time) => Length::Time(time.unwrap_or(DURATION)),
+        };
+        Ok(Options {
+            server: self.server.clone(),
+            connections: self.connections,
+            length,
+            rate: match self.rate {
+                Some(Rate::Fixed(rate)) => Some(rate),
+                Some(Rate::Highest(_)) | None => None,
+            },
+            sizes: self.size.clone(),
+            depth: self.pipeline,
+            connect_rate: self.connect_rate,
+            warmup: self.warmup,
+            timeout: self.timeout,
+            sources: self.source_ip.clone(),
+            reconnect_every: self.reconnect_every,
+            keep_going: self.keep_going,
+            interval: self.interval.unwrap_or(INTERVAL),
+        })
+    }
+}
+
+/// What a search has come to, for people; an error where that is nothing.
+fn verdict(found: &Found, objective: Objective) -> Result<String, String> {
+    match (found.rate, found.missed) {
+        (Some(rate), Some(missed)) => Ok(format!(
+            "highest rate that keeps to {objective}: {rate:.0} messages/s; {missed:.0} missed it"
+        )),
+        (Some(rate), None) => Ok(format!(
+            "{rate:.0} messages/s keep to {objective}; no rate that was tried missed it"
+        )),
+        (None, _) => Err(format!("no rate keeps to {objective}")),
+    }
+}
+
+fn say_trial(trial: &Trial) {
+    info!("{trial}");
+}
+
+/// Not by `println!`, which panics where standard output is closed.
+fn say(text: &dyn Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}").map_err(|e| cannot("write to", &"standard output", &e))
+}

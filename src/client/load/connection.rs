@@ -1,0 +1,262 @@
+//! One of the connections of a run: a probe with its socket.
+
+use std::time::Instant;
+
+use super::Cause;
+use super::plan::Plan;
+use super::record::Record;
+use crate::client::dial;
+use crate::client::probe::{Fault, Pattern, Probe, Received};
+use crate::net::{Endpoint, Socket, Stream as _};
+
+/// Reads from one connection before the others have their turn.
+const READS_PER_TURN: usize = 4;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    pub(super) state: State,
+    pub(super) lane: Lane,
+    /// How many messages were begun since it was made.
+    begun: u64,
+    /// Whether a short read proves nothing, going by the last event.
+    is_special: bool,
+}
+
+/// What outlives a connection, and goes on in the one that takes its place.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// From 0.
+    pub(super) number: usize,
+    pub(super) probe: Probe,
+    /// Messages of an open loop that have fallen due and are not begun.
+    waiting: u64,
+    /// How many messages were begun.
+    begun: u64,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Since then.
+    Connecting(Instant),
+    Open,
+    /// This end has said goodbye.
+    Closing,
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) pattern: Pattern,
+    pub(super) scratch: Box<[u8]>,
+    pub(super) plan: Plan,
+    pub(super) record: Record,
+    /// Messages in flight, over all connections.
+    pub(super) in_flight: usize,
+    /// Messages of an open loop that have fallen due and are not begun, likewise.
+    pub(super) waiting: u64,
+    /// After how many messages a connection is replaced.
+    pub(super) reconnect_every: u64,
+}
+
+/// What is to become of a connection after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Wait,
+    /// There may be more to do, of which no event will tell.
+    Again,
+    /// It was made.
+    Connected,
+    /// It has had its number of messages, and all have come back.
+    Spent,
+    /// The server has said goodbye too.
+    Closed,
+}
+
+impl Lane {
+    pub(super) fn new(number: usize, depth: usize) -> Self {
+        Self { number, probe: Probe::new(number, depth), waiting: 0, begun: 0 }
+    }
+
+    /// A message of an open loop has fallen due.
+    pub(super) fn wait(&mut self, shared: &mut Shared) {
+        self.waiting += 1;
+        shared.waiting += 1;
+    }
+
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiting > 0
+    }
+
+    /// Gives up what waits to be sent, as the run is over: its waits until `end` count.
+    pub(super) fn forgo(&mut self, end: Instant, shared: &mut Shared) {
+        for number in self.begun..self.begun + self.waiting {
+            if let Some(due) = shared.plan.due(self.number, number)
+                && shared.plan.counts(due)
+            {
+                shared.record.unsent(end.saturating_duration_since(due));
+            }
+        }
+        shared.waiting -= self.waiting;
+        self.begun += self.waiting;
+        self.waiting = 0;
+    }
+
+    /// When the next message is due, if it may be begun by now.
+    #[inline]
+    fn next_due(&mut self, now: Instant, shared: &mut Shared) -> Option<Instant> {
+        if !shared.plan.is_open_loop() {
+            return shared.plan.take(now).then_some(now);
+        }
+        self.waiting = self.waiting.checked_sub(1)?;
+        shared.waiting -= 1;
+        shared.plan.due(self.number, self.begun)
+    }
+}
+
+impl Connection {
+    /// A connection that is being made since `now`.
+    pub(super) fn new(socket: Socket, mut lane: Lane, now: Instant) -> Self {
+        lane.probe.restart();
+        Self { socket, state: State::Connecting(now), lane, begun: 0, is_special: false }
+    }
+
+    /// Deals with an event, or with what is left of one.
+    #[inline]
+    pub(super) fn drive(
+        &mut self,
+        special: bool,
+        peer: &Endpoint,
+        shared: &mut Shared,
+    ) -> Result<Turn, Cause> {
+        self.is_special |= special;
+        match self.state {
+            State::Open => self.converse(shared),
+            State::Connecting(since) => self.finish_connecting(since, peer, shared),
+            State::Closing => self.finish_closing(shared),
+        }
+    }
+
+    fn finish_connecting(
+        &mut self,
+        since: Instant,
+        peer: &Endpoint,
+        shared: &mut Shared,
+    ) -> Result<Turn, Cause> {
+        if dial::outcome(&self.socket, peer).map_err(Cause::Connect)?.is_none() {
+            return Ok(Turn::Wait);
+        }
+        self.state = State::Open;
+        shared.record.connected(since.elapsed());
+        Ok(Turn::Connected)
+    }
+
+    /// Receives, begins what may begin, and sends.
+    #[inline]
+    fn converse(&mut self, shared: &mut Shared) -> Result<Turn, Cause> {
+        for _ in 0..READS_PER_TURN {
+            let Shared { pattern, scratch, .. } = shared;
+            let received = self.lane.probe.receive(&mut self.socket, pattern, scratch)?;
+            // After the read and before the write: what one echo took, and the next is counted from.
+            let now = Instant::now();
+            self.complete(now, shared);
+            if received == Received::End {
+                return Err(Cause::Left);
+            }
+            self.begin(now, shared)?;
+            match received {
+                Received::Short(_) if self.socket.short_read_drains() && !self.is_special => {}
+                Received::Short(_) | Received::More(_) => continue,
+                Received::Nothing | Received::End => self.is_special = false,
+            }
+            return Ok(if self.is_spent(shared) { Turn::Spent } else { Turn::Wait });
+        }
+        Ok(if self.is_spent(shared) { Turn::Spent } else { Turn::Again })
+    }
+
+    fn may_begin(&self, shared: &Shared) -> bool {
+        self.lane.probe.has_room() && self.begun < shared.reconnect_every
+    }
+
+    fn is_spent(&self, shared: &Shared) -> bool {
+        self.begun >= shared.reconnect_every && self.lane.probe.in_flight() == 0
+    }
+
+    /// Takes what has come back whole off the books.
+    #[inline]
+    fn complete(&mut self, now: Instant, shared: &mut Shared) {
+        while let Some(message) = self.lane.probe.complete() {
+            shared.in_flight -= 1;
+            if shared.plan.counts(message.due) {
+                shared.record.complete(&message, now, shared.plan.end_at());
+            }
+        }
+    }
+
+    /// Begins and sends as many messages as there are to be, and room for.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    #[inline]
+    pub(super) fn begin(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
+        while self.may_begin(shared) {
+            let Some(due) = self.lane.next_due(now, shared) else { break };
+            self.lane.probe.begin(shared.plan.size(), due);
+            self.lane.begun += 1;
+            self.begun += 1;
+            shared.in_flight += 1;
+        }
+        if self.lane.probe.is_sent() {
+            return Ok(());
+        }
+        self.lane.probe.send(&mut self.socket, &shared.pattern, now)
+    }
+
+    /// A message of an open loop has fallen due.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub(super) fn fall_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
+        self.lane.wait(shared);
+        if self.state != State::Open || !self.may_begin(shared) {
+            return Ok(());
+        }
+        if let Some(due) = shared.plan.due(self.lane.number, self.lane.begun)
+            && shared.plan.counts(due)
+        {
+            shared.record.late(now.saturating_duration_since(due));
+        }
+        self.begin(now, shared)
+    }
+
+    /// Says goodbye. What comes after that can only be surplus.
+    pub(super) fn say_goodbye(&mut self) {
+        self.state = State::Closing;
+        // Fails only where the connection is gone, which the next read will find.
+        let _ = self.socket.shutdown_write();
+    }
+
+    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Turn, Cause> {
+        loop {
+            let Shared { pattern, scratch, .. } = shared;
+            match self.lane.probe.receive(&mut self.socket, pattern, scratch)? {
+                Received::End => return Ok(Turn::Closed),
+                Received::Nothing => return Ok(Turn::Wait),
+                Received::Short(_) | Received::More(_) => {}
+            }
+        }
+    }
+
+    /// Since when it has been waiting for the server, if it is.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        match self.state {
+            State::Connecting(since) => Some(since),
+            State::Open => self.lane.probe.waiting_since(),
+            State::Closing => None,
+        }
+    }
+}

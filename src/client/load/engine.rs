@@ -1,0 +1,389 @@
+//! The loop of a run.
+
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::connection::{Connection, Lane, Shared, State, Turn};
+use super::plan::Plan;
+use super::record::Record;
+use super::{Cause, Options, Outcome, Progress, Stage, Trouble, Watch};
+use crate::client::dial;
+use crate::client::probe::Pattern;
+use crate::net::{Endpoint, Socket, cannot, delegate_source, with_help};
+use crate::reactor::{Reactor, Ready};
+
+/// The most that one read or write moves, in bytes: as much as the server does.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Connections under way at the same time where nobody says how fast to make them: few enough for the
+/// shortest of accept queues.
+const CONNECTING_AT_ONCE: usize = 100;
+
+/// Messages of an open loop that are begun before events are looked at again.
+const MESSAGES_PER_TURN: usize = 256;
+
+/// A wait is exact to a millisecond, epoll_wait(2): the last of it is spent asking.
+const COARSE: Duration = Duration::from_millis(1);
+
+/// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
+/// time.
+const REVIVAL: Duration = Duration::from_millis(100);
+
+/// How often the watcher is told of the progress.
+const PROGRESS: Duration = Duration::from_millis(100);
+
+/// What the reactor watches.
+enum Slot {
+    Connection(Connection),
+    Signals(Signals),
+}
+
+impl Slot {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Connection(connection) => &mut connection.socket,
+            Self::Signals(signals) => signals,
+        }
+    }
+}
+
+delegate_source!(Slot);
+
+pub(super) struct Engine<'a, W> {
+    pub(super) options: &'a Options,
+    pub(super) watch: &'a mut W,
+    pub(super) shared: Shared,
+    pub(super) stage: Stage,
+    /// When the stage began.
+    pub(super) stage_began: Instant,
+    /// Whether the run is over, whatever else there would be to do.
+    pub(super) is_over: bool,
+    /// How often the user has asked to stop.
+    pub(super) interrupts: usize,
+    /// When timeouts were last looked for.
+    pub(super) swept: Instant,
+    /// Connections that are open.
+    pub(super) open: usize,
+    peer: Endpoint,
+    reactor: Reactor<Slot>,
+    ready: Vec<Ready>,
+    /// Where each connection is, by its number.
+    tokens: Vec<Option<Token>>,
+    connecting: usize,
+    /// Connections that were begun, and not in the place of another.
+    begun: usize,
+    /// What waits for a connection in the place of one that has died, and until when. In that order.
+    dead: Vec<(Instant, Lane)>,
+    start: Instant,
+    told: Instant,
+}
+
+impl<'a, W: Watch> Engine<'a, W> {
+    pub(super) fn new(options: &'a Options, peer: Endpoint, watch: &'a mut W) -> io::Result<Self> {
+        let now = Instant::now();
+        let mut reactor = Reactor::new()?;
+        let signals = Signals::new([SIGINT, SIGTERM]);
+        let signals = signals.map_err(|e| cannot("watch for", &"signals", &e))?;
+        reactor.insert(Slot::Signals(signals))?;
+        Ok(Self {
+            options,
+            watch,
+            shared: Shared {
+                pattern: Pattern::new(PIECE_BYTES),
+                scratch: vec![0; PIECE_BYTES].into(),
+                plan: Plan::new(options, now),
+                record: Record::new(options.interval),
+                in_flight: 0,
+                waiting: 0,
+                reconnect_every: options.reconnect_every.unwrap_or(u64::MAX),
+            },
+            stage: Stage::Connecting,
+            stage_began: now,
+            is_over: false,
+            interrupts: 0,
+            swept: now,
+            open: 0,
+            peer,
+            reactor,
+            ready: Vec::new(),
+            tokens: vec![None; options.connections],
+            connecting: 0,
+            begun: 0,
+            dead: Vec::new(),
+            start: now,
+            told: now,
+        })
+    }
+
+    /// Runs to the end.
+    ///
+    /// # Errors
+    ///
+    /// Only where polling itself fails. What goes wrong with a connection is part of the outcome.
+    pub(super) fn run(mut self) -> io::Result<Outcome> {
+        let mut now = self.start;
+        loop {
+            let has_worked = self.turn(now)?;
+            if self.is_over {
+                return Ok(self.shared.record.finish(self.watch));
+            }
+            let until = Instant::now();
+            if has_worked {
+                self.shared.record.worked(until - now);
+            }
+            self.wait(until)?;
+            now = Instant::now();
+        }
+    }
+
+    /// Deals with all that is ready, and with what it is time for. Returns whether that was anything.
+    fn turn(&mut self, now: Instant) -> io::Result<bool> {
+        let ready = std::mem::take(&mut self.ready);
+        let mut has_worked = !ready.is_empty();
+        for ready in &ready {
+            self.attend(*ready)?;
+        }
+        self.ready = ready;
+        self.connect(now)?;
+        has_worked |= self.dispatch(now);
+        self.sweep(now);
+        self.advance(now);
+        if now >= self.told + PROGRESS {
+            self.told = now;
+            self.watch.progress(&self.progress(now));
+        }
+        Ok(has_worked)
+    }
+
+    #[inline]
+    fn attend(&mut self, Ready { token, special }: Ready) -> io::Result<()> {
+        match self.reactor.get_mut(token) {
+            Some(Slot::Connection(connection)) => {
+                match connection.drive(special, &self.peer, &mut self.shared) {
+                    Ok(Turn::Wait) => Ok(()),
+                    outcome => self.follow_up(token, outcome),
+                }
+            }
+            Some(Slot::Signals(signals)) => {
+                self.interrupts += signals.pending().count();
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn follow_up(&mut self, token: Token, outcome: Result<Turn, Cause>) -> io::Result<()> {
+        match outcome {
+            Ok(Turn::Wait) => {}
+            Ok(Turn::Again) => self.reactor.again(token),
+            Ok(Turn::Connected) => {
+                self.connecting -= 1;
+                self.open += 1;
+                // There may be something to begin.
+                self.reactor.again(token);
+            }
+            Ok(Turn::Spent) => {
+                let is_needed = matches!(self.stage, Stage::WarmingUp | Stage::Measuring);
+                if let Some(lane) = self.take(token)
+                    && (is_needed || lane.is_waited_for())
+                {
+                    return self.open(lane, Instant::now());
+                }
+            }
+            Ok(Turn::Closed) => drop(self.take(token)),
+            Err(cause) => self.bury(token, cause),
+        }
+        Ok(())
+    }
+
+    /// Takes a connection off the books, with what it had in flight.
+    fn take(&mut self, token: Token) -> Option<Lane> {
+        let Slot::Connection(Connection { lane, state, .. }) = self.reactor.remove(token)? else {
+            return None;
+        };
+        match state {
+            State::Connecting(_) => self.connecting -= 1,
+            State::Open | State::Closing => self.open -= 1,
+        }
+        self.shared.in_flight -= lane.probe.in_flight();
+        self.tokens[lane.number] = None;
+        Some(lane)
+    }
+
+    /// A connection has died.
+    fn bury(&mut self, token: Token, cause: Cause) {
+        let local = match self.reactor.get_mut(token) {
+            Some(Slot::Connection(connection)) => connection.socket.local_addr().ok(),
+            _ => None,
+        };
+        if let Some(lane) = self.take(token) {
+            self.note(lane, local, cause);
+        }
+    }
+
+    fn note(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
+        let is_wrong = matches!(&cause, Cause::Fault(fault) if fault.is_wrong());
+        // Nothing excuses wrong bytes, or a server that cannot be reached in the first place.
+        let is_excused = self.options.keep_going && !is_wrong && self.stage != Stage::Connecting;
+        let cause = match cause {
+            Cause::Connect(e) => {
+                Cause::Connect(with_help(cannot("connect to", &self.peer, &e), dial::help))
+            }
+            cause => cause,
+        };
+        let connection = lane.number;
+        self.shared.record.trouble(Trouble { connection, local, cause });
+        if is_excused {
+            self.dead.push((Instant::now() + REVIVAL, lane));
+        } else {
+            self.fail();
+        }
+    }
+
+    /// Begins what connections it is time for.
+    fn connect(&mut self, now: Instant) -> io::Result<()> {
+        while self.dead.first().is_some_and(|(at, _)| *at <= now) {
+            let (_, lane) = self.dead.remove(0);
+            self.open(lane, now)?;
+        }
+        while !self.is_over && self.begun < self.options.connections && self.may_connect(now) {
+            let lane = Lane::new(self.begun, self.options.depth);
+            self.begun += 1;
+            self.open(lane, now)?;
+        }
+        Ok(())
+    }
+
+    fn may_connect(&self, now: Instant) -> bool {
+        match self.connect_at() {
+            Some(at) => at <= now,
+            None => self.connecting < CONNECTING_AT_ONCE,
+        }
+    }
+
+    /// When to begin the next connection, where that was said.
+    fn connect_at(&self) -> Option<Instant> {
+        let rate = self.options.connect_rate?;
+        Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
+    }
+
+    fn open(&mut self, lane: Lane, now: Instant) -> io::Result<()> {
+        let sources = &self.options.sources;
+        let socket = match sources.get(lane.number % sources.len().max(1)) {
+            Some(source) => Socket::connect_from(*source, &self.peer),
+            None => Socket::connect(&self.peer),
+        };
+        match socket {
+            Ok(socket) => {
+                let number = lane.number;
+                let connection = Connection::new(socket, lane, now);
+                let token = self.reactor.insert(Slot::Connection(connection))?;
+                self.tokens[number] = Some(token);
+                self.connecting += 1;
+                // A Unix socket is connected by now, and no event may tell.
+                self.reactor.again(token);
+            }
+            Err(e) => self.note(lane, None, Cause::Connect(e)),
+        }
+        Ok(())
+    }
+
+    /// Begins what messages of an open loop have fallen due. Returns whether there were any.
+    fn dispatch(&mut self, now: Instant) -> bool {
+        for done in 0..MESSAGES_PER_TURN {
+            let Some(number) = self.shared.plan.fall_due(now) else { return done > 0 };
+            let Some(token) = self.tokens[number] else {
+                let lane = self.dead.iter_mut().find(|(_, lane)| lane.number == number);
+                lane.into_iter().for_each(|(_, lane)| lane.wait(&mut self.shared));
+                continue;
+            };
+            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
+                && let Err(fault) = connection.fall_due(Instant::now(), &mut self.shared)
+            {
+                self.bury(token, fault.into());
+            }
+        }
+        true
+    }
+
+    /// Waits for an event, or until it is time for something.
+    fn wait(&mut self, now: Instant) -> io::Result<()> {
+        let left = |at: Instant| at.saturating_duration_since(now);
+        let exact = self.shared.plan.next_due().map(left);
+        if exact.is_some_and(|exact| exact <= COARSE) {
+            self.reactor.wait(Some(Duration::ZERO), &mut self.ready)?;
+            if self.ready.is_empty() {
+                // Whoever else wants this processor may be the server.
+                thread::yield_now();
+            }
+            return Ok(());
+        }
+        let others = [
+            Some(self.told + PROGRESS),
+            self.stage_ends_at(),
+            self.dead.first().map(|(at, _)| *at),
+            self.connect_at().filter(|_| self.begun < self.options.connections),
+        ];
+        let others = others.into_iter().flatten().map(left);
+        let timeout = exact.map(|exact| exact - COARSE).into_iter().chain(others).min();
+        self.reactor.wait(timeout, &mut self.ready)
+    }
+
+    /// Does something to each connection, and has it driven.
+    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Connection, &mut Shared)) {
+        for token in self.tokens.iter().flatten() {
+            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token) {
+                act(connection, &mut self.shared);
+                self.reactor.again(*token);
+            }
+        }
+    }
+
+    /// Gives up what waits to be sent.
+    pub(super) fn forgo(&mut self, end: Instant) {
+        self.each(|connection, shared| connection.lane.forgo(end, shared));
+        self.dead.iter_mut().for_each(|(_, lane)| lane.forgo(end, &mut self.shared));
+    }
+
+    /// Closes the connections that have waited for the server for too long.
+    pub(super) fn bury_late(&mut self, now: Instant) {
+        let timeout = self.options.timeout;
+        let mut late = Vec::new();
+        for token in self.tokens.iter().flatten() {
+            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
+                && connection.waiting_since().is_some_and(|since| now > since + timeout)
+            {
+                late.push((*token, connection.timed_out(timeout)));
+            }
+        }
+        late.into_iter().for_each(|(token, cause)| self.bury(token, cause));
+    }
+
+    /// Whether every connection is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.open == self.options.connections
+    }
+
+    /// Whether there is no connection left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open + self.connecting == 0
+    }
+
+    fn progress(&self, now: Instant) -> Progress {
+        let (measured, fraction) = self.shared.progress(now);
+        Progress {
+            stage: self.stage,
+            connections: self.open,
+            messages: self.shared.record.messages(),
+            measured,
+            fraction,
+        }
+    }
+}

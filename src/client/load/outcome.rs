@@ -1,0 +1,225 @@
+//! What a load run found.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use crate::client::latency::Latency;
+use crate::client::probe::Fault;
+use crate::net::{Endpoint, reason};
+
+/// This many troubles are kept in full; the rest are counted.
+pub const TROUBLES_KEPT: usize = 20;
+
+/// What a run found. Where it ended early, all figures are of what it got to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// When the measured part began.
+    pub began: SystemTime,
+    /// How long the measured part was, up to its end as planned, or to where the run ended early.
+    pub measured: Duration,
+    /// How the run ended.
+    pub end: End,
+    /// Messages of the measured part whose whole echo came back, and was right.
+    pub messages: u64,
+    /// Of those, the ones that came back before the measured part was over: what the rate is made of.
+    pub messages_in_time: u64,
+    /// The bytes of the latter, one way.
+    pub bytes_in_time: u64,
+    /// Messages that fell due in the measured part and were never sent, as their connections had as many
+    /// in flight as they may. Their wait until the end counts as a response that took at least so long.
+    pub unsent: u64,
+    /// From when a message was due to the last byte of its echo.
+    pub response: Latency,
+    /// From when its first byte was sent to the last byte of its echo.
+    pub service: Latency,
+    /// From the first step of connecting to the connection.
+    pub connect: Latency,
+    /// How late this client itself was to begin messages that nothing else held up.
+    pub lag: Latency,
+    /// Connections made, those before the measured part included.
+    pub connections_made: u64,
+    /// The part of the measured time that this client did not spend waiting.
+    pub busy: Duration,
+    /// Processor time that this client used in the measured part.
+    pub cpu: Duration,
+    /// The measured part, second by second or whatever was asked for.
+    pub intervals: Vec<Interval>,
+    /// What went wrong, the first of it in full.
+    pub troubles: Vec<Trouble>,
+    /// How much went wrong.
+    pub trouble_count: u64,
+    /// Whether any byte was wrong, which no option excuses.
+    pub is_wrong: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As planned.
+    Complete,
+    /// The user asked it to.
+    Interrupted,
+    /// Something went wrong.
+    Failed,
+}
+
+/// A part of the measured time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// When it began, from the beginning of the measured part.
+    pub start: Duration,
+    /// How long it was.
+    pub length: Duration,
+    /// Messages whose echo was complete in it.
+    pub messages: u64,
+    /// Their bytes, one way.
+    pub bytes: u64,
+    /// Half of their responses took no longer.
+    pub p50: Duration,
+    /// 99 of 100 of them took no longer.
+    pub p99: Duration,
+    /// None of them took longer.
+    pub max: Duration,
+}
+
+/// Something that went wrong with a connection.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The number of the connection, from 0.
+    pub connection: usize,
+    /// Its end at this side, where it had one.
+    pub local: Option<Endpoint>,
+    /// What went wrong.
+    pub cause: Cause,
+}
+
+/// What can go wrong with a connection.
+#[derive(Debug)]
+pub enum Cause {
+    /// It could not be made.
+    Connect(io::Error),
+    /// Its echo was not what was sent, or ended.
+    Fault(Fault),
+    /// No echo came for so long.
+    TimedOut {
+        /// How long that was.
+        after: Duration,
+        /// Bytes that had come back by then.
+        received: u64,
+        /// Bytes that had been sent by then.
+        sent: u64,
+    },
+    /// The server ended it while nothing was in flight.
+    Left,
+}
+
+impl Cause {
+    /// What to call it in a summary: one word, always the same for the same kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Fault(fault) => fault.kind(),
+            Self::TimedOut { .. } => "timeout",
+            Self::Left => "closed",
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether all went well.
+    pub fn is_fine(&self) -> bool {
+        self.trouble_count == 0 && self.end != End::Failed
+    }
+
+    /// Messages a second.
+    pub fn rate(&self) -> f64 {
+        per_second(self.messages_in_time, self.measured)
+    }
+
+    /// Bytes a second, one way.
+    pub fn byte_rate(&self) -> f64 {
+        per_second(self.bytes_in_time, self.measured)
+    }
+
+    /// Which part of the measured time this client was busy, from 0 to 1.
+    pub fn busy_fraction(&self) -> f64 {
+        if self.measured.is_zero() {
+            return 0.0;
+        }
+        (self.busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
+    }
+
+    /// Why it was this client, and not the server, that set the limit, if it was.
+    pub fn own_limit(&self) -> Option<OwnLimit> {
+        const BUSY: f64 = 0.95;
+        const MOST_LAG: Duration = Duration::from_millis(1);
+        let lag = self.lag.percentile(99.0);
+        // A lag matters by what it does to the figures.
+        if lag > MOST_LAG && lag > self.response.percentile(99.0) / 10 {
+            return Some(OwnLimit::Late(lag));
+        }
+        let busy = self.busy_fraction();
+        (busy >= BUSY).then_some(OwnLimit::Busy(busy))
+    }
+}
+
+/// How this client itself set the limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OwnLimit {
+    /// It had next to no time to wait: this part of all was work.
+    Busy(f64),
+    /// It was this late with one of 100 messages.
+    Late(Duration),
+}
+
+impl fmt::Display for OwnLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(part) => write!(
+                f,
+                "this client was busy {:.0} % of the time: the server may be able to do more",
+                part * 100.0
+            ),
+            Self::Late(lag) => write!(
+                f,
+                "this client was late by {lag:.1?} with one of 100 messages: the latencies are partly \
+                 its own"
+            ),
+        }
+    }
+}
+
+fn per_second(n: u64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { n as f64 / time.as_secs_f64() }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.connection)?;
+        if let Some(local) = &self.local {
+            write!(f, " (from {local})")?;
+        }
+        write!(f, ": {}", self.cause)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(e) => f.write_str(&reason(e)),
+            Self::Fault(fault) => fault.fmt(f),
+            Self::TimedOut { after, received, sent } => {
+                let missing = sent - received;
+                write!(
+                    f,
+                    "no echo within {after:?}: {received} of {sent} bytes came back, {missing} are \
+                     missing"
+                )
+            }
+            Self::Left => {
+                f.write_str("the server closed the connection while nothing was in flight")
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Bookkeeping: from single messages to an [`Outcome`].
+
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::outcome::TROUBLES_KEPT;
+use super::{Cause, End, Interval, Outcome, Trouble, Watch};
+use crate::client::latency::Latency;
+use crate::client::probe::{Fault, Message};
+
+/// Enters what happens into an outcome.
+#[derive(Debug)]
+pub(super) struct Record {
+    outcome: Outcome,
+    /// When the measured part began, once it has.
+    start: Option<Instant>,
+    is_over: bool,
+    /// What the processor time was then.
+    cpu: Duration,
+    interval_length: Duration,
+    current: Current,
+}
+
+/// The interval that is under way.
+#[derive(Debug)]
+struct Current {
+    start: Duration,
+    messages: u64,
+    bytes: u64,
+    responses: Latency,
+}
+
+impl Record {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            outcome: Outcome {
+                began: SystemTime::now(),
+                measured: Duration::ZERO,
+                end: End::Complete,
+                messages: 0,
+                messages_in_time: 0,
+                bytes_in_time: 0,
+                unsent: 0,
+                response: Latency::new(),
+                service: Latency::new(),
+                connect: Latency::new(),
+                lag: Latency::new(),
+                connections_made: 0,
+                busy: Duration::ZERO,
+                cpu: Duration::ZERO,
+                intervals: Vec::new(),
+                troubles: Vec::new(),
+                trouble_count: 0,
+                is_wrong: false,
+            },
+            start: None,
+            is_over: false,
+            cpu: Duration::ZERO,
+            interval_length: interval,
+            current: Current {
+                start: Duration::ZERO,
+                messages: 0,
+                bytes: 0,
+                responses: Latency::new(),
+            },
+        }
+    }
+
+    /// The measured part begins.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.start = Some(now);
+        self.cpu = cpu_time();
+        self.outcome.began = SystemTime::now();
+    }
+
+    pub(super) fn connected(&mut self, took: Duration) {
+        self.outcome.connections_made += 1;
+        self.outcome.connect.record(took);
+    }
+
+    /// The last byte of a message that counts came at `now`, before the `end` of the measured part or
+    /// after it.
+    #[inline]
+    pub(super) fn complete(&mut self, message: &Message, now: Instant, end: Option<Instant>) {
+        self.current.responses.record(now - message.due);
+        self.outcome.service.record(now - message.sent);
+        self.outcome.messages += 1;
+        if end.is_none_or(|end| now < end) {
+            self.current.messages += 1;
+            self.current.bytes += message.bytes as u64;
+        }
+    }
+
+    /// A message that counts was begun this late, and nothing but this client held it up.
+    pub(super) fn late(&mut self, lag: Duration) {
+        self.outcome.lag.record(lag);
+    }
+
+    /// A message that counts has waited so long, and will never be sent.
+    pub(super) fn unsent(&mut self, waited: Duration) {
+        self.outcome.unsent += 1;
+        self.current.responses.record(waited);
+    }
+
+    /// This client worked for so long.
+    pub(super) fn worked(&mut self, time: Duration) {
+        if self.start.is_some() && !self.is_over {
+            self.outcome.busy += time;
+        }
+    }
+
+    pub(super) fn trouble(&mut self, trouble: Trouble) {
+        self.outcome.trouble_count += 1;
+        self.outcome.is_wrong |= matches!(&trouble.cause, Cause::Fault(fault) if fault.is_wrong());
+        if self.outcome.troubles.len() < TROUBLES_KEPT {
+            self.outcome.troubles.push(trouble);
+        }
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        self.outcome.messages
+    }
+
+    pub(super) fn fail(&mut self) {
+        self.outcome.end = End::Failed;
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        if self.outcome.end == End::Complete {
+            self.outcome.end = End::Interrupted;
+        }
+    }
+
+    /// Closes the intervals that are over.
+    pub(super) fn roll(&mut self, now: Instant, watch: &mut impl Watch) {
+        let Some(start) = self.start else { return };
+        while now.saturating_duration_since(start) >= self.current.start + self.interval_length {
+            self.close(self.interval_length, watch);
+        }
+    }
+
+    fn close(&mut self, length: Duration, watch: &mut impl Watch) {
+        let Current { start, messages, bytes, responses } = &mut self.current;
+        let interval = Interval {
+            start: *start,
+            length,
+            messages: *messages,
+            bytes: *bytes,
+            p50: responses.percentile(50.0),
+            p99: responses.percentile(99.0),
+            max: responses.max(),
+        };
+        watch.interval(&interval, responses);
+        self.outcome.intervals.push(interval);
+        self.outcome.messages_in_time += *messages;
+        self.outcome.bytes_in_time += *bytes;
+        self.outcome.response.add(responses);
+        *start += length;
+        (*messages, *bytes) = (0, 0);
+        responses.clear();
+    }
+
+    /// The measured part is over, and was so at `end`, unless it was over before.
+    pub(super) fn end(&mut self, end: Instant, watch: &mut impl Watch) {
+        let Some(start) = self.start.filter(|_| !self.is_over) else { return };
+        self.is_over = true;
+        self.roll(end, watch);
+        self.outcome.measured = end.saturating_duration_since(start);
+        self.outcome.cpu = cpu_time().saturating_sub(self.cpu);
+    }
+
+    /// All is over.
+    pub(super) fn finish(mut self, watch: &mut impl Watch) -> Outcome {
+        let rest = self.outcome.measured.saturating_sub(self.current.start);
+        // What came back after the end belongs to the last interval, whose length it does not change.
+        if !rest.is_zero() || self.current.messages > 0 {
+            self.close(rest, watch);
+        } else {
+            self.outcome.response.add(&self.current.responses);
+        }
+        self.outcome
+    }
+}
+
+/// The processor time of this process so far.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// A fault, where the connection is at no fault when it has nothing to say.
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Ended { received, sent, error: None } if received == sent => Self::Left,
+            fault => Self::Fault(fault),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From one stage of a run to the next.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Shared, State};
+use super::engine::Engine;
+use super::{Cause, Length, Stage, Watch};
+
+/// Timeouts are noticed this part of themselves late, at the most...
+const LATENESS: u32 = 16;
+/// ...and not looked for more often than this.
+const MIN_SWEEP: Duration = Duration::from_millis(1);
+
+/// How long a server may take to answer the goodbye. One that never does has echoed faithfully all the same.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+impl<W: Watch> Engine<'_, W> {
+    /// Takes the run a stage further, if it is time.
+    pub(super) fn advance(&mut self, now: Instant) {
+        self.obey(now);
+        match self.stage {
+            Stage::Connecting if self.is_complete() => {
+                self.shared.plan.start(now);
+                self.enter(Stage::WarmingUp, now);
+                self.each(|_, _| {}); // Each may begin.
+            }
+            Stage::Connecting | Stage::Closing if !self.is_empty() => {}
+            Stage::Connecting => {}
+            Stage::WarmingUp => {}
+            Stage::Measuring => self.measure(now),
+            Stage::Draining => {}
+            Stage::Closing => self.is_over = true,
+        }
+        if self.stage == Stage::WarmingUp && self.shared.plan.start_at().is_some_and(|at| at <= now)
+        {
+            self.shared.record.start(now);
+            self.enter(Stage::Measuring, now);
+        }
+        if self.stage == Stage::Draining && self.shared.in_flight == 0 && self.shared.waiting == 0 {
+            self.shared.record.end(now, self.watch);
+            self.enter(Stage::Closing, now);
+            self.each(|connection, _| connection.say_goodbye());
+        }
+        if self.stage == Stage::Closing && now >= self.stage_began + GOODBYE {
+            self.is_over = true;
+        }
+    }
+
+    fn enter(&mut self, stage: Stage, now: Instant) {
+        (self.stage, self.stage_began) = (stage, now);
+    }
+
+    fn measure(&mut self, now: Instant) {
+        let end = self.shared.plan.end_at();
+        self.shared.record.roll(end.map_or(now, |end| end.min(now)), self.watch);
+        if !self.shared.plan.is_over(now) {
+            return;
+        }
+        if let Some(end) = end {
+            self.shared.record.end(end, self.watch);
+            self.forgo(end);
+        }
+        self.enter(Stage::Draining, now);
+    }
+
+    /// Stops early where the user asks for it: in order at first, and then at once.
+    fn obey(&mut self, now: Instant) {
+        if self.interrupts == 0 {
+            return;
+        }
+        self.shared.record.interrupt();
+        let is_first = self.interrupts == 1 && self.stage == Stage::Measuring;
+        match self.stage {
+            Stage::Measuring if is_first => self.shared.plan.stop(now),
+            Stage::Draining | Stage::Closing if self.interrupts == 1 => {}
+            _ => self.give_up(now),
+        }
+    }
+
+    /// Something went wrong that ends the run.
+    pub(super) fn fail(&mut self) {
+        self.shared.record.fail();
+        self.give_up(Instant::now());
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        self.shared.record.end(now, self.watch);
+        self.is_over = true;
+    }
+
+    /// When the stage is over, where that is known.
+    pub(super) fn stage_ends_at(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::WarmingUp => self.shared.plan.start_at(),
+            Stage::Measuring => self.shared.plan.end_at(),
+            Stage::Closing => Some(self.stage_began + GOODBYE),
+            Stage::Connecting | Stage::Draining => None,
+        }
+    }
+
+    /// Looks for timeouts, if it is time. The watcher's progress sees to it that there is a turn.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let gap = (self.options.timeout / LATENESS).max(MIN_SWEEP);
+        if now >= self.swept + gap {
+            self.swept = now;
+            self.bury_late(now);
+        }
+    }
+}
+
+impl Shared {
+    /// How long the measured part has been going on, and how much of it is over.
+    pub(super) fn progress(&self, now: Instant) -> (Duration, f64) {
+        let measured = match self.plan.start_at() {
+            Some(start) => now.saturating_duration_since(start),
+            None => return (Duration::ZERO, 0.0),
+        };
+        let fraction = match self.plan.length() {
+            Length::Time(time) => measured.as_secs_f64() / time.as_secs_f64(),
+            Length::Messages(n) => self.record.messages() as f64 / n as f64,
+        };
+        (measured, fraction.min(1.0))
+    }
+}
+
+impl Connection {
+    /// What there is to say when it has waited for so long.
+    pub(super) fn timed_out(&self, after: Duration) -> Cause {
+        if let State::Connecting(_) = self.state {
+            let why = format!("no answer within {after:?}");
+            return Cause::Connect(io::Error::new(ErrorKind::TimedOut, why));
+        }
+        let (sent, received) = self.lane.probe.progress();
+        Cause::TimedOut { after, received, sent }
+    }
+}

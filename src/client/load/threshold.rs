@@ -1,0 +1,218 @@
+//! Conditions under which a run counts as failed, as people write them: `p99>1ms`, `rate<10k`, `errors>0`.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Outcome;
+
+/// A figure of a run, and what it must not be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    metric: Metric,
+    /// Whether it must not be more than the limit, or not be less.
+    is_most: bool,
+    limit: f64,
+    /// As it was written.
+    text: String,
+}
+
+/// What a threshold is about. Times are in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Metric {
+    /// Of the response times.
+    Percentile(f64),
+    Mean,
+    Max,
+    /// The 99th percentile of how late this client itself was.
+    Lag,
+    /// Messages a second.
+    Rate,
+    Errors,
+}
+
+impl Metric {
+    fn of(self, outcome: &Outcome) -> f64 {
+        match self {
+            Self::Percentile(p) => outcome.response.percentile(p).as_secs_f64(),
+            Self::Mean => outcome.response.mean().as_secs_f64(),
+            Self::Max => outcome.response.max().as_secs_f64(),
+            Self::Lag => outcome.lag.percentile(99.0).as_secs_f64(),
+            Self::Rate => outcome.rate(),
+            Self::Errors => outcome.trouble_count as f64,
+        }
+    }
+
+    fn is_time(self) -> bool {
+        !matches!(self, Self::Rate | Self::Errors)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "mean" => Self::Mean,
+            "max" => Self::Max,
+            "lag" => Self::Lag,
+            "rate" => Self::Rate,
+            "errors" => Self::Errors,
+            _ => Self::Percentile(percentile(text)?),
+        })
+    }
+}
+
+/// A percentile such as `p99.9`.
+pub(super) fn percentile(text: &str) -> Option<f64> {
+    let number = text.strip_prefix('p')?;
+    let plain = number.starts_with(|c: char| c.is_ascii_digit());
+    number.parse().ok().filter(|p| plain && (0.0..=100.0).contains(p))
+}
+
+impl Threshold {
+    /// What is said where the run missed it, or `None` where it did not.
+    pub fn missed_by(&self, outcome: &Outcome) -> Option<String> {
+        let value = self.metric.of(outcome);
+        let is_missed = if self.is_most { value > self.limit } else { value < self.limit };
+        // Where nothing came back, no time is a good one.
+        let is_void = self.metric.is_time() && self.metric != Metric::Lag && outcome.messages == 0;
+        (is_missed || is_void).then(|| {
+            let value = match self.metric {
+                _ if is_void => "nothing came back".into(),
+                metric if metric.is_time() => format!("{:.1?}", Duration::from_secs_f64(value)),
+                _ => format!("{value:.0}"),
+            };
+            format!("threshold missed: {self}, with {value}")
+        })
+    }
+
+    /// Reads one; times, counts and rates as the command line has them elsewhere, by these functions.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what would be right.
+    pub fn parse(
+        text: &str,
+        time: impl Fn(&str) -> Result<Duration, String>,
+        count: impl Fn(&str) -> Result<usize, String>,
+    ) -> Result<Self, String> {
+        let at = text.find(['<', '>']).ok_or(HELP)?;
+        let (metric, limit) = (text[..at].trim(), text[at + 1..].trim());
+        let metric = Metric::parse(metric).ok_or(HELP)?;
+        let limit =
+            if metric.is_time() { time(limit)?.as_secs_f64() } else { count(limit)? as f64 };
+        Ok(Self { metric, is_most: text[at..].starts_with('>'), limit, text: text.trim().into() })
+    }
+}
+
+const HELP: &str = "write what must not be, such as p99>1ms, max>20ms, mean>1ms, lag>1ms, rate<10k or \
+                    errors>0";
+
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a search for the highest rate is to keep to: `p99=1ms`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Objective {
+    /// So many of 100 responses...
+    pub percentile: f64,
+    /// ...are to take no longer.
+    pub limit: Duration,
+}
+
+impl Objective {
+    /// Reads one, its time by this function.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and what would be right.
+    pub fn parse(
+        text: &str,
+        time: impl Fn(&str) -> Result<Duration, String>,
+    ) -> Result<Self, String> {
+        let (of, limit) = text.split_once('=').ok_or("write, say, max@p99=1ms")?;
+        let percentile = percentile(of).ok_or("write a percentile, such as max@p99.9=1ms")?;
+        Ok(Self { percentile, limit: time(limit)? })
+    }
+
+    /// Whether a run kept to it: all that fell due was sent and came back in time.
+    pub fn is_kept_by(&self, outcome: &Outcome) -> bool {
+        outcome.is_fine()
+            && outcome.messages > 0
+            && outcome.unsent == 0
+            && outcome.response.percentile(self.percentile) <= self.limit
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{} of at most {:?}", self.percentile, self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::outcome;
+    use super::*;
+    use crate::cli::units;
+
+    fn threshold(text: &str) -> Result<Threshold, String> {
+        Threshold::parse(text, units::duration, units::count)
+    }
+
+    #[test]
+    fn each_figure_is_held_to_its_limit() {
+        // 1000 responses of 1 ms to 1000 ms, in ten seconds.
+        let outcome = outcome();
+        for (text, is_missed) in [
+            ("p50>501ms", false),
+            ("p50>490ms", true),
+            ("p99.9 > 1.01s", false),
+            ("p99>1ms", true),
+            ("max>1010ms", false),
+            ("max>999ms", true),
+            ("mean>400ms", true),
+            ("mean<400ms", false),
+            ("rate<100", false),
+            ("rate<101", true),
+            ("errors>0", false),
+            ("lag>1ms", false),
+        ] {
+            let missed = threshold(text).unwrap().missed_by(&outcome);
+            assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
+        }
+        let missed = threshold("rate<101").unwrap().missed_by(&outcome);
+        assert_eq!(missed.unwrap(), "threshold missed: rate<101, with 100");
+    }
+
+    #[test]
+    fn where_nothing_came_back_no_time_is_good() {
+        let nothing = Outcome { messages: 0, response: Default::default(), ..outcome() };
+        let missed = threshold("p99>1h").unwrap().missed_by(&nothing);
+        assert_eq!(missed.unwrap(), "threshold missed: p99>1h, with nothing came back");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in
+            ["", "p99", "p99=1ms", "p99>", "p101>1ms", "p-1>1ms", "pinf>1ms", "q>1ms", "rate>1ms"]
+        {
+            assert!(threshold(text).is_err(), "{text:?}");
+        }
+        for text in ["p99", "99=1ms", "p99=", "p99=1"] {
+            assert!(Objective::parse(text, units::duration).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_objective_wants_everything_sent_and_in_time() {
+        let objective = Objective::parse("p99=995ms", units::duration).unwrap();
+        assert_eq!(objective.to_string(), "p99 of at most 995ms");
+        assert!(objective.is_kept_by(&outcome()));
+        let kept = |percentile, ms| {
+            Objective { percentile, limit: Duration::from_millis(ms) }.is_kept_by(&outcome())
+        };
+        assert!(!kept(99.0, 900) && kept(50.0, 502));
+        assert!(!objective.is_kept_by(&Outcome { unsent: 1, ..outcome() }));
+        assert!(!objective.is_kept_by(&Outcome { trouble_count: 1, ..outcome() }));
+    }
+}

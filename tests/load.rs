@@ -1,0 +1,24 @@
+//! `resound load` as a whole, against `resound serve` and against servers that the tests play themselves.
+
+// Clippy allows it in functions marked as tests only, and not in what they stand on.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/peers.rs"]
+mod peers;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/piped.rs"]
+mod piped;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/server.rs"]
+mod server;
+
+#[path = "load/loader.rs"]
+mod loader;
+
+#[path = "load/findings.rs"]
+mod findings;
+#[path = "load/figures.rs"]
+mod figures;
+#[path = "load/usage.rs"]
+mod usage;

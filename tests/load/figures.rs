@@ -1,0 +1,121 @@
+//! What is counted is what was done.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::loader::{command, fine, report, run};
+use crate::peers;
+use crate::piped::{Client, spawn};
+use crate::server::Server;
+
+/// What the server counted is what the client did.
+#[test]
+fn every_message_is_sent_once_and_comes_back() {
+    let server = Server::start(&[]);
+    let report = fine(&[server.addr(), "-c", "20", "-n", "5000", "-p", "3", "-s", "100"]);
+    assert_eq!(report["messages"], 5000);
+    assert_eq!(report["response_latency_nanoseconds"]["count"], 5000);
+    assert_eq!(report["options"]["connections"], 20);
+    let last = server.stop();
+    assert!(last.contains("20 connections, 500000 bytes in, 500000 bytes out, "), "{last}");
+}
+
+#[test]
+fn large_messages_and_ranges_of_sizes_come_back_too() {
+    let server = Server::start(&[]);
+    for (size, n) in [("1m", "40"), ("1-100k", "300")] {
+        fine(&[server.addr(), "-c", "3", "-n", n, "-p", "2", "-s", size]);
+    }
+    server.stop();
+}
+
+#[test]
+fn unix_sockets_are_loaded_likewise() {
+    let dir = tempfile::tempdir().unwrap();
+    let unix = format!("unix:{}", dir.path().join("echo").display());
+    let server = Server::start_at(&[&unix], &[]);
+    let report = fine(&[&unix, "-c", "10", "-n", "1000"]);
+    assert_eq!(report["messages"], 1000);
+    server.stop();
+}
+
+#[test]
+fn an_open_loop_sends_what_falls_due_and_no_more() {
+    let server = Server::start(&[]);
+    let report = fine(&[server.addr(), "-c", "7", "-r", "2k", "-d", "500ms", "--warmup", "100ms"]);
+    let (messages, unsent) = (&report["messages"], &report["unsent_messages"]);
+    assert_eq!(messages.as_u64().unwrap() + unsent.as_u64().unwrap(), 1000, "{report:#}");
+    assert_eq!(report["response_latency_nanoseconds"]["count"], 1000);
+    assert_eq!(report["options"]["rate_target_per_second"], 2000.0);
+    // With those of the warm-up.
+    assert!(server.stop().contains("7 connections, 76800 bytes in, "));
+}
+
+/// A server that stops for a while delays all who are due meanwhile: an honest client finds them, although
+/// it had only one message in flight.
+#[test]
+fn a_pause_of_the_server_counts_for_every_message_that_fell_due() {
+    const PAUSE: Duration = Duration::from_millis(300);
+    let pausing = |mut stream: TcpStream| {
+        let mut message = [0; 64];
+        for number in 0.. {
+            stream.read_exact(&mut message)?;
+            if number == 50 {
+                std::thread::sleep(PAUSE); // The fault that this server has.
+            }
+            stream.write_all(&message)?;
+        }
+        Ok(())
+    };
+    let addr = peers::serve(pausing);
+    let report = fine(&[&addr, "-c", "1", "-r", "1k", "-d", "1s"]);
+    let response = &report["response_latency_nanoseconds"];
+    let service = &report["service_latency_nanoseconds"];
+    let pause = PAUSE.as_nanos() as u64;
+    assert!(response["max"].as_u64().unwrap() >= pause, "{report:#}");
+    // 300 of 1000 were due while it paused: one of ten waited for two thirds of it.
+    assert!(response["p90"].as_u64().unwrap() >= pause / 2, "{report:#}");
+    // The message in flight saw the pause, and no other: one of a thousand.
+    assert!(service["p90"].as_u64().unwrap() < pause / 2, "{report:#}");
+}
+
+#[test]
+fn who_asks_to_stop_gets_the_figures_so_far() {
+    let server = Server::start(&[]);
+    let mut child = spawn(&mut command(&[server.addr(), "-d", "1h", "-i", "50ms"]));
+    // The first line of an interval tells that messages are being measured.
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("p99"));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let rest: Vec<_> = lines.map(Result::unwrap).collect();
+    let ended = Client::collect(child).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(rest.iter().any(|line| line.contains("interrupted")), "{rest:#?}");
+    server.stop();
+}
+
+#[test]
+fn a_missed_threshold_fails_the_run() {
+    let server = Server::start(&[]);
+    let args = [server.addr(), "-n", "100"];
+    let ended = run(&[&args[..], &["--fail-if", "p50>1h", "--fail-if", "errors>0"]].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended = run(&[&args[..], &["--fail-if", "p50>1h", "--fail-if", "rate<100m"]].concat());
+    ended.assert_failed("threshold missed: rate<100m, with ");
+    server.stop();
+}
+
+#[test]
+fn a_search_finds_a_rate_that_keeps_to_the_objective() {
+    let server = Server::start(&[]);
+    let args = [server.addr(), "-c", "2", "-d", "100ms", "-r", "max@p50=500ms"];
+    let (code, report) = report(&args);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["options"]["rate_target_per_second"].as_f64().unwrap() > 0.0, "{report:#}");
+    let ended = run(&[server.addr(), "-c", "2", "-d", "100ms", "-r", "max@p50=1us"]);
+    ended.assert_failed("no rate keeps to p50 of at most 1µs");
+    server.stop();
+}

@@ -1,0 +1,163 @@
+//! What is wrong with a server is found, named and counted: bytes that are not those that were sent, and
+//! connections that do not last.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::loader::{fine, report, run};
+use crate::peers;
+use crate::server::Server;
+
+/// Loads a server that deals with its connections like that, and expects this one finding.
+#[track_caller]
+fn expect_finding(
+    talk: impl FnMut(TcpStream) -> io::Result<()> + Send + 'static,
+    args: &[&str],
+    kind: &str,
+) -> Value {
+    let addr = peers::serve(talk);
+    let (code, report) = report(&[&[&*addr, "-c", "1", "-n", "100"], args].concat());
+    assert_eq!((code, &report["end"]), (Some(1), &"failed".into()), "{report:#}");
+    assert_eq!(report["troubles"][0]["kind"], kind, "{report:#}");
+    assert_eq!(report["troubles"][0]["connection"], 0);
+    report["troubles"][0].clone()
+}
+
+/// Echoes, but has `mangle` change the stream between `from` and the next read's end.
+fn mangling(
+    from: usize,
+    mut mangle: impl FnMut(&mut Vec<u8>, usize) + Send + 'static,
+) -> impl FnMut(TcpStream) -> io::Result<()> + Send + 'static {
+    move |mut stream| {
+        let (mut offset, mut buffer) = (0, vec![0; 64 << 10]);
+        loop {
+            let n = stream.read(&mut buffer)?;
+            if n == 0 {
+                return Ok(());
+            }
+            let mut echo = buffer[..n].to_vec();
+            if (offset..offset + n).contains(&from) {
+                mangle(&mut echo, from - offset);
+            }
+            offset += n;
+            stream.write_all(&echo)?;
+        }
+    }
+}
+
+#[test]
+fn an_altered_byte_is_named_with_its_offset() {
+    let altering = mangling(1000, |echo, at| echo[at] ^= 1);
+    let trouble = expect_finding(altering, &[], "altered");
+    assert_eq!(trouble["offset"], 1000, "{trouble:#}");
+    let (expected, got) = (&trouble["expected_byte"], &trouble["got_byte"]);
+    assert_eq!(expected.as_u64().unwrap() ^ 1, got.as_u64().unwrap());
+    let message = trouble["message"].as_str().unwrap();
+    assert!(message.contains("wrong byte at offset 1000: expected 0x"), "{message}");
+}
+
+#[test]
+fn a_dropped_byte_is_told_from_an_altered_one() {
+    let dropping = mangling(200, |echo, at| drop(echo.remove(at)));
+    let trouble = expect_finding(dropping, &[], "dropped");
+    assert_eq!(trouble["offset"], 200);
+    assert!(trouble["message"].as_str().unwrap().contains("1 byte dropped"), "{trouble:#}");
+}
+
+#[test]
+fn a_doubled_byte_is_told_too() {
+    let doubling = mangling(200, |echo, at| echo.insert(at, echo[at - 1]));
+    let trouble = expect_finding(doubling, &[], "repeated");
+    assert_eq!(trouble["offset"], 200);
+}
+
+#[test]
+fn an_added_byte_is_told_too() {
+    let adding = mangling(200, |echo, at| echo.splice(at..at, *b"\0!").for_each(drop));
+    let trouble = expect_finding(adding, &[], "added");
+    assert_eq!(trouble["offset"], 200);
+}
+
+#[test]
+fn bytes_behind_the_last_echo_are_a_surplus() {
+    let trouble = expect_finding(peers::adding, &[], "surplus");
+    assert_eq!(trouble["offset"], 64);
+}
+
+/// When nothing is owed any more, it is not over yet: the goodbye could be answered with bytes.
+#[test]
+fn bytes_behind_the_goodbye_are_a_surplus() {
+    let late = |mut stream: TcpStream| {
+        io::copy(&mut &stream, &mut &stream)?;
+        stream.write_all(b"and by the way")
+    };
+    let trouble = expect_finding(late, &[], "surplus");
+    assert_eq!(trouble["offset"], 6400);
+}
+
+#[test]
+fn a_missing_echo_fails_the_run_when_its_time_is_up() {
+    let trouble = expect_finding(peers::silent, &["-W", "200ms"], "timeout");
+    let message = trouble["message"].as_str().unwrap();
+    assert_eq!(message, "no echo within 200ms: 0 of 64 bytes came back, 64 are missing");
+}
+
+/// What is in flight when the time is up is waited for too.
+#[test]
+fn an_echo_that_is_missing_at_the_end_is_not_forgotten() {
+    let addr = peers::serve(mangling(0, |echo, _| echo.clear()));
+    let (code, report) = report(&[&addr, "-c", "1", "-d", "50ms", "-W", "300ms"]);
+    assert_eq!((code, &report["troubles"][0]["kind"]), (Some(1), &"timeout".into()), "{report:#}");
+}
+
+#[test]
+fn a_server_that_closes_early_is_named() {
+    let trouble = expect_finding(peers::closing_after_three_bytes, &[], "closed");
+    let message = trouble["message"].as_str().unwrap();
+    assert_eq!(message, "the server closed the connection after 3 of 64 bytes");
+    let trouble = expect_finding(peers::closing_after_one_echo, &[], "closed");
+    let message = trouble["message"].as_str().unwrap();
+    assert_eq!(message, "the server closed the connection while nothing was in flight");
+}
+
+#[test]
+fn a_reset_is_named() {
+    let resetting = |mut stream: TcpStream| {
+        stream.read_exact(&mut [0; 32])?;
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))
+    };
+    expect_finding(resetting, &[], "reset");
+}
+
+#[test]
+fn a_refusal_says_what_helps() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let ended = run(&[&addr, "-c", "3", "-n", "10"]);
+    let last = ended.stderr.lines().last().unwrap();
+    assert!(last.starts_with("resound: connection 0"), "{ended:?}");
+    assert!(last.contains(&format!("cannot connect to {addr}: connection refused")), "{ended:?}");
+    assert!(last.ends_with("is the server running?"), "{ended:?}");
+    assert_eq!(ended.code, Some(1));
+}
+
+#[test]
+fn with_keep_going_the_dead_are_counted_and_replaced() {
+    let addr = peers::serve(peers::closing_after_one_echo);
+    let (_, report) = report(&[&addr, "-c", "1", "-n", "3", "--keep-going"]);
+    assert_eq!((&report["messages"], &report["end"]), (&3.into(), &"complete".into()), "{report:#}");
+    assert!(report["trouble_count"].as_u64().unwrap() >= 2, "{report:#}");
+    // Nothing excuses wrong bytes.
+    expect_finding(mangling(100, |echo, at| echo[at] ^= 1), &["--keep-going"], "altered");
+}
+
+#[test]
+fn a_server_for_one_echo_serves_many_where_each_has_its_connection() {
+    let server = Server::start(&["--once"]);
+    let report = fine(&[server.addr(), "-c", "4", "-n", "40", "--reconnect-every", "1"]);
+    assert_eq!(report["messages"], 40);
+    let last = server.stop();
+    assert!(last.contains("2560 bytes in, 2560 bytes out, 0 refused, 0 reset"), "{last}");
+}
