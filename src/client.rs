@@ -12,6 +12,7 @@ pub mod dial;
 
 pub mod connect;
 pub mod load;
+pub mod report;
 
 mod patience;
 

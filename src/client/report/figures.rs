@@ -1,0 +1,150 @@
+//! Figures as people read them: three digits and a unit.
+
+/// Each a thousand times the one before.
+const TIMES: [&str; 4] = ["ns", "µs", "ms", "s"];
+const BYTE_RATES: [&str; 4] = ["B/s", "kB/s", "MB/s", "GB/s"];
+const RATES: [&str; 4] = ["/s", "k/s", "M/s", "G/s"];
+
+/// A time, from nanoseconds.
+pub fn time(nanoseconds: u64) -> String {
+    scaled(nanoseconds as f64, &TIMES)
+}
+
+/// A time, from seconds.
+pub fn seconds(seconds: f64) -> String {
+    scaled(seconds * 1e9, &TIMES)
+}
+
+/// Bytes a second; a kB is 1000 bytes.
+pub fn byte_rate(bytes_per_second: f64) -> String {
+    scaled(bytes_per_second, &BYTE_RATES)
+}
+
+/// A time for the edge of a plot, in as few digits as say it.
+pub fn time_mark(nanoseconds: f64) -> String {
+    mark(nanoseconds, &TIMES)
+}
+
+/// So many things a second, for the edge of a plot.
+pub fn rate_mark(per_second: f64) -> String {
+    mark(per_second, &RATES)
+}
+
+/// So many things a second.
+pub fn rate(per_second: f64) -> String {
+    if per_second < 99.95 { digits(per_second) } else { count(per_second.round() as u64) }
+}
+
+/// A whole number, with a comma at each thousand.
+pub fn count(n: u64) -> String {
+    let text = n.to_string();
+    let comma = |i: usize| i > 0 && (text.len() - i).is_multiple_of(3);
+    let mut grouped = String::new();
+    for (i, digit) in text.chars().enumerate() {
+        grouped.extend(comma(i).then_some(','));
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// So many of something, in the singular or the plural.
+pub fn counted(n: u64, one: &str, more: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { more })
+}
+
+/// A part of a whole, from 0 to 1.
+pub fn percent(part: f64) -> String {
+    format!("{} %", digits(part * 100.0))
+}
+
+/// Three digits of a number.
+pub fn digits(value: f64) -> String {
+    let decimals = match value.abs() {
+        // What would be rounded to the next power of ten has a digit more before the point.
+        size if size >= 99.95 => 0,
+        size if size >= 9.995 => 1,
+        size if size >= 0.999_5 => 2,
+        size if size > 0.0 => 3,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// The smallest unit counts things that have no parts.
+fn scaled(value: f64, units: &[&str]) -> String {
+    match fit(value, units, 999.5) {
+        (value, 0) => format!("{value:.0} {}", units[0]),
+        (value, unit) => format!("{} {}", digits(value), units[unit]),
+    }
+}
+
+fn mark(value: f64, units: &[&str]) -> String {
+    let (value, unit) = fit(value, units, 999.999_5);
+    format!("{} {}", (value * 1000.0).round() / 1000.0, units[unit])
+}
+
+/// The value in the smallest unit in which it is less than `limit`, and which one that is.
+fn fit(mut value: f64, units: &[&str], limit: f64) -> (f64, usize) {
+    let mut unit = 0;
+    while value >= limit && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    (value, unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_and_the_unit_that_fits() {
+        for (nanoseconds, text) in [
+            (0, "0 ns"),
+            (7, "7 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 µs"),
+            (1_234, "1.23 µs"),
+            (9_994, "9.99 µs"),
+            (9_996, "10.0 µs"),
+            (99_940, "99.9 µs"),
+            (99_960, "100 µs"),
+            (999_400, "999 µs"),
+            (999_600, "1.00 ms"),
+            (12_345_678, "12.3 ms"),
+            (2_000_000_000, "2.00 s"),
+            (86_400_000_000_000, "86400 s"),
+        ] {
+            assert_eq!(time(nanoseconds), text);
+        }
+    }
+
+    #[test]
+    fn rates_say_their_unit() {
+        assert_eq!(byte_rate(0.0), "0 B/s");
+        assert_eq!(byte_rate(790_123.0), "790 kB/s");
+        assert_eq!(byte_rate(2_740e6), "2.74 GB/s");
+        assert_eq!(rate(0.0), "0");
+        assert_eq!(rate(0.25), "0.250");
+        assert_eq!(rate(0.9996), "1.00");
+        assert_eq!(rate(1.5), "1.50");
+        assert_eq!(rate(99.96), "100");
+        assert_eq!(rate(1_234_567.8), "1,234,568");
+    }
+
+    #[test]
+    fn counts_are_grouped_in_thousands() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(n), text);
+        }
+    }
+
+    #[test]
+    fn marks_have_no_digit_too_many() {
+        for (nanoseconds, text) in [(1e6, "1 ms"), (2e4, "20 µs"), (5e9, "5 s"), (0.5, "0.5 ns")] {
+            assert_eq!(time_mark(nanoseconds), text);
+        }
+        assert_eq!(rate_mark(50_000.0), "50 k/s");
+        assert_eq!(rate_mark(0.0), "0 /s");
+    }
+}

@@ -1,0 +1,127 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use super::*;
+use crate::client::report::sample;
+
+/// All three reports, in a directory.
+fn paths(dir: &Path) -> Paths {
+    Paths {
+        json: Some(dir.join("run.json")),
+        hdr: Some(dir.join("run.hlog")),
+        page: Some(dir.join("run.html")),
+        baseline: None,
+    }
+}
+
+fn all(paths: &Paths) -> [&Path; 3] {
+    [&paths.json, &paths.hdr, &paths.page].map(|path| path.as_deref().unwrap())
+}
+
+fn finish(files: Files) -> io::Result<()> {
+    files.finish(&sample::run(2, 1.0), &sample::options(), vec!["resound".into()])
+}
+
+fn refused(paths: &Paths) -> String {
+    let error = Files::open(paths).err().expect("a refusal").to_string();
+    assert!(!error.contains('\n'), "{error:?}");
+    error
+}
+
+#[test]
+fn a_finished_run_leaves_its_reports() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = paths(dir.path());
+    let mut files = Files::open(&paths).unwrap();
+    let outcome = sample::run(2, 1.0);
+    outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
+    finish(files).unwrap();
+    let [json, hdr, page] = all(&paths).map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(Report::read(&dir.path().join("run.json")).unwrap().to_json().unwrap(), json);
+    let data = hdr.lines().filter(|line| !line.starts_with(['#', '"'])).count();
+    assert_eq!((data, hdr.matches("#[StartTime").count()), (2, 1), "{hdr}");
+    assert!(page.ends_with("</html>\n"), "{page}");
+}
+
+#[test]
+fn longer_reports_of_before_are_replaced_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = paths(dir.path());
+    all(&paths).into_iter().for_each(|path| fs::write(path, "x".repeat(1 << 20)).unwrap());
+    finish(Files::open(&paths).unwrap()).unwrap();
+    for path in all(&paths) {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(!text.is_empty() && !text.contains("xxxx"), "{path:?}");
+    }
+}
+
+#[test]
+fn a_run_that_comes_to_nothing_leaves_all_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = paths(dir.path());
+    let [json, others @ ..] = all(&paths);
+    fs::write(json, "earlier").unwrap();
+    drop(Files::open(&paths).unwrap());
+    assert_eq!(fs::read_to_string(json).unwrap(), "earlier");
+    assert!(others.iter().all(|path| !path.exists()), "empty files are left");
+}
+
+#[test]
+fn a_path_that_cannot_be_written_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing\n/run.html");
+    let (name, page) = (missing.to_string_lossy().replace('\n', "\\n"), Some(missing));
+    let error = refused(&Paths { page, ..paths(dir.path()) });
+    assert_eq!(error, format!("cannot write {name}: no such file or directory"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the others are left");
+    let error = refused(&Paths { hdr: Some(dir.path().into()), ..Paths::default() });
+    assert!(error.ends_with(": is a directory"), "{error}");
+}
+
+#[test]
+fn a_baseline_that_is_none_is_refused_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let baseline = Some(dir.path().join("none.json"));
+    let error = refused(&Paths { baseline, ..paths(dir.path()) });
+    assert!(error.starts_with("cannot compare with "), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn two_reports_in_one_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (page, other) = (dir.path().join("run.html"), dir.path().join("other"));
+    symlink(&page, &other).unwrap();
+    for json in [&page, &other] {
+        let two = Paths { json: Some(json.clone()), page: Some(page.clone()), ..Paths::default() };
+        assert!(refused(&two).ends_with(": another report goes there already"));
+    }
+    let null = Some(PathBuf::from("/dev/null"));
+    let both = Paths { json: null.clone(), hdr: null.clone(), page: null, baseline: None };
+    finish(Files::open(&both).unwrap()).unwrap();
+}
+
+#[test]
+fn a_link_stays_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+    symlink(&target, &link).unwrap();
+    let paths = Paths { json: Some(link.clone()), ..Paths::default() };
+    finish(Files::open(&paths).unwrap()).unwrap();
+    assert!(link.is_symlink());
+    assert!(fs::read_to_string(target).unwrap().starts_with('{'));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_is_told_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = Some(PathBuf::from("/dev/full"));
+    let outcome = sample::run(2, 1.0);
+    let mut files = Files::open(&Paths { hdr: full, ..paths(dir.path()) }).unwrap();
+    outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
+    let error = finish(files).unwrap_err().to_string();
+    assert_eq!(error, "cannot write /dev/full: no space left on device");
+    assert!(fs::read_to_string(dir.path().join("run.html")).is_ok_and(|page| !page.is_empty()));
+}

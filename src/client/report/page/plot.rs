@@ -1,0 +1,98 @@
+//! Lines on a plane, as SVG.
+//!
+//! What is drawn with is not colours but names of them: the page's style sheet says what each looks like, in
+//! the light and in the dark.
+
+use std::io;
+
+use plotters::prelude::{
+    ChartBuilder, Circle, Color, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, LineSeries,
+    RGBColor, SVGBackend,
+};
+use plotters::style::{ShapeStyle, TextStyle};
+
+use super::scale::Axis;
+
+/// Lines can be told apart by so many styles.
+pub const STYLES: u8 = 6;
+
+/// Places are whole numbers, so there must be more of them than what is seen.
+const SCALE: u32 = 4;
+const SIZE: (u32, u32) = (460 * SCALE, 285 * SCALE);
+const FONT_SIZE: f64 = 17.0 * SCALE as f64;
+
+/// Stands for whatever the text on the page is written in.
+const INK: RGBColor = RGBColor(0, 0, 0);
+
+/// A line through points, drawn in one of the [styles](STYLES), which count from 1.
+pub struct Line {
+    pub style: u8,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A plot of lines. Where that fails, a word on why.
+pub fn svg(title: &str, x: Axis, y: Axis, lines: &[Line]) -> String {
+    let mut svg = String::new();
+    match draw(&mut svg, x, y, lines) {
+        Ok(()) => styled(&svg, title),
+        Err(e) => format!("<p>There is no plot: {}\n", super::Html(&e.to_string())),
+    }
+}
+
+fn draw(
+    svg: &mut String,
+    x: Axis,
+    y: Axis,
+    lines: &[Line],
+) -> Result<(), DrawingAreaErrorKind<io::Error>> {
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    let mut chart = ChartBuilder::on(&area)
+        .margin_top(10 * SCALE)
+        .margin_right(28 * SCALE)
+        .x_label_area_size(30 * SCALE)
+        .y_label_area_size(66 * SCALE)
+        .build_cartesian_2d(x, y)?;
+    let font = TextStyle::from(("sans-serif", FONT_SIZE).into_font()).color(&INK);
+    chart
+        .configure_mesh()
+        .label_style(font)
+        .axis_style(INK.mix(0.5).stroke_width(SCALE))
+        .bold_line_style(INK.mix(0.15).stroke_width(SCALE))
+        .set_all_tick_mark_size(4 * SCALE)
+        .draw()?;
+    for line in lines {
+        let style: ShapeStyle = RGBColor(0, 0, line.style).stroke_width(2 * SCALE);
+        let points = line.points.iter().copied();
+        match &line.points[..] {
+            // A line through one point cannot be seen, nor a dot behind another as large.
+            [_] => {
+                let radius = 6 * SCALE - u32::from(line.style - 1) % 3 * 2 * SCALE;
+                let dot = |point| Circle::new(point, radius, style.filled());
+                chart.draw_series(points.map(dot))?;
+            }
+            _ => {
+                chart.draw_series(LineSeries::new(points, style))?;
+            }
+        }
+    }
+    drop(chart);
+    area.present()
+}
+
+/// Puts names in place of colours, and leaves it to the page how large the plot is.
+fn styled(svg: &str, title: &str) -> String {
+    let (width, height) = SIZE;
+    let fixed = format!("<svg width=\"{width}\" height=\"{height}\"");
+    let free = format!("<svg role=\"img\" aria-label=\"{title}\"");
+    let mut svg = svg
+        .replacen(&fixed, &free, 1)
+        .replace(" xmlns=\"http://www.w3.org/2000/svg\"", "")
+        .replace("\"#000000\"", "\"currentColor\"")
+        .replace(" opacity=\"1\"", "");
+    for style in 1..=STYLES {
+        svg = svg
+            .replace(&format!("stroke=\"#{style:06X}\""), &format!("class=\"line{style}\""))
+            .replace(&format!("fill=\"#{style:06X}\""), &format!("class=\"dot{style}\""));
+    }
+    svg
+}

@@ -1,0 +1,137 @@
+//! Made-up runs to report.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use super::Report;
+use super::conditions::Conditions;
+use crate::client::latency::Latency;
+use crate::client::load::{Cause, End, Interval, Length, Options, Outcome, Trouble};
+use crate::client::probe::{Fault, Pattern, Probe};
+
+/// An open loop of 10 s.
+pub fn options() -> Options {
+    Options {
+        server: "127.0.0.1:7007".parse().unwrap(),
+        connections: 50,
+        length: Length::Time(Duration::from_secs(10)),
+        rate: Some(2_000.0),
+        sizes: 64..=64,
+        depth: 1,
+        connect_rate: None,
+        warmup: Duration::from_secs(1),
+        timeout: Duration::from_secs(10),
+        sources: Vec::new(),
+        reconnect_every: None,
+        keep_going: false,
+        interval: Duration::from_secs(1),
+    }
+}
+
+/// The same in a closed loop.
+pub fn closed_loop() -> Options {
+    Options { rate: None, ..options() }
+}
+
+/// A run in which nothing was measured.
+pub fn nothing() -> Outcome {
+    Outcome {
+        began: UNIX_EPOCH + Duration::from_millis(1_764_068_072_500),
+        measured: Duration::ZERO,
+        end: End::Failed,
+        messages: 0,
+        messages_in_time: 0,
+        bytes_in_time: 0,
+        unsent: 0,
+        response: Latency::new(),
+        service: Latency::new(),
+        connect: Latency::new(),
+        lag: Latency::new(),
+        connections_made: 0,
+        busy: Duration::ZERO,
+        cpu: Duration::ZERO,
+        intervals: Vec::new(),
+        troubles: Vec::new(),
+        trouble_count: 0,
+        is_wrong: false,
+    }
+}
+
+/// A run of so many seconds with 2000 messages in each, that took `slower` times as long as they might.
+pub fn run(seconds: u64, slower: f64) -> Outcome {
+    let mut outcome = Outcome { end: End::Complete, connections_made: 50, ..nothing() };
+    for second in 0..seconds {
+        let (mut response, mut service) = (Latency::new(), Latency::new());
+        for i in 0..2_000_u64 {
+            // Mostly about 80 µs, with a tail.
+            let unlikely = 1.0 / (1.0 - ((second * 2_000 + i) % 9_973) as f64 / 9_973.0);
+            let time = Duration::from_secs_f64(60e-6 * slower * unlikely.powf(0.6));
+            service.record(time);
+            response.record(time.mul_f64(1.2) + Duration::from_micros(second % 7));
+        }
+        outcome.intervals.push(interval(second, &response));
+        outcome.response.add(&response);
+        outcome.service.add(&service);
+    }
+    (1..=50).for_each(|i| outcome.connect.record(Duration::from_micros(100 + 3 * i)));
+    (1..=1_000).for_each(|i| outcome.lag.record(Duration::from_nanos(40 * i)));
+    outcome.measured = Duration::from_secs(seconds);
+    outcome.messages = 2_000 * seconds;
+    (outcome.messages_in_time, outcome.bytes_in_time) = (2_000 * seconds, 128_000 * seconds);
+    (outcome.busy, outcome.cpu) = (outcome.measured.mul_f64(0.34), outcome.measured.mul_f64(0.3));
+    outcome
+}
+
+fn interval(second: u64, response: &Latency) -> Interval {
+    Interval {
+        start: Duration::from_secs(second),
+        length: Duration::from_secs(1),
+        messages: 2_000 - second % 3 * 40,
+        bytes: 128_000,
+        p50: response.percentile(50.0),
+        p99: response.percentile(99.0),
+        max: response.max(),
+    }
+}
+
+/// What a run found whose server changed a byte, and which could not be reached again.
+pub fn troubles() -> Vec<Trouble> {
+    let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
+    let refused = io::Error::from(ErrorKind::ConnectionRefused);
+    vec![
+        Trouble { connection: 7, local, cause: Cause::Fault(altered()) },
+        Trouble { connection: 8, local: None, cause: Cause::Connect(refused) },
+        Trouble {
+            connection: 9,
+            local: None,
+            cause: Cause::TimedOut { after: Duration::from_secs(10), received: 64, sent: 128 },
+        },
+    ]
+}
+
+/// The byte at offset 5 comes back with all its bits turned.
+fn altered() -> Fault {
+    let (pattern, now) = (Pattern::new(64), Instant::now());
+    let (mut probe, mut echo) = (Probe::new(7, 1), Vec::new());
+    probe.begin(32, now);
+    probe.send(&mut echo, &pattern, now).unwrap();
+    echo[5] = !echo[5];
+    probe.receive(&mut &echo[..], &pattern, &mut [0; 64]).unwrap_err()
+}
+
+/// Where all of them took place.
+pub fn conditions() -> Conditions {
+    Conditions {
+        os: "linux".into(),
+        arch: "x86_64".into(),
+        kernel: Some("6.1.0".into()),
+        cpu: Some("Some CPU @ 2.80GHz".into()),
+        logical_cpus: Some(2),
+    }
+}
+
+/// All of a run.
+pub fn report(outcome: &Outcome, options: &Options) -> Report {
+    let command = ["resound", "load", "127.0.0.1:7007", "-c", "50"].map(Into::into);
+    Report::of(outcome, options, command.into(), conditions())
+}

@@ -1,0 +1,206 @@
+//! A run as a summary in aligned text, and its intervals as a line each.
+
+use std::fmt;
+
+use super::Report;
+use super::conditions::Conditions;
+use super::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
+use super::json::{End, Options, Trouble};
+use super::times::Times;
+use crate::client::load::{self, Interval, Outcome};
+
+/// This many troubles are shown; of more, there is only the number.
+const TROUBLES_SHOWN: usize = 5;
+
+/// Above the lines that [`interval_line`] makes.
+pub const INTERVAL_HEADER: &str =
+    "    time        msg/s   throughput         p50         p99         max";
+
+/// An interval in a line, under [`INTERVAL_HEADER`]. Its time is when it ended.
+pub fn interval_line(interval: &Interval) -> String {
+    let length = interval.length.as_secs_f64();
+    let per_second = |n: u64| if length > 0.0 { n as f64 / length } else { 0.0 };
+    let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.messages {
+        0 => "-".into(),
+        _ => self::time(time.as_nanos() as u64),
+    });
+    let [p50, p99, max] = times;
+    format!(
+        "{:>6.1} s {:>12.0} {:>12} {p50:>11} {p99:>11} {max:>11}",
+        (interval.start + interval.length).as_secs_f64(),
+        per_second(interval.messages),
+        byte_rate(per_second(interval.bytes)),
+    )
+}
+
+/// A run in a screenful, for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a>(pub &'a Outcome, pub &'a load::Options);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the command nor the machine is news to whoever has just started it.
+        let report = Report::of(self.0, self.1, Vec::new(), Conditions::default());
+        writeln!(f, "{}: {}", report.server, plan(&report.options))?;
+        if let Some(ending) = ending(&report) {
+            writeln!(f, "{ending}")?;
+        }
+        writeln!(f)?;
+        flow(&report, f)?;
+        latencies(&report, f)?;
+        client(&report, f)?;
+        troubles(&report, f)
+    }
+}
+
+/// What was run, in a line.
+pub(super) fn plan(options: &Options) -> String {
+    let seconds = |seconds: f64| time_mark(seconds * 1e9);
+    let mut parts = vec![
+        counted(options.connections, "connection", "connections"),
+        match options.rate_target_per_second {
+            None => "closed loop".into(),
+            Some(target) => format!("open loop at {} messages/s", rate(target)),
+        },
+        format!("up to {} in flight on each", count(options.pipeline_depth)),
+        sizes(options.message_bytes_min, options.message_bytes_max),
+    ];
+    if let Some(every) = options.reconnect_every_messages {
+        parts.push(format!("a new connection after {}", counted(every, "message", "messages")));
+    }
+    let length = match (options.length_seconds, options.length_messages) {
+        (Some(length), _) => seconds(length),
+        (None, n) => counted(n.unwrap_or(0), "message", "messages"),
+    };
+    parts.push(match options.warmup_seconds {
+        0.0 => length,
+        warmup => format!("{length} after {} of warm-up", seconds(warmup)),
+    });
+    parts.join(", ")
+}
+
+fn sizes(min: u64, max: u64) -> String {
+    match max {
+        _ if min < max => format!("messages of {} to {} bytes", count(min), count(max)),
+        _ => format!("messages of {}", counted(min, "byte", "bytes")),
+    }
+}
+
+/// What to know about figures of a run that did not end as planned.
+pub(super) fn ending(report: &Report) -> Option<String> {
+    let how = match report.end {
+        End::Complete => return None,
+        End::Interrupted => "was interrupted",
+        End::Failed => "failed",
+    };
+    let after = seconds(report.measured_seconds);
+    Some(match report.measured_seconds {
+        0.0 => format!("The run {how} before anything was measured."),
+        _ => {
+            format!("The run {how} after {after} of measuring; all figures are of what it got to.")
+        }
+    })
+}
+
+/// What messages that could not be sent mean, if there are any.
+pub(super) fn unsent(report: &Report) -> Option<String> {
+    let messages = counted(report.unsent_messages, "message", "messages");
+    (report.unsent_messages > 0).then(|| {
+        format!(
+            "{messages} fell due and could not be sent, as connections had as many in flight as they \
+             may; the wait until the end counts as a response that took at least so long"
+        )
+    })
+}
+
+/// How late this client was, where it had a plan to keep to.
+pub(super) fn lateness(lag: &Times) -> Option<String> {
+    let max = time(lag.max?);
+    Some(match lag.p99 {
+        Some(p99) => format!("late by {} (p99), {max} (max)", time(p99)),
+        None => format!("late by up to {max}"),
+    })
+}
+
+/// A line with a label, aligned with the others.
+fn line(f: &mut fmt::Formatter<'_>, label: &str, text: impl fmt::Display) -> fmt::Result {
+    writeln!(f, "{label:<12}  {text}")
+}
+
+fn flow(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let messages = counted(report.messages_in_time, "message", "messages");
+    let rate = rate(report.rate_messages_per_second);
+    let measured = seconds(report.measured_seconds);
+    line(f, "rate", format_args!("{rate} messages/s ({messages} in {measured})"))?;
+    let throughput = byte_rate(report.throughput_bytes_per_second);
+    line(f, "throughput", format_args!("{throughput} one way"))
+}
+
+/// One column in a closed loop, where each message was due when it was sent.
+fn latencies(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (response, service) =
+        (&report.response_latency_nanoseconds, &report.service_latency_nanoseconds);
+    writeln!(f)?;
+    if report.is_closed_loop() {
+        table(f, &[("latency", response)])?;
+    } else {
+        table(f, &[("response", response), ("service", service)])?;
+    }
+    writeln!(f)
+}
+
+fn table(f: &mut fmt::Formatter<'_>, columns: &[(&str, &Times)]) -> fmt::Result {
+    let cells = |f: &mut fmt::Formatter<'_>, label: &str, cells: Vec<String>| {
+        write!(f, "{label:<8}")?;
+        cells.iter().try_for_each(|cell| write!(f, "{cell:>12}"))?;
+        writeln!(f)
+    };
+    cells(f, "", columns.iter().map(|(name, _)| (*name).into()).collect())?;
+    let columns: Vec<_> = columns.iter().map(|(_, times)| times.rows()).collect();
+    for (i, (label, _)) in columns[0].iter().enumerate() {
+        let row = columns.iter().map(|rows| rows[i].1);
+        if row.clone().any(|time| time.is_some()) {
+            cells(f, label, row.map(|time| time.map_or("-".into(), self::time)).collect())?;
+        }
+    }
+    Ok(())
+}
+
+/// Connecting, this client, and whether it can be trusted.
+fn client(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let rows = report.connect_latency_nanoseconds.rows();
+    let shown = rows.iter().filter(|(name, _)| ["p50", "p99", "max"].contains(name));
+    let connect: Vec<_> =
+        shown.filter_map(|(name, t)| Some(format!("{name} {}", time((*t)?)))).collect();
+    let made = format!("{} made", counted(report.connections_made, "connection", "connections"));
+    line(f, "connecting", [vec![made], connect].concat().join(", "))?;
+    let generator = &report.generator;
+    let busy = format!("{} busy", percent(generator.busy_fraction));
+    let cpu = format!("{} of CPU", seconds(generator.cpu_seconds));
+    let this = [Some(busy), Some(cpu), lateness(&report.lag_nanoseconds)];
+    line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
+    if let Some(unsent) = unsent(report) {
+        line(f, "unsent", unsent)?;
+    }
+    generator.why.iter().try_for_each(|why| line(f, "limit", why))
+}
+
+fn troubles(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if report.trouble_count == 0 {
+        return Ok(());
+    }
+    let shown = &report.troubles[..report.troubles.len().min(TROUBLES_SHOWN)];
+    let first =
+        if (shown.len() as u64) < report.trouble_count { ", the first of them" } else { "" };
+    line(f, "troubles", format_args!("{}{first}:", count(report.trouble_count)))?;
+    shown.iter().try_for_each(|trouble| writeln!(f, "  {}", described(trouble)))
+}
+
+/// A trouble in a line, safe to print.
+pub(super) fn described(trouble: &Trouble) -> String {
+    let from = trouble.local.as_ref().map(|local| format!(" (from {local})"));
+    format!("connection {}{}: {}", trouble.connection, from.unwrap_or_default(), trouble.message)
+}
+
+#[cfg(test)]
+mod tests;
