@@ -8,17 +8,20 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use log::LevelFilter;
 
 pub use connect::Connect;
+pub use ping::Ping;
 pub use serve::Serve;
 
 pub mod connect;
 pub mod logging;
+pub mod ping;
 pub mod serve;
 pub mod units;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
 /// `resound serve` sends back whatever it is sent, byte for byte, to everyone who connects. `resound
-/// connect` talks to it, or to any other echo server, from a terminal or a pipe.
+/// connect` talks to it, or to any other echo server, from a terminal or a pipe; `resound ping` sees how
+/// long an echo takes.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
@@ -43,6 +46,17 @@ enum Command {
     /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
     /// its echo to standard output, until all has come back.
     Connect(Connect),
+    /// See how long an echo takes: one small message after the other, as ping(8) does
+    ///
+    /// Messages are due at fixed times, an interval apart. One that is due while an echo is outstanding
+    /// waits for it, or for its time-out, and is then sent at once; of several such, only one is sent.
+    /// After a lost or wrong echo the next message gets a new connection. Ctrl-C ends it with the summary;
+    /// Ctrl-\ shows how things stand.
+    ///
+    /// The time to connect is told apart from the echoes' times, which go from just before a message is
+    /// written to just after the last byte of its echo is read. mdev is their standard deviation; jitter is
+    /// the mean of how far each is from the one before.
+    Ping(Ping),
 }
 
 #[derive(Args, Debug)]
@@ -131,6 +145,7 @@ impl Cli {
             .and_then(|()| match self.command {
                 Command::Serve(serve) => serve.run(),
                 Command::Connect(connect) => connect.run(),
+                Command::Ping(ping) => ping.run(),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }
