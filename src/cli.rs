@@ -9,11 +9,13 @@ use log::LevelFilter;
 
 pub use connect::Connect;
 pub use load::Load;
+pub use ping::Ping;
 pub use serve::Serve;
 
 pub mod connect;
 pub mod load;
 pub mod logging;
+pub mod ping;
 pub mod serve;
 pub mod units;
 
@@ -22,7 +24,8 @@ mod descriptors;
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
 /// `resound serve` sends back whatever it is sent, byte for byte, to everyone who connects. `resound
-/// connect` talks to it, or to any other echo server, from a terminal or a pipe.
+/// connect` talks to it, or to any other echo server, from a terminal or a pipe; `resound ping` sees how
+/// long an echo takes.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Cli {
@@ -49,6 +52,17 @@ enum Command {
     Connect(Connect),
     /// Load an echo server from many connections, check every byte, and measure how long echoes take
     Load(Load),
+    /// See how long an echo takes: one small message after the other, as ping(8) does
+    ///
+    /// Messages are due at fixed times, an interval apart. One that is due while an echo is outstanding
+    /// waits for it, or for its time-out, and is then sent at once; of several such, only one is sent.
+    /// After a lost or wrong echo the next message gets a new connection. Ctrl-C ends it with the summary;
+    /// Ctrl-\ shows how things stand.
+    ///
+    /// The time to connect is told apart from the echoes' times, which go from just before a message is
+    /// written to just after the last byte of its echo is read. mdev is their standard deviation; jitter is
+    /// the mean of how far each is from the one before.
+    Ping(Ping),
 }
 
 #[derive(Args, Debug)]
@@ -138,6 +152,7 @@ impl Cli {
                 Command::Serve(serve) => serve.run(),
                 Command::Connect(connect) => connect.run(),
                 Command::Load(load) => load.run(self.verbosity.quiet),
+                Command::Ping(ping) => ping.run(),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }

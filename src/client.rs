@@ -11,6 +11,7 @@ pub mod probe;
 pub mod dial;
 
 pub mod connect;
+pub mod ping;
 pub mod load;
 pub mod report;
 

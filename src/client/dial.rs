@@ -65,7 +65,7 @@ fn dial_first_of(
         tell(Progress::Connecting(&peer))?;
         match connect(&peer, timeout) {
             Ok((socket, local)) => return Ok(Connection { socket, local, peer }),
-            Err(e) => failure = Some(with_help(cannot("connect to", &peer, &e), help)),
+            Err(e) => failure = Some(unreachable(&peer, &e)),
         }
     }
     Err(failure.unwrap_or_else(|| io::Error::other("there is no address to connect to")))
@@ -83,11 +83,20 @@ fn connect(peer: &Endpoint, timeout: Duration) -> io::Result<(Socket, Endpoint)>
             return Ok((reactor.remove(token).ok_or(ErrorKind::NotConnected)?, local));
         }
         let Some(left) = patience.left(Instant::now()) else {
-            let why = format!("no answer within {timeout:?}");
-            return Err(io::Error::new(ErrorKind::TimedOut, why));
+            return Err(unanswered(timeout));
         };
         reactor.wait(Some(left), &mut ready)?;
     }
+}
+
+/// Why there is no connection when nothing came for so long.
+pub(super) fn unanswered(timeout: Duration) -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
+}
+
+/// A failure to connect as a line for people.
+pub(super) fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
+    with_help(cannot("connect to", peer, error), help)
 }
 
 /// What might help against a failure to connect.

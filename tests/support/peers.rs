@@ -92,7 +92,8 @@ fn take_all(mut stream: &TcpStream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
-fn echo_all(stream: &TcpStream, change: impl Fn(Vec<u8>) -> Vec<u8>) -> io::Result<()> {
+/// Echoes each message as `change` makes it.
+pub fn echo_all(stream: &TcpStream, change: impl Fn(Vec<u8>) -> Vec<u8>) -> io::Result<()> {
     while let Ok(()) = echo_once(stream, &change) {}
     Ok(())
 }

@@ -1,0 +1,54 @@
+//! `resound ping`: one message at a time at a steady pace, every byte checked, and how long each echo took.
+//!
+//! It looks like ping(8) and means the same by the same words, as far as a stream allows: there is one
+//! connection and one message in flight, for bytes that come back say nothing of which message they belong
+//! to but by their place. So an echo that is lost or wrong costs the connection, and the next message gets
+//! a new one. The time to connect is told apart from the echoes' times.
+//!
+//! # When messages are sent
+//!
+//! At fixed times, an interval apart, from the first connection on: a late echo does not shift those after
+//! it. A message that is due while another's echo is outstanding waits for that, or for its time-out, and
+//! is then sent at once. Of several that fell due meanwhile only one is; the rest are
+//! [skipped](Tally::skipped), for they would be a burst, and no ping.
+
+use std::io;
+use std::time::Duration;
+
+use crate::net::Addr;
+
+pub use json::Json;
+pub use notice::{Notice, Summary};
+pub use tally::{Cause, Kept, Spread, TROUBLES_KEPT, Tally, Trouble};
+
+mod json;
+mod notice;
+mod schedule;
+mod session;
+mod tally;
+
+/// What `resound ping` was asked to do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server to ping.
+    pub server: Addr,
+    /// Messages to send; no end of them if `None`. At least 1.
+    pub count: Option<u64>,
+    /// From when one message is due to when the next one is. At least a millisecond.
+    pub interval: Duration,
+    /// The size of a message in bytes. At least 1.
+    pub size: usize,
+    /// How long to wait for an echo, and for a connection.
+    pub timeout: Duration,
+}
+
+/// Pings until it has sent as many messages as asked for, or is told to stop by SIGINT or SIGTERM; says
+/// each step to `say`, and gives what it found.
+///
+/// # Errors
+///
+/// A line for people: the server's name is unknown, or the very first connection failed. An error of `say`
+/// ends it too.
+pub fn run(options: &Options, say: impl FnMut(&Notice<'_>) -> io::Result<()>) -> io::Result<Tally> {
+    session::Session::open(options, say)?.run()
+}

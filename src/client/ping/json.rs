@@ -1,0 +1,134 @@
+//! What a ping found, for programs: docs/ping-json.md describes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Options;
+use super::tally::{Kept, Spread, Tally};
+
+/// Changes whenever a program that reads it would have to.
+const SCHEMA: &str = "resound-ping/1";
+
+/// One object with all that was found.
+#[derive(Debug, Serialize)]
+pub struct Json<'a> {
+    schema: &'static str,
+    version: &'static str,
+    server: String,
+    message_bytes: usize,
+    interval_nanoseconds: u64,
+    timeout_nanoseconds: u64,
+    elapsed_nanoseconds: u64,
+    messages: Messages,
+    skipped_due_times: u64,
+    connections: u64,
+    reconnects: u64,
+    connect_nanoseconds: Option<Connect>,
+    echo_nanoseconds: Option<Echo>,
+    trouble_counts: &'a BTreeMap<&'static str, u64>,
+    troubles: Vec<Trouble<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Messages {
+    sent: u64,
+    received: u64,
+    lost: u64,
+    wrong: u64,
+    under_way: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Connect {
+    min: u64,
+    mean: u64,
+    max: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Echo {
+    min: u64,
+    mean: u64,
+    max: u64,
+    standard_deviation: u64,
+    jitter: u64,
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    p99_9: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Trouble<'a> {
+    sequence: u64,
+    kind: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Json<'a> {
+    /// What was asked for, and what was found.
+    pub fn new(options: &Options, tally: &'a Tally) -> Self {
+        Self {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            server: options.server.to_string(),
+            message_bytes: options.size,
+            interval_nanoseconds: nanoseconds(options.interval),
+            timeout_nanoseconds: nanoseconds(options.timeout),
+            elapsed_nanoseconds: nanoseconds(tally.elapsed),
+            messages: Messages::of(tally),
+            skipped_due_times: tally.skipped,
+            connections: tally.connect.count(),
+            reconnects: tally.reconnects(),
+            connect_nanoseconds: Connect::of(&tally.connect),
+            echo_nanoseconds: Echo::of(tally),
+            trouble_counts: &tally.trouble_counts,
+            troubles: tally.troubles.iter().map(Trouble::of).collect(),
+        }
+    }
+}
+
+impl Messages {
+    fn of(tally: &Tally) -> Self {
+        let Tally { sent, received, lost, wrong, is_under_way, .. } = *tally;
+        Self { sent, received, lost, wrong, under_way: is_under_way.into() }
+    }
+}
+
+impl Connect {
+    fn of(times: &Spread) -> Option<Self> {
+        let [min, mean, max] = [times.min(), times.mean(), times.max()].map(nanoseconds);
+        (times.count() > 0).then_some(Self { min, mean, max })
+    }
+}
+
+impl Echo {
+    fn of(tally: &Tally) -> Option<Self> {
+        let Connect { min, mean, max } = Connect::of(&tally.echo)?;
+        let at = |percentile| nanoseconds(tally.percentile(percentile));
+        Some(Self {
+            min,
+            mean,
+            max,
+            standard_deviation: nanoseconds(tally.echo.deviation()),
+            jitter: nanoseconds(tally.jitter()),
+            p50: at(50.0),
+            p90: at(90.0),
+            p99: at(99.0),
+            p99_9: at(99.9),
+        })
+    }
+}
+
+impl<'a> Trouble<'a> {
+    fn of(Kept { sequence, kind, text }: &'a Kept) -> Self {
+        Self { sequence: *sequence, kind, text }
+    }
+}
+
+/// As long as a year and much longer fits.
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos() as u64
+}

@@ -1,0 +1,211 @@
+//! What a ping says, step by step and in the end: all of its wording is here.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::tally::{Cause, Spread, Tally, Trouble};
+use crate::net::{Addr, Endpoint, reason};
+
+/// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
+#[derive(Debug)]
+pub enum Notice<'a> {
+    /// It begins.
+    Start {
+        /// The server, as it was named.
+        server: &'a Addr,
+        /// The first of its addresses.
+        peer: &'a Endpoint,
+        /// The size of a message.
+        bytes: usize,
+    },
+    /// An address failed, and another is tried next.
+    NextAddress(&'a io::Error),
+    /// There is a connection.
+    Connected {
+        /// The server's end.
+        peer: &'a Endpoint,
+        /// This end.
+        local: &'a Endpoint,
+        /// How long that took.
+        took: Duration,
+        /// Whether there was one before.
+        again: bool,
+    },
+    /// An echo is complete, and right.
+    Echo {
+        /// The number of the message, from 1.
+        sequence: u64,
+        /// How many bytes it has.
+        bytes: usize,
+        /// Who sent it.
+        peer: &'a Endpoint,
+        /// How long it took.
+        took: Duration,
+    },
+    /// Something went wrong with a message.
+    Trouble(&'a Trouble),
+    /// The server ended the connection while nothing was owed.
+    ServerLeft {
+        /// What the system says, where it was no orderly end.
+        error: Option<&'a io::Error>,
+        /// The message for which there will be another.
+        next: u64,
+    },
+    /// How things stand, for whoever asked.
+    Interim(&'a Tally),
+}
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start { server, peer, bytes } => {
+                write!(
+                    f,
+                    "PING {server} ({peer}) {} over {}",
+                    Plural(*bytes as u64, "byte"),
+                    way(peer)
+                )
+            }
+            Self::NextAddress(error) => write!(f, "{error}; trying the next address"),
+            Self::Connected { peer, local, took, again } => {
+                let connected = if *again { "reconnected" } else { "connected" };
+                write!(f, "{connected} to {peer} from {local} in {} ms", Ms(*took))
+            }
+            Self::Echo { sequence, bytes, peer, took } => {
+                let bytes = Plural(*bytes as u64, "byte");
+                write!(f, "{bytes} from {peer}: seq={sequence} time={} ms", Ms(*took))
+            }
+            Self::Trouble(trouble) => trouble.fmt(f),
+            Self::ServerLeft { error: None, next } => {
+                write!(f, "the server closed the connection; reconnecting for seq={next}")
+            }
+            Self::ServerLeft { error: Some(e), next } => {
+                write!(f, "the connection broke: {}; reconnecting for seq={next}", reason(e))
+            }
+            Self::Interim(tally) => {
+                write!(f, "{}; echo {}", Counts(tally), Times(&tally.echo))
+            }
+        }
+    }
+}
+
+fn way(peer: &Endpoint) -> &'static str {
+    match peer {
+        Endpoint::Inet(_) => "TCP",
+        Endpoint::Unix(_) => "a Unix socket",
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sequence, cause } = self;
+        match cause {
+            Cause::Unreachable(error) => write!(f, "seq={sequence}: {error}"),
+            Cause::Late { timeout, received, bytes } => write!(
+                f,
+                "no echo for seq={sequence} within {timeout:?}: {received} of {} came back",
+                Plural(*bytes, "byte")
+            ),
+            Cause::CutShort(fault) => write!(f, "seq={sequence}: {fault}"),
+            Cause::Wrong { fault, first, last } => {
+                write!(f, "seq={sequence} (offsets {first} to {last}): {fault}")
+            }
+        }
+    }
+}
+
+/// What was found, as ping(8) shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Summary<'a> {
+    /// The server, as it was named.
+    pub server: &'a Addr,
+    /// What was found.
+    pub tally: &'a Tally,
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, tally } = self;
+        writeln!(f, "--- {server} ping statistics ---")?;
+        write!(f, "{}, time {} ms", Counts(tally), tally.elapsed.as_millis())?;
+        if tally.connect.count() > 0 {
+            let connect = &tally.connect;
+            let [min, avg, max] = [connect.min(), connect.mean(), connect.max()].map(Ms);
+            write!(f, "\nconnect min/avg/max = {min}/{avg}/{max} ms")?;
+        }
+        if tally.received > 0 {
+            let [p50, p90, p99, p999] = [50.0, 90.0, 99.0, 99.9].map(|p| Ms(tally.percentile(p)));
+            write!(f, "\necho {}", Times(&tally.echo))?;
+            write!(f, "\necho p50/p90/p99/p99.9 = {p50}/{p90}/{p99}/{p999} ms")?;
+            write!(f, ", jitter {} ms", Ms(tally.jitter()))?;
+        }
+        Ok(())
+    }
+}
+
+/// How many messages had which outcome.
+struct Counts<'a>(&'a Tally);
+
+impl fmt::Display for Counts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { sent, received, lost, wrong, skipped, is_under_way, .. } = self.0;
+        let settled = sent - u64::from(*is_under_way);
+        write!(f, "{sent} sent, {received} received, {lost} lost ({})", Percent(*lost, settled))?;
+        write!(f, ", {wrong} wrong, {}", Plural(self.0.reconnects(), "reconnect"))?;
+        if *is_under_way {
+            f.write_str(", 1 still under way")?;
+        }
+        if *skipped > 0 {
+            write!(f, ", {} skipped", Plural(*skipped, "due time"))?;
+        }
+        Ok(())
+    }
+}
+
+struct Times<'a>(&'a Spread);
+
+impl fmt::Display for Times<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(times) = self;
+        let [min, avg, max] = [times.min(), times.mean(), times.max()].map(Ms);
+        write!(f, "min/avg/max/mdev = {min}/{avg}/{max}/{} ms", Ms(times.deviation()))
+    }
+}
+
+/// In milliseconds.
+struct Ms(Duration);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0.as_secs_f64() * 1e3)
+    }
+}
+
+/// A part of a whole, which is nothing only where it is nothing, and all only where it is all.
+struct Percent(u64, u64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(part, whole) = *self;
+        let percent = part as f64 / whole.max(1) as f64 * 100.0;
+        match percent {
+            _ if part > 0 && percent < 0.05 => f.write_str("<0.1 %"),
+            _ if part < whole && percent >= 99.95 => f.write_str(">99.9 %"),
+            _ if (percent - percent.round()).abs() < 0.05 => write!(f, "{percent:.0} %"),
+            _ => write!(f, "{percent:.1} %"),
+        }
+    }
+}
+
+struct Plural(u64, &'static str);
+
+impl fmt::Display for Plural {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(n, what) = self;
+        write!(f, "{n} {what}{}", if *n == 1 { "" } else { "s" })
+    }
+}
+
+#[cfg(test)]
+mod tests;

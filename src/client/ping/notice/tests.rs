@@ -1,0 +1,137 @@
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use super::*;
+use crate::client::probe::Fault;
+
+fn peer() -> Endpoint {
+    SocketAddr::from(([127, 0, 0, 1], 7007)).into()
+}
+
+fn server() -> Addr {
+    "localhost:7007".parse().unwrap()
+}
+
+fn us(n: u64) -> Duration {
+    Duration::from_micros(n)
+}
+
+#[track_caller]
+fn check(notice: &Notice<'_>, expected: &str) {
+    assert_eq!(notice.to_string(), expected);
+}
+
+#[track_caller]
+fn check_trouble(cause: Cause, expected: &str) {
+    check(&Notice::Trouble(&Trouble { sequence: 4, cause }), expected);
+}
+
+#[test]
+fn it_begins_like_ping() {
+    let (server, peer) = (server(), peer());
+    let start = |bytes| Notice::Start { server: &server, peer: &peer, bytes };
+    check(&start(56), "PING localhost:7007 (127.0.0.1:7007) 56 bytes over TCP");
+    check(&start(1), "PING localhost:7007 (127.0.0.1:7007) 1 byte over TCP");
+    let addr = "unix:/run/echo".parse().unwrap();
+    let peer = Endpoint::Unix(Some(std::path::Path::new("/run/echo").into()));
+    check(
+        &Notice::Start { server: &addr, peer: &peer, bytes: 56 },
+        "PING unix:/run/echo (unix:/run/echo) 56 bytes over a Unix socket",
+    );
+}
+
+#[test]
+fn connections_and_echoes_are_told_with_their_times() {
+    let (peer, local) = (peer(), SocketAddr::from(([127, 0, 0, 1], 43210)).into());
+    let connected = |again| Notice::Connected { peer: &peer, local: &local, took: us(113), again };
+    check(&connected(false), "connected to 127.0.0.1:7007 from 127.0.0.1:43210 in 0.113 ms");
+    check(&connected(true), "reconnected to 127.0.0.1:7007 from 127.0.0.1:43210 in 0.113 ms");
+    let echo = Notice::Echo { sequence: 1, bytes: 56, peer: &peer, took: us(82) };
+    check(&echo, "56 bytes from 127.0.0.1:7007: seq=1 time=0.082 ms");
+}
+
+#[test]
+fn each_trouble_is_told_in_its_own_words() {
+    let timeout = Duration::from_secs(10);
+    check_trouble(
+        Cause::Late { timeout, received: 12, bytes: 56 },
+        "no echo for seq=4 within 10s: 12 of 56 bytes came back",
+    );
+    let ended = |error| Cause::CutShort(Fault::Ended { received: 0, sent: 56, error });
+    check_trouble(ended(None), "seq=4: the server closed the connection after 0 of 56 bytes");
+    check_trouble(
+        ended(Some(ErrorKind::ConnectionReset.into())),
+        "seq=4: the connection broke after 0 of 56 bytes: connection reset",
+    );
+    let fault = Fault::Surplus { offset: 224, bytes: b"\x1b!"[..].into() };
+    check_trouble(
+        Cause::Wrong { fault, first: 168, last: 223 },
+        "seq=4 (offsets 168 to 223): more came back than was sent, from offset 224 on: 1b 21",
+    );
+    check_trouble(
+        Cause::Unreachable(io::Error::other("nobody is there")),
+        "seq=4: nobody is there",
+    );
+}
+
+#[test]
+fn a_server_that_leaves_between_echoes_is_told() {
+    check(
+        &Notice::ServerLeft { error: None, next: 3 },
+        "the server closed the connection; reconnecting for seq=3",
+    );
+    let error = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
+    check(
+        &Notice::ServerLeft { error: Some(&error), next: 3 },
+        "the connection broke: connection reset by peer; reconnecting for seq=3",
+    );
+}
+
+#[test]
+fn the_summary_reads_like_pings() {
+    let mut tally = Tally { sent: 4, elapsed: us(3_004_000), ..Tally::default() };
+    [us(100), us(300)].into_iter().for_each(|took| tally.connect.record(took));
+    [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.echoed(took));
+    let cause = Cause::Late { timeout: us(1), received: 0, bytes: 56 };
+    tally.failed(&Trouble { sequence: 4, cause });
+    // A percentile is right to a thousandth, from above.
+    let expected = "\
+--- localhost:7007 ping statistics ---
+4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect, time 3004 ms
+connect min/avg/max = 0.100/0.200/0.300 ms
+echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms
+echo p50/p90/p99/p99.9 = 2.001/3.000/3.000/3.000 ms, jitter 1.000 ms";
+    assert_eq!(Summary { server: &server(), tally: &tally }.to_string(), expected);
+    check(
+        &Notice::Interim(&tally),
+        "4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect; \
+         echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms",
+    );
+}
+
+#[test]
+fn a_summary_of_nothing_has_no_times() {
+    let tally = Tally { sent: 1, is_under_way: true, skipped: 1, ..Tally::default() };
+    let expected = "\
+--- localhost:7007 ping statistics ---
+1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects, 1 still under way, 1 due time skipped, time 0 ms";
+    assert_eq!(Summary { server: &server(), tally: &tally }.to_string(), expected);
+}
+
+#[test]
+fn no_loss_looks_like_none_and_no_echo_like_all() {
+    for (part, whole, expected) in [
+        (0, 0, "0 %"),
+        (0, 10, "0 %"),
+        (1, 10, "10 %"),
+        (1, 3, "33.3 %"),
+        (2, 3, "66.7 %"),
+        (10, 10, "100 %"),
+        (1, 100_000, "<0.1 %"),
+        (99_999, 100_000, ">99.9 %"),
+        (1, 1000, "0.1 %"),
+        (999, 1000, "99.9 %"),
+    ] {
+        assert_eq!(Percent(part, whole).to_string(), expected, "{part} of {whole}");
+    }
+}

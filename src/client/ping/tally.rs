@@ -1,0 +1,324 @@
+//! What a ping found, counted.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use crate::client::latency::Latency;
+use crate::client::probe::Fault;
+
+/// This many troubles are kept in full; the rest are counted.
+pub const TROUBLES_KEPT: usize = 20;
+
+/// What was found so far, in memory that does not depend on how much that is.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Messages whose turn came, those included for which no connection could be made.
+    pub sent: u64,
+    /// Messages whose whole echo came back in time, and was right.
+    pub received: u64,
+    /// Messages whose whole echo did not come back in time, or for which there was no connection.
+    pub lost: u64,
+    /// How often bytes came that are not an echo. Where they came after an echo that was right, that is
+    /// [received](Self::received) all the same.
+    pub wrong: u64,
+    /// Whether an echo was still outstanding when it was told to stop.
+    pub is_under_way: bool,
+    /// Due times at which nothing was sent, since an echo was outstanding and one message waited already.
+    pub skipped: u64,
+    /// From the first step of connecting to the connection.
+    pub connect: Spread,
+    /// From the first write of a message to the read that completed its echo.
+    pub echo: Spread,
+    /// The same as a distribution.
+    pub distribution: Latency,
+    /// How far each echo's time was from the last one's.
+    pub(super) jitter: Jitter,
+    /// How long it went on.
+    pub elapsed: Duration,
+    /// What went wrong: how often, by [kind](Cause::kind).
+    pub trouble_counts: BTreeMap<&'static str, u64>,
+    /// What went wrong, the first of it in full.
+    pub troubles: Vec<Kept>,
+}
+
+/// Something that went wrong.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The number of the message, from 1.
+    pub sequence: u64,
+    /// What went wrong with it.
+    pub cause: Cause,
+}
+
+/// What can go wrong with a message.
+#[derive(Debug)]
+pub enum Cause {
+    /// There was no connection to be had.
+    Unreachable(io::Error),
+    /// Its whole echo did not come in time.
+    Late {
+        /// How long that was.
+        timeout: Duration,
+        /// How much of it came.
+        received: u64,
+        /// How much that should have been.
+        bytes: u64,
+    },
+    /// The connection ended before its echo was complete. Of a [`Fault::Ended`] whose figures are those of
+    /// the message, not of the connection.
+    CutShort(Fault),
+    /// Its echo is wrong.
+    Wrong {
+        /// How.
+        fault: Fault,
+        /// Where the message begins on its connection, and ends.
+        first: u64,
+        /// The offset of its last byte.
+        last: u64,
+    },
+}
+
+/// A trouble as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The number of the message, from 1.
+    pub sequence: u64,
+    /// One word, always the same for the same kind.
+    pub kind: &'static str,
+    /// A line for people.
+    pub text: String,
+}
+
+impl Cause {
+    /// What to call it in a summary: one word, always the same for the same kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "connect",
+            Self::Late { .. } => "timeout",
+            Self::CutShort(fault) | Self::Wrong { fault, .. } => fault.kind(),
+        }
+    }
+}
+
+impl Tally {
+    /// Counts an echo that is complete and right.
+    pub fn echoed(&mut self, took: Duration) {
+        self.received += 1;
+        self.echo.record(took);
+        self.distribution.record(took);
+        self.jitter.record(took);
+    }
+
+    /// Counts something that went wrong.
+    pub fn failed(&mut self, trouble: &Trouble) {
+        match &trouble.cause {
+            Cause::Wrong { .. } => self.wrong += 1,
+            Cause::Unreachable(_) | Cause::Late { .. } | Cause::CutShort(_) => self.lost += 1,
+        }
+        let kind = trouble.cause.kind();
+        *self.trouble_counts.entry(kind).or_default() += 1;
+        if self.troubles.len() < TROUBLES_KEPT {
+            let kept = Kept { sequence: trouble.sequence, kind, text: trouble.to_string() };
+            self.troubles.push(kept);
+        }
+    }
+
+    /// Connections made after the first.
+    pub fn reconnects(&self) -> u64 {
+        self.connect.count().saturating_sub(1)
+    }
+
+    /// A time that so many of 100 echoes did not exceed.
+    pub fn percentile(&self, percentile: f64) -> Duration {
+        // The distribution knows its bounds to a thousandth only.
+        self.distribution.percentile(percentile).clamp(self.echo.min(), self.echo.max())
+    }
+
+    /// The mean of how far each echo's time was from the last one's.
+    pub fn jitter(&self) -> Duration {
+        self.jitter.mean()
+    }
+
+    /// # Errors
+    ///
+    /// What went wrong, if anything did.
+    pub fn verdict(&self) -> Result<(), String> {
+        let Self { sent, lost, wrong, .. } = self;
+        match (lost, wrong) {
+            (0, 0) if self.received == 0 => Err("no echo came back".into()),
+            (0, 0) => Ok(()),
+            (_, 0) => Err(format!("{lost} of {sent} echoes did not come back")),
+            (0, _) => Err(format!("{wrong} of {sent} echoes came back wrong")),
+            _ => Err(format!(
+                "{lost} of {sent} echoes did not come back, and {wrong} came back wrong"
+            )),
+        }
+    }
+}
+
+/// Times, each of them told exactly, in the memory of a few numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Spread {
+    count: u64,
+    min: Duration,
+    max: Duration,
+    /// In nanoseconds, like what follows: by B. P. Welford's method, which loses no digits where all times
+    /// are long and nearly the same.
+    mean: f64,
+    squares: f64,
+}
+
+impl Spread {
+    /// Counts one in.
+    pub fn record(&mut self, time: Duration) {
+        self.min = if self.count == 0 { time } else { self.min.min(time) };
+        self.max = self.max.max(time);
+        self.count += 1;
+        let time = time.as_nanos() as f64;
+        let from_mean = time - self.mean;
+        self.mean += from_mean / self.count as f64;
+        self.squares += from_mean * (time - self.mean);
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The shortest; zero where there are none.
+    pub fn min(&self) -> Duration {
+        self.min
+    }
+
+    /// The longest; zero where there are none.
+    pub fn max(&self) -> Duration {
+        self.max
+    }
+
+    /// Their mean; zero where there are none.
+    pub fn mean(&self) -> Duration {
+        nanoseconds(self.mean)
+    }
+
+    /// Their standard deviation: what ping(8) calls mdev.
+    pub fn deviation(&self) -> Duration {
+        nanoseconds((self.squares / self.count.max(1) as f64).sqrt())
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Jitter {
+    last: Option<Duration>,
+    count: u64,
+    sum: Duration,
+}
+
+impl Jitter {
+    fn record(&mut self, time: Duration) {
+        if let Some(last) = self.last.replace(time) {
+            self.count += 1;
+            self.sum += time.abs_diff(last);
+        }
+    }
+
+    fn mean(&self) -> Duration {
+        nanoseconds(self.sum.as_nanos() as f64 / self.count.max(1) as f64)
+    }
+}
+
+fn nanoseconds(n: f64) -> Duration {
+    Duration::from_nanos(n.round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn of(milliseconds: &[u32]) -> Tally {
+        let mut tally = Tally::default();
+        milliseconds.iter().for_each(|ms| tally.echoed(MS * *ms));
+        tally
+    }
+
+    #[test]
+    fn statistics_are_what_their_names_say() {
+        let tally = of(&[2, 4, 4, 4, 5, 5, 7, 9]);
+        let Tally { echo, received, .. } = &tally;
+        assert_eq!((*received, echo.count()), (8, 8));
+        assert_eq!((echo.min(), echo.mean(), echo.max()), (MS * 2, MS * 5, MS * 9));
+        assert_eq!(echo.deviation(), MS * 2);
+        // 2 + 0 + 0 + 1 + 0 + 2 + 2 over 7.
+        assert_eq!(tally.jitter(), Duration::from_nanos(1_000_000));
+    }
+
+    #[test]
+    fn one_time_has_no_spread_and_no_jitter() {
+        let tally = of(&[3]);
+        assert_eq!(
+            (tally.echo.min(), tally.echo.max(), tally.echo.mean()),
+            (MS * 3, MS * 3, MS * 3)
+        );
+        assert_eq!((tally.echo.deviation(), tally.jitter()), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(tally.percentile(50.0), MS * 3);
+    }
+
+    #[test]
+    fn no_times_are_nothing() {
+        let tally = of(&[]);
+        let times = [tally.echo.min(), tally.echo.mean(), tally.echo.max(), tally.jitter()];
+        assert_eq!(times, [Duration::ZERO; 4]);
+        assert_eq!((tally.percentile(99.9), tally.reconnects()), (Duration::ZERO, 0));
+    }
+
+    /// A sum of squares less a square of sums would have no digits left for this.
+    #[test]
+    fn small_differences_of_long_times_are_told() {
+        let mut spread = Spread::default();
+        let hour = Duration::from_secs(3600);
+        [0, 20]
+            .iter()
+            .cycle()
+            .take(1000)
+            .for_each(|ns| spread.record(hour + Duration::from_nanos(*ns)));
+        assert_eq!(spread.deviation(), Duration::from_nanos(10));
+    }
+
+    #[test]
+    fn percentiles_stay_between_the_shortest_and_the_longest() {
+        let mut tally = Tally::default();
+        let time = Duration::from_nanos(123_456_789);
+        tally.echoed(time);
+        for percentile in [0.0, 50.0, 90.0, 99.9, 100.0] {
+            assert_eq!(tally.percentile(percentile), time);
+        }
+    }
+
+    fn late(sequence: u64) -> Trouble {
+        Trouble { sequence, cause: Cause::Late { timeout: MS, received: 0, bytes: 9 } }
+    }
+
+    #[test]
+    fn the_first_troubles_are_kept_and_all_are_counted() {
+        let mut tally = Tally::default();
+        (1..=1000).for_each(|sequence| tally.failed(&late(sequence)));
+        assert_eq!((tally.lost, tally.trouble_counts["timeout"]), (1000, 1000));
+        assert_eq!(tally.troubles.len(), TROUBLES_KEPT);
+        assert_eq!((tally.troubles[0].sequence, tally.troubles[0].kind), (1, "timeout"));
+    }
+
+    #[test]
+    fn the_verdict_names_whatever_went_wrong() {
+        let verdict = |received, lost, wrong| {
+            Tally { sent: 9, received, lost, wrong, ..Tally::default() }.verdict()
+        };
+        assert_eq!(verdict(9, 0, 0), Ok(()));
+        assert_eq!(verdict(0, 0, 0), Err("no echo came back".into()));
+        assert_eq!(verdict(7, 2, 0), Err("2 of 9 echoes did not come back".into()));
+        assert_eq!(verdict(8, 0, 1), Err("1 of 9 echoes came back wrong".into()));
+        let both = "2 of 9 echoes did not come back, and 1 came back wrong";
+        assert_eq!(verdict(6, 2, 1), Err(both.into()));
+    }
+}

@@ -1,0 +1,24 @@
+//! `resound ping` as a whole, against servers that the tests play themselves.
+
+// Clippy allows it in functions marked as tests only, and not in what they stand on.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/peers.rs"]
+mod peers;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/piped.rs"]
+mod piped;
+
+#[path = "ping/ends.rs"]
+mod ends;
+#[path = "ping/faults.rs"]
+mod faults;
+#[path = "ping/output.rs"]
+mod output;
+#[path = "ping/pinger.rs"]
+mod pinger;
+#[path = "ping/schedule.rs"]
+mod schedule;
+#[path = "ping/usage.rs"]
+mod usage;

@@ -1,0 +1,262 @@
+//! Servers that do not echo as they should: each gets a finding of its own, and exit code 1.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+
+use super::peers::{self, echo_all, serve};
+use super::pinger::{Pinger, json, ping, text};
+
+/// A server that echoes each message as `change` makes it.
+fn changing(change: fn(Vec<u8>) -> Vec<u8>) -> String {
+    serve(move |stream| echo_all(&stream, change))
+}
+
+/// Pings once, and expects these lines.
+#[track_caller]
+fn found(args: &[&str], finding: &str, counts: &str, kind: &str) {
+    let ended = ping(&[&["-c", "1"], args].concat());
+    let text = text(&ended);
+    let line = text.lines().find(|line| line.contains("seq=1")).unwrap_or_default();
+    assert!(line.starts_with(finding), "{ended:?}");
+    assert!(text.contains(&format!("\n1 sent, {counts}, 0 reconnects, time ")), "{ended:?}");
+    assert_eq!(ended.code, Some(1));
+
+    let ended = ping(&[&["--json", "-c", "1"], args].concat());
+    let json = json(&ended);
+    assert_eq!(json["trouble_counts"], serde_json::json!({ kind: 1 }));
+    assert_eq!(json["troubles"][0]["kind"], kind);
+    assert!(json["troubles"][0]["text"].as_str().unwrap().starts_with(finding), "{json}");
+    assert_eq!(ended.code, Some(1));
+}
+
+const LOST: &str = "0 received, 1 lost (100 %), 0 wrong";
+const WRONG: &str = "0 received, 0 lost (0 %), 1 wrong";
+
+/// Its bytes are found wrong at offset 20, and this is said of the cause.
+#[track_caller]
+fn wrong(change: fn(Vec<u8>) -> Vec<u8>, cause: &str, kind: &str) {
+    let addr = changing(change);
+    found(&[&addr], "seq=1 (offsets 0 to 55): wrong byte at offset 20: expected 0x", WRONG, kind);
+    let ended = ping(&["-c", "1", &addr]);
+    assert!(text(&ended).contains(&format!("; {cause}; expected ")), "{}", text(&ended));
+    ended.assert_failed("1 of 1 echoes came back wrong");
+}
+
+#[test]
+fn an_altered_byte_is_told() {
+    let altered = |mut echo: Vec<u8>| {
+        echo[20] ^= 0x20;
+        echo
+    };
+    wrong(altered, "1 byte altered", "altered");
+}
+
+#[test]
+fn a_dropped_byte_is_told() {
+    let dropped = |mut echo: Vec<u8>| {
+        echo.remove(20);
+        echo
+    };
+    wrong(dropped, "1 byte dropped", "dropped");
+}
+
+#[test]
+fn a_byte_that_comes_twice_is_told() {
+    let repeated = |mut echo: Vec<u8>| {
+        echo.insert(20, echo[19]);
+        echo
+    };
+    wrong(repeated, "1 byte repeated", "repeated");
+}
+
+#[test]
+fn an_added_byte_is_told() {
+    let added = |mut echo: Vec<u8>| {
+        echo.insert(20, !echo[20]);
+        echo
+    };
+    wrong(added, "1 byte added", "added");
+}
+
+#[test]
+fn a_message_that_comes_twice_is_told() {
+    let twice = changing(|echo| echo.repeat(2));
+    let finding = "seq=1 (offsets 0 to 55): more came back than was sent, from offset 56 on: ";
+    found(&[&twice], finding, WRONG, "surplus");
+}
+
+#[test]
+fn a_dropped_last_byte_is_waited_for_and_told() {
+    let short = changing(|mut echo| {
+        echo.pop();
+        echo
+    });
+    let finding = "no echo for seq=1 within 200ms: 55 of 56 bytes came back";
+    found(&["-W", "200ms", &short], finding, LOST, "timeout");
+}
+
+#[test]
+fn bytes_after_the_echo_are_told() {
+    let finding =
+        "seq=1 (offsets 0 to 55): more came back than was sent, from offset 56 on: 2e 2e 2e";
+    found(&[&serve(peers::adding)], finding, WRONG, "surplus");
+}
+
+/// The last echo is not taken for the end before the server's end has come.
+#[test]
+fn bytes_after_the_last_echo_are_told() {
+    let addr = serve(|stream| {
+        peers::faithful(stream.try_clone()?)?;
+        (&stream).write_all(b"\x1b")
+    });
+    let ended = ping(&["-c", "1", &addr]);
+    let finding = "seq=1 (offsets 0 to 55): more came back than was sent, from offset 56 on: 1b\n";
+    assert!(text(&ended).contains(finding), "{}", text(&ended));
+    assert!(
+        text(&ended).contains("\n1 sent, 1 received, 0 lost (0 %), 1 wrong, "),
+        "{}",
+        text(&ended)
+    );
+    ended.assert_failed("1 of 1 echoes came back wrong");
+}
+
+#[test]
+fn bytes_between_echoes_are_told() {
+    let (open, gate) = mpsc::channel();
+    let addr = serve(move |stream| {
+        echo(&stream, 56)?;
+        gate.recv().map_err(io::Error::other)?;
+        (&stream).write_all(b"!")?;
+        peers::faithful(stream)
+    });
+    let mut pinger = Pinger::start(&["-i", "1h", &addr]);
+    pinger.expect("seq=1 time=");
+    open.send(()).unwrap();
+    pinger.expect("seq=1 (offsets 0 to 55): more came back than was sent, from offset 56 on: 21");
+    let ended = pinger.interrupt();
+    assert!(
+        text(&ended).contains("\n1 sent, 1 received, 0 lost (0 %), 1 wrong, "),
+        "{}",
+        text(&ended)
+    );
+    ended.assert_failed("1 of 1 echoes came back wrong");
+}
+
+#[test]
+fn words_of_a_server_that_is_no_echo_are_told_and_reach_no_terminal() {
+    let hostile = b"\x1b]0;pwned\x07 and something more to make it fifty-six and over";
+    let addr = serve(peers::saying(hostile));
+    found(&[&addr], "seq=1 (offsets 0 to 55): wrong byte at offset 0: expected 0x", WRONG, "wrong");
+    let ended = ping(&["-c", "1", &addr]);
+    assert!(!ended.stdout.iter().any(|byte| *byte < b' ' && *byte != b'\n'), "{ended:?}");
+}
+
+#[test]
+fn a_greeting_is_no_echo() {
+    let addr = serve(|stream| {
+        (&stream).write_all(b"220 welcome\r\n")?;
+        peers::faithful(stream)
+    });
+    let ended = ping(&["-c", "1", &addr]);
+    assert!(
+        text(&ended).contains("seq=1 (offsets 0 to 55): wrong byte at offset 0: "),
+        "{ended:?}"
+    );
+    ended.assert_failed("1 of 1 echoes came back wrong");
+}
+
+#[test]
+fn a_server_that_closes_early_is_told() {
+    let finding = "seq=1: the server closed the connection after 3 of 56 bytes";
+    found(&[&serve(peers::closing_after_three_bytes)], finding, LOST, "closed");
+    let finding = "seq=1: the server closed the connection after 0 of 56 bytes";
+    found(&[&serve(peers::closing_at_once)], finding, LOST, "closed");
+}
+
+#[test]
+fn a_server_that_resets_is_told() {
+    // What is left unread makes the kernel answer with a reset.
+    let addr = serve(|stream| (&stream).read_exact(&mut [0; 3]));
+    let finding = "seq=1: the connection broke after 0 of 56 bytes: connection reset";
+    found(&[&addr], finding, LOST, "reset");
+}
+
+#[test]
+fn a_server_that_says_nothing_is_told() {
+    let finding = "no echo for seq=1 within 200ms: 0 of 56 bytes came back";
+    let silent = || serve(|stream| keep(stream, &mpsc::channel::<()>().1));
+    found(&["-W", "200ms", &silent()], finding, LOST, "timeout");
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_told() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
+    let finding = "no echo for seq=1 within 300ms: 0 of 67108864 bytes came back";
+    found(&["-W", "300ms", "-s", "64m", &addr], finding, LOST, "timeout");
+}
+
+/// What comes too late is not taken for the next message's echo.
+#[test]
+fn an_echo_that_comes_late_is_lost_and_the_next_one_is_right() {
+    let (open, gate) = mpsc::channel();
+    let mut is_first = true;
+    let addr = serve(move |stream| {
+        if std::mem::take(&mut is_first) {
+            gate.recv().map_err(io::Error::other)?;
+        }
+        peers::faithful(stream)
+    });
+    let mut pinger = Pinger::start(&["-c", "2", "-i", "1ms", "-W", "2s", &addr]);
+    pinger.expect("no echo for seq=1 within 2s: 0 of 56 bytes came back");
+    open.send(()).unwrap();
+    pinger.expect(&format!("reconnected to {addr} from "));
+    pinger.expect(&format!("56 bytes from {addr}: seq=2 time="));
+    pinger.expect("2 sent, 1 received, 1 lost (50 %), 0 wrong, 1 reconnect, ");
+    pinger.end().assert_failed("1 of 2 echoes did not come back");
+}
+
+#[test]
+fn a_server_that_closes_after_each_echo_is_reconnected_to_and_no_echo_is_lost() {
+    let addr = serve(peers::closing_after_one_echo);
+    let ended = ping(&["-c", "3", "-i", "300ms", &addr]);
+    let text = text(&ended);
+    assert_eq!(text.matches("the server closed the connection; reconnecting for seq=").count(), 2);
+    assert!(text.contains("\n3 sent, 3 received, 0 lost (0 %), 0 wrong, 2 reconnects, "), "{text}");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+}
+
+#[test]
+fn a_server_that_refuses_for_a_while_costs_those_messages_only() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let mut pinger = Pinger::start(&["-i", "100ms", &addr]);
+    let (stream, _) = listener.accept().unwrap();
+    drop(listener);
+    echo(&stream, 56).unwrap();
+    pinger.expect("seq=1 time=");
+    drop(stream);
+    pinger.expect("reconnecting for seq=");
+    let line = pinger.expect(&format!("cannot connect to {addr}: connection refused; "));
+    assert!(line.starts_with("seq="), "{line}");
+    let listener = TcpListener::bind(&addr).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    pinger.expect(&format!("reconnected to {addr} from "));
+    echo(&stream, 56).unwrap();
+    pinger.expect(" time=");
+    let ended = pinger.interrupt();
+    assert!(text(&ended).contains(" 0 wrong, 1 reconnect"), "{}", text(&ended));
+    assert_eq!(ended.code, Some(1));
+}
+
+/// Echoes so many bytes.
+fn echo(stream: &TcpStream, bytes: u64) -> io::Result<()> {
+    io::copy(&mut stream.take(bytes), &mut &*stream).map(drop)
+}
+
+/// Takes everything and gives nothing, not even an end, for as long as the gate is there.
+fn keep(mut stream: TcpStream, _gate: &Receiver<()>) -> io::Result<()> {
+    io::copy(&mut stream, &mut io::sink())?;
+    stream.shutdown(Shutdown::Read)
+}

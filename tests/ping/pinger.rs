@@ -1,0 +1,90 @@
+//! `resound ping`, and whoever reads what it prints.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::piped::{Client, Ended, spawn};
+
+/// `resound ping ARGS`, with pipes for its output.
+pub fn command(args: &[&str]) -> Command {
+    resound(&[&["ping"], args].concat())
+}
+
+pub fn resound(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end.
+pub fn ping(args: &[&str]) -> Ended {
+    Client::start(&mut command(args)).end()
+}
+
+/// What it printed.
+pub fn text(ended: &Ended) -> &str {
+    std::str::from_utf8(&ended.stdout).unwrap()
+}
+
+/// The one JSON object that it printed.
+#[track_caller]
+pub fn json(ended: &Ended) -> Value {
+    serde_json::from_slice(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended:?}"))
+}
+
+/// A ping under way, read line by line.
+pub struct Pinger {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    transcript: String,
+}
+
+impl Pinger {
+    pub fn start(args: &[&str]) -> Self {
+        let mut child = spawn(&mut command(args));
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines, transcript: String::new() }
+    }
+
+    /// Reads on up to a line with this in it. One that does not come is the end, when it is killed.
+    #[track_caller]
+    pub fn expect(&mut self, part: &str) -> String {
+        loop {
+            let begin = self.transcript.len();
+            let n = self.lines.read_line(&mut self.transcript).unwrap();
+            let line = &self.transcript[begin..];
+            assert!(n > 0, "no line with {part:?} in\n{}", self.transcript);
+            if line.contains(part) {
+                return line.trim_end().into();
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it waits. Its state in "/proc/PID/stat" comes after its name in brackets: proc(5).
+    #[cfg(target_os = "linux")]
+    pub fn wait_until_asleep(&self) {
+        let path = format!("/proc/{}/stat", self.child.id());
+        while !std::fs::read_to_string(&path).unwrap().contains(") S ") {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Stops it as Ctrl-C does, and gives what it left behind.
+    pub fn interrupt(self) -> Ended {
+        self.signal(Signal::INT);
+        self.end()
+    }
+
+    pub fn end(mut self) -> Ended {
+        self.lines.read_to_string(&mut self.transcript).unwrap();
+        let ended = Client::collect(self.child).end();
+        Ended { stdout: self.transcript.into(), ..ended }
+    }
+}
