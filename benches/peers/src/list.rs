@@ -19,6 +19,8 @@ pub struct Peer {
 pub struct Limits {
     /// The most connections at a time.
     pub connections: usize,
+    /// How many descriptors a connection takes.
+    pub descriptors: u64,
     /// The longest message to send before its echo is read.
     pub message_bytes: usize,
     /// Whether a peer that has said its end still gets all of its echo.
@@ -61,8 +63,20 @@ pub(crate) struct Library {
     pub package: &'static str,
 }
 
+/// Descriptors that a peer has for other things than connections.
+const OTHER_DESCRIPTORS: u64 = 100;
+
+impl Limits {
+    /// The most connections at a time for one that may have so many descriptors.
+    pub fn connections_with(&self, descriptors: u64) -> usize {
+        let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / self.descriptors;
+        self.connections.min(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+}
+
 const NONE: Limits = Limits {
     connections: usize::MAX,
+    descriptors: 1,
     message_bytes: usize::MAX,
     half_close: true,
     picks_port: true,
@@ -96,7 +110,14 @@ pub const ALL: &[Peer] = &[
         Source::C { file: "libevent.c", library: Some(LIBEVENT) },
         ADDR,
     ),
-    plain("go", "Go, a goroutine each", Source::Go { file: "echo.go" }, ADDR),
+    Peer {
+        name: "go",
+        runtime: "Go, a goroutine each",
+        // Two of them are the pipe through which it splices.
+        limits: Limits { descriptors: 3, ..NONE },
+        source: Source::Go { file: "echo.go" },
+        args: ADDR,
+    },
     plain("node", "JavaScript, Node.js", Source::Node { file: "echo.mjs" }, ADDR),
     plain(
         "asyncio",
@@ -134,6 +155,7 @@ pub const ALL: &[Peer] = &[
         limits: Limits {
             // It waits with select(2), whose sets end at descriptor 1,023.
             connections: 900,
+            descriptors: 1,
             // It writes to its child all that it has, before it reads from it: what is under way has to
             // fit into the pipes between them.
             message_bytes: 32 << 10,

@@ -105,6 +105,16 @@ fn fifty_connections_get_each_its_own() {
     });
 }
 
+/// Go's copying has a pipe for each connection, and accepting fails where there are no descriptors for it.
+#[test]
+fn a_crowd_is_as_large_as_descriptors_allow() {
+    let limits = |name| resound_peers::peer(name).unwrap().limits;
+    assert_eq!(limits("tokio").connections_with(20_000), 19_900);
+    assert_eq!(limits("go").connections_with(20_000), 6_633);
+    assert_eq!(limits("ncat").connections_with(20_000), 900);
+    assert_eq!(limits("tokio").connections_with(10), 0);
+}
+
 #[test]
 fn one_that_cannot_listen_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
