@@ -11,6 +11,10 @@ check:
 real:
     ./ci/real
 
+# The servers to compare with: installs what is missing, builds them, tests that they echo.
+peers:
+    ./ci/peers
+
 # All benches; `just bench echo` for one.
 bench *filter:
     cargo bench --benches -- {{filter}}

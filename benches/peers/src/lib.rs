@@ -1,0 +1,25 @@
+//! The servers that `resound` is compared with, and what finds, builds and starts them.
+//!
+//! Each is the same small echo, written as the documentation of its runtime would have it written: TCP
+//! without Nagle's delay, and 64 KiB read at once unless the idiom brings a buffer of its own, which its
+//! source then says. None is tuned, and none is hardened. Linux only.
+//!
+//! ```no_run
+//! use resound_peers::{Places, peer};
+//!
+//! resound_peers::raise_descriptor_limit()?;
+//! let tokio = peer("tokio").expect("it is one of them");
+//! let running = tokio.find(&Places::beside_me()?)?.start(&[])?;
+//! println!("process {} listens on {}", running.pid(), running.addr());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod list;
+mod make;
+mod find;
+mod start;
+pub mod program;
+
+pub use find::{Found, Missing, Places};
+pub use list::{ALL, Limits, Peer, peer};
+pub use start::{Running, raise_descriptor_limit};

@@ -1,0 +1,183 @@
+//! All of the peers.
+
+/// A server to compare with.
+#[derive(Debug)]
+pub struct Peer {
+    /// What it is called here.
+    pub name: &'static str,
+    /// What it is written in and stands on.
+    pub runtime: &'static str,
+    /// What it can do.
+    pub limits: Limits,
+    pub(crate) source: Source,
+    /// Its arguments, in which `{addr}`, `{host}` and `{port}` stand for where it is to listen.
+    pub(crate) args: &'static [&'static str],
+}
+
+/// What a peer is not up to, so that nobody asks it for that.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most connections at a time.
+    pub connections: usize,
+    /// How many descriptors a connection takes.
+    pub descriptors: u64,
+    /// The longest message to send before its echo is read.
+    pub message_bytes: usize,
+    /// Whether a peer that has said its end still gets all of its echo.
+    pub half_close: bool,
+    /// Whether it takes a free port for 0, and says which.
+    pub picks_port: bool,
+}
+
+/// What a peer comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The server that this is all about.
+    Resound,
+    /// A binary of this package.
+    Cargo(&'static str),
+    C {
+        file: &'static str,
+        library: Option<Library>,
+    },
+    Go {
+        file: &'static str,
+    },
+    Python {
+        file: &'static str,
+        module: Option<&'static str>,
+    },
+    Node {
+        file: &'static str,
+    },
+    /// A program as Debian has it, in the package of the same name.
+    Program(&'static str),
+}
+
+/// A library of C.
+#[derive(Debug)]
+pub(crate) struct Library {
+    pub name: &'static str,
+    pub header: &'static str,
+    /// The package in which Debian has it.
+    pub package: &'static str,
+}
+
+/// Descriptors that a peer has for other things than connections.
+const OTHER_DESCRIPTORS: u64 = 100;
+
+impl Limits {
+    /// The most connections at a time for one that may have so many descriptors.
+    pub fn connections_with(&self, descriptors: u64) -> usize {
+        let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / self.descriptors;
+        self.connections.min(usize::try_from(room).unwrap_or(usize::MAX))
+    }
+}
+
+const NONE: Limits = Limits {
+    connections: usize::MAX,
+    descriptors: 1,
+    message_bytes: usize::MAX,
+    half_close: true,
+    picks_port: true,
+};
+
+const LIBUV: Library = Library { name: "uv", header: "uv.h", package: "libuv1-dev" };
+const LIBEVENT: Library =
+    Library { name: "event_core", header: "event2/event.h", package: "libevent-dev" };
+
+const ADDR: &[&str] = &["{addr}"];
+
+/// All peers, in the order in which they are shown.
+pub const ALL: &[Peer] = &[
+    plain("reference", "C, epoll", Source::C { file: "reference.c", library: None }, ADDR),
+    plain("resound", "Rust, mio", Source::Resound, &["serve", "--listen", "{addr}"]),
+    plain(
+        "resound-spin",
+        "Rust, mio, --spin 50us",
+        Source::Resound,
+        &["serve", "--listen", "{addr}", "--spin", "50us"],
+    ),
+    plain("mio", "Rust, mio by the book", Source::Cargo("mio-naive"), ADDR),
+    plain("tokio", "Rust, tokio, current thread", Source::Cargo("tokio-echo"), ADDR),
+    plain("smol", "Rust, smol", Source::Cargo("smol-echo"), ADDR),
+    plain("monoio", "Rust, monoio, io_uring", Source::Cargo("monoio-echo"), ADDR),
+    plain("threads", "Rust, std, a thread each", Source::Cargo("threads"), ADDR),
+    plain("libuv", "C, libuv", Source::C { file: "libuv.c", library: Some(LIBUV) }, ADDR),
+    plain(
+        "libevent",
+        "C, libevent",
+        Source::C { file: "libevent.c", library: Some(LIBEVENT) },
+        ADDR,
+    ),
+    Peer {
+        name: "go",
+        runtime: "Go, a goroutine each",
+        // Two of them are the pipe through which it splices.
+        limits: Limits { descriptors: 3, ..NONE },
+        source: Source::Go { file: "echo.go" },
+        args: ADDR,
+    },
+    plain("node", "JavaScript, Node.js", Source::Node { file: "echo.mjs" }, ADDR),
+    plain(
+        "asyncio",
+        "Python, asyncio",
+        Source::Python { file: "asyncio_echo.py", module: None },
+        ADDR,
+    ),
+    plain(
+        "uvloop",
+        "Python, asyncio on uvloop",
+        Source::Python { file: "asyncio_echo.py", module: Some("uvloop") },
+        &["--uvloop", "{addr}"],
+    ),
+    // With -d -d it says where it listens, and nothing of single reads. -t: how many seconds it waits for
+    // the rest of an echo after the end of what came. -b: it reads 4 KiB at once, and not 8, for when its
+    // pipe has room for that only, it would wait for ever for itself to read from there.
+    plain(
+        "socat",
+        "C, a process each",
+        Source::Program("socat"),
+        &[
+            "-d",
+            "-d",
+            "-t",
+            "30",
+            "-b",
+            "4096",
+            "TCP-LISTEN:{port},bind={host},fork,reuseaddr,backlog=4096,nodelay",
+            "PIPE",
+        ],
+    ),
+    Peer {
+        name: "ncat",
+        runtime: "C, two processes each",
+        limits: Limits {
+            // It waits with select(2), whose sets end at descriptor 1,023.
+            connections: 900,
+            descriptors: 1,
+            // It writes to its child all that it has, before it reads from it: what is under way has to
+            // fit into the pipes between them.
+            message_bytes: 32 << 10,
+            // It forgets what is under way when its peer has finished.
+            half_close: false,
+            picks_port: false,
+        },
+        source: Source::Program("ncat"),
+        args: &["-v", "-l", "-k", "-m", "900", "-e", "/bin/cat", "{host}", "{port}"],
+    },
+];
+
+/// The peer of this name.
+pub fn peer(name: &str) -> Option<&'static Peer> {
+    ALL.iter().find(|peer| peer.name == name)
+}
+
+const fn plain(
+    name: &'static str,
+    runtime: &'static str,
+    source: Source,
+    args: &'static [&'static str],
+) -> Peer {
+    Peer { name, runtime, limits: NONE, source, args }
+}

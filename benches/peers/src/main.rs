@@ -1,0 +1,79 @@
+//! Shows which peers are here, and runs them.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use resound_peers::{ALL, Peer, Places, peer};
+
+/// The servers that resound is compared with.
+#[derive(Parser)]
+#[command(max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The resound to compare with, unless it is the one of `cargo build --release`
+    #[arg(long, value_name = "PATH", global = true)]
+    resound: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show which are here, each built and started once, and why the others are not
+    List,
+    /// Run one, until it is stopped
+    Run {
+        /// As `list` calls it
+        #[arg(value_parser = known)]
+        name: &'static Peer,
+        /// Where it is to listen; port 0 takes a free one
+        #[arg(default_value = "127.0.0.1:7007")]
+        addr: SocketAddr,
+        /// What else to tell it, such as the reference's buffer size in bytes
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
+    let mut places = Places::beside_me()?;
+    places.resound = cli.resound.unwrap_or(places.resound);
+    resound_peers::raise_descriptor_limit()?;
+    match cli.command {
+        Command::List => ALL.iter().for_each(|peer| show(peer, &places)),
+        Command::Run { name: peer, addr, args } => {
+            let error = peer.find(&places)?.command(addr, &args)?.exec();
+            return Err(format!("{} cannot be run: {error}", peer.name).into());
+        }
+    }
+    Ok(())
+}
+
+fn show(peer: &'static Peer, places: &Places) {
+    let state = match peer.find(places) {
+        Err(missing) => format!("left out: {missing}"),
+        Ok(found) => match found.start(&[]) {
+            Err(e) => format!("left out: {e}"),
+            Ok(_) => "here".into(),
+        },
+    };
+    println!("{:13} {:28} {:9} {state}", peer.name, peer.runtime, peer.made_by());
+}
+
+fn known(name: &str) -> Result<&'static Peer, String> {
+    let names = || ALL.iter().map(|peer| peer.name).collect::<Vec<_>>().join(", ");
+    peer(name).ok_or_else(|| format!("the peers are {}", names()))
+}

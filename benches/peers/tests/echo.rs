@@ -1,0 +1,256 @@
+//! Every peer that is here echoes, and loses nothing.
+//!
+//! Those that are not here are left out with a word; where `RESOUND_PEERS` is `all`, none may be.
+
+// Clippy allows it in functions marked as tests only, and not in what they stand on.
+#![allow(clippy::unwrap_used)]
+
+use std::env;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::sync::LazyLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use resound_peers::{ALL, Found, Missing, Peer, Places, Running, raise_descriptor_limit};
+
+use pattern::Pattern;
+
+#[path = "../../support/pattern.rs"]
+mod pattern;
+
+/// How long something that must come may take on a busy machine before the test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const MIB: usize = 1 << 20;
+
+/// The most that is sent or checked at once, in bytes.
+const PIECE_BYTES: usize = 128 << 10;
+
+static PATTERN: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(PIECE_BYTES));
+
+#[test]
+fn a_small_message_comes_back() {
+    for_each_peer(|peer, running| {
+        let mut stream = connect(running);
+        for (offset, len) in [(0, 1), (1, 64), (65, 1024)] {
+            send(&mut stream, 0, offset, len);
+            expect(&mut stream, 0, offset, len);
+        }
+        if peer.limits.half_close {
+            stream.shutdown(Shutdown::Write).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_mebibyte_comes_back_and_then_the_end() {
+    for_each_peer(|peer, running| {
+        let mut stream = connect(running);
+        if !peer.limits.half_close {
+            for offset in (0..MIB).step_by(peer.limits.message_bytes) {
+                send(&mut stream, 1, offset, peer.limits.message_bytes);
+                expect(&mut stream, 1, offset, peer.limits.message_bytes);
+            }
+            return;
+        }
+        let mut writer = stream.try_clone().unwrap();
+        let sender = thread::spawn(move || {
+            send(&mut writer, 1, 0, MIB);
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        expect(&mut stream, 1, 0, MIB);
+        expect_end(&mut stream);
+        sender.join().unwrap();
+    });
+}
+
+/// So much that it does not fit into all of the buffers on the way, and the peer has to keep some of it.
+#[test]
+fn nothing_is_lost_for_one_who_reads_late() {
+    for_each_peer(|peer, running| {
+        if !peer.limits.half_close {
+            return;
+        }
+        let mut stream = connect(running);
+        let len = stuff(&mut stream, 64 * MIB);
+        let mut writer = stream.try_clone().unwrap();
+        let sender = thread::spawn(move || {
+            send(&mut writer, 2, len, MIB);
+            writer.shutdown(Shutdown::Write).unwrap();
+        });
+        expect(&mut stream, 2, 0, len + MIB);
+        expect_end(&mut stream);
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn fifty_connections_get_each_its_own() {
+    for_each_peer(|_, running| {
+        let mut streams: Vec<_> = (0..50).map(|_| connect(running)).collect();
+        for offset in [0, 1000, 2000] {
+            let numbered = || 0..streams.len();
+            numbered().for_each(|i| send(&mut &streams[i], i, offset, 1000));
+            numbered().rev().for_each(|i| expect(&mut &streams[i], i, offset, 1000));
+        }
+        // One goes in the middle of a message, and the others do not mind.
+        let mut leaver = streams.swap_remove(0);
+        send(&mut leaver, 0, 3000, 10);
+        drop(leaver);
+        send(&mut streams[0], 49, 3000, 1000);
+        expect(&mut streams[0], 49, 3000, 1000);
+    });
+}
+
+/// Go's copying has a pipe for each connection, and accepting fails where there are no descriptors for it.
+#[test]
+fn a_crowd_is_as_large_as_descriptors_allow() {
+    let limits = |name| resound_peers::peer(name).unwrap().limits;
+    assert_eq!(limits("tokio").connections_with(20_000), 19_900);
+    assert_eq!(limits("go").connections_with(20_000), 6_633);
+    assert_eq!(limits("ncat").connections_with(20_000), 900);
+    assert_eq!(limits("tokio").connections_with(10), 0);
+}
+
+#[test]
+fn one_that_cannot_listen_says_why() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap();
+    for found in here() {
+        let output = found.command(addr, &[]).unwrap().output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        let name = found.peer.name;
+        assert!(!output.status.success(), "{name} is content with an address that is taken");
+        assert!(complaint.to_lowercase().contains("in use"), "{name}: {complaint}");
+        assert!(!complaint.contains("panicked"), "{name}: {complaint}");
+    }
+}
+
+#[test]
+fn the_end_of_a_handle_is_that_of_all_its_processes() {
+    for found in here() {
+        println!("{}", found.peer.name);
+        let running = found.start(&[]).unwrap();
+        let mut stream = connect(&running);
+        send(&mut stream, 0, 0, 1);
+        expect(&mut stream, 0, 0, 1);
+        let (addr, pids) = (running.addr(), running.pids());
+        assert!(pids.contains(&running.pid()) && pids.iter().all(|pid| is_alive(*pid)));
+        drop(running);
+        // Only its first process is waited for, and io_uring closes some time after the process has ended.
+        eventually("its processes have ended", || !pids.iter().any(|pid| is_alive(*pid)));
+        eventually("nobody listens any more", || TcpStream::connect(addr).is_err());
+    }
+}
+
+#[test]
+fn one_that_is_not_built_is_left_out_with_a_word() {
+    let dir = env::temp_dir().join("nothing is here");
+    let places = Places { binaries: dir.clone(), resound: dir.join("resound"), ..places() };
+    for (name, how) in [("threads", "cargo build --profile peers"), ("resound", "cargo build")] {
+        match resound_peers::peer(name).unwrap().find(&places) {
+            Err(Missing::Absent(why)) => assert!(why.contains(how), "{why}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+}
+
+/// Starts each of the peers that are here, one after the other.
+#[track_caller]
+fn for_each_peer(check: impl Fn(&Peer, &Running)) {
+    raise_descriptor_limit().unwrap();
+    for found in here() {
+        // Where a check fails, the last of these says with whom.
+        println!("{}", found.peer.name);
+        let running = found.start(&[]).unwrap();
+        check(found.peer, &running);
+    }
+}
+
+fn here() -> Vec<Found> {
+    let all = env::var("RESOUND_PEERS").is_ok_and(|which| which == "all");
+    let found = ALL.iter().filter_map(|peer| match peer.find(&places()) {
+        Ok(found) => Some(found),
+        Err(Missing::Absent(why)) if !all => {
+            println!("{} is left out: {why}", peer.name);
+            None
+        }
+        Err(why) => panic!("{}: {why}", peer.name),
+    });
+    let found: Vec<_> = found.collect();
+    // Those that need nothing but Rust are never left out.
+    assert!(found.iter().any(|found| found.peer.name == "threads"));
+    found
+}
+
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "it did not come about that {what}");
+        thread::yield_now();
+    }
+}
+
+/// Whether it is there and not a zombie, of which nobody knows when init gets round to it.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+}
+
+fn places() -> Places {
+    Places::beside(Path::new(env!("CARGO_BIN_EXE_threads")))
+}
+
+fn connect(running: &Running) -> TcpStream {
+    let stream = TcpStream::connect(running.addr()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Sends so many bytes from `offset` on in the connection's stream.
+fn send(stream: &mut impl Write, connection: usize, offset: usize, len: usize) {
+    for (offset, len) in pieces(offset, len) {
+        stream.write_all(PATTERN.piece(connection, offset, len)).unwrap();
+    }
+}
+
+/// Expects just these back.
+#[track_caller]
+fn expect(stream: &mut impl Read, connection: usize, offset: usize, len: usize) {
+    let mut echo = vec![0; PIECE_BYTES.min(len)];
+    for (offset, len) in pieces(offset, len) {
+        stream.read_exact(&mut echo[..len]).unwrap();
+        PATTERN.check(connection, offset, &echo[..len]);
+    }
+}
+
+#[track_caller]
+fn expect_end(stream: &mut impl Read) {
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "more came than was sent");
+}
+
+/// Sends from the start of stream 2 until nothing is taken any more, or `most`. Returns how much was sent.
+fn stuff(stream: &mut TcpStream, most: usize) -> usize {
+    stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    let mut sent = 0;
+    while sent < most {
+        match stream.write(PATTERN.piece(2, sent, PIECE_BYTES.min(most - sent))) {
+            Ok(n) => sent += n,
+            Err(_) => break,
+        }
+    }
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    sent
+}
+
+/// Offset and length of the pieces in which so much is sent or checked.
+fn pieces(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
+    let end = offset + len;
+    (offset..end).step_by(PIECE_BYTES).map(move |at| (at, PIECE_BYTES.min(end - at)))
+}
