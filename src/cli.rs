@@ -51,7 +51,7 @@ enum Command {
     /// its echo to standard output, until all has come back.
     Connect(Connect),
     /// Load an echo server from many connections, check every byte, and measure how long echoes take
-    Load(Load),
+    Load(Box<Load>),
     /// See how long an echo takes: one small message after the other, as ping(8) does
     ///
     /// Messages are due at fixed times, an interval apart. One that is due while an echo is outstanding

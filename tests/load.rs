@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/deadline.rs"]
+mod deadline;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "support/peers.rs"]
 mod peers;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]

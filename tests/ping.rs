@@ -7,6 +7,9 @@
 #[path = "support/peers.rs"]
 mod peers;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/deadline.rs"]
+mod deadline;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "support/piped.rs"]
 mod piped;
 

@@ -201,7 +201,11 @@ impl Load {
         self.judge(&outcome, highest)
     }
 
-    fn judge(&self, outcome: &Outcome, highest: Option<Result<String, String>>) -> Result<(), Failure> {
+    fn judge(
+        &self,
+        outcome: &Outcome,
+        highest: Option<Result<String, String>>,
+    ) -> Result<(), Failure> {
         if let Some(trouble) = outcome.troubles.first().filter(|_| outcome.end == End::Failed) {
             return Err(Failure::run(&trouble.to_string()));
         }

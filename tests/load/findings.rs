@@ -61,7 +61,7 @@ fn an_altered_byte_is_named_with_its_offset() {
 
 #[test]
 fn a_dropped_byte_is_told_from_an_altered_one() {
-    let dropping = mangling(200, |echo, at| drop(echo.remove(at)));
+    let dropping = mangling(200, |echo, at| echo.splice(at..=at, []).for_each(drop));
     let trouble = expect_finding(dropping, &[], "dropped");
     assert_eq!(trouble["offset"], 200);
     assert!(trouble["message"].as_str().unwrap().contains("1 byte dropped"), "{trouble:#}");
@@ -119,8 +119,9 @@ fn a_server_that_closes_early_is_named() {
     let message = trouble["message"].as_str().unwrap();
     assert_eq!(message, "the server closed the connection after 3 of 64 bytes");
     let trouble = expect_finding(peers::closing_after_one_echo, &[], "closed");
+    // Whether the next message was in flight by then is a matter of luck.
     let message = trouble["message"].as_str().unwrap();
-    assert_eq!(message, "the server closed the connection while nothing was in flight");
+    assert!(message.starts_with("the server closed the connection "), "{message}");
 }
 
 #[test]
@@ -146,9 +147,12 @@ fn a_refusal_says_what_helps() {
 #[test]
 fn with_keep_going_the_dead_are_counted_and_replaced() {
     let addr = peers::serve(peers::closing_after_one_echo);
-    let (_, report) = report(&[&addr, "-c", "1", "-n", "3", "--keep-going"]);
-    assert_eq!((&report["messages"], &report["end"]), (&3.into(), &"complete".into()), "{report:#}");
-    assert!(report["trouble_count"].as_u64().unwrap() >= 2, "{report:#}");
+    let (code, report) = report(&[&addr, "-c", "1", "-n", "9", "--keep-going"]);
+    assert_eq!((code, &report["end"]), (Some(0), &"complete".into()), "{report:#}");
+    let count = |key: &str| report[key].as_u64().unwrap();
+    // What was in flight when the server closed is lost, and told as a trouble.
+    assert!(count("messages") >= 4 && count("trouble_count") >= 3, "{report:#}");
+    assert!(count("messages") + count("trouble_count") >= 9, "{report:#}");
     // Nothing excuses wrong bytes.
     expect_finding(mangling(100, |echo, at| echo[at] ^= 1), &["--keep-going"], "altered");
 }

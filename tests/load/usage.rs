@@ -37,6 +37,6 @@ fn impossible_options_are_refused_with_what_would_be_right() {
 fn a_report_that_cannot_be_written_is_refused_before_the_run() {
     for option in ["--json", "--hdr", "--report"] {
         let ended = run(&["127.0.0.1:9", "-n", "1", option, "/nowhere/at/all"]);
-        ended.assert_failed("cannot write to /nowhere/at/all: no such file or directory");
+        ended.assert_failed("cannot write /nowhere/at/all: no such file or directory");
     }
 }

@@ -166,14 +166,18 @@ impl Connection {
                 return Err(Cause::Left);
             }
             self.begin(now, shared)?;
+            if self.is_spent(shared) {
+                // Before another read: the server may have been spent too.
+                return Ok(Turn::Spent);
+            }
             match received {
                 Received::Short(_) if self.socket.short_read_drains() && !self.is_special => {}
                 Received::Short(_) | Received::More(_) => continue,
                 Received::Nothing | Received::End => self.is_special = false,
             }
-            return Ok(if self.is_spent(shared) { Turn::Spent } else { Turn::Wait });
+            return Ok(Turn::Wait);
         }
-        Ok(if self.is_spent(shared) { Turn::Spent } else { Turn::Again })
+        Ok(Turn::Again)
     }
 
     fn may_begin(&self, shared: &Shared) -> bool {
