@@ -86,6 +86,19 @@ fn full() -> (socket2::Socket, Vec<TcpStream>, String) {
     (socket, queue, addr.to_string())
 }
 
+/// All echoes have come: whether the server ends the connection too is its own affair.
+#[test]
+fn a_server_that_does_not_say_goodbye_is_not_waited_for_long() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let addr = serve(move |stream| {
+        peers::faithful(stream.try_clone()?)?;
+        gate.recv().map_err(io::Error::other)
+    });
+    let ended = Pinger::start(&["-c", "1", &addr]).end();
+    assert!(text(&ended).contains("1 sent, 1 received, 0 lost (0 %), 0 wrong, "), "{ended:?}");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+}
+
 #[test]
 fn ctrl_backslash_shows_how_things_stand() {
     let mut pinger = Pinger::start(&["-i", "1h", &serve(peers::faithful)]);

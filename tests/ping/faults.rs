@@ -255,6 +255,42 @@ fn echo(stream: &TcpStream, bytes: u64) -> io::Result<()> {
     io::copy(&mut stream.take(bytes), &mut &*stream).map(drop)
 }
 
+/// A server that echoes the first message, and of the second one three bytes and whatever `end` adds.
+fn faulty_in_the_second(end: fn(TcpStream) -> io::Result<()>) -> String {
+    serve(move |stream| {
+        echo(&stream, 56 + 3)?;
+        (&stream).read_exact(&mut [0; 53])?;
+        end(stream)
+    })
+}
+
+/// Bytes that are missing are those of the message; where a wrong one is, the connection's stream tells.
+#[test]
+fn later_messages_are_told_by_their_own_bytes() {
+    for (end, finding) in [
+        (
+            (|stream| keep(stream, &mpsc::channel().1)) as fn(TcpStream) -> io::Result<()>,
+            "no echo for seq=2 within 500ms: 3 of 56 bytes came back\n",
+        ),
+        (drop_it, "seq=2: the server closed the connection after 3 of 56 bytes\n"),
+        (
+            |stream| (&stream).write_all(&[0; 53]),
+            "seq=2 (offsets 56 to 111): wrong byte at offset 59: expected 0x",
+        ),
+    ] {
+        let addr = faulty_in_the_second(end);
+        let ended = ping(&["-c", "2", "-i", "1ms", "-W", "500ms", &addr]);
+        assert!(text(&ended).contains(finding), "{}", text(&ended));
+        assert!(text(&ended).contains("\n2 sent, 1 received, "), "{}", text(&ended));
+        assert_eq!(ended.code, Some(1));
+    }
+}
+
+fn drop_it(stream: TcpStream) -> io::Result<()> {
+    drop(stream);
+    Ok(())
+}
+
 /// Takes everything and gives nothing, not even an end, for as long as the gate is there.
 fn keep(mut stream: TcpStream, _gate: &Receiver<()>) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink())?;

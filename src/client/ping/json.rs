@@ -132,3 +132,23 @@ impl<'a> Trouble<'a> {
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_stands_under_its_own_name() {
+        let mut tally = Tally::default();
+        // Short ones, which the distribution keeps exactly.
+        (1..=1501).for_each(|ns| tally.echoed(Duration::from_nanos(ns)));
+        let [min, mean, max] = [1, 751, 1501];
+        let expected = serde_json::json!({
+            "min": min, "mean": mean, "max": max, "standard_deviation": 433, "jitter": 1,
+            "p50": 751, "p90": 1351, "p99": 1486, "p99_9": 1500,
+        });
+        assert_eq!(serde_json::to_value(Echo::of(&tally)).unwrap(), expected);
+        let connect = serde_json::json!({ "min": min, "mean": mean, "max": max });
+        assert_eq!(serde_json::to_value(Connect::of(&tally.echo)).unwrap(), connect);
+    }
+}

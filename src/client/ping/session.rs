@@ -387,3 +387,45 @@ fn socket(reactor: &mut Reactor<Polled>, token: Token) -> io::Result<&mut Socket
         _ => Err(ErrorKind::NotConnected.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// It would be asked first again for each new connection.
+    #[test]
+    fn an_address_that_refuses_is_told_once_and_the_one_that_answered_is_kept() {
+        let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let answering = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            // One echo each.
+            listener.incoming().flatten().try_for_each(|stream| {
+                io::copy(&mut io::Read::take(&stream, 9), &mut &stream).map(drop)
+            })
+        });
+        let options = Options {
+            server: answering.to_string().parse().unwrap(),
+            count: Some(3),
+            interval: Duration::from_millis(50),
+            size: 9,
+            timeout: Duration::from_secs(10),
+        };
+        let mut told = Vec::new();
+        let mut session = Session::open(&options, |notice: &Notice<'_>| {
+            told.push(notice.to_string());
+            Ok(())
+        })
+        .unwrap();
+        session.peers = vec![refusing.into(), answering.into()];
+        let tally = session.run().unwrap();
+        assert_eq!((tally.received, tally.reconnects()), (3, 2), "{told:#?}");
+        let refusals: Vec<_> = told.iter().filter(|line| line.contains("cannot connect")).collect();
+        assert_eq!(refusals.len(), 1, "{told:#?}");
+        assert!(refusals[0].starts_with(&format!("cannot connect to {refusing}: ")), "{told:#?}");
+        assert!(refusals[0].ends_with("; trying the next address"), "{told:#?}");
+    }
+}
