@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod exhaustive;
+
 const DEPTH: usize = 3;
 
 /// A peer in memory: what it is sent, `mangle` turns into what comes back.
