@@ -4,10 +4,10 @@
 check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
-    cargo clippy --test real -- -D warnings
+    cargo clippy --test real --bench cost -- -D warnings
     cargo test
 
-# The tests that need strace, valgrind, nc, socat and ncat.
+# The tests that need strace, valgrind, nc, socat and ncat, and `cost`.
 real:
     ./ci/real
 
@@ -18,6 +18,11 @@ peers:
 # All benches; `just bench echo` for one.
 bench *filter:
     cargo bench --benches -- {{filter}}
+
+# Counts instructions, and fails where there are more than the limits. Needs valgrind and gungraun-runner, which
+# ci/real installs.
+cost:
+    cargo bench --bench cost
 
 # Simulated runs with fresh seeds, for as long as asked: `just soak 10m`.
 soak time="60s":

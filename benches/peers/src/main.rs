@@ -23,7 +23,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Show which are here, each built and started once, and why the others are not
-    List,
+    List {
+        /// For programs: name, most connections and longest message in bytes of each that is here, between
+        /// tabs; none is started
+        #[arg(long)]
+        plain: bool,
+    },
     /// Run one, until it is stopped
     Run {
         /// As `list` calls it
@@ -51,9 +56,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     let mut places = Places::beside_me()?;
     places.resound = cli.resound.unwrap_or(places.resound);
-    resound_peers::raise_descriptor_limit()?;
+    let descriptors = resound_peers::raise_descriptor_limit()?;
     match cli.command {
-        Command::List => ALL.iter().for_each(|peer| show(peer, &places)),
+        Command::List { plain: true } => list_plainly(&places, descriptors),
+        Command::List { plain: false } => ALL.iter().for_each(|peer| show(peer, &places)),
         Command::Run { name: peer, addr, args } => {
             let error = peer.find(&places)?.command(addr, &args)?.exec();
             return Err(format!("{} cannot be run: {error}", peer.name).into());
@@ -71,6 +77,13 @@ fn show(peer: &'static Peer, places: &Places) {
         },
     };
     println!("{:13} {:28} {:9} {state}", peer.name, peer.runtime, peer.made_by());
+}
+
+fn list_plainly(places: &Places, descriptors: u64) {
+    for Peer { name, limits, .. } in ALL.iter().filter(|peer| peer.find(places).is_ok()) {
+        let connections = limits.connections_with(descriptors);
+        println!("{name}\t{connections}\t{}", limits.message_bytes);
+    }
 }
 
 fn known(name: &str) -> Result<&'static Peer, String> {

@@ -10,16 +10,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use resound::client::probe::Pattern;
 use resound_peers::{ALL, Found, Missing, Peer, Places, Running, raise_descriptor_limit};
-
-use pattern::Pattern;
-
-#[path = "../../support/pattern.rs"]
-mod pattern;
 
 /// How long something that must come may take on a busy machine before the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -158,6 +155,20 @@ fn one_that_is_not_built_is_left_out_with_a_word() {
     }
 }
 
+#[test]
+fn programs_are_told_who_is_here_and_what_those_are_up_to() {
+    let descriptors = raise_descriptor_limit().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_resound-peers")).args(["list", "--plain"]).output();
+    let lines = here().into_iter().map(|found| {
+        let Peer { name, limits, .. } = found.peer;
+        let connections = limits.connections_with(descriptors);
+        format!("{name}\t{connections}\t{}\n", limits.message_bytes)
+    });
+    let expected: String = lines.collect();
+    assert_eq!(String::from_utf8_lossy(&output.unwrap().stdout), expected);
+}
+
 /// Starts each of the peers that are here, one after the other.
 #[track_caller]
 fn for_each_peer(check: impl Fn(&Peer, &Running)) {
@@ -216,7 +227,7 @@ fn connect(running: &Running) -> TcpStream {
 /// Sends so many bytes from `offset` on in the connection's stream.
 fn send(stream: &mut impl Write, connection: usize, offset: usize, len: usize) {
     for (offset, len) in pieces(offset, len) {
-        stream.write_all(PATTERN.piece(connection, offset, len)).unwrap();
+        stream.write_all(piece(connection, offset, len)).unwrap();
     }
 }
 
@@ -226,7 +237,8 @@ fn expect(stream: &mut impl Read, connection: usize, offset: usize, len: usize) 
     let mut echo = vec![0; PIECE_BYTES.min(len)];
     for (offset, len) in pieces(offset, len) {
         stream.read_exact(&mut echo[..len]).unwrap();
-        PATTERN.check(connection, offset, &echo[..len]);
+        let place = format_args!("{len} bytes at {offset} of connection {connection}");
+        assert!(echo[..len] == *piece(connection, offset, len), "wrong echo: {place}");
     }
 }
 
@@ -240,13 +252,18 @@ fn stuff(stream: &mut TcpStream, most: usize) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut sent = 0;
     while sent < most {
-        match stream.write(PATTERN.piece(2, sent, PIECE_BYTES.min(most - sent))) {
+        match stream.write(piece(2, sent, PIECE_BYTES.min(most - sent))) {
             Ok(n) => sent += n,
             Err(_) => break,
         }
     }
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     sent
+}
+
+/// What a connection sends from `offset` on.
+fn piece(connection: usize, offset: usize, len: usize) -> &'static [u8] {
+    PATTERN.piece(connection, offset as u64, len)
 }
 
 /// Offset and length of the pieces in which so much is sent or checked.
