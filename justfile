@@ -15,6 +15,10 @@ real:
 peers:
     ./ci/peers
 
+# All servers beside each other, into docs/benchmarks.md; `just compare --rounds 1 --sizes 64` for a look.
+compare *options:
+    ./ci/compare {{options}}
+
 # All benches; `just bench echo` for one.
 bench *filter:
     cargo bench --benches -- {{filter}}

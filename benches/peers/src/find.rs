@@ -35,6 +35,17 @@ impl Places {
         let (resound, venv) = (target.join("release/resound"), target.join("peers-venv"));
         Self { binaries, resound, venv }
     }
+
+    /// Where what Cargo does not build is put.
+    fn outside(&self) -> PathBuf {
+        self.binaries.join("outside")
+    }
+}
+
+/// The least C that can load an echo server, built where that has not been done yet. Its arguments are the
+/// server's address, connections, bytes of a message, and seconds.
+pub fn c_generator(places: &Places) -> Result<PathBuf, Missing> {
+    make::c(&source("c", "generator.c"), None, &places.outside())
 }
 
 /// Why a peer is not here.
@@ -74,7 +85,7 @@ pub struct Found {
 impl Peer {
     /// Looks for it, and builds it where that is necessary and not Cargo's business.
     pub fn find(&'static self, places: &Places) -> Result<Found, Missing> {
-        let outside = places.binaries.join("outside");
+        let outside = places.outside();
         let mut script = None;
         let program = match &self.source {
             Source::Resound => built(places.resound.clone(), "cargo build --release"),

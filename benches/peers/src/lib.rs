@@ -20,6 +20,6 @@ mod find;
 mod start;
 pub mod program;
 
-pub use find::{Found, Missing, Places};
+pub use find::{Found, Missing, Places, c_generator};
 pub use list::{ALL, Limits, Peer, peer};
 pub use start::{Running, raise_descriptor_limit};

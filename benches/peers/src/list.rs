@@ -27,6 +27,8 @@ pub struct Limits {
     pub half_close: bool,
     /// Whether it takes a free port for 0, and says which.
     pub picks_port: bool,
+    /// Whether one process serves all connections.
+    pub is_one_process: bool,
 }
 
 /// What a peer comes from.
@@ -80,6 +82,7 @@ const NONE: Limits = Limits {
     message_bytes: usize::MAX,
     half_close: true,
     picks_port: true,
+    is_one_process: true,
 };
 
 const LIBUV: Library = Library { name: "uv", header: "uv.h", package: "libuv1-dev" };
@@ -134,11 +137,12 @@ pub const ALL: &[Peer] = &[
     // With -d -d it says where it listens, and nothing of single reads. -t: how many seconds it waits for
     // the rest of an echo after the end of what came. -b: it reads 4 KiB at once, and not 8, for when its
     // pipe has room for that only, it would wait for ever for itself to read from there.
-    plain(
-        "socat",
-        "C, a process each",
-        Source::Program("socat"),
-        &[
+    Peer {
+        name: "socat",
+        runtime: "C, a process each",
+        limits: Limits { is_one_process: false, ..NONE },
+        source: Source::Program("socat"),
+        args: &[
             "-d",
             "-d",
             "-t",
@@ -148,7 +152,7 @@ pub const ALL: &[Peer] = &[
             "TCP-LISTEN:{port},bind={host},fork,reuseaddr,backlog=4096,nodelay",
             "PIPE",
         ],
-    ),
+    },
     Peer {
         name: "ncat",
         runtime: "C, two processes each",
@@ -162,6 +166,7 @@ pub const ALL: &[Peer] = &[
             // It forgets what is under way when its peer has finished.
             half_close: false,
             picks_port: false,
+            is_one_process: false,
         },
         source: Source::Program("ncat"),
         args: &["-v", "-l", "-k", "-m", "900", "-e", "/bin/cat", "{host}", "{port}"],

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use compare::Compare;
 use resound_peers::{ALL, Peer, Places, peer};
+
+mod compare;
 
 /// The servers that resound is compared with.
 #[derive(Parser)]
@@ -41,6 +44,8 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Measure all that are here beside the reference, and write what came of it
+    Compare(Compare),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +69,7 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             let error = peer.find(&places)?.command(addr, &args)?.exec();
             return Err(format!("{} cannot be run: {error}", peer.name).into());
         }
+        Command::Compare(compare) => compare.run(&places)?,
     }
     Ok(())
 }

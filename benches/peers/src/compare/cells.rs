@@ -1,0 +1,254 @@
+//! One number of connections and one size of messages after the other: every server under load, beside the
+//! reference.
+
+use std::error::Error;
+use std::fs;
+use std::time::Duration;
+
+use resound::client::latency::Latency;
+use resound::client::load::{
+    self, End, Interval, Length, Options, Outcome, Progress, Stage, Watch,
+};
+use resound_peers::Running;
+
+use super::contender::Contender;
+use super::processors::Processors;
+use super::results::{CellResults, Run, ServerResults, Settings};
+
+/// What is not measured at the beginning.
+const WARMUP: Duration = Duration::from_millis(200);
+
+/// A server that says nothing for this long is left out.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Processes by the thousand are not what this is to find out.
+const MOST_PROCESSES: usize = 100;
+
+/// More than this is on its way at the same time only on machines whose kernel lends sockets much more
+/// memory than is usual, tcp(7): `tcp_mem`.
+const MOST_BYTES_IN_FLIGHT: usize = 2 << 30;
+
+/// At ten times this throughput, or this rate, each connection has ten echoes while it is measured.
+const BYTES_PER_SECOND: f64 = 200e6;
+const ECHOES_PER_SECOND: f64 = 10e3;
+
+/// So many servers are measured after the reference, before that is again.
+const SERVERS_PER_REFERENCE: usize = 2;
+
+/// What a measurement is of.
+#[derive(Clone, Copy)]
+pub struct Cell {
+    pub connections: usize,
+    pub message_bytes: usize,
+}
+
+impl Cell {
+    /// How long to measure: at least as long as all connections together need for some echoes each.
+    fn time(&self, least: Duration) -> Duration {
+        let by_echoes = self.connections as f64 / ECHOES_PER_SECOND;
+        let by_bytes = (self.connections * self.message_bytes) as f64 / BYTES_PER_SECOND;
+        least.max(Duration::from_secs_f64(by_echoes.max(by_bytes)))
+    }
+}
+
+/// Measures every server in every cell that it is up to.
+pub fn measure(
+    servers: &[Contender],
+    cells: &[Cell],
+    processors: &Processors,
+    settings: &Settings,
+) -> Vec<CellResults> {
+    let cells =
+        cells.iter().filter(|cell| cell.connections * cell.message_bytes < MOST_BYTES_IN_FLIGHT);
+    let each = cells.map(|cell| {
+        let mut results = CellResults {
+            connections: cell.connections,
+            message_bytes: cell.message_bytes,
+            servers: servers.iter().map(|server| begin(server, cell)).collect(),
+        };
+        for round in 0..settings.rounds {
+            eprintln!(
+                "{} connections, {} bytes: round {} of {}",
+                cell.connections,
+                cell.message_bytes,
+                round + 1,
+                settings.rounds
+            );
+            play_round(servers, cell, &mut results.servers, round as usize, processors, settings);
+        }
+        results
+    });
+    each.collect()
+}
+
+/// No results yet, or the reason why there will be none.
+fn begin(server: &Contender, cell: &Cell) -> ServerResults {
+    let most = server.most_connections();
+    let trouble = if cell.connections > most {
+        Some(format!("it is up to {most} connections here"))
+    } else if cell.connections > MOST_PROCESSES && !server.limits().is_one_process {
+        Some("it takes a process for each".into())
+    } else if cell.message_bytes > server.limits().message_bytes {
+        Some("it is not up to so long a message".into())
+    } else {
+        None
+    };
+    ServerResults { server: server.name.clone(), pairs: Vec::new(), trouble }
+}
+
+/// Takes the servers in another order each time, so that none always comes after the same.
+fn play_round(
+    servers: &[Contender],
+    cell: &Cell,
+    results: &mut [ServerResults],
+    round: usize,
+    processors: &Processors,
+    settings: &Settings,
+) {
+    let others = servers.len() - 1;
+    let in_turn = (0..others).map(|i| 1 + (i + round * (others / 2 + 1)) % others);
+    let able: Vec<_> = in_turn.filter(|i| results[*i].is_able()).collect();
+    let time = Duration::from_secs_f64(settings.seconds);
+    let run = |server| run(server, cell, time, processors).map_err(|e| e.to_string());
+    for group in able.chunks(SERVERS_PER_REFERENCE) {
+        let reference = run(&servers[0]);
+        for &i in group {
+            match reference.clone().and_then(|reference| Ok([reference, run(&servers[i])?])) {
+                Ok(pair) => results[i].pairs.push(pair),
+                Err(e) => {
+                    eprintln!("{}: {e}", servers[i].name);
+                    results[i].trouble = Some(e);
+                }
+            }
+        }
+    }
+}
+
+/// Starts a server, loads it, and ends it.
+fn run(
+    server: &Contender,
+    cell: &Cell,
+    time: Duration,
+    processors: &Processors,
+) -> Result<Run, Box<dyn Error>> {
+    let running = server.start(processors)?;
+    let options = options(&running, cell, cell.time(time))?;
+    let mut meter = Meter::new(&running);
+    let outcome = load::run(&options, &mut meter)?;
+    expect_fine(&outcome)?;
+    let [before, after] = meter.ends()?;
+    let echoes = after.echoes.saturating_sub(before.echoes) as f64;
+    if echoes == 0.0 {
+        return Err("not a single echo came back while it was measured".into());
+    }
+    Ok(Run {
+        echoes_per_second: outcome.rate(),
+        cpu_seconds_per_echo: (after.cpu - before.cpu).as_secs_f64() / echoes,
+        p50_seconds: outcome.response.percentile(50.0).as_secs_f64(),
+        p99_seconds: outcome.response.percentile(99.0).as_secs_f64(),
+    })
+}
+
+/// A closed loop, with one message of each connection in flight.
+fn options(running: &Running, cell: &Cell, time: Duration) -> Result<Options, Box<dyn Error>> {
+    Ok(Options {
+        server: running.addr().to_string().parse()?,
+        connections: cell.connections,
+        length: Length::Time(time),
+        rate: None,
+        sizes: cell.message_bytes..=cell.message_bytes,
+        depth: 1,
+        connect_rate: None,
+        warmup: WARMUP,
+        timeout: TIMEOUT,
+        sources: Vec::new(),
+        reconnect_every: None,
+        keep_going: false,
+        interval: Duration::from_secs(1),
+    })
+}
+
+fn expect_fine(outcome: &Outcome) -> Result<(), String> {
+    match (outcome.troubles.first(), outcome.end) {
+        (Some(trouble), _) => Err(trouble.to_string()),
+        (None, End::Complete) => Ok(()),
+        (None, end) => Err(format!("the run did not end as planned: {end:?}")),
+    }
+}
+
+/// Reads the server's meter, early in the measured part and late: seldom, as a crowd of threads takes time to
+/// read.
+struct Meter<'a> {
+    running: &'a Running,
+    readings: Vec<Reading>,
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    echoes: u64,
+    cpu: Duration,
+}
+
+impl<'a> Meter<'a> {
+    fn new(running: &'a Running) -> Self {
+        Self { running, readings: Vec::new() }
+    }
+
+    fn ends(&self) -> Result<[Reading; 2], Box<dyn Error>> {
+        match self.readings[..] {
+            [before, .., after] => Ok([before, after]),
+            _ => Err("it took too short a time to measure".into()),
+        }
+    }
+}
+
+impl Watch for Meter<'_> {
+    fn interval(&mut self, _: &Interval, _: &Latency) {}
+
+    fn progress(&mut self, progress: &Progress) {
+        let is_time = match self.readings.len() {
+            0 => true,
+            1 => progress.fraction > 0.5,
+            2 => progress.fraction > 0.85,
+            _ => false,
+        };
+        if progress.stage == Stage::Measuring && is_time {
+            let cpu = cpu_time(&self.running.pids());
+            self.readings.push(Reading { echoes: progress.messages, cpu });
+        }
+    }
+}
+
+/// Processor time that the threads of these processes have had until now: proc(5), `schedstat`, to the
+/// nanosecond.
+pub fn cpu_time(pids: &[u32]) -> Duration {
+    let threads = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+    let times = threads.flatten().flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    });
+    times.map(Duration::from_nanos).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn processor_time_is_what_a_process_has_used() {
+        let me = [std::process::id()];
+        let before = cpu_time(&me);
+        let start = Instant::now();
+        let mut n = 0u64;
+        while cpu_time(&me) - before < Duration::from_millis(20) {
+            n = std::hint::black_box(n + 1);
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "it does not go on: {before:?}, {n}"
+            );
+        }
+        assert!(cpu_time(&[]).is_zero());
+    }
+}

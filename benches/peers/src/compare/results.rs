@@ -1,0 +1,242 @@
+//! What was measured, as it is kept.
+
+use std::fs;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that the document shows.
+#[derive(Serialize, Deserialize)]
+pub struct Results {
+    pub machine: Machine,
+    pub settings: Settings,
+    /// The reference first.
+    pub servers: Vec<Server>,
+    /// Servers that are not here, and why.
+    pub left_out: Vec<(String, String)>,
+    pub starts: Vec<Start>,
+    pub generators: Vec<Generator>,
+    pub cells: Vec<CellResults>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Settings {
+    pub rounds: u32,
+    /// How long each measurement took.
+    pub seconds: f64,
+}
+
+/// Where it was measured, and with what.
+#[derive(Serialize, Deserialize)]
+pub struct Machine {
+    pub cpu: String,
+    pub logical_cpus: usize,
+    pub kernel: String,
+    /// Programs and what they say of their version.
+    pub versions: Vec<(String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Server {
+    pub name: String,
+    pub runtime: String,
+}
+
+/// How a server starts.
+#[derive(Serialize, Deserialize)]
+pub struct Start {
+    pub server: String,
+    /// From before it is started to where it says that it listens, for each round.
+    pub seconds: Vec<f64>,
+    /// What is resident then.
+    pub resident_kib: u64,
+    /// What is resident beside a crowd of idle connections, where it can have that many.
+    pub resident_with_crowd_kib: Option<u64>,
+    pub crowd: usize,
+}
+
+/// What one generator and the other got out of the same server, one right after the other.
+#[derive(Serialize, Deserialize)]
+pub struct Generator {
+    pub connections: usize,
+    pub message_bytes: usize,
+    /// The C generator's and resound's, for each round.
+    pub rounds: Vec<[Generated; 2]>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Generated {
+    pub messages_per_second: f64,
+    /// Processor time of the generator for a message.
+    pub cpu_seconds_per_message: f64,
+}
+
+/// What was measured of one number of connections and size of messages.
+#[derive(Serialize, Deserialize)]
+pub struct CellResults {
+    pub connections: usize,
+    pub message_bytes: usize,
+    /// For each server, in the order of the servers.
+    pub servers: Vec<ServerResults>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct ServerResults {
+    pub server: String,
+    /// The reference, and it right after.
+    pub pairs: Vec<[Run; 2]>,
+    /// Why there are no pairs, or fewer.
+    pub trouble: Option<String>,
+}
+
+/// One measurement of one server.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Run {
+    pub echoes_per_second: f64,
+    /// Processor time of the server for an echo, in the kernel and outside.
+    pub cpu_seconds_per_echo: f64,
+    pub p50_seconds: f64,
+    pub p99_seconds: f64,
+}
+
+impl Results {
+    /// The cells with messages of the same size together, in their order.
+    pub fn by_size(&self) -> Vec<(usize, Vec<&CellResults>)> {
+        let mut sizes: Vec<(usize, Vec<&CellResults>)> = Vec::new();
+        for cell in &self.cells {
+            match sizes.iter_mut().find(|(bytes, _)| *bytes == cell.message_bytes) {
+                Some((_, cells)) => cells.push(cell),
+                None => sizes.push((cell.message_bytes, vec![cell])),
+            }
+        }
+        sizes
+    }
+}
+
+impl CellResults {
+    /// The median of what the reference has itself.
+    pub fn reference(&self, of: impl Fn(&Run) -> f64) -> Option<f64> {
+        let pairs = self.servers.iter().flat_map(|server| &server.pairs);
+        median(pairs.map(|[reference, _]| of(reference)))
+    }
+}
+
+impl ServerResults {
+    /// Whether it is what this is all about.
+    pub fn is_ours(name: &str) -> bool {
+        name.starts_with("resound")
+    }
+
+    /// Whether to measure it: what went wrong in one round need not in the next.
+    pub fn is_able(&self) -> bool {
+        self.trouble.is_none() || !self.pairs.is_empty()
+    }
+
+    /// The median of what the server has to the reference's.
+    pub fn ratio(&self, of: impl Fn(&Run) -> f64) -> Option<f64> {
+        median(self.pairs.iter().map(|[reference, run]| of(run) / of(reference)))
+    }
+}
+
+/// The one in the middle, or the mean of the two there.
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2)?;
+    let lower = values.get((values.len() - 1) / 2)?;
+    Some((lower + upper) / 2.0)
+}
+
+impl Machine {
+    /// This one, now.
+    pub fn here() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cpuinfo = read("/proc/cpuinfo");
+        let models = cpuinfo.lines().filter_map(|line| line.strip_prefix("model name"));
+        let models: Vec<_> = models.map(|rest| rest.trim_start_matches([' ', '\t', ':'])).collect();
+        Self {
+            cpu: models.first().copied().unwrap_or("unknown").into(),
+            logical_cpus: models.len(),
+            kernel: read("/proc/sys/kernel/osrelease").trim().into(),
+            versions: VERSIONS.iter().filter_map(|(name, args)| version(name, args)).collect(),
+        }
+    }
+}
+
+/// How to ask what the servers were built with, or run on.
+const VERSIONS: &[(&str, &[&str])] = &[
+    ("rustc", &["--version"]),
+    ("cc", &["--version"]),
+    ("go", &["version"]),
+    ("node", &["--version"]),
+    ("python3", &["--version"]),
+    ("socat", &["-V"]),
+    ("ncat", &["--version"]),
+];
+
+/// The first line with a digit in it of what a program says of its version, where there is such a program.
+fn version(name: &str, args: &[&str]) -> Option<(String, String)> {
+    let output = Command::new(name).args(args).output().ok()?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let line = said.lines().find(|line| line.contains(|c: char| c.is_ascii_digit()))?;
+    Some((name.into(), line.trim().into()))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Every round with so many echoes a second, and as much processor time for each as that leaves.
+    pub fn server(name: &str, rates: &[[f64; 2]]) -> ServerResults {
+        let run = |echoes_per_second: f64| Run {
+            echoes_per_second,
+            cpu_seconds_per_echo: 1.0 / echoes_per_second,
+            p50_seconds: 1e-4,
+            p99_seconds: 1e-3,
+        };
+        let pairs = rates.iter().map(|pair| pair.map(run)).collect();
+        ServerResults { server: name.into(), pairs, trouble: None }
+    }
+
+    /// Two cells with three servers, one of which is not up to the second.
+    pub fn results() -> Results {
+        let cell = |connections, slow| CellResults {
+            connections,
+            message_bytes: 64,
+            servers: vec![
+                server("reference", &[]),
+                server("slow", slow),
+                server("resound", &[[100.0, 125.0], [10_000.0, 12_500.0]]),
+            ],
+        };
+        let mut cells = vec![cell(1, &[[100.0, 50.0]]), cell(50, &[])];
+        cells[1].servers[1].trouble = Some("it is up to 1 connection here".into());
+        let servers = ["reference", "slow", "resound"];
+        let servers = servers.map(|name| Server { name: name.into(), runtime: "C".into() });
+        Results {
+            machine: Machine::here(),
+            settings: Settings { rounds: 2, seconds: 1.0 },
+            servers: servers.into(),
+            left_out: vec![("node".into(), "there is no node".into())],
+            starts: Vec::new(),
+            generators: Vec::new(),
+            cells,
+        }
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), Some(2.5));
+        assert_eq!(median([].into_iter()), None);
+    }
+
+    #[test]
+    fn a_server_is_held_against_the_reference_of_its_own_round() {
+        // The machine was twice as fast in the second round.
+        let server = server("slow", &[[10.0, 5.0], [20.0, 10.0], [10.0, 9.0]]);
+        assert_eq!(server.ratio(|run| run.echoes_per_second), Some(0.5));
+        let cell = CellResults { connections: 1, message_bytes: 1, servers: vec![server] };
+        assert_eq!(cell.reference(|run| run.echoes_per_second), Some(10.0));
+    }
+}
