@@ -27,11 +27,12 @@ pub fn markdown(results: &Results) -> String {
 }
 
 fn servers(results: &Results) -> String {
-    let rows =
-        results.servers.iter().map(|Server { name, runtime }| vec![name.clone(), runtime.clone()]);
-    let mut text = table(&["server", "what it is"], rows);
+    let mut text = String::new();
+    for Server { name, runtime } in &results.servers {
+        let _ = writeln!(text, "- {name}: {runtime}");
+    }
     for (name, why) in &results.left_out {
-        let _ = writeln!(text, "\nNot here: {name} ({why}).");
+        let _ = writeln!(text, "- not here: {name} ({why})");
     }
     text
 }
@@ -165,7 +166,7 @@ mod tests {
             "![Echoes a second, as a multiple of the reference's](benchmarks/rate-64.svg)"
         ));
         assert!(document.contains("- slow, 50 connections: it is up to 1 connection here\n"));
-        assert!(document.contains("Not here: node (there is no node).\n"));
+        assert!(document.contains("- not here: node (there is no node)\n"));
     }
 
     #[test]
