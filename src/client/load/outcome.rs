@@ -127,6 +127,30 @@ impl Cause {
 }
 
 impl Outcome {
+    /// A run that began then, and in which nothing has happened yet.
+    pub(in crate::client) fn nothing(began: SystemTime) -> Self {
+        Self {
+            began,
+            measured: Duration::ZERO,
+            end: End::Complete,
+            messages: 0,
+            messages_in_time: 0,
+            bytes_in_time: 0,
+            unsent: 0,
+            response: Latency::new(),
+            service: Latency::new(),
+            connect: Latency::new(),
+            lag: Latency::new(),
+            connections_made: 0,
+            busy: Duration::ZERO,
+            cpu: Duration::ZERO,
+            intervals: Vec::new(),
+            troubles: Vec::new(),
+            trouble_count: 0,
+            is_wrong: false,
+        }
+    }
+
     /// Whether all went well.
     pub fn is_fine(&self) -> bool {
         self.trouble_count == 0 && self.end != End::Failed
