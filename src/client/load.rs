@@ -67,7 +67,8 @@ pub struct Options {
 pub enum Length {
     /// After so long.
     Time(Duration),
-    /// After so many messages over all connections.
+    /// After so many messages over all connections: sent, or fallen due, whether they come back or are
+    /// lost with a connection that dies.
     Messages(u64),
 }
 

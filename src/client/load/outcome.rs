@@ -29,6 +29,9 @@ pub struct Outcome {
     /// Messages that fell due in the measured part and were never sent, as their connections had as many
     /// in flight as they may. Their wait until the end counts as a response that took at least so long.
     pub unsent: u64,
+    /// Messages of the measured part that were in flight on a connection when it died, and are not sent
+    /// again: no latency is known of them.
+    pub lost: u64,
     /// From when a message was due to the last byte of its echo.
     pub response: Latency,
     /// From when its first byte was sent to the last byte of its echo.
@@ -137,6 +140,7 @@ impl Outcome {
             messages_in_time: 0,
             bytes_in_time: 0,
             unsent: 0,
+            lost: 0,
             response: Latency::new(),
             service: Latency::new(),
             connect: Latency::new(),

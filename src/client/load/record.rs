@@ -84,6 +84,11 @@ impl Record {
         self.current.responses.record(waited);
     }
 
+    /// A message that counts was in flight when its connection died.
+    pub(super) fn lost(&mut self) {
+        self.outcome.lost += 1;
+    }
+
     /// This client worked for so long.
     pub(super) fn worked(&mut self, time: Duration) {
         if self.start.is_some() && !self.is_over {
