@@ -102,7 +102,7 @@ fn expect_true(latency: &Value, mut truth: Vec<Duration>) -> f64 {
 }
 
 /// Does something before others: what it starts goes before them too.
-fn before_others(act: impl FnOnce() + Send) {
+pub fn before_others(act: impl FnOnce() + Send) {
     const PRIORITY: i32 = -15;
     // Of a thread's own, so that it ends with the thread.
     let act = || {

@@ -38,6 +38,7 @@ mod cost;
 mod hostile;
 mod kernel;
 mod masses;
+mod own_cost;
 mod peers;
 mod soak;
 mod traced;
