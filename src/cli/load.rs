@@ -46,7 +46,8 @@ pub struct Load {
     #[arg(short, long, value_name = "DURATION", value_parser = timeout, conflicts_with = "count")]
     duration: Option<Duration>,
 
-    /// How many messages to measure, over all connections
+    /// How many messages to send and measure, over all connections; with --keep-going, those that are lost
+    /// with a connection are among them
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = messages)]
     count: Option<u64>,
 
@@ -84,8 +85,8 @@ pub struct Load {
     #[arg(long, value_name = "N", value_parser = messages)]
     reconnect_every: Option<u64>,
 
-    /// Replace a connection that has died, and go on; the run fails in the end all the same only where
-    /// bytes were wrong
+    /// Replace a connection that has died, and go on; what it had in flight is counted as lost, and not sent
+    /// again. The run fails in the end all the same only where bytes were wrong
     #[arg(long)]
     keep_going: bool,
 

@@ -25,6 +25,8 @@ mod outcome;
 mod plan;
 mod record;
 mod connection;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "load/no_alarm.rs")]
+mod alarm;
 mod engine;
 mod stages;
 mod threshold;
@@ -67,7 +69,8 @@ pub struct Options {
 pub enum Length {
     /// After so long.
     Time(Duration),
-    /// After so many messages over all connections.
+    /// After so many messages over all connections: sent, or fallen due, whether they come back or are
+    /// lost with a connection that dies.
     Messages(u64),
 }
 

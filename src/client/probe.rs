@@ -91,6 +91,11 @@ impl Probe {
         self.flights.len() < self.depth
     }
 
+    /// When the messages in flight were due, in the order in which they were begun.
+    pub fn dues(&self) -> impl Iterator<Item = Instant> {
+        self.flights.iter().map(|flight| flight.due)
+    }
+
     /// How many messages are in flight.
     pub fn in_flight(&self) -> usize {
         self.flights.len()

@@ -90,6 +90,15 @@ impl Lane {
         self.waiting > 0
     }
 
+    /// Its connection has died: what was in flight will not come back, and is not sent again.
+    pub(super) fn lose(&self, shared: &mut Shared) {
+        for due in self.probe.dues() {
+            if shared.plan.counts(due) {
+                shared.record.lost();
+            }
+        }
+    }
+
     /// Gives up what waits to be sent, as the run is over: its waits until `end` count.
     pub(super) fn forgo(&mut self, end: Instant, shared: &mut Shared) {
         for number in self.begun..self.begun + self.waiting {

@@ -29,6 +29,9 @@ pub struct Outcome {
     /// Messages that fell due in the measured part and were never sent, as their connections had as many
     /// in flight as they may. Their wait until the end counts as a response that took at least so long.
     pub unsent: u64,
+    /// Messages of the measured part that were in flight on a connection when it died, and are not sent
+    /// again: no latency is known of them.
+    pub lost: u64,
     /// From when a message was due to the last byte of its echo.
     pub response: Latency,
     /// From when its first byte was sent to the last byte of its echo.
@@ -127,6 +130,31 @@ impl Cause {
 }
 
 impl Outcome {
+    /// A run that began then, and in which nothing has happened yet.
+    pub(in crate::client) fn nothing(began: SystemTime) -> Self {
+        Self {
+            began,
+            measured: Duration::ZERO,
+            end: End::Complete,
+            messages: 0,
+            messages_in_time: 0,
+            bytes_in_time: 0,
+            unsent: 0,
+            lost: 0,
+            response: Latency::new(),
+            service: Latency::new(),
+            connect: Latency::new(),
+            lag: Latency::new(),
+            connections_made: 0,
+            busy: Duration::ZERO,
+            cpu: Duration::ZERO,
+            intervals: Vec::new(),
+            troubles: Vec::new(),
+            trouble_count: 0,
+            is_wrong: false,
+        }
+    }
+
     /// Whether all went well.
     pub fn is_fine(&self) -> bool {
         self.trouble_count == 0 && self.end != End::Failed

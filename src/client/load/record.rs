@@ -34,26 +34,7 @@ struct Current {
 impl Record {
     pub(super) fn new(interval: Duration) -> Self {
         Self {
-            outcome: Outcome {
-                began: SystemTime::now(),
-                measured: Duration::ZERO,
-                end: End::Complete,
-                messages: 0,
-                messages_in_time: 0,
-                bytes_in_time: 0,
-                unsent: 0,
-                response: Latency::new(),
-                service: Latency::new(),
-                connect: Latency::new(),
-                lag: Latency::new(),
-                connections_made: 0,
-                busy: Duration::ZERO,
-                cpu: Duration::ZERO,
-                intervals: Vec::new(),
-                troubles: Vec::new(),
-                trouble_count: 0,
-                is_wrong: false,
-            },
+            outcome: Outcome::nothing(SystemTime::now()),
             start: None,
             is_over: false,
             cpu: Duration::ZERO,
@@ -101,6 +82,11 @@ impl Record {
     pub(super) fn unsent(&mut self, waited: Duration) {
         self.outcome.unsent += 1;
         self.current.responses.record(waited);
+    }
+
+    /// A message that counts was in flight when its connection died.
+    pub(super) fn lost(&mut self) {
+        self.outcome.lost += 1;
     }
 
     /// This client worked for so long.

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Report;
 use super::figures::{byte_rate, count, counted, percent, rate, seconds, time};
-use super::text::{described, ending, lateness, plan, unsent};
+use super::text::{described, ending, lateness, lost, plan, unsent};
 use super::times::Times;
 use crate::net::Escaped;
 
@@ -96,7 +96,8 @@ fn notes(report: &Report) -> String {
     let limit = report.generator.why.as_ref();
     let limit = limit.map(|why| format!("It was not the server that set the limit: {why}."));
     let unsent = unsent(report).map(|unsent| unsent + ".");
-    let notes = [ending(report), limit, unsent].into_iter().flatten();
+    let lost = lost(report).map(|lost| format!("Lost: {lost}."));
+    let notes = [ending(report), limit, unsent, lost].into_iter().flatten();
     let mut notes: Vec<_> = notes.map(|note| format!("<p>{}\n", Html(&note))).collect();
     if report.trouble_count > 0 {
         let what = counted(report.trouble_count, "thing", "things");

@@ -35,26 +35,8 @@ pub fn closed_loop() -> Options {
 
 /// A run in which nothing was measured.
 pub fn nothing() -> Outcome {
-    Outcome {
-        began: UNIX_EPOCH + Duration::from_millis(1_764_068_072_500),
-        measured: Duration::ZERO,
-        end: End::Failed,
-        messages: 0,
-        messages_in_time: 0,
-        bytes_in_time: 0,
-        unsent: 0,
-        response: Latency::new(),
-        service: Latency::new(),
-        connect: Latency::new(),
-        lag: Latency::new(),
-        connections_made: 0,
-        busy: Duration::ZERO,
-        cpu: Duration::ZERO,
-        intervals: Vec::new(),
-        troubles: Vec::new(),
-        trouble_count: 0,
-        is_wrong: false,
-    }
+    let began = UNIX_EPOCH + Duration::from_millis(1_764_068_072_500);
+    Outcome { end: End::Failed, ..Outcome::nothing(began) }
 }
 
 /// A run of so many seconds with 2000 messages in each, that took `slower` times as long as they might.

@@ -113,6 +113,17 @@ pub(super) fn unsent(report: &Report) -> Option<String> {
     })
 }
 
+/// What was lost with connections that died, if anything.
+pub(super) fn lost(report: &Report) -> Option<String> {
+    let messages = counted(report.lost_messages, "message", "messages");
+    (report.lost_messages > 0).then(|| {
+        format!(
+            "{messages} in flight on connections that died; none was sent again, and no latency is \
+             known of them"
+        )
+    })
+}
+
 /// How late this client was, where it had a plan to keep to.
 pub(super) fn lateness(lag: &Times) -> Option<String> {
     let max = time(lag.max?);
@@ -181,6 +192,9 @@ fn client(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
     if let Some(unsent) = unsent(report) {
         line(f, "unsent", unsent)?;
+    }
+    if let Some(lost) = lost(report) {
+        line(f, "lost", lost)?;
     }
     generator.why.iter().try_for_each(|why| line(f, "limit", why))
 }

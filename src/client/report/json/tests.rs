@@ -17,6 +17,7 @@ fn in_trouble() -> Report {
         troubles: sample::troubles(),
         trouble_count: 3,
         is_wrong: true,
+        lost: 2,
         ..sample::run(3, 1.0)
     };
     sample::report(&outcome, &sample::options())

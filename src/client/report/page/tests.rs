@@ -121,12 +121,13 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
 fn what_must_be_known_stands_above_the_figures() {
     let mut outcome =
         Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
-    (outcome.busy, outcome.unsent) = (outcome.measured, 12);
+    (outcome.busy, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
     let page = render(&open_loop(&outcome), None);
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
     for note in [
         "It was not the server that set the limit: this client was busy 100 % of the time",
         "12 messages fell due and could not be sent",
+        "Lost: 5 messages in flight on connections that died; none was sent again",
         "30 things went wrong; the first of them:",
         "<li><b>altered</b> connection 7 (from 127.0.0.1:40001): wrong byte at offset 5",
     ] {

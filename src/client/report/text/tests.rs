@@ -46,7 +46,12 @@ fn a_closed_loop_has_one_latency() {
     let text = summary(&outcome, &sample::closed_loop());
     assert!(table_of(&text)[0].trim() == "latency", "{text}");
     assert!(text.contains("closed loop") && !text.contains("late by"), "{text}");
-    assert!(!text.contains("limit") && !text.contains("unsent") && !text.contains("troubles"));
+    assert!(
+        !text.contains("limit")
+            && !text.contains("unsent")
+            && !text.contains("lost")
+            && !text.contains("troubles")
+    );
 }
 
 #[test]
@@ -97,11 +102,15 @@ fn sizes_lengths_and_new_connections_are_said() {
 }
 
 #[test]
-fn what_was_not_sent_and_what_set_the_limit_are_said() {
-    let outcome = Outcome { unsent: 12, ..sample::run(10, 1.0) };
+fn what_was_not_sent_what_was_lost_and_what_set_the_limit_are_said() {
+    let outcome = Outcome { unsent: 12, lost: 1, ..sample::run(10, 1.0) };
     let outcome = Outcome { busy: outcome.measured, ..outcome };
     let text = summary(&outcome, &sample::options());
     assert!(text.contains("\nunsent        12 messages fell due and could not be sent"), "{text}");
+    assert!(
+        text.contains("\nlost          1 message in flight on connections that died; "),
+        "{text}"
+    );
     assert!(text.contains("\nlimit         this client was busy 100 % of the time"), "{text}");
 }
 
