@@ -208,12 +208,12 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     fn accept(&mut self, token: Token) {
-        let mut fault = None;
+        let (mut is_fruitless, mut fault) = (true, None);
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(token) else { return };
             match acceptor.next(self.shared.now) {
                 Next::Connection(stream, peer) => {
-                    fault = None;
+                    is_fruitless = false;
                     self.admit(stream, peer);
                 }
                 Next::NotThisOne(e) => fault = Some(e),
@@ -221,8 +221,10 @@ impl<L: Listen, O: Observer> Server<L, O> {
             }
         }
         match (self.reactor.get_mut(token), fault) {
-            // One after the other: that is no longer the fault of each.
-            (Some(Slot::Listener(acceptor)), Some(e)) => acceptor.rest(&e, self.shared.now),
+            // One after the other, and nobody between them: that is no longer the fault of each.
+            (Some(Slot::Listener(acceptor)), Some(e)) if is_fruitless => {
+                acceptor.rest(&e, self.shared.now)
+            }
             _ => self.reactor.again(token),
         }
     }
