@@ -43,7 +43,7 @@ pub struct Ping {
 }
 
 fn messages(text: &str) -> Result<u64, String> {
-    within(count(text)?, (1, "1"), (1_000_000_000, "1000m")).map(|n| n as u64)
+    within(count(text)?, (1, "1"), (1_000_000_000, "1000000000")).map(|n| n as u64)
 }
 
 fn message_size(text: &str) -> Result<usize, String> {

@@ -12,7 +12,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::Failure;
 use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
-use crate::net::{Addr, Endpoint, ListenOptions, Listener, cannot};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, cannot};
 use crate::observe::{Counters, Logger, Observer};
 use crate::server::{Config, Flow, Server};
 
@@ -30,7 +30,8 @@ const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH;
 /// What `resound serve` can be told.
 #[derive(Args, Debug)]
 pub struct Serve {
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", help = LISTEN_HELP)]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = place)]
+    #[arg(help = LISTEN_HELP)]
     listen: Vec<Addr>,
 
     /// Close connections beyond this many at once [default: as many as there may be descriptors]
@@ -77,6 +78,16 @@ pub struct Serve {
     /// Close each connection after its first echo: whatever one read returns
     #[arg(long)]
     once: bool,
+}
+
+fn place(text: &str) -> Result<Addr, String> {
+    text.parse().map_err(|e: ParseAddrError| {
+        let (each, separator) = (text.split(','), " --listen ");
+        let is_list =
+            each.clone().count() > 1 && each.clone().all(|one| one.parse::<Addr>().is_ok());
+        let each = each.collect::<Vec<_>>().join(separator);
+        if is_list { format!("give each by itself:{separator}{each}") } else { e.to_string() }
+    })
 }
 
 fn connections(text: &str) -> Result<usize, String> {
