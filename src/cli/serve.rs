@@ -25,7 +25,8 @@ const RESERVED_DESCRIPTORS: usize = 32;
 const MAX_CONNECTIONS: usize = 1_000_000;
 
 const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several \
-                           times. Port 0 takes any free port, and the log says which";
+                           times. Port 0 takes any free port, and the log says which. [::]:PORT takes \
+                           IPv4 too, unless an IPv4 address is given with the same port";
 
 /// What `resound serve` can be told.
 #[derive(Args, Debug)]
@@ -152,15 +153,18 @@ impl Serve {
     }
 
     fn listen(&self, server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
-        let options = ListenOptions {
+        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
+        let all: Vec<_> = endpoints.iter().flatten().cloned().collect();
+        let options = |at: &Endpoint| ListenOptions {
             backlog: self.backlog,
             reuse_port: self.reuse_port,
+            only_v6: leaves_ipv4(at, &all),
             stall_timeout: Some(self.stall_timeout),
         };
         // All are bound before any is announced: either the whole command holds, or none of it.
         let mut places = Vec::new();
-        for addr in &self.listen {
-            for listener in bind_all(addr, options)? {
+        for endpoints in &endpoints {
+            for listener in bind_all(endpoints, options)? {
                 let at = listener.local_addr()?;
                 server.listen(listener, at.to_string())?;
                 places.push(at);
@@ -208,10 +212,13 @@ impl Serve {
 
 /// Listens on all that an address stands for. Where that is several, as for many a machine's `localhost`,
 /// those whose protocol this machine does not have may be missing.
-fn bind_all(addr: &Addr, options: ListenOptions) -> io::Result<Vec<Listener>> {
+fn bind_all(
+    endpoints: &[Endpoint],
+    options: impl Fn(&Endpoint) -> ListenOptions,
+) -> io::Result<Vec<Listener>> {
     let (mut listeners, mut missing) = (Vec::new(), None);
-    for endpoint in addr.resolve()? {
-        match Listener::bind(&endpoint, options) {
+    for endpoint in endpoints {
+        match Listener::bind(endpoint, options(endpoint)) {
             Ok(listener) => listeners.push(listener),
             Err(e) if e.kind() == ErrorKind::AddrNotAvailable => missing = Some(e),
             Err(e) => return Err(e),
@@ -223,6 +230,14 @@ fn bind_all(addr: &Addr, options: ListenOptions) -> io::Result<Vec<Listener>> {
         None => {}
     }
     Ok(listeners)
+}
+
+/// `[::]` takes IPv4 as well, as people expect; but not where that is to be listened on by itself at the same
+/// port, which could not be had then.
+fn leaves_ipv4(at: &Endpoint, all: &[Endpoint]) -> bool {
+    let Endpoint::Inet(SocketAddr::V6(at)) = at else { return false };
+    let rivals = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
+    at.ip().is_unspecified() && all.iter().any(rivals)
 }
 
 /// How to try the server out, from another terminal.

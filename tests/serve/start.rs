@@ -163,6 +163,34 @@ fn help_and_version_go_to_standard_output() {
     }
 }
 
+/// Failed when `[::]` took IPv4 even from a listener of the same command, in whichever order they came.
+#[test]
+fn every_address_of_both_protocols_can_be_listened_on_at_one_port() {
+    let free = Server::start_at(&["[::]:0"], &[]);
+    let (_, port) = free.addr().rsplit_once(':').unwrap();
+    let at = |host: &str| format!("{host}:{port}");
+    // Alone it takes IPv4 too.
+    expect_echo(TcpStream::connect(at("127.0.0.1")).unwrap(), b"hello");
+    let (v4, v6) = (at("0.0.0.0"), at("[::]"));
+    expect_failure(
+        &["serve", "-l", &v4],
+        1,
+        &format!(
+            "cannot listen on {v4}: address already in use; choose another, or port 0 for any free one"
+        ),
+    );
+    let port = port.to_string();
+    let at = |host: &str| format!("{host}:{port}");
+    free.stop();
+    for both in [[&*v4, &v6], [&v6, &v4]] {
+        let server = Server::start_at(&both, &[]);
+        for client in ["127.0.0.1", "[::1]"] {
+            expect_echo(TcpStream::connect(at(client)).unwrap(), client.as_bytes());
+        }
+        server.stop();
+    }
+}
+
 /// A name may stand for several addresses: all of them are listened on.
 #[test]
 fn a_name_is_every_address_that_it_stands_for() {
