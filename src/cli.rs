@@ -23,6 +23,7 @@ pub mod serve;
 pub mod units;
 
 mod descriptors;
+mod signals;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
@@ -46,7 +47,7 @@ Exit codes: 0 all went well; 1 it ran and failed; 2 the command line made no sen
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Echo to everyone who connects, until told to stop by Ctrl-C or SIGTERM
+    /// Echo to everyone who connects, until told to stop by Ctrl-C, SIGTERM or SIGHUP
     Serve(Serve),
     /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
     ///

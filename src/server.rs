@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
+use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use crate::conn::{Echo, Turn};
@@ -110,7 +111,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.reactor.report(ready);
     }
 
-    /// Stops in order at the first of these signals, and at once at the second.
+    /// Stops in order at the first of these signals, and at once at the second, if that is not SIGHUP.
     ///
     /// # Errors
     ///
@@ -165,8 +166,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.reactor.get_mut(token) {
             Some(Slot::Listener(_)) => self.accept(token),
             Some(Slot::Signals(signals)) => {
-                for _ in 0..signals.pending().count() {
-                    self.stop();
+                for signal in signals.pending().collect::<Vec<_>>() {
+                    // A terminal that closes may say so twice, which is not to press anybody.
+                    if signal != SIGHUP || self.life == Life::Serving {
+                        self.stop();
+                    }
                 }
             }
             // It was removed since the wait.

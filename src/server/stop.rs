@@ -40,8 +40,13 @@ impl<L: Listen, O: Observer> Server<L, O> {
             return;
         }
         self.stop_accepting();
-        info!("stopping; connections to finish: {}", self.admission.connections());
         let (now, timeout) = (self.shared.now, self.config.drain_timeout);
+        match self.admission.connections() {
+            0 => info!("stopping; no connection to finish"),
+            n => info!(
+                "stopping; connections to finish, within {timeout:?}: {n}; a second signal stops at once"
+            ),
+        }
         self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
         self.shared.deadlines.drain(now);
     }
