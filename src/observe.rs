@@ -11,6 +11,10 @@ use log::{Level, debug, log_enabled, trace};
 use crate::net::{Endpoint, reason};
 use crate::words::Plural;
 
+pub use refusals::Refusals;
+
+mod refusals;
+
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {

@@ -13,7 +13,7 @@ use super::descriptors::raise_descriptor_limit;
 use super::signals;
 use super::units::{count, duration, size, timeout, within};
 use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, cannot};
-use crate::observe::{Counters, Logger, Observer};
+use crate::observe::{Counters, Logger, Observer, Refusals};
 use crate::server::{Config, Flow, Server};
 
 /// Descriptors kept for other things than connections: standard input, output and error, the poll, the
@@ -121,10 +121,11 @@ impl Serve {
     pub fn run(self) -> Result<(), Failure> {
         let mut counters = Counters::default();
         // What nobody reads is not to cost anything, not even the question whether anybody does.
+        let observer = (&mut counters, Refusals::default());
         let end = if log_enabled!(Level::Debug) {
-            self.serve((&mut counters, Logger))
+            self.serve((observer, Logger))
         } else {
-            self.serve(&mut counters)
+            self.serve(observer)
         }?;
         match counters.cut {
             0 => info!("stopped: {counters}"),
