@@ -195,7 +195,7 @@ fn a_terminal_that_closes_stops_it_in_order_however_often_it_says_so() {
     server.signal(Signal::HUP);
     let line = server.expect_line("stopping");
     // Failed when nobody was told how long that may take, nor what a second signal does.
-    let told = "connections to finish, within 10s: 1; a second signal stops at once";
+    let told = "stopping: 1 connection to finish, within 10s; a second signal stops at once";
     assert!(line.ends_with(told), "{line}");
     server.signal(Signal::HUP);
     stream.write_all(b"still").unwrap();
@@ -225,7 +225,7 @@ fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
     // Had it heard of that, it would hear of this next.
     expect_echo(&stream, b"after");
     server.signal(Signal::TERM);
-    server.expect_line("stopping; connections to finish, within 10s: 1");
+    server.expect_line("stopping: 1 connection to finish");
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
 }
