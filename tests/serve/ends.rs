@@ -226,6 +226,8 @@ fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
     expect_echo(&stream, b"after");
     server.signal(Signal::TERM);
     server.expect_line("stopping: 1 connection to finish");
+    // And would leave at once.
+    expect_echo(&stream, b"still");
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
 }
