@@ -1,11 +1,14 @@
 //! The command line: what can be said, and what is then done.
 
 use std::io::{self, Write};
+use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
+
+use crate::net::{Addr, Escaped};
 
 pub use connect::Connect;
 pub use load::Load;
@@ -20,14 +23,16 @@ pub mod serve;
 pub mod units;
 
 mod descriptors;
+mod signals;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
 /// `resound serve` sends back whatever it is sent, byte for byte, to everyone who connects. `resound
 /// connect` talks to it, or to any other echo server, from a terminal or a pipe; `resound ping` sees how
-/// long an echo takes.
+/// long an echo takes; `resound load` sends from many connections at once, checks every byte, and reports
+/// how many echoes came back in a second, and how long they took.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,13 +41,13 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Durations are written 50us, 250ms, 5s, 2m or 1h.
-Sizes are written 64, 16k or 1m, where 1k is 1024 bytes; counts 500 or 10k, where 1k is 1000.
+Durations are written 50us, 250ms, 1.5s, 2m or 1h.
+Sizes are written 64, 16k or 1.5m, where 1k is 1024 bytes; counts 500 or 10k, where 1k is 1000.
 Exit codes: 0 all went well; 1 it ran and failed; 2 the command line made no sense.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Echo to everyone who connects, until told to stop by Ctrl-C or SIGTERM
+    /// Echo to everyone who connects, until told to stop by Ctrl-C, SIGTERM or SIGHUP
     Serve(Serve),
     /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
     ///
@@ -50,8 +55,6 @@ enum Command {
     /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
     /// its echo to standard output, until all has come back.
     Connect(Connect),
-    /// Load an echo server from many connections, check every byte, and measure how long echoes take
-    Load(Box<Load>),
     /// See how long an echo takes: one small message after the other, as ping(8) does
     ///
     /// Messages are due at fixed times, an interval apart. One that is due while an echo is outstanding
@@ -63,6 +66,8 @@ enum Command {
     /// written to just after the last byte of its echo is read. mdev is their standard deviation; jitter is
     /// the mean of how far each is from the one before.
     Ping(Ping),
+    /// Load an echo server from many connections, check every byte, and measure how long echoes take
+    Load(Box<Load>),
 }
 
 #[derive(Args, Debug)]
@@ -131,7 +136,7 @@ impl Cli {
     ///
     /// The exit code, where there is nothing more to do.
     pub fn from_env() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|error| match error.kind() {
+        Self::parse_strictly().map_err(|error| match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 let _ = error.print();
                 ExitCode::SUCCESS
@@ -140,8 +145,15 @@ impl Cli {
                 let _ = error.print();
                 ExitCode::from(2)
             }
-            _ => Failure::usage(&one_line(&error)).report(),
+            _ => Failure::usage(&one_line(&error, std::env::args())).report(),
         })
+    }
+
+    fn parse_strictly() -> Result<Self, clap::Error> {
+        let mut grammar =
+            Self::command().mut_subcommands(|c| c.after_help(AFTER_HELP).mut_args(tell));
+        let matches = grammar.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|e| e.format(&mut grammar))
     }
 
     /// Does what the arguments say.
@@ -151,8 +163,8 @@ impl Cli {
             .and_then(|()| match self.command {
                 Command::Serve(serve) => serve.run(),
                 Command::Connect(connect) => connect.run(),
-                Command::Load(load) => load.run(self.verbosity.quiet),
                 Command::Ping(ping) => ping.run(),
+                Command::Load(load) => load.run(self.verbosity.quiet),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }
@@ -166,13 +178,53 @@ impl Failure {
     }
 }
 
+/// Lets whoever reads an argument say what would be right.
+fn tell(arg: Arg) -> Arg {
+    if arg.get_id() == "server" {
+        arg.value_parser(Addr::of_server)
+    } else if arg.get_action().takes_values() && !arg.is_positional() {
+        // Otherwise clap takes -1 for an option that it does not know.
+        arg.allow_negative_numbers(true)
+    } else {
+        arg
+    }
+}
+
 /// What clap has to say, without its usage and in one line, so that it reads well in a log too.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, args: impl Iterator<Item = String>) -> String {
+    if let Some((apart, together)) = host_and_port(error, args) {
+        return format!("write {together} instead of {apart}; try --help");
+    }
     let text = error.render().to_string();
-    let says_something = |line: &&str| {
-        !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more information")
-    };
+    // The tip to write -- before what looks like an option is clap's, and seldom what was meant.
+    let noise = ["Usage:", "For more information", "tip: to pass "];
+    let says_something =
+        |line: &&str| !line.is_empty() && !noise.iter().any(|start| line.starts_with(start));
     let lines: Vec<_> = text.lines().map(str::trim).filter(says_something).collect();
     let text = lines.join("; ").replace(":; ", ": ");
     format!("{}; try --help", text.strip_prefix("error: ").unwrap_or(&text))
+}
+
+/// A host and a port that were given apart, as nc(1) takes them, and how they are written together.
+fn host_and_port(
+    error: &clap::Error,
+    args: impl Iterator<Item = String>,
+) -> Option<(String, String)> {
+    let wrong = match error.kind() {
+        ErrorKind::ValueValidation => error.get(ContextKind::InvalidValue),
+        ErrorKind::UnknownArgument => error.get(ContextKind::InvalidArg),
+        _ => None,
+    };
+    let Some(ContextValue::String(wrong)) = wrong else { return None };
+    let args: Vec<_> = args.skip(1).collect();
+    let pair = args.windows(2).find(|pair| pair.contains(wrong))?;
+    let [host, port] = pair else { return None };
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if host.starts_with('-') || is_number(host) || !is_number(port) {
+        return None;
+    }
+    let is_ipv6 = host.parse::<Ipv6Addr>().is_ok();
+    let together = if is_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let addr = Addr::of_server(&together).ok().filter(|_| Addr::of_server(host).is_err())?;
+    Some((format!("{} {port}", Escaped(host)), addr.to_string()))
 }

@@ -5,6 +5,8 @@
 //! socket, a reactor that knows nothing of echoing, sockets, a seam to watch through, and the server
 //! that puts them together. The clients come after it, and the command line after everything.
 
+mod words;
+
 pub mod conn;
 pub mod reactor;
 pub mod net;

@@ -68,6 +68,8 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// Whether others may listen on the same TCP address and share its connections (`SO_REUSEPORT`).
     pub reuse_port: bool,
+    /// Whether `[::]` leaves IPv4 to another listener, instead of taking it as well (`IPV6_V6ONLY`).
+    pub only_v6: bool,
     /// How long a peer may take nothing before it is given up; for ever if `None`. The kernel watches
     /// over what it has been handed itself, and allows two minutes at the least (`TCP_USER_TIMEOUT`).
     pub stall_timeout: Option<Duration>,
@@ -105,6 +107,9 @@ impl Listener {
         // A restart is not to wait until the last server's connections have left TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(options.reuse_port)?;
+        if options.only_v6 && addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
         // What is set here holds for every connection accepted, at no system call for each: its socket
         // is a copy of this one.
         set_tcp_options(SockRef::from(&socket))?;

@@ -9,6 +9,11 @@ use std::io::{self, ErrorKind};
 use log::{Level, debug, log_enabled, trace};
 
 use crate::net::{Endpoint, reason};
+use crate::words::Plural;
+
+pub use refusals::Refusals;
+
+mod refusals;
 
 /// Something that happened to a connection.
 #[derive(Clone, Copy, Debug)]
@@ -165,8 +170,10 @@ impl fmt::Display for Counters {
         let Self { accepted, refused, bytes_in, bytes_out, reset, timed_out, cut } = self;
         write!(
             f,
-            "{accepted} connections, {bytes_in} bytes in, {bytes_out} bytes out, \
-             {refused} refused, {reset} reset, {timed_out} timed out, {cut} cut off"
+            "{}, {} in, {} out, {refused} refused, {reset} reset, {timed_out} timed out, {cut} cut off",
+            Plural(*accepted, "connection"),
+            Plural(*bytes_in, "byte"),
+            Plural(*bytes_out, "byte"),
         )
     }
 }

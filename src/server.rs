@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
+use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use crate::conn::{Echo, Turn};
@@ -110,7 +111,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.reactor.report(ready);
     }
 
-    /// Stops in order at the first of these signals, and at once at the second.
+    /// Stops in order at the first of these signals, and at once at the second, if that is not SIGHUP.
     ///
     /// # Errors
     ///
@@ -165,8 +166,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.reactor.get_mut(token) {
             Some(Slot::Listener(_)) => self.accept(token),
             Some(Slot::Signals(signals)) => {
-                for _ in 0..signals.pending().count() {
-                    self.stop();
+                for signal in signals.pending().collect::<Vec<_>>() {
+                    // A terminal that closes may say so twice, which is not to press anybody.
+                    if signal != SIGHUP || self.life == Life::Serving {
+                        self.stop();
+                    }
                 }
             }
             // It was removed since the wait.
@@ -208,12 +212,12 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     fn accept(&mut self, token: Token) {
-        let mut fault = None;
+        let (mut is_fruitless, mut fault) = (true, None);
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(token) else { return };
             match acceptor.next(self.shared.now) {
                 Next::Connection(stream, peer) => {
-                    fault = None;
+                    is_fruitless = false;
                     self.admit(stream, peer);
                 }
                 Next::NotThisOne(e) => fault = Some(e),
@@ -221,8 +225,10 @@ impl<L: Listen, O: Observer> Server<L, O> {
             }
         }
         match (self.reactor.get_mut(token), fault) {
-            // One after the other: that is no longer the fault of each.
-            (Some(Slot::Listener(acceptor)), Some(e)) => acceptor.rest(&e, self.shared.now),
+            // One after the other, and nobody between them: that is no longer the fault of each.
+            (Some(Slot::Listener(acceptor)), Some(e)) if is_fruitless => {
+                acceptor.rest(&e, self.shared.now)
+            }
             _ => self.reactor.again(token),
         }
     }

@@ -18,6 +18,9 @@ fuzz_target!(|text: &str| {
         agrees_with_std(text, parsed.as_ref().ok(), expected);
     }
     assert!(parsed.is_ok() || !is_plain(text), "{text:?} is refused: {parsed:?}");
+    let of_server = Addr::of_server(text).ok();
+    let is_for_clients = |addr: &Addr| !matches!(addr, Addr::Inet { port: 0, .. });
+    assert_eq!(of_server, parsed.clone().ok().filter(is_for_clients), "{text:?}");
     match parsed {
         Ok(addr) => {
             read_rightly(text, &addr);
@@ -30,7 +33,7 @@ fuzz_target!(|text: &str| {
 /// Numbers need nobody to look them up, so what they resolve to can be compared as well.
 fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: SocketAddr) {
     if text.contains('%') {
-        return; // A zone, as in [fe80::1%2]:7, is std's alone.
+        return; // A zone, as in [fe80::1%2]:7, is the system's to know.
     }
     let resolved = parsed.map(|addr| addr.resolve().expect("a number"));
     assert_eq!(resolved, Some(vec![Endpoint::Inet(expected)]), "{text:?}");
@@ -69,9 +72,17 @@ fn read_rightly(text: &str, addr: &Addr) {
             assert!(is_port(after), "{text:?}");
             let digits = after.trim_start_matches('0');
             assert_eq!(if digits.is_empty() { "0" } else { digits }, port.to_string());
-            assert!(!host.contains(':') || text.parse::<SocketAddr>().is_ok(), "{text:?}");
+            assert!(!host.contains(':') || is_ipv6_with_port(text), "{text:?}");
+            assert!(!host.contains(['/', ',']) && host != "*", "{text:?}");
         }
     }
+}
+
+/// As std reads it, but for a zone, which std takes by number only.
+fn is_ipv6_with_port(text: &str) -> bool {
+    let (before, after) = text.rsplit_once(']').expect("a bracket before the port");
+    let ip = before.split_once('%').map_or(before, |(ip, _)| ip);
+    format!("{ip}]{after}").parse::<SocketAddr>().is_ok()
 }
 
 /// What is shown can be read again. It is the same address, unless something in it was escaped.

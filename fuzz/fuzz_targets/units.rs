@@ -25,18 +25,26 @@ fuzz_target!(|text: &str| {
     assert_eq!(units::timeout(text).ok(), timeout, "timeout {text:?}");
 });
 
-/// Digits, and perhaps a letter of so many steps.
+/// Digits, perhaps with a point among them, and perhaps a letter of so many steps; in all, a whole number.
 fn whole(text: &str, step: u128, letters: &str) -> Option<usize> {
     let last = text.chars().next_back()?.to_ascii_lowercase();
     let (digits, steps) = match letters.find(last) {
         Some(at) => (&text[..text.len() - 1], at as u32 + 1),
         None => (text, 0),
     };
-    if digits.is_empty() {
+    let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
+    if before.is_empty() || after.is_empty() {
         return None;
     }
-    usize::try_from(decimal(digits)?.saturating_mul(step.pow(steps))).ok()
+    let factor = step.pow(steps);
+    let places = u32::try_from(after.len()).ok().filter(|places| *places <= MAX_PLACES)?;
+    let parts = decimal(after)?.checked_mul(factor)?;
+    let more = parts.is_multiple_of(10_u128.pow(places)).then(|| parts / 10_u128.pow(places))?;
+    usize::try_from(decimal(before)?.saturating_mul(factor).saturating_add(more)).ok()
 }
+
+/// More places than that are more than a u128 can scale.
+const MAX_PLACES: u32 = 38;
 
 /// The value of decimal digits, or of none; where it is too large, the largest there is.
 fn decimal(digits: &str) -> Option<u128> {
@@ -64,11 +72,18 @@ fn check_duration(text: &str, got: Option<&Duration>) {
 fn nanoseconds(text: &str) -> Option<(u128, bool)> {
     let units = [
         ("us", 1_000),
+        ("µs", 1_000),
+        ("μs", 1_000),
         ("ms", 1_000_000),
         ("s", 1_000_000_000),
         ("m", 60_000_000_000),
         ("h", 3_600_000_000_000),
     ];
+    // What is nothing needs no unit.
+    let points = text.bytes().filter(|byte| *byte == b'.').count();
+    if points <= 1 && text.contains('0') && text.bytes().all(|byte| b"0.".contains(&byte)) {
+        return Some((0, true));
+    }
     let (number, unit) =
         units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
     let (before, after) = number.split_once('.').unwrap_or((number, ""));

@@ -8,7 +8,8 @@ use clap::Args;
 use super::Failure;
 use super::units::{count, size, timeout, within};
 use crate::client::ping::{self, Json, Notice, Options, Summary, Tally};
-use crate::net::{Addr, cannot};
+use crate::client::say;
+use crate::net::Addr;
 
 /// What `resound ping` can be told.
 #[derive(Args, Debug)]
@@ -43,7 +44,7 @@ pub struct Ping {
 }
 
 fn messages(text: &str) -> Result<u64, String> {
-    within(count(text)?, (1, "1"), (1_000_000_000, "1000m")).map(|n| n as u64)
+    within(count(text)?, (1, "1"), (1_000_000_000, "1000000000")).map(|n| n as u64)
 }
 
 fn message_size(text: &str) -> Result<usize, String> {
@@ -95,7 +96,7 @@ impl Show {
                 Ok(())
             }
             (Self::All, _) | (Self::FirstAndLast, Notice::Start { .. } | Notice::Interim(_)) => {
-                print(&format_args!("{notice}\n"))
+                say(notice)
             }
             (Self::FirstAndLast | Self::Json, _) => Ok(()),
         }
@@ -105,18 +106,12 @@ impl Show {
         match self {
             Self::All | Self::FirstAndLast => {
                 let summary = Summary { server: &options.server, tally };
-                print(&format_args!("\n{summary}\n"))
+                say(&format_args!("\n{summary}"))
             }
             Self::Json => {
                 let json = serde_json::to_string_pretty(&Json::new(options, tally))?;
-                print(&format_args!("{json}\n"))
+                say(&json)
             }
         }
     }
-}
-
-/// Not by `print!`, which panics where standard output is closed. Standard output is flushed with each
-/// line.
-fn print(text: &dyn std::fmt::Display) -> io::Result<()> {
-    write!(io::stdout(), "{text}").map_err(|e| cannot("write to", &"standard output", &e))
 }

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use log::{Level, info, log_enabled, warn};
-use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::Failure;
 use super::descriptors::raise_descriptor_limit;
+use super::signals;
 use super::units::{count, duration, size, timeout, within};
-use crate::net::{Addr, Endpoint, ListenOptions, Listener, cannot};
-use crate::observe::{Counters, Logger, Observer};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, cannot};
+use crate::observe::{Counters, Logger, Observer, Refusals};
 use crate::server::{Config, Flow, Server};
 
 /// Descriptors kept for other things than connections: standard input, output and error, the poll, the
@@ -25,12 +25,14 @@ const RESERVED_DESCRIPTORS: usize = 32;
 const MAX_CONNECTIONS: usize = 1_000_000;
 
 const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several \
-                           times. Port 0 takes any free port, and the log says which";
+                           times. Port 0 takes any free port, and the log says which. [::]:PORT takes \
+                           IPv4 too, unless an IPv4 address is given with the same port";
 
 /// What `resound serve` can be told.
 #[derive(Args, Debug)]
 pub struct Serve {
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", help = LISTEN_HELP)]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = place)]
+    #[arg(help = LISTEN_HELP)]
     listen: Vec<Addr>,
 
     /// Close connections beyond this many at once [default: as many as there may be descriptors]
@@ -79,6 +81,16 @@ pub struct Serve {
     once: bool,
 }
 
+fn place(text: &str) -> Result<Addr, String> {
+    text.parse().map_err(|e: ParseAddrError| {
+        let (each, separator) = (text.split(','), " --listen ");
+        let is_list =
+            each.clone().count() > 1 && each.clone().all(|one| one.parse::<Addr>().is_ok());
+        let each = each.collect::<Vec<_>>().join(separator);
+        if is_list { format!("give each by itself:{separator}{each}") } else { e.to_string() }
+    })
+}
+
 fn connections(text: &str) -> Result<usize, String> {
     within(count(text)?, (1, "1"), (100_000_000, "100m"))
 }
@@ -109,10 +121,11 @@ impl Serve {
     pub fn run(self) -> Result<(), Failure> {
         let mut counters = Counters::default();
         // What nobody reads is not to cost anything, not even the question whether anybody does.
+        let observer = (&mut counters, Refusals::default());
         let end = if log_enabled!(Level::Debug) {
-            self.serve((&mut counters, Logger))
+            self.serve((observer, Logger))
         } else {
-            self.serve(&mut counters)
+            self.serve(observer)
         }?;
         match counters.cut {
             0 => info!("stopped: {counters}"),
@@ -128,7 +141,7 @@ impl Serve {
         let mut server = Server::new(self.config()?, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // Before the first listener, so that whoever can reach the server can stop it.
-        Signals::new([SIGINT, SIGTERM])
+        Signals::new(signals::that_stop())
             .and_then(|signals| server.obey(signals))
             .map_err(|e| cannot("watch for", &"signals", &e))?;
         self.listen(&mut server)?;
@@ -141,15 +154,18 @@ impl Serve {
     }
 
     fn listen(&self, server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
-        let options = ListenOptions {
+        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
+        let all: Vec<_> = endpoints.iter().flatten().cloned().collect();
+        let options = |at: &Endpoint| ListenOptions {
             backlog: self.backlog,
             reuse_port: self.reuse_port,
+            only_v6: leaves_ipv4(at, &all),
             stall_timeout: Some(self.stall_timeout),
         };
         // All are bound before any is announced: either the whole command holds, or none of it.
         let mut places = Vec::new();
-        for addr in &self.listen {
-            for listener in bind_all(addr, options)? {
+        for endpoints in &endpoints {
+            for listener in bind_all(endpoints, options)? {
                 let at = listener.local_addr()?;
                 server.listen(listener, at.to_string())?;
                 places.push(at);
@@ -197,10 +213,13 @@ impl Serve {
 
 /// Listens on all that an address stands for. Where that is several, as for many a machine's `localhost`,
 /// those whose protocol this machine does not have may be missing.
-fn bind_all(addr: &Addr, options: ListenOptions) -> io::Result<Vec<Listener>> {
+fn bind_all(
+    endpoints: &[Endpoint],
+    options: impl Fn(&Endpoint) -> ListenOptions,
+) -> io::Result<Vec<Listener>> {
     let (mut listeners, mut missing) = (Vec::new(), None);
-    for endpoint in addr.resolve()? {
-        match Listener::bind(&endpoint, options) {
+    for endpoint in endpoints {
+        match Listener::bind(endpoint, options(endpoint)) {
             Ok(listener) => listeners.push(listener),
             Err(e) if e.kind() == ErrorKind::AddrNotAvailable => missing = Some(e),
             Err(e) => return Err(e),
@@ -212,6 +231,14 @@ fn bind_all(addr: &Addr, options: ListenOptions) -> io::Result<Vec<Listener>> {
         None => {}
     }
     Ok(listeners)
+}
+
+/// `[::]` takes IPv4 as well, as people expect; but not where that is to be listened on by itself at the same
+/// port, which could not be had then.
+fn leaves_ipv4(at: &Endpoint, all: &[Endpoint]) -> bool {
+    let Endpoint::Inet(SocketAddr::V6(at)) = at else { return false };
+    let rivals = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
+    at.ip().is_unspecified() && all.iter().any(rivals)
 }
 
 /// How to try the server out, from another terminal.

@@ -16,7 +16,7 @@ const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 1
 pub enum Addr {
     /// A host, by name or number, and a TCP port.
     Inet {
-        /// A name, an IPv4 address, or an IPv6 address without its brackets.
+        /// A name, an IPv4 address, or an IPv6 address without its brackets, perhaps with a zone.
         host: String,
         /// 0 means any free port where a server listens.
         port: u16,
@@ -41,16 +41,25 @@ impl FromStr for Addr {
     type Err = ParseAddrError;
 
     fn from_str(text: &str) -> Result<Self, ParseAddrError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return unix(path).map_err(ParseAddrError);
-        }
-        if text.starts_with("udp:") {
-            return Err(ParseAddrError(
-                "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into(),
-            ));
-        }
-        inet(text).map_err(ParseAddrError)
+        read(text, 0).map_err(ParseAddrError)
     }
+}
+
+/// `least_port` is 0 where any free port will do.
+fn read(text: &str, least_port: u16) -> Result<Addr, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix(path);
+    }
+    if text.starts_with("udp:") {
+        return Err("udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into());
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return Err(not_a_url(scheme, rest));
+    }
+    if text.starts_with(['/', '.', '~']) && text.contains('/') {
+        return Err(format!("a path has unix: before it; write unix:{}", Escaped(text)));
+    }
+    inet(text, least_port)
 }
 
 fn unix(path: &str) -> Result<Addr, String> {
@@ -63,32 +72,76 @@ fn unix(path: &str) -> Result<Addr, String> {
     }
 }
 
-fn inet(text: &str) -> Result<Addr, String> {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return Err("there is no port; write HOST:PORT, such as 127.0.0.1:7007".into());
-    };
+fn not_a_url(scheme: &str, rest: &str) -> String {
+    let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, _)| (host, " and the path"));
+    let right = if read(host, 1).is_ok() { host } else { "HOST:PORT, such as 127.0.0.1:7007" };
+    format!("leave out {}://{path}; write {}", Escaped(scheme), Escaped(right))
+}
+
+fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
+    let Some((host, port)) = text.rsplit_once(':') else { return Err(portless(text)) };
+    if let Some((port, _)) = port.split_once('/') {
+        let right = Escaped(&text[..host.len() + 1 + port.len()]).to_string();
+        return Err(format!("leave out what follows the port; write {right}"));
+    }
     let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => inner,
+        Some(inner) if is_ipv6(inner) => inner,
         Some(_) => return Err("there is no IPv6 address in the brackets; write [::1]:7007".into()),
-        None if host.is_empty() => {
-            return Err("there is no host before the port; write 127.0.0.1 for this machine \
-                        alone, or 0.0.0.0 for every address it has"
-                .into());
-        }
-        None if host.contains([':', '[', ']']) => {
-            return Err(
-                "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into()
-            );
-        }
-        None => host,
+        None => named(host, port)?,
     };
     match port.parse() {
         // `parse` would take a sign as well.
-        Ok(port_number) if !port.starts_with('+') => {
+        Ok(port_number) if !port.starts_with('+') && port_number >= least_port => {
             Ok(Addr::Inet { host: host.into(), port: port_number })
         }
-        _ => Err(format!("{} is no port; write a number from 0 to 65535", quoted(port))),
+        Ok(0) => Err("port 0 cannot be connected to; write a number from 1 to 65535".into()),
+        _ => {
+            let port = quoted(port);
+            Err(format!("{port} is no port; write a number from {least_port} to 65535"))
+        }
     }
+}
+
+fn portless(text: &str) -> String {
+    match text.parse::<u16>() {
+        Ok(port) if !text.starts_with('+') => {
+            format!("there is no host; write 127.0.0.1:{port} for this machine")
+        }
+        _ => "there is no port; write HOST:PORT, such as 127.0.0.1:7007".into(),
+    }
+}
+
+/// A host that is not in brackets: a name, or an IPv4 address. Whether there is such a one, the system knows.
+fn named<'a>(host: &'a str, port: &str) -> Result<&'a str, String> {
+    match host {
+        "" => Err("there is no host before the port; write 127.0.0.1 for this machine alone, or \
+                   0.0.0.0 for every address it has"
+            .into()),
+        "*" => {
+            let right = Escaped(port);
+            Err(format!("for every address of this machine, write 0.0.0.0:{right}"))
+        }
+        _ if host.contains(',') => {
+            Err("there is a comma in it; write one address, as HOST:PORT".into())
+        }
+        _ if host.contains([':', '[', ']']) => {
+            Err("there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into())
+        }
+        _ if host.contains('/') => {
+            Err("there is a slash in the host; write HOST:PORT, or unix:PATH".into())
+        }
+        _ => Ok(host),
+    }
+}
+
+/// Perhaps with a zone, by name or number, as in `fe80::1%eth0`.
+fn is_ipv6(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let (ip, has_good_zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, !zone.is_empty() && zone.chars().all(is_plain)),
+        None => (text, true),
+    };
+    has_good_zone && ip.parse::<Ipv6Addr>().is_ok()
 }
 
 fn quoted(text: &str) -> String {
@@ -96,6 +149,15 @@ fn quoted(text: &str) -> String {
 }
 
 impl Addr {
+    /// Reads where to connect, which is never port 0.
+    ///
+    /// # Errors
+    ///
+    /// Why the text is no such address.
+    pub fn of_server(text: &str) -> Result<Self, ParseAddrError> {
+        read(text, 1).map_err(ParseAddrError)
+    }
+
     /// What it stands for: one or more, each once, in the order in which the system prefers them.
     /// Looking a name up blocks for as long as the system takes: getaddrinfo(3).
     ///

@@ -16,7 +16,8 @@ use crate::reactor::Reactor;
 mod addr;
 mod unix;
 
-const PLAIN: ListenOptions = ListenOptions { backlog: 16, reuse_port: false, stall_timeout: None };
+const PLAIN: ListenOptions =
+    ListenOptions { backlog: 16, reuse_port: false, only_v6: false, stall_timeout: None };
 
 /// Listens at the first endpoint that `at` stands for.
 fn bind(at: &str, options: ListenOptions) -> io::Result<Listener> {

@@ -3,12 +3,19 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use mio::net::{UnixListener, UnixStream};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+/// How long a server waits for its turn to make or remove a socket's file, and how often it tries. It takes
+/// some microseconds; whoever takes longer has been stopped.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Duration = Duration::from_millis(1);
 
 /// A Unix socket's file, which is removed when this is dropped, if it is still the same file.
 #[derive(Debug)]
@@ -22,7 +29,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let same = |found: Metadata| identity(&found) == self.device_and_inode;
         // What cannot be removed now, the next server finds stale and replaces.
-        if let Ok(_lock) = lock_directory_of(&self.path)
+        if let Ok(_lock) = Lock::of(&self.path)
             && fs::symlink_metadata(&self.path).is_ok_and(same)
         {
             let _ = fs::remove_file(&self.path);
@@ -34,19 +41,64 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
+/// The right to make or remove one socket's file, which a server has alone while this lives.
+///
 /// Between looking whether a socket is stale and listening in its place, another server could do the
-/// same, and each take the other's new socket for stale: it refuses connections until it listens. The
-/// lock ends with the descriptor.
-pub(super) fn lock_directory_of(path: &Path) -> io::Result<File> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = File::open(parent.unwrap_or(Path::new(".")))?;
-    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => {
-            Err(io::Error::other("another program is starting or stopping there; try again"))
+/// same, and each take the other's new socket for stale: it refuses connections until it listens.
+///
+/// What is locked is a file beside the socket that its owner alone can open. Anybody who may read the
+/// directory could lock that for ever, and no server would start. The lock ends with the descriptor: the
+/// file of somebody who was killed holds nobody up.
+#[derive(Debug)]
+pub(super) struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn of(socket: &Path) -> io::Result<Self> {
+        let mut path = socket.as_os_str().to_os_string();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let mut patience = LOCK_PATIENCE;
+        loop {
+            let file = open_lock(&path)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if !is_at(&file, &path) => {} // Whoever had it before has removed it since.
+                Err(Errno::WOULDBLOCK) => {
+                    patience = patience.checked_sub(LOCK_RETRY).ok_or_else(busy)?;
+                    sleep(LOCK_RETRY);
+                }
+                // A file system that cannot lock is no reason not to serve.
+                Ok(()) | Err(_) => return Ok(Self { path, _file: file }),
+            }
         }
-        // A file system that cannot lock is no reason not to serve.
-        Ok(()) | Err(_) => Ok(directory),
     }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is locked: nobody else can have begun to rely on it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whatever is there instead is not waited for, nor is a link followed.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let flags =
+        OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(open(path, flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(opened), Ok(found)) => identity(&opened) == identity(&found),
+        _ => false,
+    }
+}
+
+fn busy() -> io::Error {
+    io::Error::other("another program is starting or stopping there; try again")
 }
 
 /// The path, where there is one: an unnamed socket is only ever somebody's client.
@@ -57,7 +109,7 @@ pub(super) fn named(path: Option<&Path>) -> io::Result<&Path> {
 /// Listens at `path`, in the place of a socket that nobody listens on any more, if there is one.
 pub(super) fn listen(path: Option<&Path>, backlog: u32) -> io::Result<(SocketFile, UnixListener)> {
     let path = named(path)?;
-    let _lock = lock_directory_of(path)?;
+    let _lock = Lock::of(path)?;
     remove_if_stale(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;

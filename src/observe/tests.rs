@@ -75,6 +75,14 @@ fn counts_are_said_in_one_line() {
     );
 }
 
+/// Failed when it was said of 1 connections.
+#[test]
+fn one_connection_and_one_byte_are_no_several() {
+    let one = Counters { accepted: 1, bytes_in: 1, bytes_out: 1, ..Counters::default() };
+    let said = one.to_string();
+    assert!(said.starts_with("1 connection, 1 byte in, 1 byte out, 0 refused"), "{said}");
+}
+
 #[test]
 fn reasons_name_the_option_that_they_come_from() {
     for (why, expected) in [

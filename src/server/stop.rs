@@ -8,6 +8,7 @@ use mio::Token;
 use super::{ACCEPTS_PER_TURN, Flow, Server, Slot};
 use crate::net::Listen;
 use crate::observe::{Closed, Observer};
+use crate::words::Plural;
 
 /// Connections that a stopping server takes off an accept queue before it closes it: the usual length
 /// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.
@@ -40,8 +41,16 @@ impl<L: Listen, O: Observer> Server<L, O> {
             return;
         }
         self.stop_accepting();
-        info!("stopping; connections to finish: {}", self.admission.connections());
         let (now, timeout) = (self.shared.now, self.config.drain_timeout);
+        match self.admission.connections() {
+            0 => info!("stopping"),
+            n => {
+                let connections = Plural(n as u64, "connection");
+                info!(
+                    "stopping: {connections} to finish, within {timeout:?}; a second signal stops at once"
+                );
+            }
+        }
         self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
         self.shared.deadlines.drain(now);
     }

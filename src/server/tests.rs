@@ -156,6 +156,28 @@ fn accepting_rests_when_a_whole_turn_finds_everybody_gone() {
     }
 }
 
+/// Failed when only the last of a turn's accepts counted: whoever was gone in that place kept everybody behind
+/// it waiting, with a warning that nothing could be accepted.
+#[test]
+fn accepting_does_not_rest_when_anybody_was_there() {
+    let now = Instant::now();
+    for there in [0, ACCEPTS_PER_TURN / 2, ACCEPTS_PER_TURN - 1] {
+        // It spins, so that a turn that has nothing to do ends.
+        let config = Config { spin: Some(SECOND), ..config() };
+        let mut script = [Err(Errno::CONNABORTED)].repeat(ACCEPTS_PER_TURN);
+        script[there] = Ok(());
+        script.push(Ok(()));
+        let (mut server, listener) = server(config, now, script);
+        server.accept(listener);
+        let rest = retry_at(&mut server.reactor, listener);
+        assert_eq!(rest, None, "after one in place {there}");
+        for _ in 0..2 {
+            assert_eq!(server.turn(now).unwrap(), Flow::Continue);
+        }
+        assert_eq!(server.admission.connections(), 2, "the one behind is served in the next turn");
+    }
+}
+
 #[test]
 fn a_server_that_stops_takes_so_many_more_and_no_more() {
     let config = Config { max_connections: usize::MAX, ..config() };

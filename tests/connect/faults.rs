@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::pattern::{MIB, MUCH, pattern};
 use super::peers::{self, serve};
@@ -34,6 +36,65 @@ fn swapped_bytes_are_wrong_too() {
 fn more_than_was_sent_is_wrong() {
     let ended = run(&[&serve(peers::adding)], &b"hello\n"[..]);
     ended.assert_failed("the server sent more than it got: 9 bytes back for 6");
+}
+
+/// Failed when nobody looked at what came after the last byte that was owed.
+#[test]
+fn what_comes_after_a_right_echo_is_too_much() {
+    let addr = serve(|stream| {
+        peers::faithful(stream.try_clone()?)?;
+        // That it comes late is what this is about.
+        thread::sleep(Duration::from_millis(100));
+        (&stream).write_all(b"more")
+    });
+    let ended = run(&[&addr], &b"hello\n"[..]);
+    ended.assert_failed("the server sent more than it got: 10 bytes back for 6");
+    assert!(ended.stdout.starts_with(b"hello\n"));
+}
+
+/// Its end is waited for, but not for long; and no longer than it takes.
+#[test]
+fn a_server_that_keeps_the_connection_after_the_echo_is_left_in_a_while() {
+    let took = |addr: &str| {
+        let since = Instant::now();
+        run(&[addr], &b"hello\n"[..]).assert_fine(b"hello\n");
+        since.elapsed()
+    };
+    let kept = took(&serve(|stream| {
+        peers::faithful(stream.try_clone()?)?;
+        loop {
+            thread::park();
+        }
+    }));
+    assert!((1..20).contains(&kept.as_secs()), "{kept:?}");
+    let addr = serve(peers::faithful);
+    let least = (0..5).map(|_| took(&addr)).min();
+    assert!(least < Some(Duration::from_secs(1)), "{least:?}");
+}
+
+/// Once all has come back, it is no matter how the connection ends.
+#[test]
+fn a_reset_after_the_whole_echo_is_an_end_too() {
+    let addr = serve(|stream| {
+        peers::faithful(stream.try_clone()?)?;
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))
+    });
+    run(&[&addr], &b"hello\n"[..]).assert_fine(b"hello\n");
+}
+
+/// Failed when nothing was said of the place.
+#[test]
+fn a_wrong_echo_is_told_with_what_was_right_before_it() {
+    let mut command = command(&[&serve(peers::altering)]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    stdin.write_all(b"right").unwrap();
+    stdout.read_exact(&mut [0; 5]).unwrap();
+    stdin.write_all(b"box").unwrap();
+    drop(stdin);
+    let line =
+        "the echo is wrong: within its 8 bytes, some after the first 5 differ from what was sent";
+    Client::collect(child).end().assert_failed(line);
 }
 
 #[test]

@@ -165,8 +165,10 @@ fn an_echo_that_never_comes_is_given_up() {
     let mut terminal = Terminal::start(&["-W", "300ms", &serve(peers::silent)]);
     terminal.enter("hello");
     let (code, all) = terminal.end();
+    // Failed when that was all.
+    let done = "1 message on 1 connection: 6 bytes sent, 0 bytes received\r\n";
     let word = "resound: no echo within 300ms: 0 of 6 bytes came back; giving up";
-    assert_has(&all, &["sent 6 bytes", word]);
+    assert_has(&all, &["sent 6 bytes", done, word]);
     assert_eq!(code, Some(1));
 }
 
@@ -193,7 +195,12 @@ fn a_message_lost_with_its_connection_is_sent_again() {
     ];
     assert_has(&say(&mut terminal, "hello"), &steps);
     terminal.enter("bye");
-    assert_eq!(terminal.end().0, Some(0));
+    let (code, all) = terminal.end();
+    // Failed when the summary did not count it.
+    let again =
+        "1 message on 2 connections: 12 bytes sent, 6 bytes received, 1 message sent again\r\n";
+    assert_has(&all, &[again]);
+    assert_eq!(code, Some(0));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn row_4_being_woken_for_nothing_changes_nothing() {
     thread::sleep(Duration::from_millis(200)); // The time over which the processor is watched.
     assert!(server.cpu_time() - used < Duration::from_millis(20));
     drop((stream, taker));
-    assert!(server.stop().contains("1 connections, 131 bytes in, 131 bytes out"));
+    assert!(server.stop().contains("1 connection, 131 bytes in, 131 bytes out"));
 }
 
 /// FAULTS 13. While somebody else holds a connection that the server has closed, the kernel would go on telling the

@@ -20,7 +20,7 @@ fn a_message_comes_back() {
     stream.shutdown(Shutdown::Write).unwrap();
     expect_end(&stream);
     assert!(server.stop().contains(
-        "1 connections, 100006 bytes in, 100006 bytes out, 0 refused, 0 reset, 0 timed out, 0 cut"
+        "1 connection, 100006 bytes in, 100006 bytes out, 0 refused, 0 reset, 0 timed out, 0 cut"
     ));
 }
 

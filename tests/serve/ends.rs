@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,12 +10,12 @@ use rustix::process::Signal;
 
 use socket2::{Domain, Socket, Type};
 
-use crate::server::{PATIENCE, Server};
+use crate::server::{PATIENCE, Server, command, connect_unix};
 use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
 
 #[test]
 fn an_idle_server_leaves_at_once() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut server = Server::start(&[]);
         let idle = server.connect();
         expect_echo(&idle, b"hello");
@@ -180,6 +181,55 @@ fn a_second_signal_is_obeyed_at_once() {
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(1));
     assert!(start.elapsed() < Duration::from_secs(4), "after {:?}", start.elapsed());
+}
+
+/// Failed when a terminal that closed killed the server, whose socket file then stayed; and when it said so
+/// twice, which cut everybody off.
+#[test]
+fn a_terminal_that_closes_stops_it_in_order_however_often_it_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let mut server = Server::start_at(&[&format!("unix:{}", path.display())], &[]);
+    let mut stream = connect_unix(&path);
+    expect_echo(&stream, b"hello");
+    server.signal(Signal::HUP);
+    let line = server.expect_line("stopping");
+    // Failed when nobody was told how long that may take, nor what a second signal does.
+    let told = "stopping: 1 connection to finish, within 10s; a second signal stops at once";
+    assert!(line.ends_with(told), "{line}");
+    server.signal(Signal::HUP);
+    stream.write_all(b"still").unwrap();
+    let mut echo = [0; 5];
+    stream.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"still");
+    drop(stream);
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!path.exists(), "the socket file was left behind");
+}
+
+/// Failed when a handler put an end to what nohup(1) had asked for.
+#[test]
+fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
+    let serve = command(&["127.0.0.1:0"], &[]);
+    let mut nohup = Command::new("nohup");
+    nohup
+        .arg(serve.get_program())
+        .args(serve.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let mut server = Server::spawn(&mut nohup);
+    let line = server.expect_line("listening on ");
+    let stream = TcpStream::connect(line.rsplit_once(' ').unwrap().1).unwrap();
+    expect_echo(&stream, b"before");
+    server.signal(Signal::HUP);
+    // Had it heard of that, it would hear of this next.
+    expect_echo(&stream, b"after");
+    server.signal(Signal::TERM);
+    server.expect_line("stopping: 1 connection to finish");
+    // And would leave at once.
+    expect_echo(&stream, b"still");
+    drop(stream);
+    assert_eq!(server.wait().code(), Some(0));
 }
 
 /// A peer that never stops sending cannot put the end off for longer than the drain timeout.

@@ -53,7 +53,8 @@ fn nonsense_is_refused_in_a_line() {
     let size = "write a number of bytes, such as 64, 16k or 1m (1k is 1024)";
     invalid("--buffer", "much", "SIZE", size);
     let time = "write a number and its unit, such as 50us, 250ms, 5s, 2m or 1h";
-    invalid("--idle-timeout", "5", "DURATION", time);
+    invalid("--idle-timeout", "5", "DURATION", "write its unit too, such as 5s");
+    invalid("--idle-timeout", "soon", "DURATION", time);
     invalid("--idle-timeout", "0s", "DURATION", "write something from 1ms to 8760h");
     expect_failure(
         &["connect"],
@@ -64,6 +65,13 @@ fn nonsense_is_refused_in_a_line() {
     invalid("--max-connections", "0", "N", "write something from 1 to 100m");
     let port = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
     invalid("--listen", "localhost", "ADDR", port);
+    invalid("--listen", "7107", "ADDR", "there is no host; write 127.0.0.1:7107 for this machine");
+    let each = "give each by itself: --listen a:1 --listen [::1]:2";
+    invalid("--listen", "a:1,[::1]:2", "ADDR", each);
+    let one = "there is a comma in it; write one address, as HOST:PORT";
+    invalid("--listen", "a,b:1", "ADDR", one);
+    let number = "write a whole number, such as 500 or 10k (1k is 1000)";
+    invalid("--backlog", "-1", "N", number);
     let udp = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
     invalid("--listen", "udp:127.0.0.1:7", "ADDR", udp);
     let long = format!("unix:/{}", "x".repeat(200));
@@ -75,6 +83,45 @@ fn nonsense_is_refused_in_a_line() {
         "--pending-limit is too small for 1000 connections: give at least 2000 bytes, or a smaller \
          --max-connections",
     );
+}
+
+/// Failed when the port was called unexpected, or the host to have no port.
+#[test]
+fn a_host_and_a_port_that_are_apart_are_put_together() {
+    for (host, together) in
+        [("127.0.0.1", "127.0.0.1:7107"), ("localhost", "localhost:7107"), ("::1", "[::1]:7107")]
+    {
+        for command in [&["connect"][..], &["ping", "-c", "1"], &["load"], &["serve", "-l"]] {
+            let args = [command, &[host, "7107"]].concat();
+            let line = format!("write {together} instead of {host} 7107; try --help");
+            expect_failure(&args, 2, &line);
+        }
+    }
+    let line = "unexpected argument '7107' found; try --help";
+    expect_failure(&["ping", "localhost:7107", "7107"], 2, line);
+}
+
+/// Failed when there was no such command, when only the first page knew the units, when it did not know
+/// load, and when load came before ping there.
+#[test]
+fn help_tells_of_every_command_and_of_the_units_in_each() {
+    let help = |args: &[&str]| {
+        let output = resound(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = help(&["help"]);
+    let names = ["serve", "connect", "ping", "load"];
+    let places = names.map(|name| all.find(&format!("\n  {name} ")).unwrap());
+    assert!(places.is_sorted(), "{all}");
+    // Wherever its lines are broken.
+    let long = help(&["--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in names {
+        assert!(long.contains(&format!("`resound {name}`")), "{name} is not told of:\n{long}");
+        let page = help(&["help", name]);
+        assert_eq!(page, help(&[name, "--help"]));
+        assert!(page.contains("Durations are written") && page.contains("Exit codes"), "{page}");
+    }
 }
 
 #[test]
@@ -113,6 +160,34 @@ fn help_and_version_go_to_standard_output() {
     for option in ["--listen", "--max-connections", "--stall-timeout", "--spin", "[default: 256k]"]
     {
         assert!(help.contains(option), "{option} is missing:\n{help}");
+    }
+}
+
+/// Failed when `[::]` took IPv4 even from a listener of the same command, in whichever order they came.
+#[test]
+fn every_address_of_both_protocols_can_be_listened_on_at_one_port() {
+    let free = Server::start_at(&["[::]:0"], &[]);
+    let (_, port) = free.addr().rsplit_once(':').unwrap();
+    let at = |host: &str| format!("{host}:{port}");
+    // Alone it takes IPv4 too.
+    expect_echo(TcpStream::connect(at("127.0.0.1")).unwrap(), b"hello");
+    let (v4, v6) = (at("0.0.0.0"), at("[::]"));
+    expect_failure(
+        &["serve", "-l", &v4],
+        1,
+        &format!(
+            "cannot listen on {v4}: address already in use; choose another, or port 0 for any free one"
+        ),
+    );
+    let port = port.to_string();
+    let at = |host: &str| format!("{host}:{port}");
+    free.stop();
+    for both in [[&*v4, &v6], [&v6, &v4]] {
+        let server = Server::start_at(&both, &[]);
+        for client in ["127.0.0.1", "[::1]"] {
+            expect_echo(TcpStream::connect(at(client)).unwrap(), client.as_bytes());
+        }
+        server.stop();
     }
 }
 

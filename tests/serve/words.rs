@@ -18,6 +18,26 @@ fn verbose_names_the_limit_that_refused_a_connection() {
     }
 }
 
+/// Failed when nobody heard of it who had not asked for every connection; and once told, it is not told again
+/// of each.
+#[test]
+fn a_refusal_is_warned_of_but_not_each() {
+    for limit in ["--max-connections", "--max-per-ip"] {
+        let mut server = Server::start(&[limit, "1"]);
+        let served = server.connect();
+        expect_echo(&served, b"hello");
+        (0..20).for_each(|_| expect_closed(server.connect()));
+        let line = server.expect_line("refused: ");
+        assert!(line.contains("WARN") && line.contains(&format!("there are {limit}")), "{line}");
+        drop(served);
+        server.signal(Signal::TERM);
+        assert!(server.wait().success());
+        let told = server.log().iter().filter(|line| line.contains("refused: ")).count();
+        let last = server.log().last().unwrap();
+        assert!(told <= 2 && last.contains("20 refused"), "{:#?}", server.log());
+    }
+}
+
 #[test]
 fn verbose_says_why_a_connection_ended() {
     let mut server = Server::start(&["-v", "--once"]);

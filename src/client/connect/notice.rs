@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::exchange::Difference;
 use crate::client::dial::Progress;
 use crate::net::{Endpoint, Escaped, reason};
+use crate::words::Plural;
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]
@@ -80,7 +81,8 @@ impl fmt::Display for Notice<'_> {
                 Byte(*received)
             ),
             Self::Surplus(surplus) => {
-                write!(f, "the server sent {} too many: {}", bytes(surplus.len()), Shown(surplus))
+                let shown = Escaped(&String::from_utf8_lossy(surplus)).to_string();
+                write!(f, "the server sent {} too many: {shown}", bytes(surplus.len()))
             }
             Self::ServerLeft(why) => write!(f, "the server {}", Left(why)),
             Self::CutShort { echo, of, why } => {
@@ -103,6 +105,8 @@ pub struct Tally {
     pub wrong: usize,
     pub sent_bytes: usize,
     pub received_bytes: usize,
+    /// Messages that were sent a second time, since the first had gone with its connection.
+    pub again: usize,
     /// Received though nothing was owed, and not counted as an echo. A lower bound.
     pub surplus_bytes: usize,
 }
@@ -126,9 +130,14 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = plural(self.connections, "connection");
+        let connections = Plural(self.connections as u64, "connection");
         let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
-        write!(f, "{} on {connections}: {sent} sent, {received} received", messages(self.messages))
+        write!(
+            f,
+            "{} on {connections}: {sent} sent, {received} received",
+            messages(self.messages)
+        )?;
+        if self.again > 0 { write!(f, ", {} sent again", messages(self.again)) } else { Ok(()) }
     }
 }
 
@@ -172,16 +181,12 @@ impl fmt::Display for Byte {
     }
 }
 
-fn bytes(n: usize) -> String {
-    plural(n, "byte")
+fn bytes(n: usize) -> Plural {
+    Plural(n as u64, "byte")
 }
 
-fn messages(n: usize) -> String {
-    plural(n, "message")
-}
-
-fn plural(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+fn messages(n: usize) -> Plural {
+    Plural(n as u64, "message")
 }
 
 #[cfg(test)]
@@ -210,8 +215,15 @@ mod tests {
         let hostile = b"\x1b]0;pwned\x07\r\x9b31m\n";
         check(
             &Notice::Surplus(hostile),
-            "the server sent 16 bytes too many: \\u{1b}]0;pwned\\u{7}\\r\u{fffd}31m",
+            "the server sent 16 bytes too many: \\u{1b}]0;pwned\\u{7}\\r\u{fffd}31m\\n",
         );
+    }
+
+    /// Failed when the last of them was cut, so that fewer were shown than told.
+    #[test]
+    fn each_surplus_byte_is_shown() {
+        check(&Notice::Surplus(b"ab\n"), r"the server sent 3 bytes too many: ab\n");
+        check(&Notice::Surplus(b"\n"), r"the server sent 1 byte too many: \n");
     }
 
     #[test]

@@ -49,14 +49,23 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
     /// # Errors
     ///
     /// Where the session cannot go on: there is no further connection to be had, no further byte came in
-    /// time, or `say` failed. A wrong echo does not end it; [`finish`](Self::finish) tells in the end.
+    /// time, or `say` failed; it then says what was done. A wrong echo does not end it;
+    /// [`finish`](Self::finish) tells in the end.
     pub fn send(&mut self, message: &[u8]) -> io::Result<Box<[u8]>> {
+        self.try_to_send(message).inspect_err(|_| {
+            // The error comes first: where nothing can be said any more, that is what it is about.
+            let _ = (self.say)(&Notice::Ended(&self.tally));
+        })
+    }
+
+    fn try_to_send(&mut self, message: &[u8]) -> io::Result<Box<[u8]>> {
         self.look()?;
         self.tally.messages += 1;
         let mut exchange = self.exchange(message)?;
         if exchange.echo().is_empty() && !exchange.is_complete() {
             // As likely as not the server left before the message reached it.
             (self.say)(&Notice::SendingAgain)?;
+            self.tally.again += 1;
             exchange = self.exchange(message)?;
         }
         if let Some(difference) = exchange.difference() {
@@ -130,17 +139,22 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
             self.connect()?;
         }
         let mut exchange = Exchange::new(message);
+        let met = self.meet(&mut exchange);
+        self.tally.sent_bytes += exchange.sent_bytes();
+        self.tally.received_bytes += exchange.echo().len();
+        met.map(|()| exchange)
+    }
+
+    fn meet<'m>(&mut self, exchange: &mut Exchange<'m>) -> io::Result<()> {
         let began = Instant::now();
-        if self.drive_until(&mut exchange, Exchange::is_sent)? {
-            (self.say)(&Notice::Sent { bytes: message.len() })?;
-            if self.drive_until(&mut exchange, Exchange::is_complete)? {
+        if self.drive_until(exchange, Exchange::is_sent)? {
+            (self.say)(&Notice::Sent { bytes: exchange.message_bytes() })?;
+            if self.drive_until(exchange, Exchange::is_complete)? {
                 let took = began.elapsed();
                 (self.say)(&Notice::Received { echo: exchange.echo(), took })?;
             }
         }
-        self.tally.sent_bytes += exchange.sent_bytes();
-        self.tally.received_bytes += exchange.echo().len();
-        Ok(exchange)
+        Ok(())
     }
 
     /// Whether `done` came true before the connection ended.

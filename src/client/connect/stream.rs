@@ -13,6 +13,7 @@ use super::Options;
 use super::notice::{Left, timed_out};
 use super::pump::{Filled, Pump};
 use super::standard::{self, INPUT, OUTPUT, Standard};
+use crate::client::GOODBYE;
 use crate::client::dial::{Progress, dial};
 use crate::client::patience::Patience;
 use crate::net::{Socket, Stream as _, cannot, delegate_source};
@@ -22,7 +23,8 @@ use crate::reactor::Reactor;
 /// could go on for ever.
 const BUFFERS_PER_TURN: usize = 16;
 
-/// Streams standard input to the server and its echo to standard output, until both have ended.
+/// Streams standard input to the server and its echo to standard output, until both have ended; or until all
+/// has come back, and the server has had some time to end the connection too.
 pub fn run(options: &Options) -> io::Result<()> {
     let connection = dial(&options.server, options.timeout, |progress| {
         match progress {
@@ -45,6 +47,8 @@ struct Stream {
     /// From the server to standard output.
     down: Pump,
     timeout: Duration,
+    /// How much has come back when it was last seen to be right.
+    right_bytes: u64,
 }
 
 /// What a direction of the stream would do next.
@@ -67,16 +71,25 @@ impl Stream {
             up: Pump::new(),
             down: Pump::new(),
             timeout,
+            right_bytes: 0,
         })
     }
 
     fn run(mut self) -> io::Result<()> {
+        self.echo_all()?;
+        self.see_the_end()
+    }
+
+    /// Goes on until all that will ever be sent has come back and been written.
+    fn echo_all(&mut self) -> io::Result<()> {
         let mut patience = Patience::new(self.timeout, Instant::now());
         let mut ready = Vec::new();
         loop {
             let before = self.moved_bytes();
             // Downwards first: where sending fails, what had come back until then is told.
-            let turns = [self.receive()?, self.send()?];
+            let received = self.receive()?;
+            self.check()?;
+            let turns = [received, self.send()?];
             self.check()?;
             if turns.contains(&Turn::Again) {
                 self.ends.again(self.server);
@@ -92,6 +105,26 @@ impl Stream {
             };
             self.ends.wait(self.waits_for_server().then_some(left), &mut ready)?;
         }
+    }
+
+    /// Goes on until the server has ended the connection, for as long as it has for that: what it sends
+    /// meanwhile is too much.
+    fn see_the_end(&mut self) -> io::Result<()> {
+        let patience = Patience::new(GOODBYE, Instant::now());
+        let mut ready = Vec::new();
+        // All has come back, so it is no matter how the connection ends.
+        while let Ok(filled) = self.down.fill(end(&mut self.ends, self.server)?) {
+            self.check()?;
+            if filled == Filled::Ended {
+                break;
+            }
+            let Some(left) = patience.left(Instant::now()) else {
+                log::debug!("the server has echoed everything, and keeps the connection");
+                break;
+            };
+            self.ends.wait(Some(left), &mut ready)?;
+        }
+        Ok(())
     }
 
     /// Standard input to the server.
@@ -123,6 +156,7 @@ impl Stream {
             match self.down.fill(end(&mut self.ends, self.server)?) {
                 Ok(Filled::Bytes) => {}
                 Ok(Filled::Nothing | Filled::Ended) => return Ok(Turn::Wait),
+                Err(_) if self.is_complete() => return Ok(Turn::Wait),
                 Err(e) => return Err(self.cut_short(&e)),
             }
         }
@@ -130,7 +164,7 @@ impl Stream {
     }
 
     /// Finds what is wrong with the echo so far.
-    fn check(&self) -> io::Result<()> {
+    fn check(&mut self) -> io::Result<()> {
         let (taken, sent) = (self.up.taken_bytes(), self.up.passed_bytes());
         let received = self.down.taken_bytes();
         if received > sent {
@@ -141,13 +175,26 @@ impl Stream {
         if self.down.has_ended() && received < taken {
             return Err(self.cut_short(&ErrorKind::UnexpectedEof.into()));
         }
-        if received == taken && self.down.sum() != self.up.sum() {
-            let line = format!(
-                "the echo is wrong: within its {received} bytes, some differ from what was sent"
-            );
-            return Err(io::Error::other(line));
+        if received == taken {
+            if self.down.sum() != self.up.sum() {
+                return Err(self.wrong());
+            }
+            self.right_bytes = received;
         }
         Ok(())
+    }
+
+    /// Checksums tell that something is wrong, and no more of the place than where all was still right.
+    fn wrong(&self) -> io::Error {
+        let received = self.down.taken_bytes();
+        let after = match self.right_bytes {
+            0 => String::new(),
+            n => format!(" after the first {n}"),
+        };
+        let line = format!(
+            "the echo is wrong: within its {received} bytes, some{after} differ from what was sent"
+        );
+        io::Error::other(line)
     }
 
     /// Whether all that will ever be sent has come back and been written.

@@ -1,6 +1,6 @@
 //! The conversation with a person: a prompt, and a line for each step.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 
 use rustix::termios::{QueueSelector, tcflush};
 use rustyline::error::ReadlineError;
@@ -9,7 +9,8 @@ use rustyline::{Config, DefaultEditor};
 use super::Options;
 use super::notice::Notice;
 use super::session::Session;
-use super::standard::{INPUT, OUTPUT};
+use super::standard::INPUT;
+use crate::client::say;
 use crate::net::cannot;
 
 const PROMPT: &str = "> ";
@@ -54,11 +55,6 @@ fn next_line(editor: &mut DefaultEditor) -> io::Result<Option<String>> {
             Err(e) => return Err(unreadable(e)),
         }
     }
-}
-
-/// Not by `println!`, which panics where standard output is closed.
-fn say(line: &dyn std::fmt::Display) -> io::Result<()> {
-    writeln!(io::stdout(), "{line}").map_err(|e| cannot("write to", &OUTPUT, &e))
 }
 
 fn unreadable(error: ReadlineError) -> io::Error {

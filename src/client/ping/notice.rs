@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::tally::{Cause, Spread, Tally, Trouble};
 use crate::net::{Addr, Endpoint, reason};
+use crate::words::Plural;
 
 /// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
 #[derive(Debug)]
@@ -195,15 +196,6 @@ impl fmt::Display for Percent {
             _ if (percent - percent.round()).abs() < 0.05 => write!(f, "{percent:.0} %"),
             _ => write!(f, "{percent:.1} %"),
         }
-    }
-}
-
-struct Plural(u64, &'static str);
-
-impl fmt::Display for Plural {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(n, what) = self;
-        write!(f, "{n} {what}{}", if *n == 1 { "" } else { "s" })
     }
 }
 

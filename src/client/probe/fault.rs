@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use super::Pattern;
+use crate::words::Plural;
 
 /// How much is shown of what came, from a little before the first wrong byte.
 const BEFORE_BYTES: u64 = 4;
@@ -176,12 +177,12 @@ impl fmt::Display for Wrong {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let s = |n: u64| if n == 1 { "" } else { "s" };
+        let bytes = |n| Plural(n, "byte");
         match *self {
-            Self::Altered(n) => write!(f, "; {n} byte{} altered", s(n as u64)),
-            Self::Dropped(n) => write!(f, "; {n} byte{} dropped", s(n)),
-            Self::Repeated(n) => write!(f, "; {n} byte{} repeated", s(n)),
-            Self::Added(n) => write!(f, "; {n} byte{} added", s(n as u64)),
+            Self::Altered(n) => write!(f, "; {} altered", bytes(n as u64)),
+            Self::Dropped(n) => write!(f, "; {} dropped", bytes(n)),
+            Self::Repeated(n) => write!(f, "; {} repeated", bytes(n)),
+            Self::Added(n) => write!(f, "; {} added", bytes(n as u64)),
             Self::Unknown => Ok(()),
         }
     }

@@ -44,7 +44,8 @@ fn what_is_no_address_is_told_what_would_be() {
         ("", NO_PORT),
         ("localhost", NO_PORT),
         ("127.0.0.1", NO_PORT),
-        ("7007", NO_PORT),
+        ("+7007", NO_PORT),
+        ("70070", NO_PORT),
         (":7007", NO_HOST),
         (":", NO_HOST),
         ("::1:7007", BRACKETS),
@@ -59,9 +60,62 @@ fn what_is_no_address_is_told_what_would_be() {
         ("unix:", NO_PATH),
         ("udp:127.0.0.1:7007", UDP),
         ("udp:", UDP),
+        ("[fe80::1%]:7007", NO_IPV6),
+        ("[fe80::1%a%b]:7007", NO_IPV6),
+        ("[fe80::1%a b]:7007", NO_IPV6),
+        ("[127.0.0.1%lo]:7007", NO_IPV6),
     ] {
         assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
     }
+}
+
+/// Failed when a port alone, a path, an URL and a list were only said to have no port, or passed for a host.
+#[test]
+fn what_was_meant_is_written_out() {
+    for (text, expected) in [
+        ("7007", "there is no host; write 127.0.0.1:7007 for this machine"),
+        ("/tmp/s.sock", "a path has unix: before it; write unix:/tmp/s.sock"),
+        ("./s:7", "a path has unix: before it; write unix:./s:7"),
+        ("~/\u{1b}", "a path has unix: before it; write unix:~/\\u{1b}"),
+        ("http://localhost:7107/", "leave out http:// and the path; write localhost:7107"),
+        ("tcp://[::1]:7", "leave out tcp://; write [::1]:7"),
+        (
+            "http://localhost/x",
+            "leave out http:// and the path; write HOST:PORT, such as 127.0.0.1:7007",
+        ),
+        ("localhost:7107/", "leave out what follows the port; write localhost:7107"),
+        ("a/b:7", "there is a slash in the host; write HOST:PORT, or unix:PATH"),
+        ("*:7107", "for every address of this machine, write 0.0.0.0:7107"),
+        ("a:1,b:2", "there is a comma in it; write one address, as HOST:PORT"),
+    ] {
+        assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
+    }
+}
+
+/// Failed when a client tried port 0, and was told that nothing listened there.
+#[test]
+fn nobody_connects_to_port_0() {
+    let said = |text| Addr::of_server(text).unwrap_err().to_string();
+    let zero = "port 0 cannot be connected to; write a number from 1 to 65535";
+    assert_eq!([said("localhost:0"), said("[::1]:000")], [zero, zero]);
+    assert_eq!(said("localhost:x"), "\"x\" is no port; write a number from 1 to 65535");
+    assert_eq!(Addr::of_server("localhost:1"), Ok(host("localhost", 1)));
+    assert_eq!(Addr::of_server("unix:0"), Ok(file("0")));
+}
+
+/// Failed when a zone was taken for no IPv6 address.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_zone_is_an_interface_by_name_or_number() {
+    for text in ["[fe80::1%lo]:7", "[fe80::1%1]:7"] {
+        let addr: Addr = text.parse().unwrap();
+        assert_eq!(addr.to_string(), text);
+        let Endpoint::Inet(SocketAddr::V6(found)) = addr.resolve().unwrap()[0] else {
+            panic!("no IPv6 address")
+        };
+        assert_eq!((found.scope_id(), found.port()), (1, 7), "{text}");
+    }
+    assert!(resolved("[fe80::1%nosuch0]:7").is_err());
 }
 
 #[test]

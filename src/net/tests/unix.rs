@@ -4,11 +4,14 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener as Server};
 use std::path::PathBuf;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::*;
-use crate::net::unix;
+use crate::net::unix::{self, Lock};
 
 /// A directory of the test's own, and the path of a socket in it.
 fn place() -> (TempDir, PathBuf) {
@@ -238,7 +241,7 @@ fn the_backlog_is_as_asked() {
 fn a_server_that_is_just_starting_is_left_alone() {
     let (_dir, path) = place();
     leave_stale(&path);
-    let starting = unix::lock_directory_of(&path).unwrap();
+    let starting = Lock::of(&path).unwrap();
     let error = listen(&path).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -252,16 +255,89 @@ fn a_server_that_is_just_starting_is_left_alone() {
     listen(&path).unwrap();
 }
 
-/// What is locked is what others lock too, wherever they run.
+/// Failed when the directory itself was locked, which anybody can do who may read it.
 #[test]
-fn the_lock_is_on_the_directory_of_the_socket() {
+fn nobody_but_its_owner_can_keep_a_server_from_starting() {
     let (dir, path) = place();
-    let locked = |path: &Path| {
-        let found = unix::lock_directory_of(path).unwrap().metadata().unwrap();
-        Some((found.dev(), found.ino()))
-    };
-    assert_eq!(locked(&path), identity(dir.path()));
-    assert_eq!(locked(Path::new("echo.sock")), identity(Path::new(".")));
+    let directory = fs::File::open(dir.path()).unwrap();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+    listen(&path).unwrap();
+    let lock = Lock::of(&path).unwrap();
+    let file = lock_file(&path).metadata().unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
+    drop(lock);
+}
+
+/// Failed when the directory was locked: one of two that started in it at once was turned away.
+#[test]
+fn whoever_starts_beside_it_is_no_matter() {
+    let (dir, path) = place();
+    let _starting = Lock::of(&dir.path().join("other.sock")).unwrap();
+    listen(&path).unwrap();
+}
+
+#[test]
+fn the_lock_of_a_killed_server_holds_nobody_up_and_none_is_left_behind() {
+    let (dir, path) = place();
+    fs::write(lock_file(&path), "").unwrap();
+    let listener = listen(&path).unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the socket alone");
+    drop(listener);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// Nor is a link followed to a file that is somebody else's to lock, or to remove.
+#[test]
+fn a_link_in_the_place_of_the_lock_is_refused() {
+    let (dir, path) = place();
+    let target = dir.path().join("target");
+    symlink(&target, lock_file(&path)).unwrap();
+    assert!(listen(&path).unwrap_err().to_string().contains("too many levels of symbolic links"));
+    assert!(!target.exists());
+}
+
+/// Whoever waits for a lock may find that its file was removed, and another made, by the time it is free.
+#[test]
+fn a_lock_has_one_holder_at_a_time() {
+    let (_dir, path) = place();
+    let is_held = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..1000 {
+                    let Ok(lock) = Lock::of(&path) else { continue };
+                    assert!(!is_held.swap(true, Ordering::SeqCst), "held by two");
+                    // Long enough for another to come.
+                    (0..20).for_each(|_| thread::yield_now());
+                    is_held.store(false, Ordering::SeqCst);
+                    drop(lock);
+                }
+            });
+        }
+    });
+}
+
+/// FAULTS 34. Whatever they find of each other, they do not take it for stale.
+#[test]
+fn of_several_that_start_at_once_one_listens() {
+    for _ in 0..50 {
+        let (_dir, path) = place();
+        leave_stale(&path);
+        let all = Barrier::new(4);
+        let start = || {
+            all.wait();
+            listen(&path)
+        };
+        let listening = thread::scope(|scope| {
+            let starting = [(); 4].map(|()| scope.spawn(start));
+            starting.map(|one| one.join().unwrap()).into_iter().filter_map(Result::ok).count()
+        });
+        assert_eq!(listening, 1);
+    }
+}
+
+fn lock_file(path: &Path) -> PathBuf {
+    path.with_extension("sock.lock")
 }
 
 #[test]
