@@ -210,6 +210,9 @@ impl Load {
         if let Some(trouble) = outcome.troubles.first().filter(|_| outcome.end == End::Failed) {
             return Err(Failure::run(&trouble.to_string()));
         }
+        if outcome.messages == 0 && highest.is_none() {
+            return Err(Failure::run("no echo came back"));
+        }
         match highest {
             Some(Ok(found)) if !self.is_json_on_stdout() => say(&found)?,
             Some(Err(missed)) => return Err(Failure::run(&missed)),

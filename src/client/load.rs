@@ -9,7 +9,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::client::dial;
 use crate::client::latency::Latency;
@@ -74,6 +74,9 @@ pub enum Length {
 
 /// Is told how a run gets on.
 pub trait Watch {
+    /// The measured part begins.
+    fn start(&mut self, began: SystemTime);
+
     /// An interval of the measured part is over: its figures, and its responses.
     fn interval(&mut self, interval: &Interval, responses: &Latency);
 
@@ -105,6 +108,7 @@ fn peer(options: &Options) -> io::Result<Endpoint> {
 
 /// Nobody looks.
 impl Watch for () {
+    fn start(&mut self, _: SystemTime) {}
     fn interval(&mut self, _: &Interval, _: &Latency) {}
     fn progress(&mut self, _: &Progress) {}
 }

@@ -1,6 +1,7 @@
 //! What is seen of a run while it goes on.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -40,6 +41,10 @@ fn bar() -> ProgressBar {
 }
 
 impl Watch for Screen<'_> {
+    fn start(&mut self, began: SystemTime) {
+        self.files.start(began);
+    }
+
     fn interval(&mut self, interval: &Interval, responses: &Latency) {
         self.files.interval(interval, responses);
         if let Some(lines) = &mut self.lines {

@@ -90,11 +90,12 @@ impl Lane {
         self.waiting > 0
     }
 
-    /// Its connection has died: what was in flight will not come back, and is not sent again.
-    pub(super) fn lose(&self, shared: &mut Shared) {
+    /// Its connection has died: what was in flight will not come back, and is not sent again. Its wait until
+    /// `now` counts.
+    pub(super) fn lose(&self, now: Instant, shared: &mut Shared) {
         for due in self.probe.dues() {
             if shared.plan.counts(due) {
-                shared.record.lost();
+                shared.record.lost(now.saturating_duration_since(due));
             }
         }
     }

@@ -224,7 +224,7 @@ impl<'a, W: Watch> Engine<'a, W> {
             _ => None,
         };
         if let Some(lane) = self.take(token) {
-            lane.lose(&mut self.shared);
+            lane.lose(Instant::now(), &mut self.shared);
             self.note(lane, local, cause);
         }
     }

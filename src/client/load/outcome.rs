@@ -30,9 +30,9 @@ pub struct Outcome {
     /// in flight as they may. Their wait until the end counts as a response that took at least so long.
     pub unsent: u64,
     /// Messages of the measured part that were in flight on a connection when it died, and are not sent
-    /// again: no latency is known of them.
+    /// again. Their wait until then counts as a response that took at least so long.
     pub lost: u64,
-    /// From when a message was due to the last byte of its echo.
+    /// From when a message was due to the last byte of its echo; or to when it was given up.
     pub response: Latency,
     /// From when its first byte was sent to the last byte of its echo.
     pub service: Latency,
@@ -78,7 +78,10 @@ pub struct Interval {
     pub messages: u64,
     /// Their bytes, one way.
     pub bytes: u64,
-    /// Half of their responses took no longer.
+    /// Response times that it has: of those messages; in the last interval also of what came back, or was
+    /// given up, after the end; and of those that were lost.
+    pub responses: u64,
+    /// Half of the responses took no longer.
     pub p50: Duration,
     /// 99 of 100 of them took no longer.
     pub p99: Duration,

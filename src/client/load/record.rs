@@ -49,10 +49,11 @@ impl Record {
     }
 
     /// The measured part begins.
-    pub(super) fn start(&mut self, now: Instant) {
+    pub(super) fn start(&mut self, now: Instant, watch: &mut impl Watch) {
         self.start = Some(now);
         self.cpu = cpu_time();
         self.outcome.began = SystemTime::now();
+        watch.start(self.outcome.began);
     }
 
     pub(super) fn connected(&mut self, took: Duration) {
@@ -84,9 +85,10 @@ impl Record {
         self.current.responses.record(waited);
     }
 
-    /// A message that counts was in flight when its connection died.
-    pub(super) fn lost(&mut self) {
+    /// A message that counts was in flight when its connection died, and had waited so long.
+    pub(super) fn lost(&mut self, waited: Duration) {
         self.outcome.lost += 1;
+        self.current.responses.record(waited);
     }
 
     /// This client worked for so long.
@@ -118,10 +120,11 @@ impl Record {
         }
     }
 
-    /// Closes the intervals that are over.
+    /// Closes the intervals that were over before `now`. One that ends just then may be the last one, to
+    /// which all belongs that comes to light after it.
     pub(super) fn roll(&mut self, now: Instant, watch: &mut impl Watch) {
         let Some(start) = self.start else { return };
-        while now.saturating_duration_since(start) >= self.current.start + self.interval_length {
+        while now.saturating_duration_since(start) > self.current.start + self.interval_length {
             self.close(self.interval_length, watch);
         }
     }
@@ -133,6 +136,7 @@ impl Record {
             length,
             messages: *messages,
             bytes: *bytes,
+            responses: responses.count(),
             p50: responses.percentile(50.0),
             p99: responses.percentile(99.0),
             max: responses.max(),
@@ -158,12 +162,14 @@ impl Record {
 
     /// All is over.
     pub(super) fn finish(mut self, watch: &mut impl Watch) -> Outcome {
+        // What brought nothing back has not gone well, whatever else can be said of it.
+        if self.outcome.messages == 0 && self.outcome.end == End::Complete {
+            self.fail();
+        }
         let rest = self.outcome.measured.saturating_sub(self.current.start);
-        // What came back after the end belongs to the last interval, whose length it does not change.
-        if !rest.is_zero() || self.current.messages > 0 {
+        // What came to light after the end belongs to the last interval, whose length it does not change.
+        if !rest.is_zero() || !self.current.responses.is_empty() {
             self.close(rest, watch);
-        } else {
-            self.outcome.response.add(&self.current.responses);
         }
         self.outcome
     }

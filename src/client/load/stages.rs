@@ -34,7 +34,7 @@ impl<W: Watch> Engine<'_, W> {
         }
         if self.stage == Stage::WarmingUp && self.shared.plan.start_at().is_some_and(|at| at <= now)
         {
-            self.shared.record.start(now);
+            self.shared.record.start(now, self.watch);
             self.enter(Stage::Measuring, now);
         }
         if self.stage == Stage::Draining && self.shared.in_flight == 0 && self.shared.waiting == 0 {

@@ -51,6 +51,13 @@ impl Files {
         Ok(Self { json, hdr: hdr.map(Hdr::new), page, baseline })
     }
 
+    /// The measured part begins.
+    pub fn start(&mut self, began: SystemTime) {
+        if let Some(hdr) = &mut self.hdr {
+            hdr.began = Some(began);
+        }
+    }
+
     /// An interval of the measured part is over. What goes wrong here is told at the [end](Self::finish).
     pub fn interval(&mut self, interval: &Interval, responses: &Latency) {
         if let Some(hdr) = &mut self.hdr {
@@ -97,6 +104,8 @@ fn apart(outputs: &[&Option<Output>]) -> io::Result<()> {
 /// The log, which is written as the run goes on.
 struct Hdr {
     out: Output,
+    /// When the measured part did.
+    began: Option<SystemTime>,
     /// Begun with the first interval.
     log: Option<Log>,
     /// The first thing that went wrong.
@@ -105,24 +114,18 @@ struct Hdr {
 
 impl Hdr {
     fn new(out: Output) -> Self {
-        Self { out, log: None, error: None }
+        Self { out, began: None, log: None, error: None }
     }
 
     fn interval(&mut self, interval: &Interval, responses: &Latency) {
         if self.error.is_none() {
-            let ago = interval.start + interval.length;
-            let began = SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
-            self.error = self.append(began, interval, responses).err();
+            self.error = self.append(interval, responses).err();
         }
     }
 
-    fn append(
-        &mut self,
-        began: SystemTime,
-        interval: &Interval,
-        responses: &Latency,
-    ) -> io::Result<()> {
+    fn append(&mut self, interval: &Interval, responses: &Latency) -> io::Result<()> {
         let mut text = Vec::new();
+        let began = self.began.unwrap_or(SystemTime::UNIX_EPOCH);
         let log = match &mut self.log {
             Some(log) => log,
             none => none.insert(Log::begin(&mut text, began)?),

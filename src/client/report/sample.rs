@@ -70,6 +70,7 @@ fn interval(second: u64, response: &Latency) -> Interval {
         length: Duration::from_secs(1),
         messages: 2_000 - second % 3 * 40,
         bytes: 128_000,
+        responses: response.count(),
         p50: response.percentile(50.0),
         p99: response.percentile(99.0),
         max: response.max(),

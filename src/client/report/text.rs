@@ -20,7 +20,7 @@ pub const INTERVAL_HEADER: &str =
 pub fn interval_line(interval: &Interval) -> String {
     let length = interval.length.as_secs_f64();
     let per_second = |n: u64| if length > 0.0 { n as f64 / length } else { 0.0 };
-    let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.messages {
+    let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.responses {
         0 => "-".into(),
         _ => self::time(time.as_nanos() as u64),
     });
@@ -118,8 +118,8 @@ pub(super) fn lost(report: &Report) -> Option<String> {
     let messages = counted(report.lost_messages, "message", "messages");
     (report.lost_messages > 0).then(|| {
         format!(
-            "{messages} in flight on connections that died; none was sent again, and no latency is \
-             known of them"
+            "{messages} in flight on connections that died; none was sent again, and the wait until then \
+             counts as a response that took at least so long"
         )
     })
 }

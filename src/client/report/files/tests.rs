@@ -35,6 +35,7 @@ fn a_finished_run_leaves_its_reports() {
     let paths = paths(dir.path());
     let mut files = Files::open(&paths).unwrap();
     let outcome = sample::run(2, 1.0);
+    files.start(outcome.began);
     outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
     finish(files).unwrap();
     let [json, hdr, page] = all(&paths).map(|path| fs::read_to_string(path).unwrap());

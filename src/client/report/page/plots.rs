@@ -135,7 +135,7 @@ pub fn over_time(report: &Report, baseline: Option<&Report>) -> String {
     for (of, style) in both(report, baseline) {
         for ((name, time), style) in FIGURES.into_iter().zip(style..) {
             // Where nothing came back there is no latency, and a line across would make one up.
-            let pieces = of.intervals.split(|interval| interval.messages == 0);
+            let pieces = of.intervals.split(|interval| interval.responses == 0);
             let point = |i: &Interval| (middle(i), time_of(time(i)));
             figure.add(style, name, pieces.map(|piece| piece.iter().map(point).collect()));
         }

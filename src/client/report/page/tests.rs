@@ -26,7 +26,7 @@ fn of_one() -> Outcome {
     outcome.response.record(Duration::from_micros(80));
     (outcome.service, outcome.messages, outcome.messages_in_time) =
         (outcome.response.clone(), 1, 1);
-    outcome.intervals[0].messages = 1;
+    (outcome.intervals[0].messages, outcome.intervals[0].responses) = (1, 1);
     outcome
 }
 
@@ -111,7 +111,7 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
             .collect::<Vec<_>>()
     };
     let (whole, stalled) = (pieces(&outcome), {
-        outcome.intervals[4].messages = 0;
+        outcome.intervals[4].responses = 0;
         pieces(&outcome)
     });
     assert_eq!((whole, stalled), (vec![1, 1], vec![1, 2]));

@@ -141,7 +141,13 @@ fn interval_lines_stand_under_their_header() {
     let outcome = sample::run(3, 1.0);
     let slow =
         Interval { messages: 3, bytes: 3, max: Duration::from_secs(100), ..outcome.intervals[0] };
-    let empty = Interval { messages: 0, bytes: 0, length: Duration::ZERO, ..outcome.intervals[0] };
+    let empty = Interval {
+        messages: 0,
+        bytes: 0,
+        responses: 0,
+        length: Duration::ZERO,
+        ..outcome.intervals[0]
+    };
     for interval in outcome.intervals.iter().chain([&slow, &empty]) {
         let line = interval_line(interval);
         assert_eq!(line.chars().count(), INTERVAL_HEADER.chars().count(), "{line}");
