@@ -13,9 +13,7 @@ use log::info;
 use super::Failure;
 use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
-use crate::client::load::{
-    self, End, Found, Length, Objective, Options, Outcome, Threshold, Trial,
-};
+use crate::client::load::{self, Found, Length, Objective, Options, Outcome, Threshold, Trial};
 use crate::client::report::{Files, Paths, Summary};
 use crate::net::{Addr, cannot};
 
@@ -86,7 +84,8 @@ pub struct Load {
     reconnect_every: Option<u64>,
 
     /// Replace a connection that has died, and go on; what it had in flight is counted as lost, and not sent
-    /// again. The run fails in the end all the same only where bytes were wrong
+    /// again. Wrong bytes, and a server that is not there at the start, or for --timeout while nothing else is left
+    /// to do, end the run all the same
     #[arg(long)]
     keep_going: bool,
 
@@ -207,7 +206,7 @@ impl Load {
         outcome: &Outcome,
         highest: Option<Result<String, String>>,
     ) -> Result<(), Failure> {
-        if let Some(trouble) = outcome.troubles.first().filter(|_| outcome.end == End::Failed) {
+        if let Some(trouble) = outcome.fatal_trouble() {
             return Err(Failure::run(&trouble.to_string()));
         }
         if outcome.messages == 0 && highest.is_none() {

@@ -240,7 +240,7 @@ impl<'a, W: Watch> Engine<'a, W> {
             cause => cause,
         };
         let connection = lane.number;
-        self.shared.record.trouble(Trouble { connection, local, cause });
+        self.shared.record.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
         if is_excused {
             self.dead.push((Instant::now() + REVIVAL, lane));
         } else {

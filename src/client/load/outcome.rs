@@ -1,5 +1,6 @@
 //! What a load run found.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -48,10 +49,12 @@ pub struct Outcome {
     pub cpu: Duration,
     /// The measured part, second by second or whatever was asked for.
     pub intervals: Vec<Interval>,
-    /// What went wrong, the first of it in full.
+    /// What went wrong, the first of it in full, and in any case what ended the run.
     pub troubles: Vec<Trouble>,
     /// How much went wrong.
     pub trouble_count: u64,
+    /// How much of it was of which [kind](Cause::kind).
+    pub trouble_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong, which no option excuses.
     pub is_wrong: bool,
 }
@@ -98,6 +101,8 @@ pub struct Trouble {
     pub local: Option<Endpoint>,
     /// What went wrong.
     pub cause: Cause,
+    /// Whether it ended the run.
+    pub is_fatal: bool,
 }
 
 /// What can go wrong with a connection.
@@ -154,8 +159,14 @@ impl Outcome {
             intervals: Vec::new(),
             troubles: Vec::new(),
             trouble_count: 0,
+            trouble_counts: BTreeMap::new(),
             is_wrong: false,
         }
+    }
+
+    /// What ended the run, if something that went wrong did.
+    pub fn fatal_trouble(&self) -> Option<&Trouble> {
+        self.troubles.iter().find(|trouble| trouble.is_fatal)
     }
 
     /// Whether all went well.

@@ -100,10 +100,15 @@ impl Record {
 
     pub(super) fn trouble(&mut self, trouble: Trouble) {
         self.outcome.trouble_count += 1;
+        *self.outcome.trouble_counts.entry(trouble.cause.kind()).or_default() += 1;
         self.outcome.is_wrong |= matches!(&trouble.cause, Cause::Fault(fault) if fault.is_wrong());
-        if self.outcome.troubles.len() < TROUBLES_KEPT {
-            self.outcome.troubles.push(trouble);
+        if self.outcome.troubles.len() == TROUBLES_KEPT {
+            if !trouble.is_fatal || self.outcome.fatal_trouble().is_some() {
+                return;
+            }
+            self.outcome.troubles.pop();
         }
+        self.outcome.troubles.push(trouble);
     }
 
     pub(super) fn messages(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Everything that is known of a run, as JSON: docs/load-json.md says what each key means.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -47,6 +48,7 @@ pub struct Report {
     pub(super) generator: Generator,
     pub(super) has_wrong_bytes: bool,
     pub(super) trouble_count: u64,
+    pub(super) trouble_counts: BTreeMap<String, u64>,
     pub(super) troubles: Vec<Trouble>,
 }
 
@@ -113,6 +115,8 @@ pub struct Trouble {
     pub offset: Option<u64>,
     pub expected_byte: Option<u8>,
     pub got_byte: Option<u8>,
+    /// Whether it ended the run.
+    pub is_fatal: bool,
 }
 
 impl Report {
@@ -151,6 +155,11 @@ impl Report {
             generator: outcome.into(),
             has_wrong_bytes: outcome.is_wrong,
             trouble_count: outcome.trouble_count,
+            trouble_counts: outcome
+                .trouble_counts
+                .iter()
+                .map(|(kind, n)| ((*kind).into(), *n))
+                .collect(),
             troubles: outcome.troubles.iter().map(Into::into).collect(),
         }
     }
@@ -278,6 +287,7 @@ impl From<&load::Trouble> for Trouble {
             offset,
             expected_byte,
             got_byte,
+            is_fatal: trouble.is_fatal,
         }
     }
 }

@@ -82,12 +82,13 @@ pub fn troubles() -> Vec<Trouble> {
     let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
     vec![
-        Trouble { connection: 7, local, cause: Cause::Fault(altered()) },
-        Trouble { connection: 8, local: None, cause: Cause::Connect(refused) },
+        Trouble { connection: 7, local, cause: Cause::Fault(altered()), is_fatal: true },
+        Trouble { connection: 8, local: None, cause: Cause::Connect(refused), is_fatal: false },
         Trouble {
             connection: 9,
             local: None,
             cause: Cause::TimedOut { after: Duration::from_secs(10), received: 64, sent: 128 },
+            is_fatal: false,
         },
     ]
 }

@@ -34,7 +34,8 @@ fn of_one() -> Outcome {
 fn nothing_from_outside_is_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
-    let trouble = Trouble { connection: 1, local: None, cause: Cause::Connect(error) };
+    let trouble =
+        Trouble { connection: 1, local: None, cause: Cause::Connect(error), is_fatal: true };
     let outcome = Outcome { troubles: vec![trouble], trouble_count: 1, ..sample::run(1, 1.0) };
     let server = format!("unix:/{evil}").parse().unwrap();
     let mut report = sample::report(&outcome, &Options { server, ..sample::options() });

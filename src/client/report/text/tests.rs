@@ -129,7 +129,8 @@ fn troubles_are_counted_and_the_first_of_them_shown_in_a_line_each() {
 #[test]
 fn what_somebody_else_wrote_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
-    let trouble = load::Trouble { connection: 1, local: None, cause: Cause::Connect(error) };
+    let trouble =
+        load::Trouble { connection: 1, local: None, cause: Cause::Connect(error), is_fatal: true };
     let outcome = Outcome { troubles: vec![trouble], trouble_count: 1, ..sample::nothing() };
     let text = summary(&outcome, &sample::options());
     let line = "\n  connection 1: \\u{1b}[2Jgone\\nconnection 9: all is well\n";
