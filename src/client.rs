@@ -4,6 +4,7 @@
 //! reads the clock, and waits again.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 pub mod latency;
 pub mod probe;
@@ -16,6 +17,10 @@ pub mod load;
 pub mod report;
 
 mod patience;
+
+/// A server that has had our end answers with its own. One that does not within this time may be as slow with
+/// it as it likes: all echoes have come.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Repeats a system call that a signal interrupted, and says `None` where it would block.
 fn attempt(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {

@@ -19,6 +19,10 @@ mod server;
 #[path = "load/loader.rs"]
 mod loader;
 
+#[path = "load/accounts.rs"]
+mod accounts;
+#[path = "load/ends.rs"]
+mod ends;
 #[path = "load/findings.rs"]
 mod findings;
 #[path = "load/figures.rs"]

@@ -1,6 +1,7 @@
 //! The loop of a run.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use super::connection::{Connection, Lane, Shared, State, Turn};
 use super::plan::Plan;
 use super::record::Record;
 use super::{Cause, Options, Outcome, Progress, Stage, Trouble, Watch};
-use crate::client::dial;
 use crate::client::probe::Pattern;
+use crate::client::{GOODBYE, dial};
 use crate::net::{Endpoint, Socket, cannot, delegate_source, with_help};
 use crate::reactor::{Reactor, Ready};
 
@@ -34,6 +35,9 @@ const COARSE: Duration = Duration::from_millis(1);
 /// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
 /// time.
 const REVIVAL: Duration = Duration::from_millis(100);
+
+/// A connection for which there was no room in the server's accept queue is tried again after this long.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// How often the watcher is told of the progress.
 const PROGRESS: Duration = Duration::from_millis(100);
@@ -55,6 +59,9 @@ impl Slot {
 
 delegate_source!(Slot);
 
+/// What changes when anything becomes of a message: how many are settled, in flight and waiting.
+type Movement = (u64, usize, u64);
+
 pub(super) struct Engine<'a, W> {
     pub(super) options: &'a Options,
     pub(super) watch: &'a mut W,
@@ -70,15 +77,22 @@ pub(super) struct Engine<'a, W> {
     pub(super) swept: Instant,
     /// Connections that are open.
     pub(super) open: usize,
+    /// What last moved, and when.
+    pub(super) moved: (Movement, Instant),
     peer: Endpoint,
     reactor: Reactor<Slot>,
     ready: Vec<Ready>,
     /// Where each connection is, by its number.
     tokens: Vec<Option<Token>>,
     connecting: usize,
+    /// Connections on which this end has said goodbye.
+    closing: usize,
+    /// Those of them that have a successor, and since when. In that order.
+    retired: VecDeque<(Instant, Token)>,
     /// Connections that were begun, and not in the place of another.
     begun: usize,
-    /// What waits for a connection in the place of one that has died, and until when. In that order.
+    /// What waits for a connection in the place of one that has died, or that there was no room for, and
+    /// until when. In that order.
     dead: Vec<(Instant, Lane)>,
     start: Instant,
     told: Instant,
@@ -102,6 +116,7 @@ impl<'a, W: Watch> Engine<'a, W> {
                 in_flight: 0,
                 waiting: 0,
                 reconnect_every: options.reconnect_every.unwrap_or(u64::MAX),
+                timeout: options.timeout,
             },
             stage: Stage::Connecting,
             stage_began: now,
@@ -109,11 +124,14 @@ impl<'a, W: Watch> Engine<'a, W> {
             interrupts: 0,
             swept: now,
             open: 0,
+            moved: ((0, 0, 0), now),
             peer,
             reactor,
             ready: Vec::new(),
             tokens: vec![None; options.connections],
             connecting: 0,
+            closing: 0,
+            retired: VecDeque::new(),
             begun: 0,
             dead: Vec::new(),
             start: now,
@@ -189,14 +207,7 @@ impl<'a, W: Watch> Engine<'a, W> {
                 // There may be something to begin.
                 self.reactor.again(token);
             }
-            Ok(Turn::Spent) => {
-                let is_needed = matches!(self.stage, Stage::WarmingUp | Stage::Measuring);
-                if let Some(lane) = self.take(token)
-                    && (is_needed || lane.is_waited_for())
-                {
-                    return self.open(lane, Instant::now());
-                }
-            }
+            Ok(Turn::Spent) => return self.replace(token),
             Ok(Turn::Closed) => drop(self.take(token)),
             Err(cause) => self.bury(token, cause),
         }
@@ -210,11 +221,66 @@ impl<'a, W: Watch> Engine<'a, W> {
         };
         match state {
             State::Connecting(_) => self.connecting -= 1,
-            State::Open | State::Closing => self.open -= 1,
+            State::Open => self.open -= 1,
+            State::Closing(_) => self.closing -= 1,
         }
         self.shared.in_flight -= lane.probe.in_flight();
-        self.tokens[lane.number] = None;
+        // It may be its successor's by now.
+        self.tokens[lane.number].take_if(|of| *of == token);
         Some(lane)
+    }
+
+    /// Lets a connection that has had its number of messages end in its own time, and makes another in its
+    /// place.
+    fn replace(&mut self, token: Token) -> io::Result<()> {
+        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return Ok(()) };
+        let now = Instant::now();
+        let lane = connection.retire(now);
+        self.tokens[lane.number] = None;
+        (self.open, self.closing) = (self.open - 1, self.closing + 1);
+        self.retired.push_back((now, token));
+        // Its end may be there already.
+        self.reactor.again(token);
+        self.forget(now);
+        if self.is_needed(&lane) { self.open(lane, now) } else { Ok(()) }
+    }
+
+    /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.
+    fn forget(&mut self, now: Instant) {
+        while let Some((since, token)) = self.retired.front().copied()
+            && (now >= since + GOODBYE || self.retired.len() > self.options.connections)
+        {
+            self.retired.pop_front();
+            // If it is not somebody else by now.
+            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
+                && connection.state == State::Closing(since)
+            {
+                drop(self.take(token));
+            }
+        }
+    }
+
+    /// Whether there is something to do for a connection that does not exist yet.
+    fn is_needed(&self, lane: &Lane) -> bool {
+        match self.stage {
+            Stage::Connecting | Stage::WarmingUp | Stage::Measuring => true,
+            Stage::Draining | Stage::Closing => lane.is_waited_for(),
+        }
+    }
+
+    /// Says goodbye on all connections, and drops those that are not made yet.
+    pub(super) fn say_goodbye(&mut self, now: Instant) {
+        self.dead.clear();
+        for token in self.tokens.clone().into_iter().flatten() {
+            match self.reactor.get_mut(token) {
+                Some(Slot::Connection(connection)) if connection.state == State::Open => {
+                    connection.say_goodbye(now);
+                    (self.open, self.closing) = (self.open - 1, self.closing + 1);
+                    self.reactor.again(token);
+                }
+                _ => drop(self.take(token)),
+            }
+        }
     }
 
     /// A connection has died.
@@ -231,8 +297,13 @@ impl<'a, W: Watch> Engine<'a, W> {
 
     fn note(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
         let is_wrong = matches!(&cause, Cause::Fault(fault) if fault.is_wrong());
-        // Nothing excuses wrong bytes, or a server that cannot be reached in the first place.
-        let is_excused = self.options.keep_going && !is_wrong && self.stage != Stage::Connecting;
+        let now = Instant::now();
+        self.look_for_movement(now);
+        // Nothing excuses wrong bytes, or a server that cannot be reached in the first place, or any more.
+        let is_excused = self.options.keep_going
+            && !is_wrong
+            && self.stage != Stage::Connecting
+            && !self.is_forsaken(now);
         let cause = match cause {
             Cause::Connect(e) => {
                 Cause::Connect(with_help(cannot("connect to", &self.peer, &e), dial::help))
@@ -242,17 +313,26 @@ impl<'a, W: Watch> Engine<'a, W> {
         let connection = lane.number;
         self.shared.record.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
         if is_excused {
-            self.dead.push((Instant::now() + REVIVAL, lane));
+            self.defer(now + REVIVAL, lane);
         } else {
             self.fail();
         }
     }
 
+    /// Has a connection made later.
+    fn defer(&mut self, at: Instant, lane: Lane) {
+        let place = self.dead.partition_point(|(other, _)| *other <= at);
+        self.dead.insert(place, (at, lane));
+    }
+
     /// Begins what connections it is time for.
     fn connect(&mut self, now: Instant) -> io::Result<()> {
+        self.forget(now);
         while self.dead.first().is_some_and(|(at, _)| *at <= now) {
             let (_, lane) = self.dead.remove(0);
-            self.open(lane, now)?;
+            if self.is_needed(&lane) {
+                self.open(lane, now)?;
+            }
         }
         while !self.is_over && self.begun < self.options.connections && self.may_connect(now) {
             let lane = Lane::new(self.begun, self.options.depth);
@@ -265,7 +345,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     fn may_connect(&self, now: Instant) -> bool {
         match self.connect_at() {
             Some(at) => at <= now,
-            None => self.connecting < CONNECTING_AT_ONCE,
+            None => self.connecting + self.dead.len() < CONNECTING_AT_ONCE,
         }
     }
 
@@ -275,7 +355,7 @@ impl<'a, W: Watch> Engine<'a, W> {
         Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
     }
 
-    fn open(&mut self, lane: Lane, now: Instant) -> io::Result<()> {
+    fn open(&mut self, mut lane: Lane, now: Instant) -> io::Result<()> {
         let sources = &self.options.sources;
         let socket = match sources.get(lane.number % sources.len().max(1)) {
             Some(source) => Socket::connect_from(*source, &self.peer),
@@ -291,6 +371,13 @@ impl<'a, W: Watch> Engine<'a, W> {
                 // A Unix socket is connected by now, and no event may tell.
                 self.reactor.again(token);
             }
+            // The full accept queue of a Unix socket, connect(2): a TCP one would have it wait.
+            Err(e)
+                if e.kind() == ErrorKind::WouldBlock
+                    && now < lane.refuse(now) + self.options.timeout =>
+            {
+                self.defer(now + RETRY, lane);
+            }
             Err(e) => self.note(lane, None, Cause::Connect(e)),
         }
         Ok(())
@@ -299,14 +386,16 @@ impl<'a, W: Watch> Engine<'a, W> {
     /// Begins what messages of an open loop have fallen due. Returns whether there were any.
     fn dispatch(&mut self, now: Instant) -> bool {
         for done in 0..MESSAGES_PER_TURN {
-            let Some(number) = self.shared.plan.fall_due(now) else { return done > 0 };
+            let Some((number, due)) = self.shared.plan.fall_due(now) else { return done > 0 };
+            let now = Instant::now();
+            self.shared.take_up(due, now);
             let Some(token) = self.tokens[number] else {
                 let lane = self.dead.iter_mut().find(|(_, lane)| lane.number == number);
                 lane.into_iter().for_each(|(_, lane)| lane.wait(&mut self.shared));
                 continue;
             };
             if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
-                && let Err(fault) = connection.fall_due(Instant::now(), &mut self.shared)
+                && let Err(fault) = connection.fall_due(now, &mut self.shared)
             {
                 self.bury(token, fault.into());
             }
@@ -351,6 +440,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     pub(super) fn forgo(&mut self, end: Instant) {
         self.each(|connection, shared| connection.lane.forgo(end, shared));
         self.dead.iter_mut().for_each(|(_, lane)| lane.forgo(end, &mut self.shared));
+        self.shared.forgo(end);
     }
 
     /// Closes the connections that have waited for the server for too long.
@@ -374,7 +464,7 @@ impl<'a, W: Watch> Engine<'a, W> {
 
     /// Whether there is no connection left.
     pub(super) fn is_empty(&self) -> bool {
-        self.open + self.connecting == 0
+        self.open + self.connecting + self.closing == 0
     }
 
     fn progress(&self, now: Instant) -> Progress {

@@ -39,7 +39,8 @@ pub struct Outcome {
     pub service: Latency,
     /// From the first step of connecting to the connection.
     pub connect: Latency,
-    /// How late this client itself was to begin messages that nothing else held up.
+    /// How late this client itself was to take messages off the schedule of an open loop: whether their
+    /// connections were free is no part of it.
     pub lag: Latency,
     /// Connections made, those before the measured part included.
     pub connections_made: u64,
@@ -121,6 +122,13 @@ pub enum Cause {
         /// Bytes that had been sent by then.
         sent: u64,
     },
+    /// An echo came, and too late.
+    Late {
+        /// How long it might have taken.
+        after: Duration,
+        /// How long it took.
+        took: Duration,
+    },
     /// The server ended it while nothing was in flight.
     Left,
 }
@@ -131,7 +139,7 @@ impl Cause {
         match self {
             Self::Connect(_) => "connect",
             Self::Fault(fault) => fault.kind(),
-            Self::TimedOut { .. } => "timeout",
+            Self::TimedOut { .. } | Self::Late { .. } => "timeout",
             Self::Left => "closed",
         }
     }
@@ -259,6 +267,7 @@ impl fmt::Display for Cause {
                      missing"
                 )
             }
+            Self::Late { after, took } => write!(f, "no echo within {after:?}: it took {took:.1?}"),
             Self::Left => {
                 f.write_str("the server closed the connection while nothing was in flight")
             }

@@ -108,13 +108,14 @@ impl Plan {
         true
     }
 
-    /// The connection whose message of an open loop has fallen due by now, one after the other.
-    pub(super) fn fall_due(&mut self, now: Instant) -> Option<usize> {
+    /// The connection whose message of an open loop has fallen due by now, one after the other, and when it
+    /// was due.
+    pub(super) fn fall_due(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.next_due().filter(|due| *due <= now)?;
         self.begun += u64::from(self.counts(due));
         let schedule = self.schedule.as_mut()?;
         schedule.next += 1;
-        Some(((schedule.next - 1) % schedule.connections) as usize)
+        Some((((schedule.next - 1) % schedule.connections) as usize, due))
     }
 
     /// When the next message of an open loop falls due, if there is to be one.
@@ -185,8 +186,10 @@ mod tests {
         assert_eq!(plan.fall_due(now), None, "before all connections are there");
         plan.start(now);
         let at = now + Duration::from_micros(4500);
-        let turns: Vec<_> = std::iter::from_fn(|| plan.fall_due(at)).collect();
-        assert_eq!(turns, [0, 1, 2, 0, 1]);
+        let turns = std::iter::from_fn(|| plan.fall_due(at));
+        let ms = |ms| now + Duration::from_millis(ms);
+        let due = [(0, ms(0)), (1, ms(1)), (2, ms(2)), (0, ms(3)), (1, ms(4))];
+        assert_eq!(turns.collect::<Vec<_>>(), due);
         assert_eq!(plan.next_due(), Some(now + Duration::from_millis(5)));
         for (connection, number, ms) in [(0, 0, 0), (1, 0, 1), (0, 1, 3), (2, 5, 17)] {
             assert_eq!(plan.due(connection, number), Some(now + Duration::from_millis(ms)));

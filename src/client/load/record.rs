@@ -74,7 +74,7 @@ impl Record {
         }
     }
 
-    /// A message that counts was begun this late, and nothing but this client held it up.
+    /// A message that counts was taken off the schedule this late.
     pub(super) fn late(&mut self, lag: Duration) {
         self.outcome.lag.record(lag);
     }
@@ -109,6 +109,11 @@ impl Record {
             self.outcome.troubles.pop();
         }
         self.outcome.troubles.push(trouble);
+    }
+
+    /// Messages that count of which it is known what became of them.
+    pub(super) fn settled(&self) -> u64 {
+        self.outcome.messages + self.outcome.lost + self.outcome.unsent
     }
 
     pub(super) fn messages(&self) -> u64 {

@@ -12,6 +12,7 @@ use super::Options;
 use super::notice::Notice;
 use super::schedule::Schedule;
 use super::tally::{Cause, Tally, Trouble};
+use crate::client::GOODBYE;
 use crate::client::dial::{outcome, unanswered, unreachable};
 use crate::client::patience::Patience;
 use crate::client::probe::{Fault, Pattern, Probe, Received};
@@ -21,10 +22,6 @@ use crate::reactor::{Reactor, Ready};
 /// So much is written and read at a time. Much more than most messages have: what follows a wrong byte, or
 /// an echo, tells what happened to it.
 const PIECE_BYTES: usize = 64 * 1024;
-
-/// A server that has had our end answers with its own. One that does not within this time may be as slow
-/// with it as it likes: all echoes have come.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A ping under way.
 pub struct Session<'a, S> {

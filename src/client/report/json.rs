@@ -277,7 +277,7 @@ impl From<&load::Trouble> for Trouble {
             Cause::Fault(Fault::Ended { received, .. }) | Cause::TimedOut { received, .. } => {
                 (Some(*received), None, None)
             }
-            Cause::Connect(_) | Cause::Left => (None, None, None),
+            Cause::Connect(_) | Cause::Late { .. } | Cause::Left => (None, None, None),
         };
         Self {
             connection: trouble.connection as u64,
