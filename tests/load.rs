@@ -27,5 +27,7 @@ mod ends;
 mod findings;
 #[path = "load/figures.rs"]
 mod figures;
+#[path = "load/output.rs"]
+mod output;
 #[path = "load/usage.rs"]
 mod usage;

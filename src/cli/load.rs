@@ -17,7 +17,7 @@ use crate::client::load::{self, Found, Length, Objective, Options, Outcome, Thre
 use crate::client::report::{Files, Paths, Summary};
 use crate::net::{Addr, cannot};
 
-use screen::Screen;
+use screen::{Lines, Screen};
 
 mod screen;
 
@@ -94,7 +94,7 @@ pub struct Load {
     #[arg(long, value_name = "CONDITION", value_parser = threshold)]
     fail_if: Vec<Threshold>,
 
-    /// Print a line for each such interval, as it ends
+    /// Print a line for each such interval, as it ends; to standard error where the JSON goes to standard output
     #[arg(short, long, value_name = "DURATION", value_parser = interval)]
     interval: Option<Duration>,
 
@@ -183,7 +183,7 @@ impl Load {
         let mut options = self.options()?;
         // Before the run: it is a pity to have measured for nothing.
         let mut files = Files::open(&self.paths()).map_err(Failure::from)?;
-        let mut screen = Screen::new(&mut files, self.interval.is_some(), is_quiet);
+        let mut screen = Screen::new(&mut files, self.lines(), is_quiet);
         let (outcome, highest) = match self.rate {
             Some(Rate::Highest(objective)) => {
                 let found = load::search(&options, objective, &mut screen, say_trial)?;
@@ -194,10 +194,12 @@ impl Load {
             _ => (load::run(&options, &mut screen)?, None),
         };
         drop(screen);
+        // Before anything is said: standard output may be full.
+        let written = files.finish(&outcome, &options, std::env::args().collect());
         if !self.is_json_on_stdout() {
             say(&Summary(&outcome, &options))?;
         }
-        files.finish(&outcome, &options, std::env::args().collect())?;
+        written?;
         self.judge(&outcome, highest)
     }
 
@@ -221,6 +223,11 @@ impl Load {
             Some(missed) => Err(Failure::run(&missed)),
             None => Ok(()),
         }
+    }
+
+    /// Where a line for each interval goes, if anywhere: standard output, unless that is the JSON's.
+    fn lines(&self) -> Option<Lines> {
+        self.interval.map(|_| Lines::new(self.is_json_on_stdout()))
     }
 
     fn is_json_on_stdout(&self) -> bool {

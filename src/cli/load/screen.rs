@@ -20,15 +20,15 @@ pub(super) struct Screen<'a> {
     lines: Option<Lines>,
 }
 
-/// Whether the lines have their header yet.
-struct Lines {
+/// A line for each interval.
+pub(super) struct Lines {
     has_header: bool,
+    to_stderr: bool,
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(files: &'a mut Files, with_lines: bool, is_quiet: bool) -> Self {
-        let with_bar = !with_lines && !is_quiet && io::stderr().is_terminal();
-        let lines = with_lines.then_some(Lines { has_header: false });
+    pub(super) fn new(files: &'a mut Files, lines: Option<Lines>, is_quiet: bool) -> Self {
+        let with_bar = lines.is_none() && !is_quiet && io::stderr().is_terminal();
         Self { files, bar: with_bar.then(bar), lines }
     }
 }
@@ -61,14 +61,24 @@ impl Watch for Screen<'_> {
 }
 
 impl Lines {
+    pub(super) fn new(to_stderr: bool) -> Self {
+        Self { has_header: false, to_stderr }
+    }
+
     fn show(&mut self, interval: &Interval) {
-        let mut stdout = io::stdout().lock();
-        // Whoever has closed standard output does not want them, and is told so by the summary.
         if !self.has_header {
-            let _ = writeln!(stdout, "{INTERVAL_HEADER}");
+            self.write(INTERVAL_HEADER);
             self.has_header = true;
         }
-        let _ = writeln!(stdout, "{}", interval_line(interval));
+        self.write(&interval_line(interval));
+    }
+
+    fn write(&self, line: &str) {
+        // Whoever has closed standard output does not want them, and is told so by the summary.
+        let _ = match self.to_stderr {
+            true => writeln!(io::stderr(), "{line}"),
+            false => writeln!(io::stdout(), "{line}"),
+        };
     }
 }
 
