@@ -1,7 +1,7 @@
 //! From the arguments of `resound load` to a verdict.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ use crate::net::{Addr, cannot};
 use screen::{Lines, Screen};
 
 mod screen;
+mod sources;
 
 /// How long to measure where nobody says.
 const DURATION: Duration = Duration::from_secs(10);
@@ -75,8 +76,9 @@ pub struct Load {
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
 
-    /// This machine's addresses to connect from, in turn: each has some 28000 ports
-    #[arg(long, value_name = "IP", num_args = 1.., value_delimiter = ',')]
+    /// This machine's addresses to connect from, in turn: each has some 28000 ports. Several are separated by
+    /// commas, or given each with its own --source-ip
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
     source_ip: Vec<IpAddr>,
 
     /// Replace each connection by a new one after so many messages
@@ -111,15 +113,15 @@ struct Reports {
     json: Option<PathBuf>,
 
     /// Write the responses of each interval as an HdrHistogram log, in nanoseconds
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     hdr: Option<PathBuf>,
 
     /// Write a page with plots, in one file that needs no other
-    #[arg(long, value_name = "FILE.html")]
+    #[arg(long, value_name = "FILE.html", value_parser = file)]
     report: Option<PathBuf>,
 
     /// Draw an earlier run beside this one in the page: a file that --json wrote
-    #[arg(long, value_name = "FILE.json", requires = "report")]
+    #[arg(long, value_name = "FILE.json", requires = "report", value_parser = file)]
     baseline: Option<PathBuf>,
 }
 
@@ -153,6 +155,13 @@ fn per_second(text: &str) -> Result<f64, String> {
     within(count(text)?, (1, "1"), (100_000_000, "100m")).map(|n| n as f64)
 }
 
+fn file(text: &str) -> Result<PathBuf, &'static str> {
+    match text {
+        "-" => Err("write the name of a file: - stands for standard output in --json only"),
+        name => Ok(name.into()),
+    }
+}
+
 fn threshold(text: &str) -> Result<Threshold, String> {
     Threshold::parse(text, duration, count)
 }
@@ -182,7 +191,10 @@ impl Load {
     pub fn run(self, is_quiet: bool) -> Result<(), Failure> {
         let mut options = self.options()?;
         // Before the run: it is a pity to have measured for nothing.
-        let mut files = Files::open(&self.paths()).map_err(Failure::from)?;
+        let mut files = Files::open(&self.paths()).map_err(|e| match e.kind() {
+            ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
+            _ => e.into(),
+        })?;
         let mut screen = Screen::new(&mut files, self.lines(), is_quiet);
         let (outcome, highest) = match self.rate {
             Some(Rate::Highest(objective)) => {
@@ -252,6 +264,7 @@ impl Load {
                 "--rate max@… is a search in runs of --duration each: leave out --count and --hdr",
             ));
         }
+        sources::check(&self.source_ip, &self.server)?;
         let descriptors = raise_descriptor_limit();
         let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
         if self.connections > room {

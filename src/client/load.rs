@@ -7,7 +7,7 @@
 //! meanwhile, for nobody comes.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
@@ -52,7 +52,7 @@ pub struct Options {
     pub warmup: Duration,
     /// How long an echo, or a connection, may take before the run fails.
     pub timeout: Duration,
-    /// This machine's addresses to connect from, in turn. The system's choice if there are none.
+    /// This machine's addresses to connect from, in turn, of one family. The system's choice if there are none.
     pub sources: Vec<IpAddr>,
     /// After how many messages a connection is replaced by a new one.
     pub reconnect_every: Option<u64>,
@@ -96,13 +96,14 @@ pub fn run(options: &Options, watch: &mut impl Watch) -> io::Result<Outcome> {
 
 /// The address to load: where there are several, the first that answers.
 fn peer(options: &Options) -> io::Result<Endpoint> {
-    let peers = options.server.resolve()?;
+    let mut peers = options.server.resolve()?;
+    if let Some(source) = options.sources.first() {
+        let is_alike = |peer: &SocketAddr| peer.is_ipv4() == source.is_ipv4();
+        peers.retain(|peer| matches!(peer, Endpoint::Inet(peer) if is_alike(peer)));
+    }
     match <[Endpoint; 1]>::try_from(peers) {
         Ok([peer]) => Ok(peer),
-        Err(_) => {
-            let made = dial::dial(&options.server, options.timeout, |_| Ok(()))?;
-            Ok(made.peer)
-        }
+        Err(peers) => Ok(dial::dial_first_of(peers, options.timeout, |_| Ok(()))?.peer),
     }
 }
 

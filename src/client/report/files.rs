@@ -1,6 +1,6 @@
 //! The files that a run's figures go to, opened before it begins.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -38,7 +38,8 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// Where one cannot be written, or the baseline not be read; the error says so in a line.
+    /// Where one cannot be written, or the baseline not be read; the error says so in a line. It is
+    /// [`ErrorKind::InvalidInput`] where two of them would be one.
     pub fn open(paths: &Paths) -> io::Result<Self> {
         let baseline = paths.baseline.as_deref().map(Report::read).transpose()?;
         let open = |path: &Option<PathBuf>| path.as_deref().map(Output::open).transpose();
@@ -94,7 +95,8 @@ fn apart(outputs: &[&Option<Output>]) -> io::Result<()> {
     for output in outputs.iter().copied().flatten() {
         let identity = output.identity()?;
         if identity.is_some() && seen.contains(&identity) {
-            return Err(output.failed(&io::Error::other("another report goes there already")));
+            let why = "another report goes there already: name another file";
+            return Err(output.failed(&io::Error::new(ErrorKind::InvalidInput, why)));
         }
         seen.push(identity);
     }

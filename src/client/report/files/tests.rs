@@ -96,7 +96,7 @@ fn two_reports_in_one_file_are_refused() {
     symlink(&page, &other).unwrap();
     for json in [&page, &other] {
         let two = Paths { json: Some(json.clone()), page: Some(page.clone()), ..Paths::default() };
-        assert!(refused(&two).ends_with(": another report goes there already"));
+        assert!(refused(&two).ends_with(": another report goes there already: name another file"));
     }
     let null = Some(PathBuf::from("/dev/null"));
     let both = Paths { json: null.clone(), hdr: null.clone(), page: null, baseline: None };
