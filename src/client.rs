@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 pub mod latency;
+mod figures;
 pub mod probe;
 
 pub mod dial;

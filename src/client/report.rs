@@ -8,7 +8,6 @@ pub use files::{Files, Paths};
 pub use json::Report;
 pub use text::{INTERVAL_HEADER, Summary, interval_line};
 
-mod figures;
 mod times;
 mod conditions;
 

@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Report;
-use super::figures::{byte_rate, count, counted, percent, rate, seconds, time};
 use super::text::{described, ending, lateness, lost, plan, unsent};
 use super::times::Times;
+use crate::client::figures::{byte_rate, count, counted, percent, rate, seconds, time};
 use crate::net::Escaped;
 
 mod scale;

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::Report;
 use super::conditions::Conditions;
-use super::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
 use super::json::{End, Options, Trouble};
 use super::times::Times;
+use crate::client::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
 use crate::client::load::{self, Interval, Outcome};
 
 /// This many troubles are shown; of more, there is only the number.

@@ -1,11 +1,11 @@
 //! Which plots there are of a run.
 
 use super::super::Report;
-use super::super::figures::{rate_mark, time_mark};
 use super::super::json::Interval;
 use super::NOTHING;
 use super::plot::{Line, STYLES, svg};
 use super::scale::Axis;
+use crate::client::figures::{rate_mark, time_mark};
 
 /// The styles of a baseline's lines follow those of the run's, in the same order.
 const OF_BASELINE: u8 = STYLES / 2;
