@@ -29,5 +29,7 @@ mod findings;
 mod figures;
 #[path = "load/output.rs"]
 mod output;
+#[path = "load/search.rs"]
+mod search;
 #[path = "load/usage.rs"]
 mod usage;

@@ -13,8 +13,8 @@ use log::info;
 use super::Failure;
 use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
-use crate::client::load::{self, Found, Length, Objective, Options, Outcome, Threshold, Trial};
-use crate::client::report::{Files, Paths, Summary};
+use crate::client::load::{self, Length, Objective, Options, Outcome, Search, Threshold, Trial};
+use crate::client::report::{Files, Paths, Summary, header};
 use crate::net::{Addr, cannot};
 
 use screen::{Lines, Screen};
@@ -51,7 +51,8 @@ pub struct Load {
     count: Option<u64>,
 
     /// Messages a second over all connections, each due at its own time, however slow the server is; or
-    /// max@p99=1ms, to search for the highest rate that keeps to that, in runs of --duration each
+    /// max@p99=1ms, to search for the highest rate that keeps to that and can be sent in full, in runs of
+    /// --duration each
     /// [default: as fast as echoes come back]
     #[arg(short, long, value_name = "RATE", value_parser = rate)]
     rate: Option<Rate>,
@@ -86,13 +87,14 @@ pub struct Load {
     reconnect_every: Option<u64>,
 
     /// Replace a connection that has died, and go on; what it had in flight is counted as lost, and not sent
-    /// again. Wrong bytes, and a server that is not there at the start, or for --timeout while nothing else is left
-    /// to do, end the run all the same
+    /// again. A wrong byte ends the run all the same, and so does a server that cannot be reached at the
+    /// start, or at the end for as long as --timeout
     #[arg(long)]
     keep_going: bool,
 
-    /// Fail where a figure is such: p99>1ms, max>20ms, mean>1ms, rate<10k, errors>0, lag>1ms; may be given
-    /// several times. Times are those of responses
+    /// Fail where a figure is more (>) or less (<) than this: p99>1ms, max>20ms, mean>1ms, rate<10k,
+    /// errors>0; or, with --rate, lag>1ms, the p99 of how late this client itself was. May be given several
+    /// times. Other times than lag are those of responses
     #[arg(long, value_name = "CONDITION", value_parser = threshold)]
     fail_if: Vec<Threshold>,
 
@@ -195,45 +197,62 @@ impl Load {
             ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
             _ => e.into(),
         })?;
+        self.announce(&options, is_quiet);
         let mut screen = Screen::new(&mut files, self.lines(), is_quiet);
-        let (outcome, highest) = match self.rate {
-            Some(Rate::Highest(objective)) => {
+        let (outcome, search) = match self.objective() {
+            Some(objective) => {
                 let found = load::search(&options, objective, &mut screen, say_trial)?;
-                options.rate = found.rate;
-                let verdict = verdict(&found, objective);
-                (found.outcome, Some(verdict))
+                (found.outcome, Some(found.search))
             }
-            _ => (load::run(&options, &mut screen)?, None),
+            None => (load::run(&options, &mut screen)?, None),
         };
         drop(screen);
+        options.rate = outcome.rate_target;
         // Before anything is said: standard output may be full.
-        let written = files.finish(&outcome, &options, std::env::args().collect());
+        let command = std::env::args().collect();
+        let written = files.finish(&outcome, &options, search.as_ref(), command);
         if !self.is_json_on_stdout() {
-            say(&Summary(&outcome, &options))?;
+            summarize(&outcome, &options, search.as_ref())?;
         }
         written?;
-        self.judge(&outcome, highest)
+        self.judge(&outcome, search.as_ref())
     }
 
-    fn judge(
-        &self,
-        outcome: &Outcome,
-        highest: Option<Result<String, String>>,
-    ) -> Result<(), Failure> {
-        if let Some(trouble) = outcome.fatal_trouble() {
+    /// Says what is about to be done.
+    fn announce(&self, options: &Options, is_quiet: bool) {
+        let header = header(options, self.objective());
+        // Whoever has closed standard output does not want it, and is told so by the summary.
+        let _ = match (self.is_json_on_stdout(), is_quiet) {
+            (false, _) => say(&header),
+            (true, false) => writeln!(io::stderr(), "{header}"),
+            (true, true) => Ok(()),
+        };
+    }
+
+    fn judge(&self, outcome: &Outcome, search: Option<&Search>) -> Result<(), Failure> {
+        // What went wrong in the trials of a search is known of their rates.
+        let is_tried = search.is_some_and(|search| !search.trials.is_empty());
+        if let Some(trouble) = outcome.fatal_trouble().filter(|_| !is_tried || outcome.is_wrong) {
             return Err(Failure::run(&trouble.to_string()));
         }
-        if outcome.messages == 0 && highest.is_none() {
+        if let Some(search) = search.filter(|search| search.highest().is_none()) {
+            return Err(Failure::run(&search.to_string()));
+        }
+        if outcome.messages == 0 {
             return Err(Failure::run("no echo came back"));
         }
-        match highest {
-            Some(Ok(found)) if !self.is_json_on_stdout() => say(&found)?,
-            Some(Err(missed)) => return Err(Failure::run(&missed)),
-            Some(Ok(_)) | None => {}
+        let missed = self.fail_if.iter().filter_map(|threshold| threshold.missed_by(outcome));
+        let missed: Vec<_> = missed.collect();
+        if missed.is_empty() {
+            return Ok(());
         }
-        match self.fail_if.iter().find_map(|threshold| threshold.missed_by(outcome)) {
-            Some(missed) => Err(Failure::run(&missed)),
-            None => Ok(()),
+        Err(Failure::run(&format!("failed: {}", missed.join("; "))))
+    }
+
+    fn objective(&self) -> Option<Objective> {
+        match self.rate {
+            Some(Rate::Highest(objective)) => Some(objective),
+            Some(Rate::Fixed(_)) | None => None,
         }
     }
 
@@ -263,6 +282,12 @@ impl Load {
             return Err(Failure::usage(
                 "--rate max@… is a search in runs of --duration each: leave out --count and --hdr",
             ));
+        }
+        if let (None, Some(lag)) = (self.rate, self.fail_if.iter().find(|fail| fail.is_about_lag()))
+        {
+            return Err(Failure::usage(&format!(
+                "--fail-if '{lag}' needs --rate: without, no message is due at any time to be late for"
+            )));
         }
         sources::check(&self.source_ip, &self.server)?;
         let descriptors = raise_descriptor_limit();
@@ -299,17 +324,14 @@ impl Load {
     }
 }
 
-/// What a search has come to, for people; an error where that is nothing.
-fn verdict(found: &Found, objective: Objective) -> Result<String, String> {
-    match (found.rate, found.missed) {
-        (Some(rate), Some(missed)) => Ok(format!(
-            "highest rate that keeps to {objective}: {rate:.0} messages/s; {missed:.0} missed it"
-        )),
-        (Some(rate), None) => Ok(format!(
-            "{rate:.0} messages/s keep to {objective}; no rate that was tried missed it"
-        )),
-        (None, _) => Err(format!("no rate keeps to {objective}")),
+/// Says what was found; of a search, what it has come to, and the run that shows it.
+fn summarize(outcome: &Outcome, options: &Options, search: Option<&Search>) -> io::Result<()> {
+    if let Some(search) = search.filter(|search| !search.trials.is_empty()) {
+        let of = if search.highest().is_some() { "at that rate" } else { "the last one tried" };
+        say(&format_args!("{search}; {of}:"))?;
     }
+    // Where nothing was measured there are no figures, and what was in the way is said in the end.
+    if outcome.measured.is_zero() { Ok(()) } else { say(&Summary(outcome, options)) }
 }
 
 fn say_trial(trial: &Trial) {

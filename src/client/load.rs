@@ -18,8 +18,8 @@ use crate::net::{Addr, Endpoint};
 use engine::Engine;
 
 pub use outcome::{Cause, End, Interval, Outcome, OwnLimit, Trouble};
-pub use search::{Found, Trial, search};
-pub use threshold::{Objective, Threshold};
+pub use search::{Found, Search, Trial, search};
+pub use threshold::{Objective, Threshold, Verdict};
 
 mod outcome;
 mod plan;

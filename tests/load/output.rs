@@ -35,3 +35,28 @@ fn interval_lines_do_not_stand_in_the_way_of_the_json() {
     assert_eq!(ended.stderr.lines().filter(|line| line.contains("MB/s")).count(), 3, "{ended:?}");
     server.stop();
 }
+
+#[test]
+fn what_is_about_to_be_done_is_said_first() {
+    let server = Server::start(&[]);
+    let args = [server.addr(), "-c", "3", "-n", "9"];
+    let plan = format!("{}: 3 connections, closed loop, ", server.addr());
+    let ended = run(&args);
+    assert!(String::from_utf8_lossy(&ended.stdout).starts_with(&plan), "{ended:?}");
+    let ended = run(&[&args[..], &["--json", "-"]].concat());
+    assert!(ended.stderr.starts_with(&plan), "{ended:?}");
+    let ended = run(&[&args[..], &["-q", "--json", "-"]].concat());
+    assert_eq!(ended.stderr, "");
+    server.stop();
+}
+
+/// There are no figures, and the reason is said once.
+#[test]
+fn a_run_that_never_began_is_one_line_of_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let ended = run(&[&addr, "-c", "3"]);
+    assert_eq!((ended.code, ended.stderr.lines().count()), (Some(1), 1), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stdout).lines().count(), 1, "{ended:?}");
+}

@@ -31,6 +31,8 @@ fn impossible_options_are_refused_with_what_would_be_right() {
         (&["--source-ip", "127.0.0.1,192.0.2.1"], &["--source-ip 192.0.2.1", "this machine"]),
         (&["--source-ip", "::1"], &["--source-ip ::1", "127.0.0.1:9 has no IPv6 address"]),
         (&["--source-ip", "127.0.0.1", "--source-ip", "::1"], &["--source-ip ::1", "family"]),
+        (&["--fail-if", "p99>=1ms"], &["--fail-if", "write > or <"]),
+        (&["--fail-if", "lag>1ms"], &["--fail-if 'lag>1ms'", "--rate"]),
         (&["--hdr", "-"], &["--hdr", "name of a file"]),
         (&["--report", "-"], &["--report", "name of a file"]),
     ] {

@@ -112,7 +112,7 @@ impl<'a, W: Watch> Engine<'a, W> {
                 pattern: Pattern::new(PIECE_BYTES),
                 scratch: vec![0; PIECE_BYTES].into(),
                 plan: Plan::new(options, now),
-                record: Record::new(options.interval),
+                record: Record::new(options.interval, options.rate),
                 in_flight: 0,
                 waiting: 0,
                 reconnect_every: options.reconnect_every.unwrap_or(u64::MAX),

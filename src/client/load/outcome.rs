@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use crate::client::figures::time;
 use crate::client::latency::Latency;
 use crate::client::probe::Fault;
 use crate::net::{Endpoint, reason};
@@ -17,6 +18,8 @@ pub const TROUBLES_KEPT: usize = 20;
 pub struct Outcome {
     /// When the measured part began.
     pub began: SystemTime,
+    /// Messages a second that it was to send, in an open loop.
+    pub rate_target: Option<f64>,
     /// How long the measured part was, up to its end as planned, or to where the run ended early.
     pub measured: Duration,
     /// How the run ended.
@@ -150,6 +153,7 @@ impl Outcome {
     pub(in crate::client) fn nothing(began: SystemTime) -> Self {
         Self {
             began,
+            rate_target: None,
             measured: Duration::ZERO,
             end: End::Complete,
             messages: 0,
@@ -200,17 +204,38 @@ impl Outcome {
         (self.busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
     }
 
-    /// Why it was this client, and not the server, that set the limit, if it was.
+    /// Whether an open loop fell short of its rate: not all was sent, or it took longer than it was to.
+    pub fn has_missed_rate(&self) -> bool {
+        const MOST: f64 = 0.99;
+        self.rate_target.is_some_and(|target| {
+            let sent = (self.messages + self.lost) as f64;
+            self.unsent > 0 || sent < MOST * target * self.measured.as_secs_f64()
+        })
+    }
+
+    /// Why it was this client, and not the server, that set the limit, if it was. There is none where an open
+    /// loop got to its rate.
     pub fn own_limit(&self) -> Option<OwnLimit> {
         const BUSY: f64 = 0.95;
-        const MOST_LAG: Duration = Duration::from_millis(1);
-        let lag = self.lag.percentile(99.0);
-        // A lag matters by what it does to the figures.
-        if lag > MOST_LAG && lag > self.response.percentile(99.0) / 10 {
-            return Some(OwnLimit::Late(lag));
+        if self.rate_target.is_some() && !self.has_missed_rate() {
+            return None;
         }
         let busy = self.busy_fraction();
-        (busy >= BUSY).then_some(OwnLimit::Busy(busy))
+        let is_busy = (busy >= BUSY).then_some(OwnLimit::Busy(busy));
+        self.own_lateness().map(OwnLimit::Late).or(is_busy)
+    }
+
+    /// How late this client itself was with one of 100 messages, where that matters to the figures.
+    pub fn own_lateness(&self) -> Option<Duration> {
+        const MOST: Duration = Duration::from_millis(1);
+        let lag = self.lag.percentile(99.0);
+        (lag > MOST && lag > self.response.percentile(99.0) / 10).then_some(lag)
+    }
+
+    /// What to know of this client where it set no limit, and is in the figures all the same.
+    pub fn warning(&self) -> Option<String> {
+        let late = self.own_lateness().filter(|_| self.own_limit().is_none())?;
+        Some(format!("{}; response times include that", woke_up_late(late)))
     }
 }
 
@@ -226,18 +251,17 @@ pub enum OwnLimit {
 impl fmt::Display for OwnLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy(part) => write!(
-                f,
-                "this client was busy {:.0} % of the time: the server may be able to do more",
-                part * 100.0
-            ),
-            Self::Late(lag) => write!(
-                f,
-                "this client was late by {lag:.1?} with one of 100 messages: the latencies are partly \
-                 its own"
-            ),
+            Self::Busy(part) => {
+                write!(f, "this client was busy {:.0} % of the time", part * 100.0)?;
+            }
+            Self::Late(lag) => f.write_str(&woke_up_late(*lag))?,
         }
+        f.write_str(": the server may be able to do more")
     }
+}
+
+fn woke_up_late(lag: Duration) -> String {
+    format!("this client woke up late (p99 {})", time(lag.as_nanos() as u64))
 }
 
 fn per_second(n: u64, time: Duration) -> f64 {

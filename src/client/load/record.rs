@@ -32,9 +32,9 @@ struct Current {
 }
 
 impl Record {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(super) fn new(interval: Duration, rate_target: Option<f64>) -> Self {
         Self {
-            outcome: Outcome::nothing(SystemTime::now()),
+            outcome: Outcome { rate_target, ..Outcome::nothing(SystemTime::now()) },
             start: None,
             is_over: false,
             cpu: Duration::ZERO,

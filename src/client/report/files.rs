@@ -9,7 +9,7 @@ use super::hdr::Log;
 use super::output::Output;
 use super::{Report, page};
 use crate::client::latency::Latency;
-use crate::client::load::{Interval, Options, Outcome};
+use crate::client::load::{Interval, Options, Outcome, Search};
 
 /// Where figures are wanted.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,8 @@ impl Files {
         }
     }
 
-    /// Writes all that is not written yet, about a run that `command` began.
+    /// Writes all that is not written yet, about a run that `command` began, and the search that it was a part
+    /// of, if any.
     ///
     /// # Errors
     ///
@@ -75,9 +76,11 @@ impl Files {
         self,
         outcome: &Outcome,
         options: &Options,
+        search: Option<&Search>,
         command: Vec<String>,
     ) -> io::Result<()> {
-        let report = Report::of(outcome, options, command, Conditions::here());
+        let mut report = Report::of(outcome, options, command, Conditions::here());
+        report.search = search.map(Into::into);
         let done = [
             self.json.map_or(Ok(()), |mut out| out.append(report.to_json()?.as_bytes())),
             self.hdr.map_or(Ok(()), |hdr| hdr.finish(outcome.began)),

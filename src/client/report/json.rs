@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::conditions::Conditions;
+use super::search::Search;
 use super::times::{Times, curve};
 use crate::client::load::{self, Cause, Length, Outcome};
 use crate::client::probe::Fault;
@@ -35,6 +36,8 @@ pub struct Report {
     pub(super) messages_in_time: u64,
     pub(super) rate_messages_per_second: f64,
     pub(super) throughput_bytes_per_second: f64,
+    #[serde(default)]
+    pub(super) has_missed_rate: bool,
     pub(super) unsent_messages: u64,
     pub(super) lost_messages: u64,
     pub(super) connections_made: u64,
@@ -48,8 +51,11 @@ pub struct Report {
     pub(super) generator: Generator,
     pub(super) has_wrong_bytes: bool,
     pub(super) trouble_count: u64,
+    #[serde(default)]
     pub(super) trouble_counts: BTreeMap<String, u64>,
     pub(super) troubles: Vec<Trouble>,
+    /// None where it was no search.
+    pub(super) search: Option<Search>,
 }
 
 /// What the run was to do.
@@ -89,6 +95,7 @@ pub struct Interval {
     pub length_seconds: f64,
     pub messages: u64,
     pub bytes: u64,
+    #[serde(default)]
     pub responses: u64,
     pub p50_nanoseconds: u64,
     pub p99_nanoseconds: u64,
@@ -102,6 +109,7 @@ pub struct Generator {
     pub cpu_seconds: f64,
     pub was_bottleneck: bool,
     pub why: Option<String>,
+    pub warning: Option<String>,
 }
 
 /// Something that went wrong with a connection.
@@ -116,6 +124,7 @@ pub struct Trouble {
     pub expected_byte: Option<u8>,
     pub got_byte: Option<u8>,
     /// Whether it ended the run.
+    #[serde(default)]
     pub is_fatal: bool,
 }
 
@@ -142,6 +151,7 @@ impl Report {
             messages_in_time: outcome.messages_in_time,
             rate_messages_per_second: outcome.rate(),
             throughput_bytes_per_second: outcome.byte_rate(),
+            has_missed_rate: outcome.has_missed_rate(),
             unsent_messages: outcome.unsent,
             lost_messages: outcome.lost,
             connections_made: outcome.connections_made,
@@ -161,6 +171,7 @@ impl Report {
                 .map(|(kind, n)| ((*kind).into(), *n))
                 .collect(),
             troubles: outcome.troubles.iter().map(Into::into).collect(),
+            search: None,
         }
     }
 
@@ -261,6 +272,7 @@ impl From<&Outcome> for Generator {
             cpu_seconds: outcome.cpu.as_secs_f64(),
             was_bottleneck: limit.is_some(),
             why: limit.map(|limit| limit.to_string()),
+            warning: outcome.warning(),
         }
     }
 }

@@ -20,7 +20,7 @@ fn all(paths: &Paths) -> [&Path; 3] {
 }
 
 fn finish(files: Files) -> io::Result<()> {
-    files.finish(&sample::run(2, 1.0), &sample::options(), vec!["resound".into()])
+    files.finish(&sample::run(2, 1.0), &sample::options(), None, vec!["resound".into()])
 }
 
 fn refused(paths: &Paths) -> String {
