@@ -25,6 +25,8 @@ mod outcome;
 mod plan;
 mod record;
 mod connection;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "load/no_alarm.rs")]
+mod alarm;
 mod engine;
 mod stages;
 mod threshold;

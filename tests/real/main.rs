@@ -1,7 +1,7 @@
 //! `resound` among programs that are not ours: the tracers that count what it costs and make its system
 //! calls fail, and the other ends that it will meet.
 //!
-//! Needs strace, valgrind, nc, socat, ncat and the rights of root. `ci/real` installs what is missing and
+//! Needs strace, valgrind, nc, socat, ncat, a package of Python's and the rights of root. `ci/real` installs what is missing and
 //! runs all of this; where a part is missing still, tests fail.
 
 // Clippy allows it in functions marked as tests only, and not in what they stand on.
@@ -11,12 +11,17 @@
 mod bystander;
 #[path = "../support/deadline.rs"]
 mod deadline;
+#[path = "../load/loader.rs"]
+mod loader;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "../support/pattern.rs"]
 mod pattern;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "../support/piped.rs"]
 mod piped;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "../sim/rng.rs"]
+mod rng;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "../support/server.rs"]
 mod server;
@@ -28,10 +33,12 @@ mod wire;
 
 mod parts;
 
+mod accuracy;
 mod cost;
 mod hostile;
 mod kernel;
 mod masses;
+mod own_cost;
 mod peers;
 mod soak;
 mod traced;

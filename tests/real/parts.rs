@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +18,14 @@ pub fn part(name: &str) -> Command {
     let is_there = env::split_paths(&path).any(|dir| dir.join(name).is_file());
     assert!(is_there, "there is no {name} on this machine: ci/real installs it");
     Command::new(name)
+}
+
+/// The Python of the environment that ci/real makes, which has the packages that it names.
+#[track_caller]
+pub fn python() -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-python/bin/python");
+    assert!(path.is_file(), "there is no {}: ci/real makes it", path.display());
+    Command::new(path)
 }
 
 /// A server that another program runs.

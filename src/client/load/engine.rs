@@ -10,6 +10,7 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::alarm::Alarm;
 use super::connection::{Connection, Lane, Shared, State, Turn};
 use super::plan::Plan;
 use super::record::Record;
@@ -29,8 +30,10 @@ const CONNECTING_AT_ONCE: usize = 100;
 /// Messages of an open loop that are begun before events are looked at again.
 const MESSAGES_PER_TURN: usize = 256;
 
-/// A wait is exact to a millisecond, epoll_wait(2): the last of it is spent asking.
-const COARSE: Duration = Duration::from_millis(1);
+/// To wake up takes a processor about this long. The alarm goes off so much before a message is due, and what
+/// is left then is spent asking: a message that is late is late in the figures, and a whole wait spent asking
+/// would take the processor from a server that shares it.
+const WAKE_UP: Duration = Duration::from_micros(50);
 
 /// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
 /// time.
@@ -46,6 +49,8 @@ const PROGRESS: Duration = Duration::from_millis(100);
 enum Slot {
     Connection(Connection),
     Signals(Signals),
+    /// Has done all that it can do when it has ended a wait.
+    Alarm(Alarm),
 }
 
 impl Slot {
@@ -53,6 +58,7 @@ impl Slot {
         match self {
             Self::Connection(connection) => &mut connection.socket,
             Self::Signals(signals) => signals,
+            Self::Alarm(alarm) => alarm,
         }
     }
 }
@@ -81,6 +87,8 @@ pub(super) struct Engine<'a, W> {
     pub(super) moved: (Movement, Instant),
     peer: Endpoint,
     reactor: Reactor<Slot>,
+    /// Goes off when the next message of an open loop is due.
+    alarm: Token,
     ready: Vec<Ready>,
     /// Where each connection is, by its number.
     tokens: Vec<Option<Token>>,
@@ -105,6 +113,8 @@ impl<'a, W: Watch> Engine<'a, W> {
         let signals = Signals::new([SIGINT, SIGTERM]);
         let signals = signals.map_err(|e| cannot("watch for", &"signals", &e))?;
         reactor.insert(Slot::Signals(signals))?;
+        let alarm = Alarm::new().map_err(|e| cannot("watch", &"the time", &e))?;
+        let alarm = reactor.insert(Slot::Alarm(alarm))?;
         Ok(Self {
             options,
             watch,
@@ -127,6 +137,7 @@ impl<'a, W: Watch> Engine<'a, W> {
             moved: ((0, 0, 0), now),
             peer,
             reactor,
+            alarm,
             ready: Vec::new(),
             tokens: vec![None; options.connections],
             connecting: 0,
@@ -192,7 +203,7 @@ impl<'a, W: Watch> Engine<'a, W> {
                 self.interrupts += signals.pending().count();
                 Ok(())
             }
-            None => Ok(()),
+            Some(Slot::Alarm(_)) | None => Ok(()),
         }
     }
 
@@ -405,9 +416,8 @@ impl<'a, W: Watch> Engine<'a, W> {
 
     /// Waits for an event, or until it is time for something.
     fn wait(&mut self, now: Instant) -> io::Result<()> {
-        let left = |at: Instant| at.saturating_duration_since(now);
-        let exact = self.shared.plan.next_due().map(left);
-        if exact.is_some_and(|exact| exact <= COARSE) {
+        let due = self.shared.plan.next_due();
+        if due.is_some_and(|due| due <= now + WAKE_UP) {
             self.reactor.wait(Some(Duration::ZERO), &mut self.ready)?;
             if self.ready.is_empty() {
                 // Whoever else wants this processor may be the server.
@@ -415,14 +425,19 @@ impl<'a, W: Watch> Engine<'a, W> {
             }
             return Ok(());
         }
-        let others = [
+        let wake_up = due.map(|due| due - WAKE_UP);
+        if let (Some(at), Some(Slot::Alarm(alarm))) = (wake_up, self.reactor.get_mut(self.alarm)) {
+            alarm.set(at, now)?;
+        }
+        let first = [
+            wake_up,
             Some(self.told + PROGRESS),
             self.stage_ends_at(),
             self.dead.first().map(|(at, _)| *at),
             self.connect_at().filter(|_| self.begun < self.options.connections),
         ];
-        let others = others.into_iter().flatten().map(left);
-        let timeout = exact.map(|exact| exact - COARSE).into_iter().chain(others).min();
+        let first = first.into_iter().flatten().min();
+        let timeout = first.map(|at| at.saturating_duration_since(now));
         self.reactor.wait(timeout, &mut self.ready)
     }
 
