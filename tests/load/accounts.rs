@@ -149,9 +149,12 @@ fn a_pause_of_the_client_is_put_down_to_the_client() {
 #[test]
 fn a_message_takes_no_longer_than_the_run_that_it_is_all_of() {
     let server = Server::start(&[]);
-    let report = fine(&[server.addr(), "-c", "1", "-n", "1", "-s", "32m"]);
-    let response = report["response_latency_nanoseconds"]["max"].as_f64().unwrap() / 1e9;
-    // Which is known to a thousandth.
-    assert!(report["measured_seconds"].as_f64().unwrap() >= response * 0.999, "{report:#}");
+    // The last turn that reads of a large message takes a while.
+    for _ in 0..10 {
+        let report = fine(&[server.addr(), "-c", "1", "-n", "1", "-s", "4m"]);
+        let response = report["response_latency_nanoseconds"]["max"].as_f64().unwrap() / 1e9;
+        // Which is known to a thousandth.
+        assert!(report["measured_seconds"].as_f64().unwrap() >= response * 0.999, "{report:#}");
+    }
     server.stop();
 }

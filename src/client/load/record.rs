@@ -48,11 +48,11 @@ impl Record {
         }
     }
 
-    /// The measured part begins.
-    pub(super) fn start(&mut self, now: Instant, watch: &mut impl Watch) {
-        self.start = Some(now);
+    /// The measured part has begun.
+    pub(super) fn start(&mut self, at: Instant, watch: &mut impl Watch) {
+        self.start = Some(at);
         self.cpu = cpu_time();
-        self.outcome.began = SystemTime::now();
+        self.outcome.began = SystemTime::now() - at.elapsed();
         watch.start(self.outcome.began);
     }
 

@@ -20,7 +20,8 @@ impl<W: Watch> Engine<'_, W> {
         self.obey(now);
         match self.stage {
             Stage::Connecting if self.is_complete() => {
-                self.shared.plan.start(now);
+                // Not `now`: the connections took their part of this turn.
+                self.shared.plan.start(Instant::now());
                 self.enter(Stage::WarmingUp, now);
                 self.each(|_, _| {}); // Each may begin.
             }
@@ -28,9 +29,10 @@ impl<W: Watch> Engine<'_, W> {
             Stage::Closing if self.is_empty() => self.is_over = true,
             Stage::Connecting | Stage::WarmingUp | Stage::Draining | Stage::Closing => {}
         }
-        if self.stage == Stage::WarmingUp && self.shared.plan.start_at().is_some_and(|at| at <= now)
+        if self.stage == Stage::WarmingUp
+            && let Some(start) = self.shared.plan.start_at().filter(|at| *at <= Instant::now())
         {
-            self.shared.record.start(now, self.watch);
+            self.shared.record.start(start, self.watch);
             self.enter(Stage::Measuring, now);
         }
         if self.stage == Stage::Draining && self.shared.in_flight == 0 && self.shared.waiting == 0 {
