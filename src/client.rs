@@ -8,6 +8,7 @@ use std::time::Duration;
 
 pub mod latency;
 mod figures;
+mod random;
 pub mod probe;
 
 pub mod dial;

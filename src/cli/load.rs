@@ -291,7 +291,9 @@ impl Load {
         }
         sources::check(&self.source_ip, &self.server)?;
         let descriptors = raise_descriptor_limit();
-        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+        // One that is replaced has its successor beside it for a while.
+        let each = 1 + usize::from(self.reconnect_every.is_some());
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / each;
         if self.connections > room {
             return Err(Failure::usage(&format!(
                 "--connections {} are more than the {room} that the limit of {descriptors} descriptors \

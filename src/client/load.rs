@@ -28,6 +28,7 @@ mod connection;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "load/no_alarm.rs")]
 mod alarm;
 mod engine;
+mod lives;
 mod stages;
 mod threshold;
 mod search;

@@ -136,6 +136,29 @@ fn a_connection_that_is_not_made_by_the_end_does_no_harm() {
     drop(server.join().unwrap());
 }
 
+/// Each is waited for, and there are not so many descriptors as it would take to wait for all of them.
+#[test]
+fn a_server_that_never_answers_a_goodbye_does_not_use_up_the_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut message = [0; 64];
+            stream.read_exact(&mut message).unwrap();
+            stream.write_all(&message).unwrap();
+            all.push(stream);
+        }
+    });
+    let args = ["-c", "1", "-n", "300", "--reconnect-every", "1", "--json", "-"];
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_resound"), "load"]);
+    limited.arg(&addr).args(args).stdout(std::process::Stdio::piped());
+    let ended = Client::start(limited.stderr(std::process::Stdio::piped())).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+}
+
 /// All echoes came, and the goodbye is answered in the rudest way: nothing was lost by it.
 #[test]
 fn a_reset_in_answer_to_the_goodbye_is_no_failure() {

@@ -1,7 +1,7 @@
 //! The loop of a run.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::alarm::Alarm;
-use super::connection::{Connection, Lane, Shared, State, Turn};
+use super::connection::{Connection, Lane, Shared, Turn};
 use super::plan::Plan;
 use super::record::Record;
-use super::{Cause, Options, Outcome, Progress, Stage, Trouble, Watch};
+use super::{Cause, Options, Outcome, Progress, Stage, Watch};
 use crate::client::probe::Pattern;
-use crate::client::{GOODBYE, dial};
-use crate::net::{Endpoint, Socket, cannot, delegate_source, with_help};
+use crate::net::{Endpoint, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
 
 /// The most that one read or write moves, in bytes: as much as the server does.
 const PIECE_BYTES: usize = 256 << 10;
-
-/// Connections under way at the same time where nobody says how fast to make them: few enough for the
-/// shortest of accept queues.
-const CONNECTING_AT_ONCE: usize = 100;
 
 /// Messages of an open loop that are begun before events are looked at again.
 const MESSAGES_PER_TURN: usize = 256;
@@ -35,18 +30,11 @@ const MESSAGES_PER_TURN: usize = 256;
 /// would take the processor from a server that shares it.
 const WAKE_UP: Duration = Duration::from_micros(50);
 
-/// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
-/// time.
-const REVIVAL: Duration = Duration::from_millis(100);
-
-/// A connection for which there was no room in the server's accept queue is tried again after this long.
-const RETRY: Duration = Duration::from_millis(10);
-
 /// How often the watcher is told of the progress.
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// What the reactor watches.
-enum Slot {
+pub(super) enum Slot {
     Connection(Connection),
     Signals(Signals),
     /// Has done all that it can do when it has ended a wait.
@@ -85,24 +73,24 @@ pub(super) struct Engine<'a, W> {
     pub(super) open: usize,
     /// What last moved, and when.
     pub(super) moved: (Movement, Instant),
-    peer: Endpoint,
-    reactor: Reactor<Slot>,
+    pub(super) peer: Endpoint,
+    pub(super) reactor: Reactor<Slot>,
     /// Goes off when the next message of an open loop is due.
     alarm: Token,
     ready: Vec<Ready>,
     /// Where each connection is, by its number.
-    tokens: Vec<Option<Token>>,
-    connecting: usize,
+    pub(super) tokens: Vec<Option<Token>>,
+    pub(super) connecting: usize,
     /// Connections on which this end has said goodbye.
-    closing: usize,
+    pub(super) closing: usize,
     /// Those of them that have a successor, and since when. In that order.
-    retired: VecDeque<(Instant, Token)>,
+    pub(super) retired: VecDeque<(Instant, Token)>,
     /// Connections that were begun, and not in the place of another.
-    begun: usize,
+    pub(super) begun: usize,
     /// What waits for a connection in the place of one that has died, or that there was no room for, and
     /// until when. In that order.
-    dead: Vec<(Instant, Lane)>,
-    start: Instant,
+    pub(super) dead: Vec<(Instant, Lane)>,
+    pub(super) start: Instant,
     told: Instant,
 }
 
@@ -225,175 +213,6 @@ impl<'a, W: Watch> Engine<'a, W> {
         Ok(())
     }
 
-    /// Takes a connection off the books, with what it had in flight.
-    fn take(&mut self, token: Token) -> Option<Lane> {
-        let Slot::Connection(Connection { lane, state, .. }) = self.reactor.remove(token)? else {
-            return None;
-        };
-        match state {
-            State::Connecting(_) => self.connecting -= 1,
-            State::Open => self.open -= 1,
-            State::Closing(_) => self.closing -= 1,
-        }
-        self.shared.in_flight -= lane.probe.in_flight();
-        // It may be its successor's by now.
-        self.tokens[lane.number].take_if(|of| *of == token);
-        Some(lane)
-    }
-
-    /// Lets a connection that has had its number of messages end in its own time, and makes another in its
-    /// place.
-    fn replace(&mut self, token: Token) -> io::Result<()> {
-        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return Ok(()) };
-        let now = Instant::now();
-        let lane = connection.retire(now);
-        self.tokens[lane.number] = None;
-        (self.open, self.closing) = (self.open - 1, self.closing + 1);
-        self.retired.push_back((now, token));
-        // Its end may be there already.
-        self.reactor.again(token);
-        self.forget(now);
-        if self.is_needed(&lane) { self.open(lane, now) } else { Ok(()) }
-    }
-
-    /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.
-    fn forget(&mut self, now: Instant) {
-        while let Some((since, token)) = self.retired.front().copied()
-            && (now >= since + GOODBYE || self.retired.len() > self.options.connections)
-        {
-            self.retired.pop_front();
-            // If it is not somebody else by now.
-            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
-                && connection.state == State::Closing(since)
-            {
-                drop(self.take(token));
-            }
-        }
-    }
-
-    /// Whether there is something to do for a connection that does not exist yet.
-    fn is_needed(&self, lane: &Lane) -> bool {
-        match self.stage {
-            Stage::Connecting | Stage::WarmingUp | Stage::Measuring => true,
-            Stage::Draining | Stage::Closing => lane.is_waited_for(),
-        }
-    }
-
-    /// Says goodbye on all connections, and drops those that are not made yet.
-    pub(super) fn say_goodbye(&mut self, now: Instant) {
-        self.dead.clear();
-        for token in self.tokens.clone().into_iter().flatten() {
-            match self.reactor.get_mut(token) {
-                Some(Slot::Connection(connection)) if connection.state == State::Open => {
-                    connection.say_goodbye(now);
-                    (self.open, self.closing) = (self.open - 1, self.closing + 1);
-                    self.reactor.again(token);
-                }
-                _ => drop(self.take(token)),
-            }
-        }
-    }
-
-    /// A connection has died.
-    fn bury(&mut self, token: Token, cause: Cause) {
-        let local = match self.reactor.get_mut(token) {
-            Some(Slot::Connection(connection)) => connection.socket.local_addr().ok(),
-            _ => None,
-        };
-        if let Some(lane) = self.take(token) {
-            lane.lose(Instant::now(), &mut self.shared);
-            self.note(lane, local, cause);
-        }
-    }
-
-    fn note(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
-        let is_wrong = matches!(&cause, Cause::Fault(fault) if fault.is_wrong());
-        let now = Instant::now();
-        self.look_for_movement(now);
-        // Nothing excuses wrong bytes, or a server that cannot be reached in the first place, or any more.
-        let is_excused = self.options.keep_going
-            && !is_wrong
-            && self.stage != Stage::Connecting
-            && !self.is_forsaken(now);
-        let cause = match cause {
-            Cause::Connect(e) => {
-                Cause::Connect(with_help(cannot("connect to", &self.peer, &e), dial::help))
-            }
-            cause => cause,
-        };
-        let connection = lane.number;
-        self.shared.record.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
-        if is_excused {
-            self.defer(now + REVIVAL, lane);
-        } else {
-            self.fail();
-        }
-    }
-
-    /// Has a connection made later.
-    fn defer(&mut self, at: Instant, lane: Lane) {
-        let place = self.dead.partition_point(|(other, _)| *other <= at);
-        self.dead.insert(place, (at, lane));
-    }
-
-    /// Begins what connections it is time for.
-    fn connect(&mut self, now: Instant) -> io::Result<()> {
-        self.forget(now);
-        while self.dead.first().is_some_and(|(at, _)| *at <= now) {
-            let (_, lane) = self.dead.remove(0);
-            if self.is_needed(&lane) {
-                self.open(lane, now)?;
-            }
-        }
-        while !self.is_over && self.begun < self.options.connections && self.may_connect(now) {
-            let lane = Lane::new(self.begun, self.options.depth);
-            self.begun += 1;
-            self.open(lane, now)?;
-        }
-        Ok(())
-    }
-
-    fn may_connect(&self, now: Instant) -> bool {
-        match self.connect_at() {
-            Some(at) => at <= now,
-            None => self.connecting + self.dead.len() < CONNECTING_AT_ONCE,
-        }
-    }
-
-    /// When to begin the next connection, where that was said.
-    fn connect_at(&self) -> Option<Instant> {
-        let rate = self.options.connect_rate?;
-        Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
-    }
-
-    fn open(&mut self, mut lane: Lane, now: Instant) -> io::Result<()> {
-        let sources = &self.options.sources;
-        let socket = match sources.get(lane.number % sources.len().max(1)) {
-            Some(source) => Socket::connect_from(*source, &self.peer),
-            None => Socket::connect(&self.peer),
-        };
-        match socket {
-            Ok(socket) => {
-                let number = lane.number;
-                let connection = Connection::new(socket, lane, now);
-                let token = self.reactor.insert(Slot::Connection(connection))?;
-                self.tokens[number] = Some(token);
-                self.connecting += 1;
-                // A Unix socket is connected by now, and no event may tell.
-                self.reactor.again(token);
-            }
-            // The full accept queue of a Unix socket, connect(2): a TCP one would have it wait.
-            Err(e)
-                if e.kind() == ErrorKind::WouldBlock
-                    && now < lane.refuse(now) + self.options.timeout =>
-            {
-                self.defer(now + RETRY, lane);
-            }
-            Err(e) => self.note(lane, None, Cause::Connect(e)),
-        }
-        Ok(())
-    }
-
     /// Begins what messages of an open loop have fallen due. Returns whether there were any.
     fn dispatch(&mut self, now: Instant) -> bool {
         for done in 0..MESSAGES_PER_TURN {
@@ -432,6 +251,7 @@ impl<'a, W: Watch> Engine<'a, W> {
         let first = [
             wake_up,
             Some(self.told + PROGRESS),
+            Some(self.sweeps_at()),
             self.stage_ends_at(),
             self.dead.first().map(|(at, _)| *at),
             self.connect_at().filter(|_| self.begun < self.options.connections),
@@ -456,30 +276,6 @@ impl<'a, W: Watch> Engine<'a, W> {
         self.each(|connection, shared| connection.lane.forgo(end, shared));
         self.dead.iter_mut().for_each(|(_, lane)| lane.forgo(end, &mut self.shared));
         self.shared.forgo(end);
-    }
-
-    /// Closes the connections that have waited for the server for too long.
-    pub(super) fn bury_late(&mut self, now: Instant) {
-        let timeout = self.options.timeout;
-        let mut late = Vec::new();
-        for token in self.tokens.iter().flatten() {
-            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
-                && connection.waiting_since().is_some_and(|since| now > since + timeout)
-            {
-                late.push((*token, connection.timed_out(timeout)));
-            }
-        }
-        late.into_iter().for_each(|(token, cause)| self.bury(token, cause));
-    }
-
-    /// Whether every connection is there.
-    pub(super) fn is_complete(&self) -> bool {
-        self.open == self.options.connections
-    }
-
-    /// Whether there is no connection left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.open + self.connecting + self.closing == 0
     }
 
     fn progress(&self, now: Instant) -> Progress {

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::{Length, Options};
+use crate::client::random::{SEED, xorshift};
 
 /// Decides about messages before they are sent.
 #[derive(Debug)]
@@ -155,17 +156,14 @@ struct Sizes {
 impl Sizes {
     fn new(range: &RangeInclusive<usize>) -> Self {
         let choices = (range.end() - range.start()) as u64 + 1;
-        Self { least: *range.start(), choices, state: 0x9e37_79b9_7f4a_7c15 }
+        Self { least: *range.start(), choices, state: SEED }
     }
 
     fn next(&mut self) -> usize {
         if self.choices == 1 {
             return self.least;
         }
-        // George Marsaglia, "Xorshift RNGs", 2003.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
+        self.state = xorshift(self.state);
         self.least + (self.state % self.choices) as usize
     }
 }

@@ -120,10 +120,14 @@ impl<W: Watch> Engine<'_, W> {
         }
     }
 
-    /// Looks for timeouts, if it is time. The watcher's progress sees to it that there is a turn.
+    /// When to look for timeouts next.
+    pub(super) fn sweeps_at(&self) -> Instant {
+        self.swept + (self.options.timeout / LATENESS).max(MIN_SWEEP)
+    }
+
+    /// Looks for timeouts, if it is time.
     pub(super) fn sweep(&mut self, now: Instant) {
-        let gap = (self.options.timeout / LATENESS).max(MIN_SWEEP);
-        if now >= self.swept + gap {
+        if now >= self.sweeps_at() {
             self.swept = now;
             self.bury_late(now);
         }
