@@ -235,7 +235,8 @@ impl Outcome {
     /// What to know of this client where it set no limit, and is in the figures all the same.
     pub fn warning(&self) -> Option<String> {
         let late = self.own_lateness().filter(|_| self.own_limit().is_none())?;
-        Some(format!("{}; response times include that", woke_up_late(late)))
+        let late = time(late.as_nanos() as u64);
+        Some(format!("this client woke up late (p99 {late}); response times include that"))
     }
 }
 
@@ -254,14 +255,13 @@ impl fmt::Display for OwnLimit {
             Self::Busy(part) => {
                 write!(f, "this client was busy {:.0} % of the time", part * 100.0)?;
             }
-            Self::Late(lag) => f.write_str(&woke_up_late(*lag))?,
+            Self::Late(lag) => {
+                let lag = time(lag.as_nanos() as u64);
+                write!(f, "this client was late with its messages (p99 {lag})")?;
+            }
         }
         f.write_str(": the server may be able to do more")
     }
-}
-
-fn woke_up_late(lag: Duration) -> String {
-    format!("this client woke up late (p99 {})", time(lag.as_nanos() as u64))
 }
 
 fn per_second(n: u64, time: Duration) -> f64 {

@@ -90,7 +90,7 @@ impl Trial {
             Verdict::Failed(why) => why.clone(),
         };
         if let Some(own_part) = &self.own_part {
-            finding += &format!(" ({own_part})");
+            finding += &format!("; {own_part}");
         }
         finding
     }
@@ -272,7 +272,7 @@ mod tests {
             ),
             (
                 Trial { own_part: late, ..trial(1e4, Verdict::Slow(2 * found)) },
-                "tried 10,000/s: p99 9.80 ms (this client was late): missed",
+                "tried 10,000/s: p99 9.80 ms; this client was late: missed",
             ),
             (trial(1e4, Verdict::Failed("no echo".into())), "tried 10,000/s: no echo: missed"),
         ] {

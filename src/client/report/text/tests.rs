@@ -134,7 +134,7 @@ fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
     let text = summary(&missed, &options);
     let rate =
         "rate          2,000 messages/s of 8,000 asked (25.0 %), 20,000 messages in 10.0 s\n";
-    let limit = "\nlimit         this client woke up late (p99 3.60 ms): the server may be able to do more\n";
+    let limit = "\nlimit         this client was late with its messages (p99 3.60 ms): the server may be able to do more\n";
     assert!(text.contains(rate) && text.contains(limit) && !text.contains("warning"), "{text}");
 }
 
