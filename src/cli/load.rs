@@ -275,7 +275,7 @@ impl Load {
         }
     }
 
-    fn options(&self) -> Result<Options, Failure> {
+    fn refuse_contradictions(&self) -> Result<(), Failure> {
         if let (Some(Rate::Highest(_)), true) =
             (self.rate, self.count.is_some() || self.reports.hdr.is_some())
         {
@@ -289,7 +289,10 @@ impl Load {
                 "--fail-if '{lag}' needs --rate: without, no message is due at any time to be late for"
             )));
         }
-        sources::check(&self.source_ip, &self.server)?;
+        Ok(())
+    }
+
+    fn check_descriptors(&self) -> Result<(), Failure> {
         let descriptors = raise_descriptor_limit();
         // One that is replaced has its successor beside it for a while.
         let each = 1 + usize::from(self.reconnect_every.is_some());
@@ -301,6 +304,13 @@ impl Load {
                 self.connections
             )));
         }
+        Ok(())
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        self.refuse_contradictions()?;
+        sources::check(&self.source_ip, &self.server)?;
+        self.check_descriptors()?;
         let length = match (self.count, self.duration) {
             (Some(n), _) => Length::Messages(n),
             (None, time) => Length::Time(time.unwrap_or(DURATION)),

@@ -107,6 +107,19 @@ fn a_server_that_is_gone_does_not_keep_a_run_going_for_ever() {
     }
 }
 
+/// Nothing moves between messages that are due a second apart, and it is not the server's fault.
+#[test]
+fn a_server_that_closes_while_nothing_is_due_is_not_given_up() {
+    let addr = peers::serve(|stream| {
+        peers::closing_after_one_echo(stream.try_clone()?)?;
+        thread::sleep(Duration::from_millis(400)); // As an idle timeout does.
+        Ok(())
+    });
+    let args = [&*addr, "-c", "1", "-n", "2", "-r", "1", "-W", "300ms", "--keep-going"];
+    let (code, report) = report(&args);
+    assert_eq!((code, &report["messages"]), (Some(0), &2.into()), "{report:#}");
+}
+
 #[test]
 fn who_asks_to_stop_waits_no_longer_for_a_server_that_is_gone() {
     let (child, _) = left_behind(&["-n", "2", "-r", "100m", "-W", "1h"]);

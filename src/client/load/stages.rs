@@ -59,7 +59,11 @@ impl<W: Watch> Engine<'_, W> {
     /// the server has to be given up.
     pub(super) fn is_forsaken(&self, now: Instant) -> bool {
         let is_waiting = match self.stage {
-            Stage::Measuring => matches!(self.options.length, Length::Messages(_)),
+            // An open loop goes on by itself.
+            Stage::Measuring => {
+                let is_open_loop = self.shared.plan.is_open_loop();
+                matches!(self.options.length, Length::Messages(_)) && !is_open_loop
+            }
             Stage::Draining => true,
             Stage::Connecting | Stage::WarmingUp | Stage::Closing => false,
         };
