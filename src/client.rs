@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::net::cannot;
 
 pub mod latency;
+mod figures;
+mod random;
 pub mod probe;
 
 pub mod dial;

@@ -19,9 +19,17 @@ mod server;
 #[path = "load/loader.rs"]
 mod loader;
 
+#[path = "load/accounts.rs"]
+mod accounts;
+#[path = "load/ends.rs"]
+mod ends;
 #[path = "load/findings.rs"]
 mod findings;
 #[path = "load/figures.rs"]
 mod figures;
+#[path = "load/output.rs"]
+mod output;
+#[path = "load/search.rs"]
+mod search;
 #[path = "load/usage.rs"]
 mod usage;

@@ -1,7 +1,7 @@
 //! From the arguments of `resound load` to a verdict.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -13,15 +13,14 @@ use log::info;
 use super::Failure;
 use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
-use crate::client::load::{
-    self, End, Found, Length, Objective, Options, Outcome, Threshold, Trial,
-};
-use crate::client::report::{Files, Paths, Summary};
+use crate::client::load::{self, Length, Objective, Options, Outcome, Search, Threshold, Trial};
+use crate::client::report::{Files, Paths, Summary, header};
 use crate::net::{Addr, cannot};
 
-use screen::Screen;
+use screen::{Lines, Screen};
 
 mod screen;
+mod sources;
 
 /// How long to measure where nobody says.
 const DURATION: Duration = Duration::from_secs(10);
@@ -52,7 +51,8 @@ pub struct Load {
     count: Option<u64>,
 
     /// Messages a second over all connections, each due at its own time, however slow the server is; or
-    /// max@p99=1ms, to search for the highest rate that keeps to that, in runs of --duration each
+    /// max@p99=1ms, to search for the highest rate that keeps to that and can be sent in full, in runs of
+    /// --duration each
     /// [default: as fast as echoes come back]
     #[arg(short, long, value_name = "RATE", value_parser = rate)]
     rate: Option<Rate>,
@@ -77,8 +77,9 @@ pub struct Load {
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
 
-    /// This machine's addresses to connect from, in turn: each has some 28000 ports
-    #[arg(long, value_name = "IP", num_args = 1.., value_delimiter = ',')]
+    /// This machine's addresses to connect from, in turn: each has some 28000 ports. Several are separated by
+    /// commas, or given each with its own --source-ip
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
     source_ip: Vec<IpAddr>,
 
     /// Replace each connection by a new one after so many messages
@@ -86,16 +87,18 @@ pub struct Load {
     reconnect_every: Option<u64>,
 
     /// Replace a connection that has died, and go on; what it had in flight is counted as lost, and not sent
-    /// again. The run fails in the end all the same only where bytes were wrong
+    /// again. A wrong byte ends the run all the same, and so does a server that cannot be reached at the
+    /// start, or at the end for as long as --timeout
     #[arg(long)]
     keep_going: bool,
 
-    /// Fail where a figure is such: p99>1ms, max>20ms, mean>1ms, rate<10k, errors>0, lag>1ms; may be given
-    /// several times. Times are those of responses
+    /// Fail where a figure is more (>) or less (<) than this: p99>1ms, max>20ms, mean>1ms, rate<10k,
+    /// errors>0; or, with --rate, lag>1ms, the p99 of how late this client itself was. May be given several
+    /// times. Other times than lag are those of responses
     #[arg(long, value_name = "CONDITION", value_parser = threshold)]
     fail_if: Vec<Threshold>,
 
-    /// Print a line for each such interval, as it ends
+    /// Print a line for each such interval, as it ends; to standard error where the JSON goes to standard output
     #[arg(short, long, value_name = "DURATION", value_parser = interval)]
     interval: Option<Duration>,
 
@@ -112,15 +115,15 @@ struct Reports {
     json: Option<PathBuf>,
 
     /// Write the responses of each interval as an HdrHistogram log, in nanoseconds
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     hdr: Option<PathBuf>,
 
     /// Write a page with plots, in one file that needs no other
-    #[arg(long, value_name = "FILE.html")]
+    #[arg(long, value_name = "FILE.html", value_parser = file)]
     report: Option<PathBuf>,
 
     /// Draw an earlier run beside this one in the page: a file that --json wrote
-    #[arg(long, value_name = "FILE.json", requires = "report")]
+    #[arg(long, value_name = "FILE.json", requires = "report", value_parser = file)]
     baseline: Option<PathBuf>,
 }
 
@@ -154,6 +157,13 @@ fn per_second(text: &str) -> Result<f64, String> {
     within(count(text)?, (1, "1"), (100_000_000, "100m")).map(|n| n as f64)
 }
 
+fn file(text: &str) -> Result<PathBuf, &'static str> {
+    match text {
+        "-" => Err("write the name of a file: - stands for standard output in --json only"),
+        name => Ok(name.into()),
+    }
+}
+
 fn threshold(text: &str) -> Result<Threshold, String> {
     Threshold::parse(text, duration, count)
 }
@@ -183,42 +193,72 @@ impl Load {
     pub fn run(self, is_quiet: bool) -> Result<(), Failure> {
         let mut options = self.options()?;
         // Before the run: it is a pity to have measured for nothing.
-        let mut files = Files::open(&self.paths()).map_err(Failure::from)?;
-        let mut screen = Screen::new(&mut files, self.interval.is_some(), is_quiet);
-        let (outcome, highest) = match self.rate {
-            Some(Rate::Highest(objective)) => {
+        let mut files = Files::open(&self.paths()).map_err(|e| match e.kind() {
+            ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
+            _ => e.into(),
+        })?;
+        self.announce(&options, is_quiet);
+        let mut screen = Screen::new(&mut files, self.lines(), is_quiet);
+        let (outcome, search) = match self.objective() {
+            Some(objective) => {
                 let found = load::search(&options, objective, &mut screen, say_trial)?;
-                options.rate = found.rate;
-                let verdict = verdict(&found, objective);
-                (found.outcome, Some(verdict))
+                (found.outcome, Some(found.search))
             }
-            _ => (load::run(&options, &mut screen)?, None),
+            None => (load::run(&options, &mut screen)?, None),
         };
         drop(screen);
+        options.rate = outcome.rate_target;
+        // Before anything is said: standard output may be full.
+        let command = std::env::args().collect();
+        let written = files.finish(&outcome, &options, search.as_ref(), command);
         if !self.is_json_on_stdout() {
-            say(&Summary(&outcome, &options))?;
+            summarize(&outcome, &options, search.as_ref())?;
         }
-        files.finish(&outcome, &options, std::env::args().collect())?;
-        self.judge(&outcome, highest)
+        written?;
+        self.judge(&outcome, search.as_ref())
     }
 
-    fn judge(
-        &self,
-        outcome: &Outcome,
-        highest: Option<Result<String, String>>,
-    ) -> Result<(), Failure> {
-        if let Some(trouble) = outcome.troubles.first().filter(|_| outcome.end == End::Failed) {
+    /// Says what is about to be done.
+    fn announce(&self, options: &Options, is_quiet: bool) {
+        let header = header(options, self.objective());
+        // Whoever has closed standard output does not want it, and is told so by the summary.
+        let _ = match (self.is_json_on_stdout(), is_quiet) {
+            (false, _) => say(&header),
+            (true, false) => writeln!(io::stderr(), "{header}"),
+            (true, true) => Ok(()),
+        };
+    }
+
+    fn judge(&self, outcome: &Outcome, search: Option<&Search>) -> Result<(), Failure> {
+        // What went wrong in the trials of a search is known of their rates.
+        let is_tried = search.is_some_and(|search| !search.trials.is_empty());
+        if let Some(trouble) = outcome.fatal_trouble().filter(|_| !is_tried || outcome.is_wrong) {
             return Err(Failure::run(&trouble.to_string()));
         }
-        match highest {
-            Some(Ok(found)) if !self.is_json_on_stdout() => say(&found)?,
-            Some(Err(missed)) => return Err(Failure::run(&missed)),
-            Some(Ok(_)) | None => {}
+        if let Some(search) = search.filter(|search| search.highest().is_none()) {
+            return Err(Failure::run(&search.to_string()));
         }
-        match self.fail_if.iter().find_map(|threshold| threshold.missed_by(outcome)) {
-            Some(missed) => Err(Failure::run(&missed)),
-            None => Ok(()),
+        if outcome.messages == 0 {
+            return Err(Failure::run("no echo came back"));
         }
+        let missed = self.fail_if.iter().filter_map(|threshold| threshold.missed_by(outcome));
+        let missed: Vec<_> = missed.collect();
+        if missed.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::run(&format!("failed: {}", missed.join("; "))))
+    }
+
+    fn objective(&self) -> Option<Objective> {
+        match self.rate {
+            Some(Rate::Highest(objective)) => Some(objective),
+            Some(Rate::Fixed(_)) | None => None,
+        }
+    }
+
+    /// Where a line for each interval goes, if anywhere: standard output, unless that is the JSON's.
+    fn lines(&self) -> Option<Lines> {
+        self.interval.map(|_| Lines::new(self.is_json_on_stdout()))
     }
 
     fn is_json_on_stdout(&self) -> bool {
@@ -235,7 +275,7 @@ impl Load {
         }
     }
 
-    fn options(&self) -> Result<Options, Failure> {
+    fn refuse_contradictions(&self) -> Result<(), Failure> {
         if let (Some(Rate::Highest(_)), true) =
             (self.rate, self.count.is_some() || self.reports.hdr.is_some())
         {
@@ -243,8 +283,20 @@ impl Load {
                 "--rate max@… is a search in runs of --duration each: leave out --count and --hdr",
             ));
         }
+        if let (None, Some(lag)) = (self.rate, self.fail_if.iter().find(|fail| fail.is_about_lag()))
+        {
+            return Err(Failure::usage(&format!(
+                "--fail-if '{lag}' needs --rate: without, no message is due at any time to be late for"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_descriptors(&self) -> Result<(), Failure> {
         let descriptors = raise_descriptor_limit();
-        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+        // One that is replaced has its successor beside it for a while.
+        let each = 1 + usize::from(self.reconnect_every.is_some());
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / each;
         if self.connections > room {
             return Err(Failure::usage(&format!(
                 "--connections {} are more than the {room} that the limit of {descriptors} descriptors \
@@ -252,6 +304,13 @@ impl Load {
                 self.connections
             )));
         }
+        Ok(())
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        self.refuse_contradictions()?;
+        sources::check(&self.source_ip, &self.server)?;
+        self.check_descriptors()?;
         let length = match (self.count, self.duration) {
             (Some(n), _) => Length::Messages(n),
             (None, time) => Length::Time(time.unwrap_or(DURATION)),
@@ -277,17 +336,14 @@ impl Load {
     }
 }
 
-/// What a search has come to, for people; an error where that is nothing.
-fn verdict(found: &Found, objective: Objective) -> Result<String, String> {
-    match (found.rate, found.missed) {
-        (Some(rate), Some(missed)) => Ok(format!(
-            "highest rate that keeps to {objective}: {rate:.0} messages/s; {missed:.0} missed it"
-        )),
-        (Some(rate), None) => Ok(format!(
-            "{rate:.0} messages/s keep to {objective}; no rate that was tried missed it"
-        )),
-        (None, _) => Err(format!("no rate keeps to {objective}")),
+/// Says what was found; of a search, what it has come to, and the run that shows it.
+fn summarize(outcome: &Outcome, options: &Options, search: Option<&Search>) -> io::Result<()> {
+    if let Some(search) = search.filter(|search| !search.trials.is_empty()) {
+        let of = if search.highest().is_some() { "at that rate" } else { "the last one tried" };
+        say(&format_args!("{search}; {of}:"))?;
     }
+    // Where nothing was measured there are no figures, and what was in the way is said in the end.
+    if outcome.measured.is_zero() { Ok(()) } else { say(&Summary(outcome, options)) }
 }
 
 fn say_trial(trial: &Trial) {

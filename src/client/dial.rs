@@ -52,7 +52,12 @@ pub fn dial(
     dial_first_of(server.resolve()?, timeout, tell)
 }
 
-fn dial_first_of(
+/// Likewise the first of these addresses that answers.
+///
+/// # Errors
+///
+/// As [`dial`].
+pub(super) fn dial_first_of(
     peers: Vec<Endpoint>,
     timeout: Duration,
     mut tell: impl FnMut(Progress<'_>) -> io::Result<()>,

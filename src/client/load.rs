@@ -7,9 +7,9 @@
 //! meanwhile, for nobody comes.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::client::dial;
 use crate::client::latency::Latency;
@@ -18,8 +18,8 @@ use crate::net::{Addr, Endpoint};
 use engine::Engine;
 
 pub use outcome::{Cause, End, Interval, Outcome, OwnLimit, Trouble};
-pub use search::{Found, Trial, search};
-pub use threshold::{Objective, Threshold};
+pub use search::{Found, Search, Trial, search};
+pub use threshold::{Objective, Threshold, Verdict};
 
 mod outcome;
 mod plan;
@@ -28,6 +28,7 @@ mod connection;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "load/no_alarm.rs")]
 mod alarm;
 mod engine;
+mod lives;
 mod stages;
 mod threshold;
 mod search;
@@ -54,7 +55,7 @@ pub struct Options {
     pub warmup: Duration,
     /// How long an echo, or a connection, may take before the run fails.
     pub timeout: Duration,
-    /// This machine's addresses to connect from, in turn. The system's choice if there are none.
+    /// This machine's addresses to connect from, in turn, of one family. The system's choice if there are none.
     pub sources: Vec<IpAddr>,
     /// After how many messages a connection is replaced by a new one.
     pub reconnect_every: Option<u64>,
@@ -76,6 +77,9 @@ pub enum Length {
 
 /// Is told how a run gets on.
 pub trait Watch {
+    /// The measured part begins.
+    fn start(&mut self, began: SystemTime);
+
     /// An interval of the measured part is over: its figures, and its responses.
     fn interval(&mut self, interval: &Interval, responses: &Latency);
 
@@ -95,18 +99,20 @@ pub fn run(options: &Options, watch: &mut impl Watch) -> io::Result<Outcome> {
 
 /// The address to load: where there are several, the first that answers.
 fn peer(options: &Options) -> io::Result<Endpoint> {
-    let peers = options.server.resolve()?;
+    let mut peers = options.server.resolve()?;
+    if let Some(source) = options.sources.first() {
+        let is_alike = |peer: &SocketAddr| peer.is_ipv4() == source.is_ipv4();
+        peers.retain(|peer| matches!(peer, Endpoint::Inet(peer) if is_alike(peer)));
+    }
     match <[Endpoint; 1]>::try_from(peers) {
         Ok([peer]) => Ok(peer),
-        Err(_) => {
-            let made = dial::dial(&options.server, options.timeout, |_| Ok(()))?;
-            Ok(made.peer)
-        }
+        Err(peers) => Ok(dial::dial_first_of(peers, options.timeout, |_| Ok(()))?.peer),
     }
 }
 
 /// Nobody looks.
 impl Watch for () {
+    fn start(&mut self, _: SystemTime) {}
     fn interval(&mut self, _: &Interval, _: &Latency) {}
     fn progress(&mut self, _: &Progress) {}
 }

@@ -86,6 +86,11 @@ impl Probe {
         self.flights.clear();
     }
 
+    /// The same for another connection beside this one.
+    pub fn anew(&self) -> Self {
+        Self::new(self.stream, self.depth)
+    }
+
     /// Whether another message may be [begun](Self::begin).
     pub fn has_room(&self) -> bool {
         self.flights.len() < self.depth

@@ -6,10 +6,10 @@
 
 pub use files::{Files, Paths};
 pub use json::Report;
-pub use text::{INTERVAL_HEADER, Summary, interval_line};
+pub use text::{INTERVAL_HEADER, Summary, header, interval_line};
 
-mod figures;
 mod times;
+mod search;
 mod conditions;
 
 mod json;

@@ -2,7 +2,7 @@
 //! connections that do not last.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -156,29 +156,6 @@ fn with_keep_going_the_dead_are_counted_and_replaced() {
     assert_eq!(count("messages") + count("lost_messages"), 9, "{report:#}");
     // Nothing excuses wrong bytes.
     expect_finding(mangling(100, |echo, at| echo[at] ^= 1), &["--keep-going"], "altered");
-}
-
-/// Takes five messages, gives nothing, and closes.
-fn losing_five(mut stream: TcpStream) -> io::Result<()> {
-    stream.read_exact(&mut [0; 5 * 64])?;
-    stream.shutdown(Shutdown::Write)?;
-    io::copy(&mut stream, &mut io::sink()).map(drop)
-}
-
-/// As many are sent as were asked for, and no more: a server that loses all of them cannot keep a run going
-/// for ever.
-#[test]
-fn messages_lost_with_their_connections_are_counted_and_not_sent_again() {
-    for loop_args in [&[][..], &["-r", "1k"]] {
-        let addr = peers::serve(losing_five);
-        let args =
-            [&[&*addr, "-c", "1", "-n", "20", "-p", "5", "--keep-going"], loop_args].concat();
-        let (code, report) = report(&args);
-        assert_eq!((code, &report["end"]), (Some(0), &"complete".into()), "{report:#}");
-        for (key, count) in [("messages", 0), ("lost_messages", 20), ("trouble_count", 4)] {
-            assert_eq!(report[key], count, "{key}, {loop_args:?}: {report:#}");
-        }
-    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What makes no sense is refused before anything is done, in one line that says what would.
 
-use crate::loader::run;
+use crate::loader::{fine, run};
+use crate::server::Server;
 
 #[track_caller]
 fn expect_usage(args: &[&str], words: &[&str]) {
@@ -27,9 +28,43 @@ fn impossible_options_are_refused_with_what_would_be_right() {
         (&["-r", "max@p99=1ms", "-n", "5"], &["max@", "--duration"]),
         (&["--fail-if", "p99"], &["--fail-if", "p99>1ms"]),
         (&["--source-ip", "nowhere"], &["--source-ip"]),
+        (&["--source-ip", "127.0.0.1,192.0.2.1"], &["--source-ip 192.0.2.1", "this machine"]),
+        (&["--source-ip", "::1"], &["--source-ip ::1", "127.0.0.1:9 has no IPv6 address"]),
+        (&["--source-ip", "127.0.0.1", "--source-ip", "::1"], &["--source-ip ::1", "family"]),
+        (&["--fail-if", "p99>=1ms"], &["--fail-if", "write > or <"]),
+        (&["--fail-if", "lag>1ms"], &["--fail-if 'lag>1ms'", "--rate"]),
+        (&["--hdr", "-"], &["--hdr", "name of a file"]),
+        (&["--report", "-"], &["--report", "name of a file"]),
     ] {
         expect_usage(args, words);
     }
+}
+
+#[test]
+fn a_unix_socket_has_no_address_to_connect_from() {
+    let ended = run(&["unix:/nowhere", "--source-ip", "127.0.0.1"]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("--source-ip 127.0.0.1"), "{ended:?}");
+}
+
+/// Whichever stands first.
+#[test]
+fn sources_do_not_swallow_the_server() {
+    let server = Server::start(&[]);
+    for sources in [&["--source-ip", "127.0.0.2,127.0.0.3"][..], &["--source-ip", "127.0.0.2"]] {
+        let args = ["-c", "4", "-n", "8", "--source-ip", "127.0.0.4", server.addr()];
+        fine(&[sources, &args].concat());
+    }
+    server.stop();
+}
+
+#[test]
+fn two_reports_in_one_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = dir.path().join("one");
+    let one = one.to_str().unwrap();
+    expect_usage(&["--json", one, "--hdr", one], &[one, "another report goes there"]);
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
 }
 
 /// Before the run: nothing listens on that port, which would be the other thing to say.

@@ -14,8 +14,8 @@ const MAX_BYTES_PER_CONNECTION: f64 = 1024.0;
 
 /// The most that a run needed until each of its connections had had a message, in KiB.
 fn peak_kib(server: &Server, connections: usize) -> usize {
-    // The header, and so many intervals that a message on each connection took less.
-    const LINES: usize = 5;
+    // The plan, the header, and so many intervals that a message on each connection took less.
+    const LINES: usize = 6;
     let (printed, stdout) = io::pipe().unwrap();
     let connections = connections.to_string();
     // Each address has ports of its own, and not even all of them where others were closed a minute ago.

@@ -1,6 +1,7 @@
 //! What is seen of a run while it goes on.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::SystemTime;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -19,15 +20,15 @@ pub(super) struct Screen<'a> {
     lines: Option<Lines>,
 }
 
-/// Whether the lines have their header yet.
-struct Lines {
+/// A line for each interval.
+pub(super) struct Lines {
     has_header: bool,
+    to_stderr: bool,
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(files: &'a mut Files, with_lines: bool, is_quiet: bool) -> Self {
-        let with_bar = !with_lines && !is_quiet && io::stderr().is_terminal();
-        let lines = with_lines.then_some(Lines { has_header: false });
+    pub(super) fn new(files: &'a mut Files, lines: Option<Lines>, is_quiet: bool) -> Self {
+        let with_bar = lines.is_none() && !is_quiet && io::stderr().is_terminal();
         Self { files, bar: with_bar.then(bar), lines }
     }
 }
@@ -40,6 +41,10 @@ fn bar() -> ProgressBar {
 }
 
 impl Watch for Screen<'_> {
+    fn start(&mut self, began: SystemTime) {
+        self.files.start(began);
+    }
+
     fn interval(&mut self, interval: &Interval, responses: &Latency) {
         self.files.interval(interval, responses);
         if let Some(lines) = &mut self.lines {
@@ -56,14 +61,24 @@ impl Watch for Screen<'_> {
 }
 
 impl Lines {
+    pub(super) fn new(to_stderr: bool) -> Self {
+        Self { has_header: false, to_stderr }
+    }
+
     fn show(&mut self, interval: &Interval) {
-        let mut stdout = io::stdout().lock();
-        // Whoever has closed standard output does not want them, and is told so by the summary.
         if !self.has_header {
-            let _ = writeln!(stdout, "{INTERVAL_HEADER}");
+            self.write(INTERVAL_HEADER);
             self.has_header = true;
         }
-        let _ = writeln!(stdout, "{}", interval_line(interval));
+        self.write(&interval_line(interval));
+    }
+
+    fn write(&self, line: &str) {
+        // Whoever has closed standard output does not want them, and is told so by the summary.
+        let _ = match self.to_stderr {
+            true => writeln!(io::stderr(), "{line}"),
+            false => writeln!(io::stdout(), "{line}"),
+        };
     }
 }
 

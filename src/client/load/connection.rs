@@ -1,6 +1,7 @@
 //! One of the connections of a run: a probe with its socket.
 
-use std::time::Instant;
+use std::mem;
+use std::time::{Duration, Instant};
 
 use super::Cause;
 use super::plan::Plan;
@@ -34,6 +35,8 @@ pub(super) struct Lane {
     waiting: u64,
     /// How many messages were begun.
     begun: u64,
+    /// Since when the server's accept queue has had no room for it, if so.
+    refused_since: Option<Instant>,
 }
 
 /// Where a connection is in its life.
@@ -42,8 +45,8 @@ pub(super) enum State {
     /// Since then.
     Connecting(Instant),
     Open,
-    /// This end has said goodbye.
-    Closing,
+    /// This end has said goodbye, then.
+    Closing(Instant),
 }
 
 /// What all connections share.
@@ -59,6 +62,8 @@ pub(super) struct Shared {
     pub(super) waiting: u64,
     /// After how many messages a connection is replaced.
     pub(super) reconnect_every: u64,
+    /// How long an echo may take.
+    pub(super) timeout: Duration,
 }
 
 /// What is to become of a connection after its turn.
@@ -75,9 +80,31 @@ pub(super) enum Turn {
     Closed,
 }
 
+impl Shared {
+    /// A message of an open loop was taken off the schedule at `now`. Whether its connection is free is the
+    /// server's affair; how late that is is ours.
+    pub(super) fn take_up(&mut self, due: Instant, now: Instant) {
+        if self.plan.counts(due) {
+            self.record.late(now.saturating_duration_since(due));
+        }
+    }
+
+    /// Gives up what is on the schedule still, as the run is over: its waits until `end` count.
+    pub(super) fn forgo(&mut self, end: Instant) {
+        let now = Instant::now();
+        while let Some((_, due)) = self.plan.fall_due(end) {
+            self.take_up(due, now);
+            if self.plan.counts(due) {
+                self.record.unsent(end.saturating_duration_since(due));
+            }
+        }
+    }
+}
+
 impl Lane {
     pub(super) fn new(number: usize, depth: usize) -> Self {
-        Self { number, probe: Probe::new(number, depth), waiting: 0, begun: 0 }
+        let probe = Probe::new(number, depth);
+        Self { number, probe, waiting: 0, begun: 0, refused_since: None }
     }
 
     /// A message of an open loop has fallen due.
@@ -90,11 +117,17 @@ impl Lane {
         self.waiting > 0
     }
 
-    /// Its connection has died: what was in flight will not come back, and is not sent again.
-    pub(super) fn lose(&self, shared: &mut Shared) {
+    /// There was no room for it in the server's accept queue. Gives since when.
+    pub(super) fn refuse(&mut self, now: Instant) -> Instant {
+        *self.refused_since.get_or_insert(now)
+    }
+
+    /// Its connection has died: what was in flight will not come back, and is not sent again. Its wait until
+    /// `now` counts.
+    pub(super) fn lose(&self, now: Instant, shared: &mut Shared) {
         for due in self.probe.dues() {
             if shared.plan.counts(due) {
-                shared.record.lost();
+                shared.record.lost(now.saturating_duration_since(due));
             }
         }
     }
@@ -129,7 +162,8 @@ impl Connection {
     /// A connection that is being made since `now`.
     pub(super) fn new(socket: Socket, mut lane: Lane, now: Instant) -> Self {
         lane.probe.restart();
-        Self { socket, state: State::Connecting(now), lane, begun: 0, is_special: false }
+        let since = lane.refused_since.take().unwrap_or(now);
+        Self { socket, state: State::Connecting(since), lane, begun: 0, is_special: false }
     }
 
     /// Deals with an event, or with what is left of one.
@@ -144,7 +178,7 @@ impl Connection {
         match self.state {
             State::Open => self.converse(shared),
             State::Connecting(since) => self.finish_connecting(since, peer, shared),
-            State::Closing => self.finish_closing(shared),
+            State::Closing(_) => self.finish_closing(shared),
         }
     }
 
@@ -170,7 +204,7 @@ impl Connection {
             let received = self.lane.probe.receive(&mut self.socket, pattern, scratch)?;
             // After the read and before the write: what one echo took, and the next is counted from.
             let now = Instant::now();
-            self.complete(now, shared);
+            self.complete(now, shared)?;
             if received == Received::End {
                 return Err(Cause::Left);
             }
@@ -198,14 +232,26 @@ impl Connection {
     }
 
     /// Takes what has come back whole off the books.
+    ///
+    /// # Errors
+    ///
+    /// It came too late.
     #[inline]
-    fn complete(&mut self, now: Instant, shared: &mut Shared) {
+    fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Cause> {
         while let Some(message) = self.lane.probe.complete() {
             shared.in_flight -= 1;
-            if shared.plan.counts(message.due) {
-                shared.record.complete(&message, now, shared.plan.end_at());
+            let took = now.saturating_duration_since(message.sent);
+            let (counts, is_late) = (shared.plan.counts(message.due), took > shared.timeout);
+            match (counts, is_late) {
+                (true, false) => shared.record.complete(&message, now, shared.plan.end_at()),
+                (true, true) => shared.record.lost(now.saturating_duration_since(message.due)),
+                (false, _) => {}
+            }
+            if is_late {
+                return Err(Cause::Late { after: shared.timeout, took });
             }
         }
+        Ok(())
     }
 
     /// Begins and sends as many messages as there are to be, and room for.
@@ -238,17 +284,19 @@ impl Connection {
         if self.state != State::Open || !self.may_begin(shared) {
             return Ok(());
         }
-        if let Some(due) = shared.plan.due(self.lane.number, self.lane.begun)
-            && shared.plan.counts(due)
-        {
-            shared.record.late(now.saturating_duration_since(due));
-        }
         self.begin(now, shared)
     }
 
+    /// Says goodbye to a connection that has had its number of messages, and gives what goes on in another.
+    pub(super) fn retire(&mut self, now: Instant) -> Lane {
+        self.say_goodbye(now);
+        let lane = &mut self.lane;
+        Lane { probe: lane.probe.anew(), waiting: mem::take(&mut lane.waiting), ..*lane }
+    }
+
     /// Says goodbye. What comes after that can only be surplus.
-    pub(super) fn say_goodbye(&mut self) {
-        self.state = State::Closing;
+    pub(super) fn say_goodbye(&mut self, now: Instant) {
+        self.state = State::Closing(now);
         // Fails only where the connection is gone, which the next read will find.
         let _ = self.socket.shutdown_write();
     }
@@ -256,10 +304,12 @@ impl Connection {
     fn finish_closing(&mut self, shared: &mut Shared) -> Result<Turn, Cause> {
         loop {
             let Shared { pattern, scratch, .. } = shared;
-            match self.lane.probe.receive(&mut self.socket, pattern, scratch)? {
-                Received::End => return Ok(Turn::Closed),
-                Received::Nothing => return Ok(Turn::Wait),
-                Received::Short(_) | Received::More(_) => {}
+            match self.lane.probe.receive(&mut self.socket, pattern, scratch) {
+                // All had come back: in which way the server leaves then is its own affair.
+                Ok(Received::End) | Err(Fault::Ended { .. }) => return Ok(Turn::Closed),
+                Ok(Received::Nothing) => return Ok(Turn::Wait),
+                Ok(Received::Short(_) | Received::More(_)) => {}
+                Err(fault) => return Err(fault.into()),
             }
         }
     }
@@ -269,7 +319,7 @@ impl Connection {
         match self.state {
             State::Connecting(since) => Some(since),
             State::Open => self.lane.probe.waiting_since(),
-            State::Closing => None,
+            State::Closing(_) => None,
         }
     }
 }

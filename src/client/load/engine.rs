@@ -1,5 +1,6 @@
 //! The loop of a run.
 
+use std::collections::VecDeque;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,21 +11,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::alarm::Alarm;
-use super::connection::{Connection, Lane, Shared, State, Turn};
+use super::connection::{Connection, Lane, Shared, Turn};
 use super::plan::Plan;
 use super::record::Record;
-use super::{Cause, Options, Outcome, Progress, Stage, Trouble, Watch};
-use crate::client::dial;
+use super::{Cause, Options, Outcome, Progress, Stage, Watch};
 use crate::client::probe::Pattern;
-use crate::net::{Endpoint, Socket, cannot, delegate_source, with_help};
+use crate::net::{Endpoint, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
 
 /// The most that one read or write moves, in bytes: as much as the server does.
 const PIECE_BYTES: usize = 256 << 10;
-
-/// Connections under way at the same time where nobody says how fast to make them: few enough for the
-/// shortest of accept queues.
-const CONNECTING_AT_ONCE: usize = 100;
 
 /// Messages of an open loop that are begun before events are looked at again.
 const MESSAGES_PER_TURN: usize = 256;
@@ -34,15 +30,11 @@ const MESSAGES_PER_TURN: usize = 256;
 /// would take the processor from a server that shares it.
 const WAKE_UP: Duration = Duration::from_micros(50);
 
-/// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
-/// time.
-const REVIVAL: Duration = Duration::from_millis(100);
-
 /// How often the watcher is told of the progress.
 const PROGRESS: Duration = Duration::from_millis(100);
 
 /// What the reactor watches.
-enum Slot {
+pub(super) enum Slot {
     Connection(Connection),
     Signals(Signals),
     /// Has done all that it can do when it has ended a wait.
@@ -61,6 +53,9 @@ impl Slot {
 
 delegate_source!(Slot);
 
+/// What changes when anything becomes of a message: how many are settled, in flight and waiting.
+type Movement = (u64, usize, u64);
+
 pub(super) struct Engine<'a, W> {
     pub(super) options: &'a Options,
     pub(super) watch: &'a mut W,
@@ -76,19 +71,26 @@ pub(super) struct Engine<'a, W> {
     pub(super) swept: Instant,
     /// Connections that are open.
     pub(super) open: usize,
-    peer: Endpoint,
-    reactor: Reactor<Slot>,
+    /// What last moved, and when.
+    pub(super) moved: (Movement, Instant),
+    pub(super) peer: Endpoint,
+    pub(super) reactor: Reactor<Slot>,
     /// Goes off when the next message of an open loop is due.
     alarm: Token,
     ready: Vec<Ready>,
     /// Where each connection is, by its number.
-    tokens: Vec<Option<Token>>,
-    connecting: usize,
+    pub(super) tokens: Vec<Option<Token>>,
+    pub(super) connecting: usize,
+    /// Connections on which this end has said goodbye.
+    pub(super) closing: usize,
+    /// Those of them that have a successor, and since when. In that order.
+    pub(super) retired: VecDeque<(Instant, Token)>,
     /// Connections that were begun, and not in the place of another.
-    begun: usize,
-    /// What waits for a connection in the place of one that has died, and until when. In that order.
-    dead: Vec<(Instant, Lane)>,
-    start: Instant,
+    pub(super) begun: usize,
+    /// What waits for a connection in the place of one that has died, or that there was no room for, and
+    /// until when. In that order.
+    pub(super) dead: Vec<(Instant, Lane)>,
+    pub(super) start: Instant,
     told: Instant,
 }
 
@@ -108,10 +110,11 @@ impl<'a, W: Watch> Engine<'a, W> {
                 pattern: Pattern::new(PIECE_BYTES),
                 scratch: vec![0; PIECE_BYTES].into(),
                 plan: Plan::new(options, now),
-                record: Record::new(options.interval),
+                record: Record::new(options.interval, options.rate),
                 in_flight: 0,
                 waiting: 0,
                 reconnect_every: options.reconnect_every.unwrap_or(u64::MAX),
+                timeout: options.timeout,
             },
             stage: Stage::Connecting,
             stage_began: now,
@@ -119,12 +122,15 @@ impl<'a, W: Watch> Engine<'a, W> {
             interrupts: 0,
             swept: now,
             open: 0,
+            moved: ((0, 0, 0), now),
             peer,
             reactor,
             alarm,
             ready: Vec::new(),
             tokens: vec![None; options.connections],
             connecting: 0,
+            closing: 0,
+            retired: VecDeque::new(),
             begun: 0,
             dead: Vec::new(),
             start: now,
@@ -200,109 +206,9 @@ impl<'a, W: Watch> Engine<'a, W> {
                 // There may be something to begin.
                 self.reactor.again(token);
             }
-            Ok(Turn::Spent) => {
-                let is_needed = matches!(self.stage, Stage::WarmingUp | Stage::Measuring);
-                if let Some(lane) = self.take(token)
-                    && (is_needed || lane.is_waited_for())
-                {
-                    return self.open(lane, Instant::now());
-                }
-            }
+            Ok(Turn::Spent) => return self.replace(token),
             Ok(Turn::Closed) => drop(self.take(token)),
             Err(cause) => self.bury(token, cause),
-        }
-        Ok(())
-    }
-
-    /// Takes a connection off the books, with what it had in flight.
-    fn take(&mut self, token: Token) -> Option<Lane> {
-        let Slot::Connection(Connection { lane, state, .. }) = self.reactor.remove(token)? else {
-            return None;
-        };
-        match state {
-            State::Connecting(_) => self.connecting -= 1,
-            State::Open | State::Closing => self.open -= 1,
-        }
-        self.shared.in_flight -= lane.probe.in_flight();
-        self.tokens[lane.number] = None;
-        Some(lane)
-    }
-
-    /// A connection has died.
-    fn bury(&mut self, token: Token, cause: Cause) {
-        let local = match self.reactor.get_mut(token) {
-            Some(Slot::Connection(connection)) => connection.socket.local_addr().ok(),
-            _ => None,
-        };
-        if let Some(lane) = self.take(token) {
-            lane.lose(&mut self.shared);
-            self.note(lane, local, cause);
-        }
-    }
-
-    fn note(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
-        let is_wrong = matches!(&cause, Cause::Fault(fault) if fault.is_wrong());
-        // Nothing excuses wrong bytes, or a server that cannot be reached in the first place.
-        let is_excused = self.options.keep_going && !is_wrong && self.stage != Stage::Connecting;
-        let cause = match cause {
-            Cause::Connect(e) => {
-                Cause::Connect(with_help(cannot("connect to", &self.peer, &e), dial::help))
-            }
-            cause => cause,
-        };
-        let connection = lane.number;
-        self.shared.record.trouble(Trouble { connection, local, cause });
-        if is_excused {
-            self.dead.push((Instant::now() + REVIVAL, lane));
-        } else {
-            self.fail();
-        }
-    }
-
-    /// Begins what connections it is time for.
-    fn connect(&mut self, now: Instant) -> io::Result<()> {
-        while self.dead.first().is_some_and(|(at, _)| *at <= now) {
-            let (_, lane) = self.dead.remove(0);
-            self.open(lane, now)?;
-        }
-        while !self.is_over && self.begun < self.options.connections && self.may_connect(now) {
-            let lane = Lane::new(self.begun, self.options.depth);
-            self.begun += 1;
-            self.open(lane, now)?;
-        }
-        Ok(())
-    }
-
-    fn may_connect(&self, now: Instant) -> bool {
-        match self.connect_at() {
-            Some(at) => at <= now,
-            None => self.connecting < CONNECTING_AT_ONCE,
-        }
-    }
-
-    /// When to begin the next connection, where that was said.
-    fn connect_at(&self) -> Option<Instant> {
-        let rate = self.options.connect_rate?;
-        Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
-    }
-
-    fn open(&mut self, lane: Lane, now: Instant) -> io::Result<()> {
-        let sources = &self.options.sources;
-        let socket = match sources.get(lane.number % sources.len().max(1)) {
-            Some(source) => Socket::connect_from(*source, &self.peer),
-            None => Socket::connect(&self.peer),
-        };
-        match socket {
-            Ok(socket) => {
-                let number = lane.number;
-                let connection = Connection::new(socket, lane, now);
-                let token = self.reactor.insert(Slot::Connection(connection))?;
-                self.tokens[number] = Some(token);
-                self.connecting += 1;
-                // A Unix socket is connected by now, and no event may tell.
-                self.reactor.again(token);
-            }
-            Err(e) => self.note(lane, None, Cause::Connect(e)),
         }
         Ok(())
     }
@@ -310,14 +216,16 @@ impl<'a, W: Watch> Engine<'a, W> {
     /// Begins what messages of an open loop have fallen due. Returns whether there were any.
     fn dispatch(&mut self, now: Instant) -> bool {
         for done in 0..MESSAGES_PER_TURN {
-            let Some(number) = self.shared.plan.fall_due(now) else { return done > 0 };
+            let Some((number, due)) = self.shared.plan.fall_due(now) else { return done > 0 };
+            let now = Instant::now();
+            self.shared.take_up(due, now);
             let Some(token) = self.tokens[number] else {
                 let lane = self.dead.iter_mut().find(|(_, lane)| lane.number == number);
                 lane.into_iter().for_each(|(_, lane)| lane.wait(&mut self.shared));
                 continue;
             };
             if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
-                && let Err(fault) = connection.fall_due(Instant::now(), &mut self.shared)
+                && let Err(fault) = connection.fall_due(now, &mut self.shared)
             {
                 self.bury(token, fault.into());
             }
@@ -343,6 +251,7 @@ impl<'a, W: Watch> Engine<'a, W> {
         let first = [
             wake_up,
             Some(self.told + PROGRESS),
+            Some(self.sweeps_at()),
             self.stage_ends_at(),
             self.dead.first().map(|(at, _)| *at),
             self.connect_at().filter(|_| self.begun < self.options.connections),
@@ -366,30 +275,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     pub(super) fn forgo(&mut self, end: Instant) {
         self.each(|connection, shared| connection.lane.forgo(end, shared));
         self.dead.iter_mut().for_each(|(_, lane)| lane.forgo(end, &mut self.shared));
-    }
-
-    /// Closes the connections that have waited for the server for too long.
-    pub(super) fn bury_late(&mut self, now: Instant) {
-        let timeout = self.options.timeout;
-        let mut late = Vec::new();
-        for token in self.tokens.iter().flatten() {
-            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
-                && connection.waiting_since().is_some_and(|since| now > since + timeout)
-            {
-                late.push((*token, connection.timed_out(timeout)));
-            }
-        }
-        late.into_iter().for_each(|(token, cause)| self.bury(token, cause));
-    }
-
-    /// Whether every connection is there.
-    pub(super) fn is_complete(&self) -> bool {
-        self.open == self.options.connections
-    }
-
-    /// Whether there is no connection left.
-    pub(super) fn is_empty(&self) -> bool {
-        self.open + self.connecting == 0
+        self.shared.forgo(end);
     }
 
     fn progress(&self, now: Instant) -> Progress {

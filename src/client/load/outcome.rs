@@ -1,9 +1,11 @@
 //! What a load run found.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use crate::client::figures::time;
 use crate::client::latency::Latency;
 use crate::client::probe::Fault;
 use crate::net::{Endpoint, reason};
@@ -16,6 +18,8 @@ pub const TROUBLES_KEPT: usize = 20;
 pub struct Outcome {
     /// When the measured part began.
     pub began: SystemTime,
+    /// Messages a second that it was to send, in an open loop.
+    pub rate_target: Option<f64>,
     /// How long the measured part was, up to its end as planned, or to where the run ended early.
     pub measured: Duration,
     /// How the run ended.
@@ -30,15 +34,16 @@ pub struct Outcome {
     /// in flight as they may. Their wait until the end counts as a response that took at least so long.
     pub unsent: u64,
     /// Messages of the measured part that were in flight on a connection when it died, and are not sent
-    /// again: no latency is known of them.
+    /// again. Their wait until then counts as a response that took at least so long.
     pub lost: u64,
-    /// From when a message was due to the last byte of its echo.
+    /// From when a message was due to the last byte of its echo; or to when it was given up.
     pub response: Latency,
     /// From when its first byte was sent to the last byte of its echo.
     pub service: Latency,
     /// From the first step of connecting to the connection.
     pub connect: Latency,
-    /// How late this client itself was to begin messages that nothing else held up.
+    /// How late this client itself was to take messages off the schedule of an open loop: whether their
+    /// connections were free is no part of it.
     pub lag: Latency,
     /// Connections made, those before the measured part included.
     pub connections_made: u64,
@@ -48,10 +53,12 @@ pub struct Outcome {
     pub cpu: Duration,
     /// The measured part, second by second or whatever was asked for.
     pub intervals: Vec<Interval>,
-    /// What went wrong, the first of it in full.
+    /// What went wrong, the first of it in full, and in any case what ended the run.
     pub troubles: Vec<Trouble>,
     /// How much went wrong.
     pub trouble_count: u64,
+    /// How much of it was of which [kind](Cause::kind).
+    pub trouble_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong, which no option excuses.
     pub is_wrong: bool,
 }
@@ -78,7 +85,10 @@ pub struct Interval {
     pub messages: u64,
     /// Their bytes, one way.
     pub bytes: u64,
-    /// Half of their responses took no longer.
+    /// Response times that it has: of those messages; in the last interval also of what came back, or was
+    /// given up, after the end; and of those that were lost.
+    pub responses: u64,
+    /// Half of the responses took no longer.
     pub p50: Duration,
     /// 99 of 100 of them took no longer.
     pub p99: Duration,
@@ -95,6 +105,8 @@ pub struct Trouble {
     pub local: Option<Endpoint>,
     /// What went wrong.
     pub cause: Cause,
+    /// Whether it ended the run.
+    pub is_fatal: bool,
 }
 
 /// What can go wrong with a connection.
@@ -113,6 +125,13 @@ pub enum Cause {
         /// Bytes that had been sent by then.
         sent: u64,
     },
+    /// An echo came, and too late.
+    Late {
+        /// How long it might have taken.
+        after: Duration,
+        /// How long it took.
+        took: Duration,
+    },
     /// The server ended it while nothing was in flight.
     Left,
 }
@@ -123,7 +142,7 @@ impl Cause {
         match self {
             Self::Connect(_) => "connect",
             Self::Fault(fault) => fault.kind(),
-            Self::TimedOut { .. } => "timeout",
+            Self::TimedOut { .. } | Self::Late { .. } => "timeout",
             Self::Left => "closed",
         }
     }
@@ -134,6 +153,7 @@ impl Outcome {
     pub(in crate::client) fn nothing(began: SystemTime) -> Self {
         Self {
             began,
+            rate_target: None,
             measured: Duration::ZERO,
             end: End::Complete,
             messages: 0,
@@ -151,8 +171,14 @@ impl Outcome {
             intervals: Vec::new(),
             troubles: Vec::new(),
             trouble_count: 0,
+            trouble_counts: BTreeMap::new(),
             is_wrong: false,
         }
+    }
+
+    /// What ended the run, if something that went wrong did.
+    pub fn fatal_trouble(&self) -> Option<&Trouble> {
+        self.troubles.iter().find(|trouble| trouble.is_fatal)
     }
 
     /// Whether all went well.
@@ -178,17 +204,39 @@ impl Outcome {
         (self.busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
     }
 
-    /// Why it was this client, and not the server, that set the limit, if it was.
+    /// Whether an open loop fell short of its rate: not all was sent, or it took longer than it was to.
+    pub fn has_missed_rate(&self) -> bool {
+        const MOST: f64 = 0.99;
+        self.rate_target.is_some_and(|target| {
+            let sent = (self.messages + self.lost) as f64;
+            self.unsent > 0 || sent < MOST * target * self.measured.as_secs_f64()
+        })
+    }
+
+    /// Why it was this client, and not the server, that set the limit, if it was. There is none where an open
+    /// loop got to its rate.
     pub fn own_limit(&self) -> Option<OwnLimit> {
         const BUSY: f64 = 0.95;
-        const MOST_LAG: Duration = Duration::from_millis(1);
-        let lag = self.lag.percentile(99.0);
-        // A lag matters by what it does to the figures.
-        if lag > MOST_LAG && lag > self.response.percentile(99.0) / 10 {
-            return Some(OwnLimit::Late(lag));
+        if self.rate_target.is_some() && !self.has_missed_rate() {
+            return None;
         }
         let busy = self.busy_fraction();
-        (busy >= BUSY).then_some(OwnLimit::Busy(busy))
+        let is_busy = (busy >= BUSY).then_some(OwnLimit::Busy(busy));
+        self.own_lateness().map(OwnLimit::Late).or(is_busy)
+    }
+
+    /// How late this client itself was with one of 100 messages, where that matters to the figures.
+    pub fn own_lateness(&self) -> Option<Duration> {
+        const MOST: Duration = Duration::from_millis(1);
+        let lag = self.lag.percentile(99.0);
+        (lag > MOST && lag > self.response.percentile(99.0) / 10).then_some(lag)
+    }
+
+    /// What to know of this client where it set no limit, and is in the figures all the same.
+    pub fn warning(&self) -> Option<String> {
+        let late = self.own_lateness().filter(|_| self.own_limit().is_none())?;
+        let late = time(late.as_nanos() as u64);
+        Some(format!("this client woke up late (p99 {late}); response times include that"))
     }
 }
 
@@ -204,17 +252,15 @@ pub enum OwnLimit {
 impl fmt::Display for OwnLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy(part) => write!(
-                f,
-                "this client was busy {:.0} % of the time: the server may be able to do more",
-                part * 100.0
-            ),
-            Self::Late(lag) => write!(
-                f,
-                "this client was late by {lag:.1?} with one of 100 messages: the latencies are partly \
-                 its own"
-            ),
+            Self::Busy(part) => {
+                write!(f, "this client was busy {:.0} % of the time", part * 100.0)?;
+            }
+            Self::Late(lag) => {
+                let lag = time(lag.as_nanos() as u64);
+                write!(f, "this client was late with its messages (p99 {lag})")?;
+            }
         }
+        f.write_str(": the server may be able to do more")
     }
 }
 
@@ -245,6 +291,7 @@ impl fmt::Display for Cause {
                      missing"
                 )
             }
+            Self::Late { after, took } => write!(f, "no echo within {after:?}: it took {took:.1?}"),
             Self::Left => {
                 f.write_str("the server closed the connection while nothing was in flight")
             }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::{Length, Options};
+use crate::client::random::{SEED, xorshift};
 
 /// Decides about messages before they are sent.
 #[derive(Debug)]
@@ -108,13 +109,14 @@ impl Plan {
         true
     }
 
-    /// The connection whose message of an open loop has fallen due by now, one after the other.
-    pub(super) fn fall_due(&mut self, now: Instant) -> Option<usize> {
+    /// The connection whose message of an open loop has fallen due by now, one after the other, and when it
+    /// was due.
+    pub(super) fn fall_due(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.next_due().filter(|due| *due <= now)?;
         self.begun += u64::from(self.counts(due));
         let schedule = self.schedule.as_mut()?;
         schedule.next += 1;
-        Some(((schedule.next - 1) % schedule.connections) as usize)
+        Some((((schedule.next - 1) % schedule.connections) as usize, due))
     }
 
     /// When the next message of an open loop falls due, if there is to be one.
@@ -154,17 +156,14 @@ struct Sizes {
 impl Sizes {
     fn new(range: &RangeInclusive<usize>) -> Self {
         let choices = (range.end() - range.start()) as u64 + 1;
-        Self { least: *range.start(), choices, state: 0x9e37_79b9_7f4a_7c15 }
+        Self { least: *range.start(), choices, state: SEED }
     }
 
     fn next(&mut self) -> usize {
         if self.choices == 1 {
             return self.least;
         }
-        // George Marsaglia, "Xorshift RNGs", 2003.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
+        self.state = xorshift(self.state);
         self.least + (self.state % self.choices) as usize
     }
 }
@@ -185,8 +184,10 @@ mod tests {
         assert_eq!(plan.fall_due(now), None, "before all connections are there");
         plan.start(now);
         let at = now + Duration::from_micros(4500);
-        let turns: Vec<_> = std::iter::from_fn(|| plan.fall_due(at)).collect();
-        assert_eq!(turns, [0, 1, 2, 0, 1]);
+        let turns = std::iter::from_fn(|| plan.fall_due(at));
+        let ms = |ms| now + Duration::from_millis(ms);
+        let due = [(0, ms(0)), (1, ms(1)), (2, ms(2)), (0, ms(3)), (1, ms(4))];
+        assert_eq!(turns.collect::<Vec<_>>(), due);
         assert_eq!(plan.next_due(), Some(now + Duration::from_millis(5)));
         for (connection, number, ms) in [(0, 0, 0), (1, 0, 1), (0, 1, 3), (2, 5, 17)] {
             assert_eq!(plan.due(connection, number), Some(now + Duration::from_millis(ms)));

@@ -32,9 +32,9 @@ struct Current {
 }
 
 impl Record {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(super) fn new(interval: Duration, rate_target: Option<f64>) -> Self {
         Self {
-            outcome: Outcome::nothing(SystemTime::now()),
+            outcome: Outcome { rate_target, ..Outcome::nothing(SystemTime::now()) },
             start: None,
             is_over: false,
             cpu: Duration::ZERO,
@@ -48,11 +48,12 @@ impl Record {
         }
     }
 
-    /// The measured part begins.
-    pub(super) fn start(&mut self, now: Instant) {
-        self.start = Some(now);
+    /// The measured part has begun.
+    pub(super) fn start(&mut self, at: Instant, watch: &mut impl Watch) {
+        self.start = Some(at);
         self.cpu = cpu_time();
-        self.outcome.began = SystemTime::now();
+        self.outcome.began = SystemTime::now() - at.elapsed();
+        watch.start(self.outcome.began);
     }
 
     pub(super) fn connected(&mut self, took: Duration) {
@@ -73,7 +74,7 @@ impl Record {
         }
     }
 
-    /// A message that counts was begun this late, and nothing but this client held it up.
+    /// A message that counts was taken off the schedule this late.
     pub(super) fn late(&mut self, lag: Duration) {
         self.outcome.lag.record(lag);
     }
@@ -84,9 +85,10 @@ impl Record {
         self.current.responses.record(waited);
     }
 
-    /// A message that counts was in flight when its connection died.
-    pub(super) fn lost(&mut self) {
+    /// A message that counts was in flight when its connection died, and had waited so long.
+    pub(super) fn lost(&mut self, waited: Duration) {
         self.outcome.lost += 1;
+        self.current.responses.record(waited);
     }
 
     /// This client worked for so long.
@@ -98,10 +100,20 @@ impl Record {
 
     pub(super) fn trouble(&mut self, trouble: Trouble) {
         self.outcome.trouble_count += 1;
+        *self.outcome.trouble_counts.entry(trouble.cause.kind()).or_default() += 1;
         self.outcome.is_wrong |= matches!(&trouble.cause, Cause::Fault(fault) if fault.is_wrong());
-        if self.outcome.troubles.len() < TROUBLES_KEPT {
-            self.outcome.troubles.push(trouble);
+        if self.outcome.troubles.len() == TROUBLES_KEPT {
+            if !trouble.is_fatal || self.outcome.fatal_trouble().is_some() {
+                return;
+            }
+            self.outcome.troubles.pop();
         }
+        self.outcome.troubles.push(trouble);
+    }
+
+    /// Messages that count of which it is known what became of them.
+    pub(super) fn settled(&self) -> u64 {
+        self.outcome.messages + self.outcome.lost + self.outcome.unsent
     }
 
     pub(super) fn messages(&self) -> u64 {
@@ -118,10 +130,11 @@ impl Record {
         }
     }
 
-    /// Closes the intervals that are over.
+    /// Closes the intervals that were over before `now`. One that ends just then may be the last one, to
+    /// which all belongs that comes to light after it.
     pub(super) fn roll(&mut self, now: Instant, watch: &mut impl Watch) {
         let Some(start) = self.start else { return };
-        while now.saturating_duration_since(start) >= self.current.start + self.interval_length {
+        while now.saturating_duration_since(start) > self.current.start + self.interval_length {
             self.close(self.interval_length, watch);
         }
     }
@@ -133,6 +146,7 @@ impl Record {
             length,
             messages: *messages,
             bytes: *bytes,
+            responses: responses.count(),
             p50: responses.percentile(50.0),
             p99: responses.percentile(99.0),
             max: responses.max(),
@@ -158,12 +172,14 @@ impl Record {
 
     /// All is over.
     pub(super) fn finish(mut self, watch: &mut impl Watch) -> Outcome {
+        // What brought nothing back has not gone well, whatever else can be said of it.
+        if self.outcome.messages == 0 && self.outcome.end == End::Complete {
+            self.fail();
+        }
         let rest = self.outcome.measured.saturating_sub(self.current.start);
-        // What came back after the end belongs to the last interval, whose length it does not change.
-        if !rest.is_zero() || self.current.messages > 0 {
+        // What came to light after the end belongs to the last interval, whose length it does not change.
+        if !rest.is_zero() || !self.current.responses.is_empty() {
             self.close(rest, watch);
-        } else {
-            self.outcome.response.add(&self.current.responses);
         }
         self.outcome
     }

@@ -2,8 +2,16 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::{Objective, Options, Outcome, Watch, run};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::{End, Objective, Options, Outcome, Verdict, Watch, run};
+use crate::client::figures::{self, counted, time};
+use crate::net::cannot;
 
 /// The search ends when what was kept and what was missed are this close.
 const CLOSE: f64 = 1.03;
@@ -15,14 +23,27 @@ const MAX_TRIALS: usize = 12;
 const LOWEST: f64 = 1.0 / 1000.0;
 
 /// A run at a rate, on the way to the highest.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
+    /// What it was to keep to.
+    pub objective: Objective,
     /// What was tried, in messages a second.
     pub rate: f64,
-    /// What the percentile of the objective was.
-    pub found: std::time::Duration,
     /// Whether that kept to the objective.
-    pub is_kept: bool,
+    pub verdict: Verdict,
+    /// What this client itself had to do with it where it did not.
+    pub own_part: Option<String>,
+}
+
+/// A search for the highest rate, and how far it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// What rates were to keep to.
+    pub objective: Objective,
+    /// Which were tried, in that order.
+    pub trials: Vec<Trial>,
+    /// Whether the user ended it.
+    pub is_interrupted: bool,
 }
 
 /// What a search came to.
@@ -30,14 +51,66 @@ pub struct Trial {
 pub struct Found {
     /// The run at the highest rate that kept to the objective; where none did, the last.
     pub outcome: Outcome,
-    /// Its rate, in messages a second; `None` where no rate kept to the objective.
-    pub rate: Option<f64>,
+    /// How it came to that.
+    pub search: Search,
+}
+
+impl Trial {
+    fn of(rate: f64, objective: Objective, outcome: &Outcome) -> Self {
+        let verdict = objective.judge(outcome);
+        let own_part = outcome.own_limit().map(|limit| limit.to_string()).or(outcome.warning());
+        let own_part = own_part.filter(|_| !matches!(verdict, Verdict::Kept(_)));
+        Self { objective, rate, verdict, own_part }
+    }
+
+    /// Whether it kept to the objective.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.verdict, Verdict::Kept(_))
+    }
+
+    /// What the percentile of the objective was, where there was one.
+    pub fn found(&self) -> Option<Duration> {
+        match self.verdict {
+            Verdict::Kept(found) | Verdict::Slow(found) | Verdict::Unsent(found, _) => Some(found),
+            Verdict::Failed(_) => None,
+        }
+    }
+
+    /// What was found, in words.
+    pub fn finding(&self) -> String {
+        let figure = self.found().map_or(String::new(), |found| {
+            format!("p{} {}", self.objective.percentile, time(found.as_nanos() as u64))
+        });
+        let mut finding = match &self.verdict {
+            Verdict::Kept(_) | Verdict::Slow(_) => figure,
+            Verdict::Unsent(_, n) => {
+                let messages = counted(*n, "message", "messages");
+                format!("{figure}, but {messages} could not be sent in time")
+            }
+            Verdict::Failed(why) => why.clone(),
+        };
+        if let Some(own_part) = &self.own_part {
+            finding += &format!("; {own_part}");
+        }
+        finding
+    }
+}
+
+impl Search {
+    /// The highest rate that kept to the objective.
+    pub fn highest(&self) -> Option<&Trial> {
+        self.trials.iter().filter(|trial| trial.is_kept()).max_by(|a, b| a.rate.total_cmp(&b.rate))
+    }
+
     /// The lowest rate that did not.
-    pub missed: Option<f64>,
+    pub fn missed(&self) -> Option<&Trial> {
+        self.trials.iter().filter(|trial| !trial.is_kept()).min_by(|a, b| a.rate.total_cmp(&b.rate))
+    }
 }
 
 /// Runs again and again, each time as long as the options say, between the rates that were kept and those
-/// that were not. The first run is a closed loop, which shows where to begin.
+/// that were not. The first run is a closed loop, which shows where to begin. A rate at which something goes
+/// wrong was not kept, and the search goes on, unless bytes were wrong.
 ///
 /// # Errors
 ///
@@ -48,28 +121,51 @@ pub fn search(
     watch: &mut impl Watch,
     mut tell: impl FnMut(&Trial),
 ) -> io::Result<Found> {
+    // A run looks out for signals while it goes on: one that comes between two would be lost.
+    let is_asked_to_stop = asked_to_stop()?;
     let most = run(&Options { rate: None, ..options.clone() }, watch)?;
-    if !most.is_fine() || most.end != super::End::Complete {
-        return Ok(Found { outcome: most, rate: None, missed: None });
-    }
     let mut bracket = Bracket::new(most.rate());
-    let mut found = Found { outcome: most, rate: None, missed: None };
-    for _ in 0..MAX_TRIALS {
+    let is_interrupted = most.end == End::Interrupted;
+    let is_over = is_interrupted || most.is_wrong || most.messages_in_time == 0;
+    let search = Search { objective, trials: Vec::new(), is_interrupted };
+    let mut found = Found { outcome: most, search };
+    while !is_over && found.search.trials.len() < MAX_TRIALS {
         let Some(rate) = bracket.next() else { break };
+        if is_asked_to_stop.load(Ordering::Relaxed) {
+            found.search.is_interrupted = true;
+            break;
+        }
         let outcome = run(&Options { rate: Some(rate), ..options.clone() }, watch)?;
-        let is_kept = objective.is_kept_by(&outcome);
-        tell(&Trial { rate, found: outcome.response.percentile(objective.percentile), is_kept });
-        bracket.tried(rate, is_kept);
-        let is_over = outcome.end != super::End::Complete;
-        if is_kept || found.rate.is_none() || is_over {
+        if outcome.end == End::Interrupted {
+            found.search.is_interrupted = true;
+            if found.search.highest().is_none() {
+                found.outcome = outcome;
+            }
+            break;
+        }
+        let trial = Trial::of(rate, objective, &outcome);
+        tell(&trial);
+        bracket.tried(rate, trial.is_kept());
+        let is_wrong = outcome.is_wrong;
+        if trial.is_kept() || is_wrong || bracket.kept.is_none() {
             found.outcome = outcome;
         }
-        if is_over {
-            return Ok(Found { rate: None, ..found });
+        found.search.trials.push(trial);
+        if is_wrong {
+            break;
         }
-        (found.rate, found.missed) = (bracket.kept, bracket.missed);
     }
     Ok(found)
+}
+
+/// Becomes true when the user asks to stop.
+fn asked_to_stop() -> io::Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&asked))
+            .map_err(|e| cannot("watch for", &"signals", &e))?;
+    }
+    Ok(asked)
 }
 
 /// What is known of the highest rate.
@@ -108,9 +204,30 @@ impl Bracket {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rate, found, is_kept } = self;
-        let verdict = if *is_kept { "kept" } else { "missed" };
-        write!(f, "tried {rate:>10.0} messages/s: {found:>8.1?}, {verdict}")
+        let verdict = if self.is_kept() { "kept" } else { "missed" };
+        write!(f, "tried {}/s: {}: {verdict}", figures::rate(self.rate), self.finding())
+    }
+}
+
+/// What it has come to.
+impl fmt::Display for Search {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { objective, is_interrupted, .. } = self;
+        let Some(highest) = self.highest() else {
+            let interrupted = if *is_interrupted { "interrupted; " } else { "" };
+            return write!(f, "{interrupted}no rate kept to {objective}");
+        };
+        let rate = figures::rate(highest.rate);
+        if *is_interrupted {
+            return write!(f, "interrupted; highest so far: {rate} messages/s keep to {objective}");
+        }
+        write!(f, "highest rate that keeps to {objective}: {rate} messages/s; ")?;
+        match self.missed() {
+            Some(missed) => {
+                write!(f, "{}/s missed it: {}", figures::rate(missed.rate), missed.finding())
+            }
+            None => f.write_str("none that was tried missed it"),
+        }
     }
 }
 
@@ -136,6 +253,58 @@ mod tests {
             assert!(kept <= limit && limit < missed, "{limit}: {bracket:?}");
             assert!(missed / kept < 1.1, "{limit}: {bracket:?}");
         }
+    }
+
+    fn trial(rate: f64, verdict: Verdict) -> Trial {
+        let objective = Objective { percentile: 99.0, limit: Duration::from_millis(5) };
+        Trial { objective, rate, verdict, own_part: None }
+    }
+
+    #[test]
+    fn a_trial_says_why_it_missed() {
+        let found = Duration::from_micros(4_900);
+        let late = Some("this client was late".to_string());
+        for (trial, text) in [
+            (trial(900.0, Verdict::Kept(found)), "tried 900/s: p99 4.90 ms: kept"),
+            (
+                trial(28_771.0, Verdict::Unsent(found, 312)),
+                "tried 28,771/s: p99 4.90 ms, but 312 messages could not be sent in time: missed",
+            ),
+            (
+                Trial { own_part: late, ..trial(1e4, Verdict::Slow(2 * found)) },
+                "tried 10,000/s: p99 9.80 ms; this client was late: missed",
+            ),
+            (trial(1e4, Verdict::Failed("no echo".into())), "tried 10,000/s: no echo: missed"),
+        ] {
+            assert_eq!(trial.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_search_says_what_it_has_come_to() {
+        let (objective, found) =
+            (trial(0.0, Verdict::Slow(Duration::ZERO)).objective, Duration::from_millis(1));
+        let (kept, slow) = (Verdict::Kept(found), Verdict::Slow(9 * found));
+        let all = [
+            trial(100.0, kept.clone()),
+            trial(400.0, slow.clone()),
+            trial(200.0, kept),
+            trial(300.0, slow),
+        ];
+        let say = |trials: &[Trial], is_interrupted| {
+            Search { objective, trials: trials.into(), is_interrupted }.to_string()
+        };
+        let keeps = "highest rate that keeps to p99 <= 5 ms: ";
+        assert_eq!(
+            say(&all, false),
+            format!("{keeps}200 messages/s; 300/s missed it: p99 9.00 ms")
+        );
+        let alone = format!("{keeps}100 messages/s; none that was tried missed it");
+        assert_eq!(say(&all[..1], false), alone);
+        let so_far = "interrupted; highest so far: 100 messages/s keep to p99 <= 5 ms";
+        assert_eq!(say(&all[..2], true), so_far);
+        assert_eq!(say(&all[1..2], false), "no rate kept to p99 <= 5 ms");
+        assert_eq!(say(&[], true), "interrupted; no rate kept to p99 <= 5 ms");
     }
 
     #[test]

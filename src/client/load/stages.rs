@@ -6,45 +6,68 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Shared, State};
 use super::engine::Engine;
 use super::{Cause, Length, Stage, Watch};
+use crate::client::GOODBYE;
 
 /// Timeouts are noticed this part of themselves late, at the most...
 const LATENESS: u32 = 16;
 /// ...and not looked for more often than this.
 const MIN_SWEEP: Duration = Duration::from_millis(1);
 
-/// How long a server may take to answer the goodbye. One that never does has echoed faithfully all the same.
-const GOODBYE: Duration = Duration::from_secs(2);
-
 impl<W: Watch> Engine<'_, W> {
     /// Takes the run a stage further, if it is time.
     pub(super) fn advance(&mut self, now: Instant) {
+        self.look_for_movement(now);
         self.obey(now);
         match self.stage {
             Stage::Connecting if self.is_complete() => {
-                self.shared.plan.start(now);
+                // Not `now`: the connections took their part of this turn.
+                self.shared.plan.start(Instant::now());
                 self.enter(Stage::WarmingUp, now);
                 self.each(|_, _| {}); // Each may begin.
             }
-            Stage::Connecting | Stage::Closing if !self.is_empty() => {}
-            Stage::Connecting => {}
-            Stage::WarmingUp => {}
             Stage::Measuring => self.measure(now),
-            Stage::Draining => {}
-            Stage::Closing => self.is_over = true,
+            Stage::Closing if self.is_empty() => self.is_over = true,
+            Stage::Connecting | Stage::WarmingUp | Stage::Draining | Stage::Closing => {}
         }
-        if self.stage == Stage::WarmingUp && self.shared.plan.start_at().is_some_and(|at| at <= now)
+        if self.stage == Stage::WarmingUp
+            && let Some(start) = self.shared.plan.start_at().filter(|at| *at <= Instant::now())
         {
-            self.shared.record.start(now);
+            self.shared.record.start(start, self.watch);
             self.enter(Stage::Measuring, now);
         }
         if self.stage == Stage::Draining && self.shared.in_flight == 0 && self.shared.waiting == 0 {
-            self.shared.record.end(now, self.watch);
+            // Not `now`: the last echo came later in this turn.
+            self.shared.record.end(Instant::now(), self.watch);
             self.enter(Stage::Closing, now);
-            self.each(|connection, _| connection.say_goodbye());
+            self.say_goodbye(now);
         }
         if self.stage == Stage::Closing && now >= self.stage_began + GOODBYE {
             self.is_over = true;
         }
+    }
+
+    /// Notes when anything became of a message.
+    pub(super) fn look_for_movement(&mut self, now: Instant) {
+        let Shared { record, in_flight, waiting, .. } = &self.shared;
+        let movement = (record.settled(), *in_flight, *waiting);
+        if movement != self.moved.0 {
+            self.moved = (movement, now);
+        }
+    }
+
+    /// Whether the run can only go on with the server, and nothing has become of any message for so long that
+    /// the server has to be given up.
+    pub(super) fn is_forsaken(&self, now: Instant) -> bool {
+        let is_waiting = match self.stage {
+            // An open loop goes on by itself.
+            Stage::Measuring => {
+                let is_open_loop = self.shared.plan.is_open_loop();
+                matches!(self.options.length, Length::Messages(_)) && !is_open_loop
+            }
+            Stage::Draining => true,
+            Stage::Connecting | Stage::WarmingUp | Stage::Closing => false,
+        };
+        is_waiting && now > self.moved.1 + self.options.timeout
     }
 
     fn enter(&mut self, stage: Stage, now: Instant) {
@@ -73,6 +96,8 @@ impl<W: Watch> Engine<'_, W> {
         let is_first = self.interrupts == 1 && self.stage == Stage::Measuring;
         match self.stage {
             Stage::Measuring if is_first => self.shared.plan.stop(now),
+            // Done once: it leaves nothing that waits.
+            Stage::Draining if self.interrupts == 1 && self.shared.waiting > 0 => self.forgo(now),
             Stage::Draining | Stage::Closing if self.interrupts == 1 => {}
             _ => self.give_up(now),
         }
@@ -99,10 +124,14 @@ impl<W: Watch> Engine<'_, W> {
         }
     }
 
-    /// Looks for timeouts, if it is time. The watcher's progress sees to it that there is a turn.
+    /// When to look for timeouts next.
+    pub(super) fn sweeps_at(&self) -> Instant {
+        self.swept + (self.options.timeout / LATENESS).max(MIN_SWEEP)
+    }
+
+    /// Looks for timeouts, if it is time.
     pub(super) fn sweep(&mut self, now: Instant) {
-        let gap = (self.options.timeout / LATENESS).max(MIN_SWEEP);
-        if now >= self.swept + gap {
+        if now >= self.sweeps_at() {
             self.swept = now;
             self.bury_late(now);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Outcome;
+use crate::client::figures::{self, time_mark};
 
 /// A figure of a run, and what it must not be.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,14 +73,17 @@ impl Threshold {
         let is_missed = if self.is_most { value > self.limit } else { value < self.limit };
         // Where nothing came back, no time is a good one.
         let is_void = self.metric.is_time() && self.metric != Metric::Lag && outcome.messages == 0;
-        (is_missed || is_void).then(|| {
-            let value = match self.metric {
-                _ if is_void => "nothing came back".into(),
-                metric if metric.is_time() => format!("{:.1?}", Duration::from_secs_f64(value)),
-                _ => format!("{value:.0}"),
-            };
-            format!("threshold missed: {self}, with {value}")
+        (is_missed || is_void).then(|| match self.metric {
+            _ if is_void => format!("{self}: nothing came back"),
+            Metric::Rate => format!("{self}: it was {}", figures::rate(value)),
+            Metric::Errors => format!("{self}: it was {}", figures::count(value as u64)),
+            _ => format!("{self}: it was {}", figures::seconds(value)),
         })
+    }
+
+    /// Whether it is about how late this client itself was, as only an open loop can be.
+    pub fn is_about_lag(&self) -> bool {
+        self.metric == Metric::Lag
     }
 
     /// Reads one; times, counts and rates as the command line has them elsewhere, by these functions.
@@ -93,6 +97,9 @@ impl Threshold {
         count: impl Fn(&str) -> Result<usize, String>,
     ) -> Result<Self, String> {
         let at = text.find(['<', '>']).ok_or(HELP)?;
+        if text[at + 1..].starts_with('=') {
+            return Err(format!("write > or <, and not {}", &text[at..at + 2]));
+        }
         let (metric, limit) = (text[..at].trim(), text[at + 1..].trim());
         let metric = Metric::parse(metric).ok_or(HELP)?;
         let limit =
@@ -102,7 +109,7 @@ impl Threshold {
 }
 
 const HELP: &str = "write what must not be, such as p99>1ms, max>20ms, mean>1ms, lag>1ms, rate<10k or \
-                    errors>0";
+                    errors>0, each with > or <";
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,23 +142,45 @@ impl Objective {
     }
 
     /// Whether a run kept to it: all that fell due was sent and came back in time.
-    pub fn is_kept_by(&self, outcome: &Outcome) -> bool {
-        outcome.is_fine()
-            && outcome.messages > 0
-            && outcome.unsent == 0
-            && outcome.response.percentile(self.percentile) <= self.limit
+    pub fn judge(&self, outcome: &Outcome) -> Verdict {
+        if let Some(trouble) = outcome.fatal_trouble().or(outcome.troubles.first()) {
+            return Verdict::Failed(trouble.to_string());
+        }
+        if outcome.messages == 0 {
+            return Verdict::Failed("nothing came back".into());
+        }
+        let found = outcome.response.percentile(self.percentile);
+        match outcome.unsent {
+            _ if found > self.limit => Verdict::Slow(found),
+            0 => Verdict::Kept(found),
+            unsent => Verdict::Unsent(found, unsent),
+        }
     }
+}
+
+/// How a run did by an [`Objective`]. Times are those of its percentile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It kept to it.
+    Kept(Duration),
+    /// Responses took too long.
+    Slow(Duration),
+    /// So many messages fell due and were not sent.
+    Unsent(Duration, u64),
+    /// Something went wrong.
+    Failed(String),
 }
 
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{} of at most {:?}", self.percentile, self.limit)
+        write!(f, "p{} <= {}", self.percentile, time_mark(self.limit.as_nanos() as f64))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::outcome;
+    use super::super::{Cause, Trouble};
     use super::*;
     use crate::cli::units;
 
@@ -181,14 +210,16 @@ mod tests {
             assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
         }
         let missed = threshold("rate<101").unwrap().missed_by(&outcome);
-        assert_eq!(missed.unwrap(), "threshold missed: rate<101, with 100");
+        assert_eq!(missed.unwrap(), "rate<101: it was 100");
+        let missed = threshold("mean<1s").unwrap().missed_by(&outcome);
+        assert_eq!(missed.unwrap(), "mean<1s: it was 501 ms");
     }
 
     #[test]
     fn where_nothing_came_back_no_time_is_good() {
         let nothing = Outcome { messages: 0, response: Default::default(), ..outcome() };
         let missed = threshold("p99>1h").unwrap().missed_by(&nothing);
-        assert_eq!(missed.unwrap(), "threshold missed: p99>1h, with nothing came back");
+        assert_eq!(missed.unwrap(), "p99>1h: nothing came back");
     }
 
     #[test]
@@ -198,6 +229,8 @@ mod tests {
         {
             assert!(threshold(text).is_err(), "{text:?}");
         }
+        let equal = threshold("p99>=1ms").unwrap_err();
+        assert_eq!(equal, "write > or <, and not >=");
         for text in ["p99", "99=1ms", "p99=", "p99=1"] {
             assert!(Objective::parse(text, units::duration).is_err(), "{text:?}");
         }
@@ -206,13 +239,20 @@ mod tests {
     #[test]
     fn an_objective_wants_everything_sent_and_in_time() {
         let objective = Objective::parse("p99=995ms", units::duration).unwrap();
-        assert_eq!(objective.to_string(), "p99 of at most 995ms");
-        assert!(objective.is_kept_by(&outcome()));
-        let kept = |percentile, ms| {
-            Objective { percentile, limit: Duration::from_millis(ms) }.is_kept_by(&outcome())
+        assert_eq!(objective.to_string(), "p99 <= 995 ms");
+        let judge = |percentile, ms| {
+            Objective { percentile, limit: Duration::from_millis(ms) }.judge(&outcome())
         };
-        assert!(!kept(99.0, 900) && kept(50.0, 502));
-        assert!(!objective.is_kept_by(&Outcome { unsent: 1, ..outcome() }));
-        assert!(!objective.is_kept_by(&Outcome { trouble_count: 1, ..outcome() }));
+        assert!(matches!(objective.judge(&outcome()), Verdict::Kept(_)));
+        assert!(matches!(judge(99.0, 900), Verdict::Slow(found) if found.as_millis() == 990));
+        assert!(matches!(judge(50.0, 502), Verdict::Kept(_)));
+        let unsent = Outcome { unsent: 1, ..outcome() };
+        assert!(matches!(objective.judge(&unsent), Verdict::Unsent(_, 1)));
+        let cause = Cause::Late { after: Duration::ZERO, took: Duration::ZERO };
+        let trouble = Trouble { connection: 3, local: None, cause, is_fatal: true };
+        let failed = Outcome { troubles: vec![trouble], ..outcome() };
+        assert!(
+            matches!(objective.judge(&failed), Verdict::Failed(why) if why.contains("no echo"))
+        );
     }
 }

@@ -3,6 +3,8 @@
 
 use std::iter::successors;
 
+use crate::client::random::{SEED, xorshift};
+
 /// After this many bytes a stream repeats itself. A prime, so that messages, whose sizes are mostly powers
 /// of two, do not repeat each other.
 const PERIOD_BYTES: usize = 65_521;
@@ -19,8 +21,8 @@ pub struct Pattern {
 impl Pattern {
     /// A pattern that can be had in pieces of up to `longest` bytes.
     pub fn new(longest: usize) -> Self {
-        let random = successors(Some(0x9e37_79b9_u32), |x| Some(xorshift(*x)));
-        let period: Vec<u8> = random.map(|x| (x >> 24) as u8).take(PERIOD_BYTES).collect();
+        let random = successors(Some(SEED), |x| Some(xorshift(*x)));
+        let period: Vec<u8> = random.map(|x| (x >> 56) as u8).take(PERIOD_BYTES).collect();
         Self { bytes: period.iter().copied().cycle().take(PERIOD_BYTES + longest).collect() }
     }
 
@@ -44,13 +46,6 @@ impl Pattern {
 fn start(stream: usize, offset: u64) -> usize {
     let period = PERIOD_BYTES as u64;
     ((stream as u64 % period * STRIDE_BYTES as u64 + offset) % period) as usize
-}
-
-/// George Marsaglia, "Xorshift RNGs", 2003.
-fn xorshift(mut x: u32) -> u32 {
-    x ^= x << 13;
-    x ^= x >> 17;
-    x ^ (x << 5)
 }
 
 #[cfg(test)]

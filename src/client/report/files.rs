@@ -1,6 +1,6 @@
 //! The files that a run's figures go to, opened before it begins.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use super::hdr::Log;
 use super::output::Output;
 use super::{Report, page};
 use crate::client::latency::Latency;
-use crate::client::load::{Interval, Options, Outcome};
+use crate::client::load::{Interval, Options, Outcome, Search};
 
 /// Where figures are wanted.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,8 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// Where one cannot be written, or the baseline not be read; the error says so in a line.
+    /// Where one cannot be written, or the baseline not be read; the error says so in a line. It is
+    /// [`ErrorKind::InvalidInput`] where two of them would be one.
     pub fn open(paths: &Paths) -> io::Result<Self> {
         let baseline = paths.baseline.as_deref().map(Report::read).transpose()?;
         let open = |path: &Option<PathBuf>| path.as_deref().map(Output::open).transpose();
@@ -51,6 +52,13 @@ impl Files {
         Ok(Self { json, hdr: hdr.map(Hdr::new), page, baseline })
     }
 
+    /// The measured part begins.
+    pub fn start(&mut self, began: SystemTime) {
+        if let Some(hdr) = &mut self.hdr {
+            hdr.began = Some(began);
+        }
+    }
+
     /// An interval of the measured part is over. What goes wrong here is told at the [end](Self::finish).
     pub fn interval(&mut self, interval: &Interval, responses: &Latency) {
         if let Some(hdr) = &mut self.hdr {
@@ -58,7 +66,8 @@ impl Files {
         }
     }
 
-    /// Writes all that is not written yet, about a run that `command` began.
+    /// Writes all that is not written yet, about a run that `command` began, and the search that it was a part
+    /// of, if any.
     ///
     /// # Errors
     ///
@@ -67,9 +76,11 @@ impl Files {
         self,
         outcome: &Outcome,
         options: &Options,
+        search: Option<&Search>,
         command: Vec<String>,
     ) -> io::Result<()> {
-        let report = Report::of(outcome, options, command, Conditions::here());
+        let mut report = Report::of(outcome, options, command, Conditions::here());
+        report.search = search.map(Into::into);
         let done = [
             self.json.map_or(Ok(()), |mut out| out.append(report.to_json()?.as_bytes())),
             self.hdr.map_or(Ok(()), |hdr| hdr.finish(outcome.began)),
@@ -87,7 +98,8 @@ fn apart(outputs: &[&Option<Output>]) -> io::Result<()> {
     for output in outputs.iter().copied().flatten() {
         let identity = output.identity()?;
         if identity.is_some() && seen.contains(&identity) {
-            return Err(output.failed(&io::Error::other("another report goes there already")));
+            let why = "another report goes there already: name another file";
+            return Err(output.failed(&io::Error::new(ErrorKind::InvalidInput, why)));
         }
         seen.push(identity);
     }
@@ -97,6 +109,8 @@ fn apart(outputs: &[&Option<Output>]) -> io::Result<()> {
 /// The log, which is written as the run goes on.
 struct Hdr {
     out: Output,
+    /// When the measured part did.
+    began: Option<SystemTime>,
     /// Begun with the first interval.
     log: Option<Log>,
     /// The first thing that went wrong.
@@ -105,24 +119,18 @@ struct Hdr {
 
 impl Hdr {
     fn new(out: Output) -> Self {
-        Self { out, log: None, error: None }
+        Self { out, began: None, log: None, error: None }
     }
 
     fn interval(&mut self, interval: &Interval, responses: &Latency) {
         if self.error.is_none() {
-            let ago = interval.start + interval.length;
-            let began = SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
-            self.error = self.append(began, interval, responses).err();
+            self.error = self.append(interval, responses).err();
         }
     }
 
-    fn append(
-        &mut self,
-        began: SystemTime,
-        interval: &Interval,
-        responses: &Latency,
-    ) -> io::Result<()> {
+    fn append(&mut self, interval: &Interval, responses: &Latency) -> io::Result<()> {
         let mut text = Vec::new();
+        let began = self.began.unwrap_or(SystemTime::UNIX_EPOCH);
         let log = match &mut self.log {
             Some(log) => log,
             none => none.insert(Log::begin(&mut text, began)?),

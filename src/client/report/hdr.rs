@@ -76,6 +76,7 @@ mod tests {
             length: Duration::from_millis(1_500),
             messages: 0,
             bytes: 0,
+            responses: 0,
             p50: Duration::ZERO,
             p99: Duration::ZERO,
             max: Duration::ZERO,

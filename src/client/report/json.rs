@@ -1,5 +1,6 @@
 //! Everything that is known of a run, as JSON: docs/load-json.md says what each key means.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::conditions::Conditions;
+use super::search::Search;
 use super::times::{Times, curve};
 use crate::client::load::{self, Cause, Length, Outcome};
 use crate::client::probe::Fault;
@@ -34,6 +36,8 @@ pub struct Report {
     pub(super) messages_in_time: u64,
     pub(super) rate_messages_per_second: f64,
     pub(super) throughput_bytes_per_second: f64,
+    #[serde(default)]
+    pub(super) has_missed_rate: bool,
     pub(super) unsent_messages: u64,
     pub(super) lost_messages: u64,
     pub(super) connections_made: u64,
@@ -47,7 +51,11 @@ pub struct Report {
     pub(super) generator: Generator,
     pub(super) has_wrong_bytes: bool,
     pub(super) trouble_count: u64,
+    #[serde(default)]
+    pub(super) trouble_counts: BTreeMap<String, u64>,
     pub(super) troubles: Vec<Trouble>,
+    /// None where it was no search.
+    pub(super) search: Option<Search>,
 }
 
 /// What the run was to do.
@@ -87,6 +95,8 @@ pub struct Interval {
     pub length_seconds: f64,
     pub messages: u64,
     pub bytes: u64,
+    #[serde(default)]
+    pub responses: u64,
     pub p50_nanoseconds: u64,
     pub p99_nanoseconds: u64,
     pub max_nanoseconds: u64,
@@ -99,6 +109,7 @@ pub struct Generator {
     pub cpu_seconds: f64,
     pub was_bottleneck: bool,
     pub why: Option<String>,
+    pub warning: Option<String>,
 }
 
 /// Something that went wrong with a connection.
@@ -112,6 +123,9 @@ pub struct Trouble {
     pub offset: Option<u64>,
     pub expected_byte: Option<u8>,
     pub got_byte: Option<u8>,
+    /// Whether it ended the run.
+    #[serde(default)]
+    pub is_fatal: bool,
 }
 
 impl Report {
@@ -137,6 +151,7 @@ impl Report {
             messages_in_time: outcome.messages_in_time,
             rate_messages_per_second: outcome.rate(),
             throughput_bytes_per_second: outcome.byte_rate(),
+            has_missed_rate: outcome.has_missed_rate(),
             unsent_messages: outcome.unsent,
             lost_messages: outcome.lost,
             connections_made: outcome.connections_made,
@@ -150,7 +165,13 @@ impl Report {
             generator: outcome.into(),
             has_wrong_bytes: outcome.is_wrong,
             trouble_count: outcome.trouble_count,
+            trouble_counts: outcome
+                .trouble_counts
+                .iter()
+                .map(|(kind, n)| ((*kind).into(), *n))
+                .collect(),
             troubles: outcome.troubles.iter().map(Into::into).collect(),
+            search: None,
         }
     }
 
@@ -235,6 +256,7 @@ impl From<&load::Interval> for Interval {
             length_seconds: interval.length.as_secs_f64(),
             messages: interval.messages,
             bytes: interval.bytes,
+            responses: interval.responses,
             p50_nanoseconds: interval.p50.as_nanos() as u64,
             p99_nanoseconds: interval.p99.as_nanos() as u64,
             max_nanoseconds: interval.max.as_nanos() as u64,
@@ -250,6 +272,7 @@ impl From<&Outcome> for Generator {
             cpu_seconds: outcome.cpu.as_secs_f64(),
             was_bottleneck: limit.is_some(),
             why: limit.map(|limit| limit.to_string()),
+            warning: outcome.warning(),
         }
     }
 }
@@ -266,7 +289,7 @@ impl From<&load::Trouble> for Trouble {
             Cause::Fault(Fault::Ended { received, .. }) | Cause::TimedOut { received, .. } => {
                 (Some(*received), None, None)
             }
-            Cause::Connect(_) | Cause::Left => (None, None, None),
+            Cause::Connect(_) | Cause::Late { .. } | Cause::Left => (None, None, None),
         };
         Self {
             connection: trouble.connection as u64,
@@ -276,6 +299,7 @@ impl From<&load::Trouble> for Trouble {
             offset,
             expected_byte,
             got_byte,
+            is_fatal: trouble.is_fatal,
         }
     }
 }

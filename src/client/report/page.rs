@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Report;
-use super::figures::{byte_rate, count, counted, percent, rate, seconds, time};
-use super::text::{described, ending, lateness, lost, plan, unsent};
-use super::times::Times;
+use super::text::{asked, cost, described, ending, kinds, lateness, lost, plan, unsent};
+use super::times::{latency_columns, rows};
+use crate::client::figures::{byte_rate, count, counted, rate, seconds, time};
 use crate::net::Escaped;
 
 mod scale;
@@ -27,6 +27,7 @@ pub fn render(report: &Report, baseline: Option<&Report>) -> String {
     let parts = [
         headline(report),
         notes(report),
+        search(report),
         section("Latency", &latencies(report)),
         plots::by_percentile(report, baseline),
         plots::throughput(report, baseline),
@@ -95,9 +96,13 @@ fn headline(report: &Report) -> String {
 fn notes(report: &Report) -> String {
     let limit = report.generator.why.as_ref();
     let limit = limit.map(|why| format!("It was not the server that set the limit: {why}."));
+    let warning = report.generator.warning.as_ref().map(|warning| format!("Beware: {warning}."));
+    let missed = asked(report).map(|asked| {
+        format!("{} messages/s {asked} were reached.", rate(report.rate_messages_per_second))
+    });
     let unsent = unsent(report).map(|unsent| unsent + ".");
     let lost = lost(report).map(|lost| format!("Lost: {lost}."));
-    let notes = [ending(report), limit, unsent, lost].into_iter().flatten();
+    let notes = [ending(report), missed, limit, warning, unsent, lost].into_iter().flatten();
     let mut notes: Vec<_> = notes.map(|note| format!("<p>{}\n", Html(&note))).collect();
     if report.trouble_count > 0 {
         let what = counted(report.trouble_count, "thing", "things");
@@ -108,37 +113,36 @@ fn notes(report: &Report) -> String {
         let all = report.troubles.len() as u64 == report.trouble_count;
         let first = if all { "" } else { "; the first of them" };
         let list: String = shown.collect();
-        notes.push(format!("<p>{what} went wrong{first}:\n<ul>\n{list}</ul>\n"));
+        let kinds = kinds(report);
+        notes.push(format!("<p>{what} went wrong ({}){first}:\n<ul>\n{list}</ul>\n", Html(&kinds)));
     }
     if notes.is_empty() { String::new() } else { format!("<aside>\n{}</aside>\n", notes.concat()) }
 }
 
-/// One column in a closed loop, where each message was due when it was sent.
 fn latencies(report: &Report) -> String {
-    let (response, service) =
-        (&report.response_latency_nanoseconds, &report.service_latency_nanoseconds);
-    let columns: &[(&str, &Times)] = if report.is_closed_loop() {
-        &[("latency", response), ("connecting", &report.connect_latency_nanoseconds)]
-    } else {
-        &[
-            ("response", response),
-            ("service", service),
-            ("connecting", &report.connect_latency_nanoseconds),
-        ]
+    let mut columns = latency_columns(report);
+    columns.push(("connecting", &report.connect_latency_nanoseconds));
+    let shown = |(name, row): (&str, Vec<Option<u64>>)| {
+        (name.into(), row.into_iter().map(|cell| cell.map_or("–".into(), time)).collect())
     };
     let names: Vec<_> = columns.iter().map(|(name, _)| (*name).to_string()).collect();
-    let columns: Vec<_> = columns.iter().map(|(_, times)| times.rows()).collect();
-    let row = |i: usize| {
-        let cells: Vec<_> = columns.iter().map(|rows| rows[i].1).collect();
-        let is_known = cells.iter().any(Option::is_some);
-        let cells = cells.into_iter().map(|cell| cell.map_or("–".into(), time)).collect();
-        is_known.then_some((columns[0][i].0.to_string(), cells))
-    };
-    let rows: Vec<_> = (0..columns[0].len()).filter_map(row).collect();
-    match rows.len() {
-        0 => NOTHING.into(),
-        _ => table(&names, rows.into_iter()),
+    match rows(&columns) {
+        none if none.is_empty() => NOTHING.into(),
+        rows => table(&names, rows.into_iter().map(shown)),
     }
+}
+
+/// What was tried in a search, and what came of it.
+fn search(report: &Report) -> String {
+    let Some(search) = &report.search else { return String::new() };
+    let names = ["kept", "finding"].map(Into::into);
+    let rows = search.trials.iter().map(|trial| {
+        let kept = if trial.was_kept { "yes" } else { "no" };
+        let name = format!("{} messages/s", rate(trial.rate_per_second));
+        (name, vec![kept.into(), Html(&trial.finding).to_string()])
+    });
+    let result = format!("<p>{}\n", Html(&search.result));
+    section("Search", &(result + &table(&names, rows)))
 }
 
 /// A table of figures. What is in it is not escaped here.
@@ -163,8 +167,7 @@ fn client(report: &Report) -> String {
     let generator = &report.generator;
     let was_bottleneck = if generator.was_bottleneck { "yes" } else { "no" };
     list([
-        ("busy", Some(format!("{} of the time", percent(generator.busy_fraction)))),
-        ("CPU", Some(seconds(generator.cpu_seconds))),
+        ("took", Some(cost(report))),
         ("schedule", lateness(&report.lag_nanoseconds)),
         ("was the bottleneck", Some(was_bottleneck.into())),
     ])

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use super::Report;
 use super::conditions::Conditions;
 use crate::client::latency::Latency;
-use crate::client::load::{Cause, End, Interval, Length, Options, Outcome, Trouble};
+use crate::client::load::{
+    Cause, End, Interval, Length, Objective, Options, Outcome, Search, Trial, Trouble, Verdict,
+};
 use crate::client::probe::{Fault, Pattern, Probe};
 
 /// An open loop of 10 s.
@@ -70,6 +72,7 @@ fn interval(second: u64, response: &Latency) -> Interval {
         length: Duration::from_secs(1),
         messages: 2_000 - second % 3 * 40,
         bytes: 128_000,
+        responses: response.count(),
         p50: response.percentile(50.0),
         p99: response.percentile(99.0),
         max: response.max(),
@@ -81,12 +84,13 @@ pub fn troubles() -> Vec<Trouble> {
     let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
     vec![
-        Trouble { connection: 7, local, cause: Cause::Fault(altered()) },
-        Trouble { connection: 8, local: None, cause: Cause::Connect(refused) },
+        Trouble { connection: 7, local, cause: Cause::Fault(altered()), is_fatal: true },
+        Trouble { connection: 8, local: None, cause: Cause::Connect(refused), is_fatal: false },
         Trouble {
             connection: 9,
             local: None,
             cause: Cause::TimedOut { after: Duration::from_secs(10), received: 64, sent: 128 },
+            is_fatal: false,
         },
     ]
 }
@@ -99,6 +103,15 @@ fn altered() -> Fault {
     probe.send(&mut echo, &pattern, now).unwrap();
     echo[5] = !echo[5];
     probe.receive(&mut &echo[..], &pattern, &mut [0; 64]).unwrap_err()
+}
+
+/// What found the run's rate, and how.
+pub fn search() -> Search {
+    let objective = Objective { percentile: 99.0, limit: Duration::from_millis(5) };
+    let (fast, slow) = (Duration::from_millis(1), Duration::from_micros(4_900));
+    let tried = [(2_000.0, Verdict::Kept(fast)), (4_000.0, Verdict::Unsent(slow, 312))];
+    let trial = |(rate, verdict)| Trial { objective, rate, verdict, own_part: None };
+    Search { objective, trials: tried.map(trial).into(), is_interrupted: false }
 }
 
 /// Where all of them took place.

@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::Report;
 use super::conditions::Conditions;
-use super::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
 use super::json::{End, Options, Trouble};
-use super::times::Times;
-use crate::client::load::{self, Interval, Outcome};
+use super::times::{Times, latency_columns, rows};
+use crate::client::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
+use crate::client::load::{self, Interval, Objective, Outcome};
 
 /// This many troubles are shown; of more, there is only the number.
 const TROUBLES_SHOWN: usize = 5;
@@ -20,15 +20,15 @@ pub const INTERVAL_HEADER: &str =
 pub fn interval_line(interval: &Interval) -> String {
     let length = interval.length.as_secs_f64();
     let per_second = |n: u64| if length > 0.0 { n as f64 / length } else { 0.0 };
-    let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.messages {
+    let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.responses {
         0 => "-".into(),
         _ => self::time(time.as_nanos() as u64),
     });
     let [p50, p99, max] = times;
     format!(
-        "{:>6.1} s {:>12.0} {:>12} {p50:>11} {p99:>11} {max:>11}",
+        "{:>6.1} s {:>12} {:>12} {p50:>11} {p99:>11} {max:>11}",
         (interval.start + interval.length).as_secs_f64(),
-        per_second(interval.messages),
+        rate(per_second(interval.messages)),
         byte_rate(per_second(interval.bytes)),
     )
 }
@@ -41,7 +41,6 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Neither the command nor the machine is news to whoever has just started it.
         let report = Report::of(self.0, self.1, Vec::new(), Conditions::default());
-        writeln!(f, "{}: {}", report.server, plan(&report.options))?;
         if let Some(ending) = ending(&report) {
             writeln!(f, "{ending}")?;
         }
@@ -53,15 +52,31 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+/// What is about to be done, in a line: a run, or a search for the highest rate.
+pub fn header(options: &load::Options, objective: Option<Objective>) -> String {
+    let server = &options.server;
+    let options = options.into();
+    let plan = match objective {
+        Some(objective) => plan_of(&options, format!("the highest rate with {objective}")),
+        None => plan(&options),
+    };
+    format!("{server}: {plan}")
+}
+
 /// What was run, in a line.
 pub(super) fn plan(options: &Options) -> String {
+    let kind = match options.rate_target_per_second {
+        None => "closed loop".into(),
+        Some(target) => format!("open loop at {} messages/s", rate(target)),
+    };
+    plan_of(options, kind)
+}
+
+fn plan_of(options: &Options, kind: String) -> String {
     let seconds = |seconds: f64| time_mark(seconds * 1e9);
     let mut parts = vec![
         counted(options.connections, "connection", "connections"),
-        match options.rate_target_per_second {
-            None => "closed loop".into(),
-            Some(target) => format!("open loop at {} messages/s", rate(target)),
-        },
+        kind,
         format!("up to {} in flight on each", count(options.pipeline_depth)),
         sizes(options.message_bytes_min, options.message_bytes_max),
     ];
@@ -107,8 +122,8 @@ pub(super) fn unsent(report: &Report) -> Option<String> {
     let messages = counted(report.unsent_messages, "message", "messages");
     (report.unsent_messages > 0).then(|| {
         format!(
-            "{messages} fell due and could not be sent, as connections had as many in flight as they \
-             may; the wait until the end counts as a response that took at least so long"
+            "{messages} fell due and could not be sent in time, for want of a connection with room for them; \
+             the wait until the end counts as a response that took at least so long"
         )
     })
 }
@@ -118,8 +133,8 @@ pub(super) fn lost(report: &Report) -> Option<String> {
     let messages = counted(report.lost_messages, "message", "messages");
     (report.lost_messages > 0).then(|| {
         format!(
-            "{messages} in flight on connections that died; none was sent again, and no latency is \
-             known of them"
+            "{messages} in flight on connections that died; none was sent again, and the wait until then \
+             counts as a response that took at least so long"
         )
     })
 }
@@ -133,6 +148,20 @@ pub(super) fn lateness(lag: &Times) -> Option<String> {
     })
 }
 
+/// What rate was asked for, where it was missed.
+pub(super) fn asked(report: &Report) -> Option<String> {
+    let target = report.options.rate_target_per_second.filter(|_| report.has_missed_rate)?;
+    let part = percent(report.rate_messages_per_second / target);
+    Some(format!("of {} asked ({part})", rate(target)))
+}
+
+/// What this client cost.
+pub(super) fn cost(report: &Report) -> String {
+    let cpu = report.generator.cpu_seconds;
+    let part = if report.measured_seconds > 0.0 { cpu / report.measured_seconds } else { 0.0 };
+    format!("{} of a processor ({})", percent(part), seconds(cpu))
+}
+
 /// A line with a label, aligned with the others.
 fn line(f: &mut fmt::Formatter<'_>, label: &str, text: impl fmt::Display) -> fmt::Result {
     writeln!(f, "{label:<12}  {text}")
@@ -142,39 +171,33 @@ fn flow(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let messages = counted(report.messages_in_time, "message", "messages");
     let rate = rate(report.rate_messages_per_second);
     let measured = seconds(report.measured_seconds);
-    line(f, "rate", format_args!("{rate} messages/s ({messages} in {measured})"))?;
+    match asked(report) {
+        Some(asked) => {
+            line(f, "rate", format_args!("{rate} messages/s {asked}, {messages} in {measured}"))?;
+        }
+        None => line(f, "rate", format_args!("{rate} messages/s ({messages} in {measured})"))?,
+    }
     let throughput = byte_rate(report.throughput_bytes_per_second);
     line(f, "throughput", format_args!("{throughput} one way"))
 }
 
-/// One column in a closed loop, where each message was due when it was sent.
 fn latencies(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (response, service) =
-        (&report.response_latency_nanoseconds, &report.service_latency_nanoseconds);
     writeln!(f)?;
-    if report.is_closed_loop() {
-        table(f, &[("latency", response)])?;
-    } else {
-        table(f, &[("response", response), ("service", service)])?;
-    }
-    writeln!(f)
-}
-
-fn table(f: &mut fmt::Formatter<'_>, columns: &[(&str, &Times)]) -> fmt::Result {
+    let columns = latency_columns(report);
     let cells = |f: &mut fmt::Formatter<'_>, label: &str, cells: Vec<String>| {
         write!(f, "{label:<8}")?;
         cells.iter().try_for_each(|cell| write!(f, "{cell:>12}"))?;
         writeln!(f)
     };
     cells(f, "", columns.iter().map(|(name, _)| (*name).into()).collect())?;
-    let columns: Vec<_> = columns.iter().map(|(_, times)| times.rows()).collect();
-    for (i, (label, _)) in columns[0].iter().enumerate() {
-        let row = columns.iter().map(|rows| rows[i].1);
-        if row.clone().any(|time| time.is_some()) {
-            cells(f, label, row.map(|time| time.map_or("-".into(), self::time)).collect())?;
-        }
+    for (label, times) in rows(&columns) {
+        cells(
+            f,
+            label,
+            times.into_iter().map(|time| time.map_or("-".into(), self::time)).collect(),
+        )?;
     }
-    Ok(())
+    writeln!(f)
 }
 
 /// Connecting, this client, and whether it can be trusted.
@@ -186,9 +209,7 @@ fn client(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let made = format!("{} made", counted(report.connections_made, "connection", "connections"));
     line(f, "connecting", [vec![made], connect].concat().join(", "))?;
     let generator = &report.generator;
-    let busy = format!("{} busy", percent(generator.busy_fraction));
-    let cpu = format!("{} of CPU", seconds(generator.cpu_seconds));
-    let this = [Some(busy), Some(cpu), lateness(&report.lag_nanoseconds)];
+    let this = [Some(cost(report)), lateness(&report.lag_nanoseconds)];
     line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
     if let Some(unsent) = unsent(report) {
         line(f, "unsent", unsent)?;
@@ -196,7 +217,8 @@ fn client(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if let Some(lost) = lost(report) {
         line(f, "lost", lost)?;
     }
-    generator.why.iter().try_for_each(|why| line(f, "limit", why))
+    generator.why.iter().try_for_each(|why| line(f, "limit", why))?;
+    generator.warning.iter().try_for_each(|warning| line(f, "warning", warning))
 }
 
 fn troubles(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,9 +227,16 @@ fn troubles(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let shown = &report.troubles[..report.troubles.len().min(TROUBLES_SHOWN)];
     let first =
-        if (shown.len() as u64) < report.trouble_count { ", the first of them" } else { "" };
-    line(f, "troubles", format_args!("{}{first}:", count(report.trouble_count)))?;
+        if (shown.len() as u64) < report.trouble_count { "; the first of them" } else { "" };
+    let kinds = kinds(report);
+    line(f, "troubles", format_args!("{} ({kinds}){first}:", count(report.trouble_count)))?;
     shown.iter().try_for_each(|trouble| writeln!(f, "  {}", described(trouble)))
+}
+
+/// How many troubles there are of each kind.
+pub(super) fn kinds(report: &Report) -> String {
+    let kinds = report.trouble_counts.iter();
+    kinds.map(|(kind, n)| format!("{kind} {}", count(*n))).collect::<Vec<_>>().join(", ")
 }
 
 /// A trouble in a line, safe to print.

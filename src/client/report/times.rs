@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Report;
 use crate::client::latency::Latency;
 
 /// Points of a [`curve`] for each halving of the distance to 100 %: smooth, and a hundred or so in all.
@@ -63,6 +64,25 @@ impl Times {
             ("max", self.max),
         ]
     }
+}
+
+/// The latencies of a run, with their names: one in a closed loop, where each message was due when it was
+/// sent.
+pub fn latency_columns(report: &Report) -> Vec<(&'static str, &Times)> {
+    let response = &report.response_latency_nanoseconds;
+    if report.is_closed_loop() {
+        return vec![("latency", response)];
+    }
+    vec![("response", response), ("service", &report.service_latency_nanoseconds)]
+}
+
+/// The figures of several distributions side by side, under their names. Those that none has are left out.
+pub fn rows(columns: &[(&str, &Times)]) -> Vec<(&'static str, Vec<Option<u64>>)> {
+    let rows: Vec<_> = columns.iter().map(|(_, times)| times.rows()).collect();
+    let names = Times::default().rows();
+    let row = |i: usize| (names[i].0, rows.iter().map(|rows| rows[i].1).collect::<Vec<_>>());
+    let is_known = |(_, row): &(_, Vec<Option<u64>>)| row.iter().any(Option::is_some);
+    (0..names.len()).map(row).filter(is_known).collect()
 }
 
 /// Percentiles and the nanoseconds that so many of 100 did not exceed, closer and closer together

@@ -20,7 +20,7 @@ fn all(paths: &Paths) -> [&Path; 3] {
 }
 
 fn finish(files: Files) -> io::Result<()> {
-    files.finish(&sample::run(2, 1.0), &sample::options(), vec!["resound".into()])
+    files.finish(&sample::run(2, 1.0), &sample::options(), None, vec!["resound".into()])
 }
 
 fn refused(paths: &Paths) -> String {
@@ -35,6 +35,7 @@ fn a_finished_run_leaves_its_reports() {
     let paths = paths(dir.path());
     let mut files = Files::open(&paths).unwrap();
     let outcome = sample::run(2, 1.0);
+    files.start(outcome.began);
     outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
     finish(files).unwrap();
     let [json, hdr, page] = all(&paths).map(|path| fs::read_to_string(path).unwrap());
@@ -95,7 +96,7 @@ fn two_reports_in_one_file_are_refused() {
     symlink(&page, &other).unwrap();
     for json in [&page, &other] {
         let two = Paths { json: Some(json.clone()), page: Some(page.clone()), ..Paths::default() };
-        assert!(refused(&two).ends_with(": another report goes there already"));
+        assert!(refused(&two).ends_with(": another report goes there already: name another file"));
     }
     let null = Some(PathBuf::from("/dev/null"));
     let both = Paths { json: null.clone(), hdr: null.clone(), page: null, baseline: None };

@@ -9,7 +9,8 @@ fn keys(value: &Value) -> Vec<String> {
         let first = if let Value::Array(items) = value { items.first() } else { Some(value) };
         [vec![key.clone()], first.map(keys).unwrap_or_default()].concat()
     };
-    map.iter().flat_map(nested).collect()
+    // Its keys are values.
+    map.iter().filter(|(key, _)| *key != "trouble_counts").flat_map(nested).collect()
 }
 
 fn in_trouble() -> Report {
@@ -18,9 +19,11 @@ fn in_trouble() -> Report {
         trouble_count: 3,
         is_wrong: true,
         lost: 2,
+        trouble_counts: [("altered", 1), ("timeout", 2)].into(),
         ..sample::run(3, 1.0)
     };
-    sample::report(&outcome, &sample::options())
+    let search = Some((&sample::search()).into());
+    Report { search, ..sample::report(&outcome, &sample::options()) }
 }
 
 #[test]

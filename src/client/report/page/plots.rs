@@ -1,11 +1,11 @@
 //! Which plots there are of a run.
 
 use super::super::Report;
-use super::super::figures::{rate_mark, time_mark};
 use super::super::json::Interval;
 use super::NOTHING;
 use super::plot::{Line, STYLES, svg};
 use super::scale::Axis;
+use crate::client::figures::{rate_mark, time_mark};
 
 /// The styles of a baseline's lines follow those of the run's, in the same order.
 const OF_BASELINE: u8 = STYLES / 2;
@@ -135,7 +135,7 @@ pub fn over_time(report: &Report, baseline: Option<&Report>) -> String {
     for (of, style) in both(report, baseline) {
         for ((name, time), style) in FIGURES.into_iter().zip(style..) {
             // Where nothing came back there is no latency, and a line across would make one up.
-            let pieces = of.intervals.split(|interval| interval.messages == 0);
+            let pieces = of.intervals.split(|interval| interval.responses == 0);
             let point = |i: &Interval| (middle(i), time_of(time(i)));
             figure.add(style, name, pieces.map(|piece| piece.iter().map(point).collect()));
         }

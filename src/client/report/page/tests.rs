@@ -26,7 +26,7 @@ fn of_one() -> Outcome {
     outcome.response.record(Duration::from_micros(80));
     (outcome.service, outcome.messages, outcome.messages_in_time) =
         (outcome.response.clone(), 1, 1);
-    outcome.intervals[0].messages = 1;
+    (outcome.intervals[0].messages, outcome.intervals[0].responses) = (1, 1);
     outcome
 }
 
@@ -34,7 +34,8 @@ fn of_one() -> Outcome {
 fn nothing_from_outside_is_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
-    let trouble = Trouble { connection: 1, local: None, cause: Cause::Connect(error) };
+    let trouble =
+        Trouble { connection: 1, local: None, cause: Cause::Connect(error), is_fatal: true };
     let outcome = Outcome { troubles: vec![trouble], trouble_count: 1, ..sample::run(1, 1.0) };
     let server = format!("unix:/{evil}").parse().unwrap();
     let mut report = sample::report(&outcome, &Options { server, ..sample::options() });
@@ -111,7 +112,7 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
             .collect::<Vec<_>>()
     };
     let (whole, stalled) = (pieces(&outcome), {
-        outcome.intervals[4].messages = 0;
+        outcome.intervals[4].responses = 0;
         pieces(&outcome)
     });
     assert_eq!((whole, stalled), (vec![1, 1], vec![1, 2]));
@@ -121,6 +122,7 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
 fn what_must_be_known_stands_above_the_figures() {
     let mut outcome =
         Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
+    outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
     (outcome.busy, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
     let page = render(&open_loop(&outcome), None);
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
@@ -128,12 +130,27 @@ fn what_must_be_known_stands_above_the_figures() {
         "It was not the server that set the limit: this client was busy 100 % of the time",
         "12 messages fell due and could not be sent",
         "Lost: 5 messages in flight on connections that died; none was sent again",
-        "30 things went wrong; the first of them:",
+        "30 things went wrong (altered 7, connect 23); the first of them:",
         "<li><b>altered</b> connection 7 (from 127.0.0.1:40001): wrong byte at offset 5",
     ] {
         assert!(notes.contains(note), "no {note:?} in {notes}");
     }
     assert!(!render(&open_loop(&sample::run(2, 1.0)), None).contains("<aside>"));
+}
+
+#[test]
+fn a_search_shows_what_was_tried() {
+    let mut report = open_loop(&sample::run(2, 1.0));
+    assert!(!render(&report, None).contains("Search"));
+    report.search = Some((&sample::search()).into());
+    let page = render(&report, None);
+    for part in [
+        "<p>highest rate that keeps to p99 &lt;= 5 ms: 2,000 messages/s; ",
+        "2,000 messages/s<td>yes<td>p99 1.00 ms\n",
+        "4,000 messages/s<td>no<td>p99 4.90 ms, but 312 messages could not be sent in time\n",
+    ] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
 }
 
 #[test]

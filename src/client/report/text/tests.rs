@@ -36,7 +36,6 @@ fn an_open_loop_shows_response_and_service_apart() {
         panic!("{p50}")
     };
     assert_ne!(cells[1], cells[3], "{text}");
-    assert!(text.contains("open loop at 2,000 messages/s"), "{text}");
     assert!(text.contains("late by 39.6 µs (p99), 40.0 µs (max)"), "{text}");
 }
 
@@ -45,12 +44,14 @@ fn a_closed_loop_has_one_latency() {
     let outcome = Outcome { lag: crate::client::latency::Latency::new(), ..sample::run(10, 1.0) };
     let text = summary(&outcome, &sample::closed_loop());
     assert!(table_of(&text)[0].trim() == "latency", "{text}");
-    assert!(text.contains("closed loop") && !text.contains("late by"), "{text}");
+    assert!(!text.contains("late by"), "{text}");
     assert!(
         !text.contains("limit")
             && !text.contains("unsent")
             && !text.contains("lost")
             && !text.contains("troubles")
+            && !text.contains("asked")
+            && !text.contains("warning")
     );
 }
 
@@ -58,12 +59,10 @@ fn a_closed_loop_has_one_latency() {
 fn figures_stand_in_their_lines() {
     let text = summary(&sample::run(10, 1.0), &sample::closed_loop());
     for line in [
-        "127.0.0.1:7007: 50 connections, closed loop, up to 1 in flight on each, messages of 64 bytes, \
-         10 s after 1 s of warm-up",
         "rate          2,000 messages/s (20,000 messages in 10.0 s)",
         "throughput    128 kB/s one way",
         "connecting    50 connections made, p50 175 µs, max 250 µs",
-        "this client   34.0 % busy, 3.00 s of CPU, late by 39.6 µs (p99), 40.0 µs (max)",
+        "this client   30.0 % of a processor (3.00 s), late by 39.6 µs (p99), 40.0 µs (max)",
     ] {
         assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
     }
@@ -95,10 +94,17 @@ fn sizes_lengths_and_new_connections_are_said() {
         reconnect_every: Some(1),
         ..sample::closed_loop()
     };
-    let text = summary(&sample::run(1, 1.0), &options);
-    let plan = "1 connection, closed loop, up to 1 in flight on each, messages of 1 to 1,024 bytes, \
-                a new connection after 1 message, 1,000,000 messages\n";
-    assert!(text.contains(plan), "{text}");
+    let text = header(&options, None);
+    let plan = "127.0.0.1:7007: 1 connection, closed loop, up to 1 in flight on each, messages of 1 to 1,024 bytes, \
+                a new connection after 1 message, 1,000,000 messages";
+    assert_eq!(text, plan);
+    let text = header(&sample::options(), None);
+    let plan = "127.0.0.1:7007: 50 connections, open loop at 2,000 messages/s, up to 1 in flight on each, \
+                messages of 64 bytes, 10 s after 1 s of warm-up";
+    assert_eq!(text, plan);
+    let objective = Objective { percentile: 99.0, limit: Duration::from_millis(1) };
+    let text = header(&sample::closed_loop(), Some(objective));
+    assert!(text.contains("50 connections, the highest rate with p99 <= 1 ms, up to"), "{text}");
 }
 
 #[test]
@@ -114,13 +120,38 @@ fn what_was_not_sent_what_was_lost_and_what_set_the_limit_are_said() {
     assert!(text.contains("\nlimit         this client was busy 100 % of the time"), "{text}");
 }
 
+/// A client that is late with its messages has not kept the server from anything where all were sent.
+#[test]
+fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
+    let mut late = Outcome { rate_target: Some(2_000.0), ..sample::run(10, 1.0) };
+    (0..1_000).for_each(|_| late.lag.record(Duration::from_micros(3_600)));
+    let text = summary(&late, &sample::options());
+    let warning =
+        "\nwarning       this client woke up late (p99 3.60 ms); response times include that\n";
+    assert!(text.contains(warning) && !text.contains("limit"), "{text}");
+    let missed = Outcome { rate_target: Some(8_000.0), ..late };
+    let options = load::Options { rate: Some(8_000.0), ..sample::options() };
+    let text = summary(&missed, &options);
+    let rate =
+        "rate          2,000 messages/s of 8,000 asked (25.0 %), 20,000 messages in 10.0 s\n";
+    let limit = "\nlimit         this client was late with its messages (p99 3.60 ms): the server may be able to do more\n";
+    assert!(text.contains(rate) && text.contains(limit) && !text.contains("warning"), "{text}");
+}
+
 #[test]
 fn troubles_are_counted_and_the_first_of_them_shown_in_a_line_each() {
     let many = || (0..7).flat_map(|_| sample::troubles());
-    let outcome =
-        Outcome { troubles: many().collect(), trouble_count: 1_234, ..sample::run(1, 1.0) };
+    let outcome = Outcome {
+        troubles: many().collect(),
+        trouble_count: 1_234,
+        trouble_counts: [("altered", 4), ("connect", 1_230)].into(),
+        ..sample::run(1, 1.0)
+    };
     let text = summary(&outcome, &sample::options());
-    assert!(text.contains("\ntroubles      1,234, the first of them:\n"), "{text}");
+    assert!(
+        text.contains("\ntroubles      1,234 (altered 4, connect 1,230); the first of them:\n"),
+        "{text}"
+    );
     let shown: Vec<_> = text.lines().filter(|line| line.starts_with("  connection")).collect();
     assert_eq!(shown.len(), TROUBLES_SHOWN, "{text}");
     assert!(shown[0].contains("connection 7 (from 127.0.0.1:40001): wrong byte at offset 5"));
@@ -129,7 +160,8 @@ fn troubles_are_counted_and_the_first_of_them_shown_in_a_line_each() {
 #[test]
 fn what_somebody_else_wrote_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
-    let trouble = load::Trouble { connection: 1, local: None, cause: Cause::Connect(error) };
+    let trouble =
+        load::Trouble { connection: 1, local: None, cause: Cause::Connect(error), is_fatal: true };
     let outcome = Outcome { troubles: vec![trouble], trouble_count: 1, ..sample::nothing() };
     let text = summary(&outcome, &sample::options());
     let line = "\n  connection 1: \\u{1b}[2Jgone\\nconnection 9: all is well\n";
@@ -141,13 +173,19 @@ fn interval_lines_stand_under_their_header() {
     let outcome = sample::run(3, 1.0);
     let slow =
         Interval { messages: 3, bytes: 3, max: Duration::from_secs(100), ..outcome.intervals[0] };
-    let empty = Interval { messages: 0, bytes: 0, length: Duration::ZERO, ..outcome.intervals[0] };
+    let empty = Interval {
+        messages: 0,
+        bytes: 0,
+        responses: 0,
+        length: Duration::ZERO,
+        ..outcome.intervals[0]
+    };
     for interval in outcome.intervals.iter().chain([&slow, &empty]) {
         let line = interval_line(interval);
         assert_eq!(line.chars().count(), INTERVAL_HEADER.chars().count(), "{line}");
     }
     let line = interval_line(&outcome.intervals[1]);
     let cells: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(cells[..5], ["2.0", "s", "1960", "128", "kB/s"]);
+    assert_eq!(cells[..5], ["2.0", "s", "1,960", "128", "kB/s"]);
     assert!(interval_line(&empty).contains(" 0 B/s           -           -           -"));
 }
