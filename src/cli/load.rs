@@ -1,6 +1,5 @@
 //! From the arguments of `resound load` to a verdict.
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -15,7 +14,8 @@ use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
 use crate::client::load::{self, Length, Objective, Options, Outcome, Search, Threshold, Trial};
 use crate::client::report::{Files, Paths, Summary, header};
-use crate::net::{Addr, cannot};
+use crate::client::say;
+use crate::net::Addr;
 
 use screen::{Lines, Screen};
 
@@ -64,6 +64,11 @@ pub struct Load {
     /// Messages that a connection may have in flight
     #[arg(short, long, value_name = "DEPTH", value_parser = depth, default_value = "1")]
     pipeline: usize,
+
+    /// With --rate, cease to sleep so long before each message is due, and ask for the time instead: 1ms or
+    /// more keeps a processor busy, and times the messages as well as can be
+    #[arg(long, value_name = "DURATION", value_parser = spin, default_value = "50us")]
+    spin: Duration,
 
     /// Connections to begin a second [default: as fast as they are made]
     #[arg(long, value_name = "RATE", value_parser = per_second)]
@@ -170,6 +175,10 @@ fn threshold(text: &str) -> Result<Threshold, String> {
 
 fn interval(text: &str) -> Result<Duration, String> {
     within(duration(text)?, (Duration::from_millis(10), "10ms"), (Duration::from_secs(3600), "1h"))
+}
+
+fn spin(text: &str) -> Result<Duration, String> {
+    within(duration(text)?, (Duration::ZERO, "0"), (Duration::from_secs(1), "1s"))
 }
 
 fn sizes(text: &str) -> Result<RangeInclusive<usize>, String> {
@@ -332,6 +341,7 @@ impl Load {
             reconnect_every: self.reconnect_every,
             keep_going: self.keep_going,
             interval: self.interval.unwrap_or(INTERVAL),
+            spin: self.spin,
         })
     }
 }
@@ -348,10 +358,4 @@ fn summarize(outcome: &Outcome, options: &Options, search: Option<&Search>) -> i
 
 fn say_trial(trial: &Trial) {
     info!("{trial}");
-}
-
-/// Not by `println!`, which panics where standard output is closed.
-fn say(text: &dyn Display) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}").map_err(|e| cannot("write to", &"standard output", &e))
 }

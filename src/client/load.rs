@@ -63,6 +63,8 @@ pub struct Options {
     pub keep_going: bool,
     /// How long the [intervals](Outcome::intervals) are.
     pub interval: Duration,
+    /// In an open loop, how long before a message is due to ask for the time, and not to sleep any more.
+    pub spin: Duration,
 }
 
 /// When the measured part of a run is over.

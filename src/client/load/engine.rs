@@ -19,16 +19,13 @@ use crate::client::probe::Pattern;
 use crate::net::{Endpoint, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
 
-/// The most that one read or write moves, in bytes: as much as the server does.
-const PIECE_BYTES: usize = 256 << 10;
+/// The most that one read moves, in bytes: as much as the server does...
+const READ_BYTES: usize = 256 << 10;
+/// ...and one write. A socket takes more than it is read from at a time, and each write wakes the server.
+const WRITE_BYTES: usize = 1 << 20;
 
 /// Messages of an open loop that are begun before events are looked at again.
 const MESSAGES_PER_TURN: usize = 256;
-
-/// To wake up takes a processor about this long. The alarm goes off so much before a message is due, and what
-/// is left then is spent asking: a message that is late is late in the figures, and a whole wait spent asking
-/// would take the processor from a server that shares it.
-const WAKE_UP: Duration = Duration::from_micros(50);
 
 /// How often the watcher is told of the progress.
 const PROGRESS: Duration = Duration::from_millis(100);
@@ -107,8 +104,8 @@ impl<'a, W: Watch> Engine<'a, W> {
             options,
             watch,
             shared: Shared {
-                pattern: Pattern::new(PIECE_BYTES),
-                scratch: vec![0; PIECE_BYTES].into(),
+                pattern: Pattern::new(WRITE_BYTES),
+                scratch: vec![0; READ_BYTES].into(),
                 plan: Plan::new(options, now),
                 record: Record::new(options.interval, options.rate),
                 in_flight: 0,
@@ -236,7 +233,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     /// Waits for an event, or until it is time for something.
     fn wait(&mut self, now: Instant) -> io::Result<()> {
         let due = self.shared.plan.next_due();
-        if due.is_some_and(|due| due <= now + WAKE_UP) {
+        if due.is_some_and(|due| due <= now + self.options.spin) {
             self.reactor.wait(Some(Duration::ZERO), &mut self.ready)?;
             if self.ready.is_empty() {
                 // Whoever else wants this processor may be the server.
@@ -244,7 +241,8 @@ impl<'a, W: Watch> Engine<'a, W> {
             }
             return Ok(());
         }
-        let wake_up = due.map(|due| due - WAKE_UP);
+        // To wake up takes a while, and a message that is late is late in the figures.
+        let wake_up = due.map(|due| due - self.options.spin);
         if let (Some(at), Some(Slot::Alarm(alarm))) = (wake_up, self.reactor.get_mut(self.alarm)) {
             alarm.set(at, now)?;
         }

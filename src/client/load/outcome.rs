@@ -227,7 +227,7 @@ impl Outcome {
 
     /// How late this client itself was with one of 100 messages, where that matters to the figures.
     pub fn own_lateness(&self) -> Option<Duration> {
-        const MOST: Duration = Duration::from_millis(1);
+        const MOST: Duration = Duration::from_micros(100);
         let lag = self.lag.percentile(99.0);
         (lag > MOST && lag > self.response.percentile(99.0) / 10).then_some(lag)
     }
@@ -236,7 +236,9 @@ impl Outcome {
     pub fn warning(&self) -> Option<String> {
         let late = self.own_lateness().filter(|_| self.own_limit().is_none())?;
         let late = time(late.as_nanos() as u64);
-        Some(format!("this client woke up late (p99 {late}); response times include that"))
+        Some(format!(
+            "this client woke up late (p99 {late}); response times include that, and --spin may lessen it"
+        ))
     }
 }
 

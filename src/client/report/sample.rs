@@ -27,6 +27,7 @@ pub fn options() -> Options {
         reconnect_every: None,
         keep_going: false,
         interval: Duration::from_secs(1),
+        spin: Duration::from_micros(50),
     }
 }
 

@@ -165,6 +165,7 @@ fn options(running: &Running, cell: &Cell, time: Duration) -> Result<Options, Bo
         reconnect_every: None,
         keep_going: false,
         interval: Duration::from_secs(1),
+        spin: Duration::ZERO,
     })
 }
 

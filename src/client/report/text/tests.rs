@@ -126,8 +126,7 @@ fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
     let mut late = Outcome { rate_target: Some(2_000.0), ..sample::run(10, 1.0) };
     (0..1_000).for_each(|_| late.lag.record(Duration::from_micros(3_600)));
     let text = summary(&late, &sample::options());
-    let warning =
-        "\nwarning       this client woke up late (p99 3.60 ms); response times include that\n";
+    let warning = "\nwarning       this client woke up late (p99 3.60 ms); response times include that, and --spin may lessen it\n";
     assert!(text.contains(warning) && !text.contains("limit"), "{text}");
     let missed = Outcome { rate_target: Some(8_000.0), ..late };
     let options = load::Options { rate: Some(8_000.0), ..sample::options() };
