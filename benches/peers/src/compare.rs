@@ -54,6 +54,9 @@ pub struct Compare {
     /// How long each measurement takes
     #[arg(long, value_name = "D", value_parser = units::duration, default_value = "1s")]
     time: Duration,
+    /// Leave out how they start, and the generators
+    #[arg(long)]
+    only_cells: bool,
     /// The directory for benchmarks.md, and for the directory with its plots and figures
     #[arg(long, value_name = "DIR", default_value = "docs")]
     out: PathBuf,
@@ -86,8 +89,11 @@ impl Compare {
         let reference = servers.first().filter(|first| first.is_reference());
         let reference = reference.ok_or("the reference is not here: it takes a C compiler")?;
         let settings = Settings { rounds: self.rounds, seconds: self.time.as_secs_f64() };
-        let starts = starts::measure(&servers, &processors)?;
-        let generators = generators::measure(reference, places, &processors, &settings)?;
+        let (mut starts, mut generators) = (Vec::new(), Vec::new());
+        if !self.only_cells {
+            starts = starts::measure(&servers, &processors)?;
+            generators = generators::measure(reference, places, &processors, &settings)?;
+        }
         let cells = cells::measure(&servers, &self.cells(), &processors, &settings);
         Ok(Results {
             machine: results::Machine::here(),

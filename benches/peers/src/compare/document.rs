@@ -92,6 +92,9 @@ fn starts(starts: &[Start]) -> String {
 }
 
 fn generators(results: &Results) -> String {
+    if results.generators.is_empty() {
+        return String::new();
+    }
     let rows = results.generators.iter().map(|generator| {
         let of = |i: usize, of: fn(&Generated) -> f64| {
             median(generator.rounds.iter().map(|pair| of(&pair[i]))).unwrap_or_default()
