@@ -73,7 +73,7 @@ impl Compare {
             .map_err(|e| format!("cannot make {}: {e}", figures.display()))?;
         let path = figures.join(RESULTS);
         let results = if self.render { read(&path)? } else { self.measure(places)? };
-        write(&path, &(serde_json::to_string_pretty(&results)? + "\n"))?;
+        write(&path, &(serde_json::to_string(&results)? + "\n"))?;
         for (name, svg) in plot::all(&results)? {
             write(&figures.join(name), &svg)?;
         }
