@@ -2,13 +2,13 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use mio::net::{UnixListener, UnixStream};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -63,15 +63,35 @@ impl Lock {
         let mut patience = LOCK_PATIENCE;
         loop {
             let file = open_lock(&path)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if !is_at(&file, &path) => {} // Whoever had it before has removed it since.
-                Err(Errno::WOULDBLOCK) => {
+            match Attempt::at(&file, &path) {
+                Attempt::Locked => return Ok(Self { path, _file: file }),
+                Attempt::Removed => {}
+                Attempt::Busy => {
                     patience = patience.checked_sub(LOCK_RETRY).ok_or_else(busy)?;
                     sleep(LOCK_RETRY);
                 }
-                // A file system that cannot lock is no reason not to serve.
-                Ok(()) | Err(_) => return Ok(Self { path, _file: file }),
             }
+        }
+    }
+}
+
+/// What came of trying to lock a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    Locked,
+    /// Somebody else has it.
+    Busy,
+    /// Whoever had it before has removed it since it was opened: others now lock another.
+    Removed,
+}
+
+impl Attempt {
+    pub(super) fn at(file: &File, path: &Path) -> Self {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if !is_at(file, path) => Self::Removed,
+            Err(Errno::WOULDBLOCK) => Self::Busy,
+            // A file system that cannot lock is no reason not to serve.
+            Ok(()) | Err(_) => Self::Locked,
         }
     }
 }
@@ -83,11 +103,12 @@ impl Drop for Lock {
     }
 }
 
-/// Whatever is there instead is not waited for, nor is a link followed.
-fn open_lock(path: &Path) -> io::Result<File> {
-    let flags =
-        OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(open(path, flags, Mode::RUSR | Mode::WUSR)?))
+/// A link is not followed: what it leads to is not this server's to lock, or to make.
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
+    let not_through_links = OFlags::NOFOLLOW.bits() as i32;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    options.mode(0o600).custom_flags(not_through_links).open(path)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

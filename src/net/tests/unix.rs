@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::*;
-use crate::net::unix::{self, Lock};
+use crate::net::unix::{self, Attempt, Lock};
 
 /// A directory of the test's own, and the path of a socket in it.
 fn place() -> (TempDir, PathBuf) {
@@ -296,6 +296,20 @@ fn a_link_in_the_place_of_the_lock_is_refused() {
     assert!(!target.exists());
 }
 
+/// Failed when a lock on a file that was no longer there counted: somebody else could have locked the next.
+#[test]
+fn a_lock_on_a_file_that_is_gone_is_none() {
+    let (_dir, path) = place();
+    let opened = unix::open_lock(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(Attempt::at(&opened, &path), Attempt::Removed);
+    let next = unix::open_lock(&path).unwrap();
+    assert_eq!(Attempt::at(&opened, &path), Attempt::Removed, "another is in its place");
+    assert_eq!(Attempt::at(&next, &path), Attempt::Locked);
+    let third = unix::open_lock(&path).unwrap();
+    assert_eq!(Attempt::at(&third, &path), Attempt::Busy);
+}
+
 /// Whoever waits for a lock may find that its file was removed, and another made, by the time it is free.
 #[test]
 fn a_lock_has_one_holder_at_a_time() {
@@ -304,7 +318,7 @@ fn a_lock_has_one_holder_at_a_time() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                for _ in 0..1000 {
+                for _ in 0..200 {
                     let Ok(lock) = Lock::of(&path) else { continue };
                     assert!(!is_held.swap(true, Ordering::SeqCst), "held by two");
                     // Long enough for another to come.
