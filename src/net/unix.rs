@@ -12,9 +12,9 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How long a server waits for its turn to make or remove a socket's file, and how often it tries. It takes
-/// some microseconds; whoever takes longer has been stopped.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a server tries to have its turn to make or remove a socket's file, and how long it waits in
+/// between. It takes some microseconds; whoever takes a second has been stopped.
+const LOCK_ATTEMPTS: usize = 1000;
 const LOCK_RETRY: Duration = Duration::from_millis(1);
 
 /// A Unix socket's file, which is removed when this is dropped, if it is still the same file.
@@ -60,18 +60,15 @@ impl Lock {
         let mut path = socket.as_os_str().to_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
-        let mut patience = LOCK_PATIENCE;
-        loop {
+        for _ in 0..LOCK_ATTEMPTS {
             let file = open_lock(&path)?;
             match Attempt::at(&file, &path) {
                 Attempt::Locked => return Ok(Self { path, _file: file }),
                 Attempt::Removed => {}
-                Attempt::Busy => {
-                    patience = patience.checked_sub(LOCK_RETRY).ok_or_else(busy)?;
-                    sleep(LOCK_RETRY);
-                }
+                Attempt::Busy => sleep(LOCK_RETRY),
             }
         }
+        Err(busy())
     }
 }
 
