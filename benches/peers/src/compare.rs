@@ -88,7 +88,11 @@ impl Compare {
         }
         let reference = servers.first().filter(|first| first.is_reference());
         let reference = reference.ok_or("the reference is not here: it takes a C compiler")?;
-        let settings = Settings { rounds: self.rounds, seconds: self.time.as_secs_f64() };
+        let settings = Settings {
+            arguments: std::env::args().skip(1).map(quoted).collect(),
+            rounds: self.rounds,
+            seconds: self.time.as_secs_f64(),
+        };
         let (mut starts, mut generators) = (Vec::new(), Vec::new());
         if !self.only_cells {
             starts = starts::measure(&servers, &processors)?;
@@ -138,4 +142,9 @@ fn read(path: &Path) -> Result<Results, Box<dyn Error>> {
 
 fn write(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
     fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+}
+
+/// An argument as a shell would take it, as far as it concerns those there are here.
+fn quoted(argument: String) -> String {
+    if argument.contains(' ') { format!("'{argument}'") } else { argument }
 }

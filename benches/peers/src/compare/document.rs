@@ -130,13 +130,15 @@ fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let versions = machine.versions.iter().map(|(name, said)| format!("- {name}: {said}\n"));
     format!(
-        "## Machine\n\n- processor: {} ({} of them)\n- kernel: Linux {}\n{}- {} rounds of {} each\n",
+        "## Machine\n\n- processor: {} ({} of them)\n- kernel: Linux {}\n{}- {} rounds of {} each, longer where all connections would not have some echoes in that\n\
+         - command: `resound-peers {}`\n",
         machine.cpu,
         machine.logical_cpus,
         machine.kernel,
         versions.collect::<String>(),
         results.settings.rounds,
-        time(results.settings.seconds)
+        time(results.settings.seconds),
+        results.settings.arguments.join(" ")
     )
 }
 

@@ -21,8 +21,10 @@ pub struct Results {
 
 #[derive(Serialize, Deserialize)]
 pub struct Settings {
+    /// What `compare` was given.
+    pub arguments: Vec<String>,
     pub rounds: u32,
-    /// How long each measurement took.
+    /// How long each measurement took, where its cell does not need longer.
     pub seconds: f64,
 }
 
@@ -215,7 +217,7 @@ pub mod tests {
         let servers = servers.map(|name| Server { name: name.into(), runtime: "C".into() });
         Results {
             machine: Machine::here(),
-            settings: Settings { rounds: 2, seconds: 1.0 },
+            settings: Settings { arguments: Vec::new(), rounds: 2, seconds: 1.0 },
             servers: servers.into(),
             left_out: vec![("node".into(), "there is no node".into())],
             starts: Vec::new(),
