@@ -13,16 +13,6 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// The first read of a connection asks for this many bytes.
-///
-/// Large enough for most messages in one system call, and small enough that a peer that never reads
-/// pins little on its first stall. The size then follows what the peer shows it can take.
-const FIRST_READ_BYTES: u32 = 16 * 1024;
-
-/// A peer that does not keep up is still read this many bytes at a time, if the scratch allows: below
-/// a page, the system calls cost more than the memory saves.
-const MIN_READ_BYTES: u32 = 4 * 1024;
-
 /// What the caller knows about the readiness that led to a call of [`Echo::drive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -74,8 +64,6 @@ enum Phase {
 #[derive(Debug)]
 pub struct Echo {
     pending: Pending,
-    /// How much the next read asks for. Grows for a peer that keeps up, shrinks for one that doesn't.
-    read_bytes: u32,
     phase: Phase,
     /// The last word on short reads, which stays true across turns and back-pressure: the event that
     /// said it is told once, perhaps long before the read that it concerns.
@@ -96,17 +84,11 @@ impl Echo {
 
     /// A connection that echoes what its first successful read returns and then says [`Turn::Shut`].
     pub fn once() -> Self {
-        // There will be no second read to make up for a small first one.
-        Self { read_bytes: u32::MAX, ..Self::in_phase(Phase::Once) }
+        Self::in_phase(Phase::Once)
     }
 
     fn in_phase(phase: Phase) -> Self {
-        Self {
-            pending: Pending::default(),
-            read_bytes: FIRST_READ_BYTES,
-            phase,
-            readiness: Readiness::ShortReadDrains,
-        }
+        Self { pending: Pending::default(), phase, readiness: Readiness::ShortReadDrains }
     }
 
     /// Asks the connection to end: it echoes what has already arrived, then says [`Turn::Shut`].
@@ -167,13 +149,12 @@ impl Echo {
             self.phase = Phase::Lingering;
             return Ok(Turn::Shut);
         }
-        let asked = scratch.len().min(self.read_bytes as usize);
-        match read(io, &mut scratch[..asked])? {
+        match read(io, scratch)? {
             Got::EndOfFile => Ok(Turn::Done),
             Got::Nothing => Ok(self.emptied()),
             Got::Interrupted => Ok(Turn::Again),
             Got::Bytes(n) => match self.echo(io, &scratch[..n])? {
-                Wrote::All if n < asked && self.readiness == Readiness::ShortReadDrains => {
+                Wrote::All if n < scratch.len() && self.readiness == Readiness::ShortReadDrains => {
                     Ok(self.emptied())
                 }
                 Wrote::All | Wrote::Some(_) => Ok(Turn::Again),
@@ -190,7 +171,6 @@ impl Echo {
         }
         let wrote = write(io, bytes)?;
         match wrote {
-            Wrote::All if bytes.len() == self.read_bytes as usize => self.read_more(),
             Wrote::All => {}
             Wrote::Some(n) => self.keep(&bytes[n..]),
             Wrote::Nothing => self.keep(bytes),
@@ -210,14 +190,8 @@ impl Echo {
     }
 
     #[cold]
-    fn read_more(&mut self) {
-        self.read_bytes = self.read_bytes.saturating_mul(2);
-    }
-
-    #[cold]
     fn keep(&mut self, bytes: &[u8]) {
         self.pending = Pending { bytes: bytes.into(), taken: 0 };
-        self.read_bytes = (self.read_bytes / 2).max(MIN_READ_BYTES);
     }
 
     /// The socket is empty, and nothing is pending: whether more is to be waited for.

@@ -190,9 +190,9 @@ pub fn connect_with(socket: Socket, host: usize, addr: &str) -> TcpStream {
 const SEND_BUFFER_BYTES: usize = 192 << 10;
 
 /// FAULTS 21 and 7. Over a Unix socket, whose buffers do not grow: so many peers over TCP could use up the
-/// kernel's memory for all sockets. They have read well until now, so the server reads much from them at
-/// a time, and would hold twice the limit if there were none. Failed when reads were as large as the buffer,
-/// however much was pending, and when whoever would take no more was tried again at once.
+/// kernel's memory for all sockets. The server would hold twice the limit if there were none. Failed when
+/// reads were as large as the buffer, however much was pending, and when whoever would take no more was tried
+/// again at once.
 #[test]
 fn peers_that_read_no_more_hold_no_more_than_the_limit_and_take_no_time() {
     const STUCK: usize = 1000;
@@ -207,11 +207,6 @@ fn peers_that_read_no_more_hold_no_more_than_the_limit_and_take_no_time() {
     let at_start = server.status_kib("VmRSS");
     let stuck: Vec<_> = (0..STUCK).map(|_| connect_unix(&path)).collect();
     let bytes = pattern(1, 1 << 20);
-    for (mut stream, sent) in stuck.iter().zip(fill_while_stopped(&server, &stuck, &bytes)) {
-        let mut echo = vec![0; sent];
-        stream.read_exact(&mut echo).unwrap();
-        assert!(echo == bytes[..sent]);
-    }
     fill_while_stopped(&server, &stuck, &bytes);
     fill_until_stuck(&stuck, &bytes);
     let (since, before) = (Instant::now(), server.cpu_time());

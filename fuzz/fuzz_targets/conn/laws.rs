@@ -6,11 +6,6 @@ use resound::conn::{Echo, Readiness, Turn};
 
 use crate::script::{Answer, Before};
 
-/// A connection asks for this much at first, and however slow its peer for so much, if the scratch has
-/// room for it.
-const FIRST_READ_BYTES: usize = 16 * 1024;
-const MIN_READ_BYTES: usize = 4 * 1024;
-
 /// What happened, for whoever has to understand a failure.
 #[derive(Clone, Copy, Debug)]
 #[expect(dead_code, reason = "printed")]
@@ -29,8 +24,6 @@ pub struct Laws {
     given: usize,
     taken: usize,
     thrown_away: usize,
-    /// How many bytes the peer has shown that it takes at a time.
-    appetite: usize,
     /// How many bytes were pending at first, as long as any are.
     held: usize,
     /// Whether a short read proves nothing.
@@ -65,9 +58,7 @@ enum Last {
 
 impl Laws {
     pub fn new(once: bool) -> Self {
-        // An only read has no second to make up for it: as much as 32 bits can ask for.
-        let appetite = if once { u32::MAX as usize } else { FIRST_READ_BYTES };
-        Self { once, appetite, ..Self::default() }
+        Self { once, ..Self::default() }
     }
 
     pub fn trace(&self) -> &[Step] {
@@ -110,8 +101,7 @@ impl Laws {
         self.must(self.owed() == 0, "nothing is read while bytes are pending");
         self.must(self.now.reads == 0, "a drive reads once at most");
         self.must(self.shut || !self.only_read_done, "one read only is echoed");
-        let expected = self.now.scratch_bytes.min(self.appetite);
-        self.must(room == expected, "a read is as large as scratch and peer allow");
+        self.must(room == self.now.scratch_bytes, "a read is as large as the scratch");
     }
 
     pub fn has_read(&mut self, room: usize, answer: Answer) {
@@ -149,21 +139,8 @@ impl Laws {
         self.now.last = Some(last(answer, Last::Failed(ErrorKind::WriteZero), Last::WriteBlocked));
         self.taken += answer.unwrap_or(0);
         self.now.emptied &= answer != Err(ErrorKind::WouldBlock);
-        self.learn(offered, answer);
         if self.owed() == 0 {
             self.held = 0;
-        }
-    }
-
-    /// What was just read tells of the peer, by how much of it was taken. What was pending does not.
-    fn learn(&mut self, offered: usize, answer: Answer) {
-        if self.now.reads == 0 {
-            return;
-        }
-        if answer != Ok(offered) {
-            self.appetite = (self.appetite / 2).max(MIN_READ_BYTES);
-        } else if offered == self.appetite {
-            self.appetite *= 2;
         }
     }
 

@@ -45,47 +45,27 @@ fn a_turn_of_lingering_is_bounded() {
     assert_eq!((run.peer.reads(), run.peer.writes()), (1, 0));
 }
 
+/// Also after the peer did not keep up: what it can pin is for the caller to bound, who sees them all.
 #[test]
-fn reads_grow_for_a_peer_that_keeps_up() {
-    let mut run = Run::of(Echo::new(), 256 * KIB, tireless);
-    while run.peer.reads() < 7 {
+fn every_read_asks_for_the_whole_scratch() {
+    for scratch_bytes in [1, 64, 1000, 256 * KIB] {
+        let mut run = Run::of(Echo::new(), scratch_bytes, Script::default());
+        run.expect(ReadOn, &[GivesAll, TakesAll, Gives(1), TakesAll, ReadBlocks], Ok(Wait));
+        assert_eq!(asked(&run), [scratch_bytes; 3]);
+        run.expect(ReadOn, &[GivesAll, WriteBlocks], Ok(Wait));
+        run.expect(ReadOn, &[TakesAll, GivesAll, TakesAll, ReadBlocks], Ok(Wait));
+        assert_eq!(asked(&run), [scratch_bytes; 2]);
+    }
+}
+
+#[test]
+fn a_scratch_that_changes_is_filled_as_far_as_it_goes() {
+    let mut run = Run::of(Echo::new(), 64, tireless);
+    for scratch_bytes in [64, 1, 4096] {
+        run.scratch = vec![0; scratch_bytes];
+        run.peer.calls.clear();
         assert_eq!(run.turn(ShortReadDrains), Ok(Again));
-    }
-    assert_eq!(asked(&run)[..7], [16, 32, 64, 128, 256, 256, 256].map(|kib| kib * KIB));
-}
-
-#[test]
-fn reads_never_ask_for_more_than_the_scratch_holds() {
-    for scratch_bytes in [1, 1000, 20_000, 64 * KIB] {
-        let mut run = Run::of(Echo::new(), scratch_bytes, tireless);
-        for _ in 0..5 {
-            assert_eq!(run.turn(ShortReadDrains), Ok(Again));
-            assert!(asked(&run).iter().all(|n| *n <= scratch_bytes));
-        }
-        assert_eq!(asked(&run).last(), Some(&scratch_bytes), "it gets there in the end");
-    }
-}
-
-#[test]
-fn reads_shrink_for_a_peer_that_does_not_keep_up() {
-    let mut run = Run::of(Echo::new(), 256 * KIB, Script::default());
-    for kib in [16, 8, 4, 4] {
-        run.expect(ShortReadDrains, &[GivesAll, Takes(1)], Ok(Wait));
-        assert_eq!(asked(&run), [kib * KIB]);
-        assert_eq!(run.echo.pending_bytes(), kib * KIB - 1);
-        run.expect(ShortReadDrains, &[TakesAll], Ok(Wait));
-    }
-    let steps = [GivesAll, TakesAll, GivesAll, TakesAll, Gives(64), TakesAll];
-    run.expect(ShortReadDrains, &steps, Ok(Wait));
-    assert_eq!(asked(&run), [4 * KIB, 8 * KIB, 16 * KIB], "and grow again");
-}
-
-#[test]
-fn reads_keep_their_size_for_small_messages() {
-    let mut run = Run::of(Echo::new(), 256 * KIB, Script::default());
-    for _ in 0..5 {
-        run.expect(ShortReadDrains, &[Gives(64), TakesAll], Ok(Wait));
-        assert_eq!(asked(&run), [16 * KIB]);
+        assert_eq!(asked(&run), [scratch_bytes]);
     }
 }
 
@@ -138,14 +118,5 @@ fn a_message_survives_every_way_to_cut_it_up() {
         assert!(ended.is_some(), "cut at {given:b} and {taken:b}");
         assert_eq!(run.peer.calls.last(), Some(&(Ask::Read(8), Eof)));
         assert_eq!((run.peer.given, run.peer.taken), (MESSAGE_BYTES, MESSAGE_BYTES));
-    }
-}
-
-#[test]
-fn the_only_read_of_one_that_echoes_once_asks_for_all_there_is_room_for() {
-    for scratch_bytes in [1, 1000, 256 * KIB] {
-        let mut run = Run::of(Echo::once(), scratch_bytes, tireless);
-        run.turn(ReadOn).unwrap();
-        assert_eq!(asked(&run), [scratch_bytes]);
     }
 }
