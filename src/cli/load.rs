@@ -144,7 +144,10 @@ fn connections(text: &str) -> Result<usize, String> {
 }
 
 fn messages(text: &str) -> Result<u64, String> {
-    within(count(text)? as u64, (1, "1"), (u64::MAX, "as many as there are"))
+    match count(text)? {
+        0 => Err("write 1 or more".into()),
+        n => Ok(n as u64),
+    }
 }
 
 fn depth(text: &str) -> Result<usize, String> {

@@ -48,14 +48,15 @@ pub struct Probe {
     end: u64,
     /// In the order in which they were begun. Never more than there was room for at the start.
     flights: VecDeque<Flight>,
+    /// How many of them, from the front, are known to have been sent, and when.
+    stamped: usize,
     depth: usize,
 }
 
 #[derive(Debug)]
 struct Flight {
-    due: Instant,
-    sent: Option<Instant>,
-    bytes: usize,
+    /// Until its first byte is sent, as if that had been when it was due.
+    message: Message,
     /// Where it ends in the stream.
     end: u64,
 }
@@ -77,13 +78,14 @@ impl Probe {
     /// A stream of which nothing is sent yet, for up to `depth` messages in flight.
     pub fn new(stream: usize, depth: usize) -> Self {
         let flights = VecDeque::with_capacity(depth);
-        Self { stream, sent: 0, received: 0, end: 0, flights, depth }
+        Self { stream, sent: 0, received: 0, end: 0, flights, stamped: 0, depth }
     }
 
     /// The same on a new connection: what was in flight is forgotten.
     pub fn restart(&mut self) {
         (self.sent, self.received, self.end) = (0, 0, 0);
         self.flights.clear();
+        self.stamped = 0;
     }
 
     /// The same for another connection beside this one.
@@ -98,7 +100,7 @@ impl Probe {
 
     /// When the messages in flight were due, in the order in which they were begun.
     pub fn dues(&self) -> impl Iterator<Item = Instant> {
-        self.flights.iter().map(|flight| flight.due)
+        self.flights.iter().map(|flight| flight.message.due)
     }
 
     /// How many messages are in flight.
@@ -110,7 +112,8 @@ impl Probe {
     pub fn begin(&mut self, bytes: usize, due: Instant) {
         debug_assert!(bytes > 0 && self.has_room());
         self.end += bytes as u64;
-        self.flights.push_back(Flight { due, sent: None, bytes, end: self.end });
+        let message = Message { due, sent: due, bytes };
+        self.flights.push_back(Flight { message, end: self.end });
     }
 
     /// Whether the socket has taken all that was begun.
@@ -130,7 +133,7 @@ impl Probe {
 
     /// When the oldest message in flight was sent, or was due where it has not been.
     pub fn waiting_since(&self) -> Option<Instant> {
-        self.flights.front().map(|flight| flight.sent.unwrap_or(flight.due))
+        self.flights.front().map(|flight| flight.message.sent)
     }
 
     /// Sends what was begun, until all is sent or the socket takes no more. `now` is when.
@@ -171,11 +174,11 @@ impl Probe {
 
     /// Notes when the messages were sent whose first byte is gone by now.
     fn stamp(&mut self, now: Instant) {
-        let unstamped = self.flights.iter_mut().rev().take_while(|flight| flight.sent.is_none());
-        for flight in unstamped {
-            if flight.end - (flight.bytes as u64) < self.sent {
-                flight.sent = Some(now);
-            }
+        while let Some(Flight { message, end }) = self.flights.get_mut(self.stamped)
+            && *end - (message.bytes as u64) < self.sent
+        {
+            message.sent = now;
+            self.stamped += 1;
         }
     }
 
@@ -244,8 +247,8 @@ impl Probe {
         if self.flights.front()?.end > self.received {
             return None;
         }
-        let Flight { due, sent, bytes, .. } = self.flights.pop_front()?;
-        Some(Message { due, sent: sent.unwrap_or(due), bytes })
+        self.stamped -= 1;
+        self.flights.pop_front().map(|flight| flight.message)
     }
 }
 

@@ -22,7 +22,7 @@ fn impossible_options_are_refused_with_what_would_be_right() {
         (&["-s", "0"], &["--size", "from 1"]),
         (&["-s", "4k-64"], &["--size", "smaller size comes first"]),
         (&["-c", "0"], &["--connections", "from 1"]),
-        (&["-n", "0"], &["--count", "from 1"]),
+        (&["-n", "0"], &["--count", "1 or more"]),
         (&["-d", "0s"], &["--duration", "from 1ms"]),
         (&["-d", "1s", "-n", "5"], &["--duration", "cannot be used with", "--count"]),
         (&["-r", "max@p99=1ms", "-n", "5"], &["max@", "--duration"]),

@@ -243,7 +243,7 @@ impl Connection {
             let took = now.saturating_duration_since(message.sent);
             let (counts, is_late) = (shared.plan.counts(message.due), took > shared.timeout);
             match (counts, is_late) {
-                (true, false) => shared.record.complete(&message, now, shared.plan.end_at()),
+                (true, false) => shared.record.complete(&message, took, now, shared.plan.end_at()),
                 (true, true) => shared.record.lost(now.saturating_duration_since(message.due)),
                 (false, _) => {}
             }

@@ -62,11 +62,19 @@ impl Record {
     }
 
     /// The last byte of a message that counts came at `now`, before the `end` of the measured part or
-    /// after it.
+    /// after it, and it `took` so long since it was sent.
     #[inline]
-    pub(super) fn complete(&mut self, message: &Message, now: Instant, end: Option<Instant>) {
-        self.current.responses.record(now - message.due);
-        self.outcome.service.record(now - message.sent);
+    pub(super) fn complete(
+        &mut self,
+        message: &Message,
+        took: Duration,
+        now: Instant,
+        end: Option<Instant>,
+    ) {
+        // In a closed loop mostly the same.
+        let waited = if message.due == message.sent { took } else { now - message.due };
+        self.current.responses.record(waited);
+        self.outcome.service.record(took);
         self.outcome.messages += 1;
         if end.is_none_or(|end| now < end) {
             self.current.messages += 1;
