@@ -245,6 +245,17 @@ fn the_backlog_is_as_asked() {
     clients.iter().for_each(|client| drop(outcome(client).unwrap()));
 }
 
+/// There is no way from the loopback to an address for documentation (RFC 5737), and the system says so at
+/// once. Failed when that was taken for a connection that is being made.
+#[test]
+fn a_connection_that_cannot_be_begun_says_so() {
+    let source = [127, 0, 0, 1].into();
+    assert!(Socket::connect_from(source, &inet("192.0.2.1:7")).is_err());
+    let here = bind("127.0.0.1:0", PLAIN).unwrap();
+    let client = Socket::connect_from(source, &here.local_addr().unwrap()).unwrap();
+    assert!(outcome(&client).is_ok());
+}
+
 #[test]
 fn a_refused_connection_says_so() {
     // Bound, so that nobody else has it, but not listening.

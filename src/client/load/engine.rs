@@ -160,6 +160,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     fn turn(&mut self, now: Instant) -> io::Result<bool> {
         let ready = std::mem::take(&mut self.ready);
         let mut has_worked = !ready.is_empty();
+        self.roll(now);
         for ready in &ready {
             self.attend(*ready)?;
         }
@@ -281,7 +282,7 @@ impl<'a, W: Watch> Engine<'a, W> {
         Progress {
             stage: self.stage,
             connections: self.open,
-            messages: self.shared.record.messages(),
+            messages: self.shared.record.arrivals(),
             measured,
             fraction,
         }

@@ -29,13 +29,13 @@ impl<W: Watch> Engine<'_, W> {
         while self.dead.first().is_some_and(|(at, _)| *at <= now) {
             let (_, lane) = self.dead.remove(0);
             if self.is_needed(&lane) {
-                self.open(lane, now)?;
+                self.open(lane)?;
             }
         }
         while !self.is_over && self.begun < self.options.connections && self.may_connect(now) {
             let lane = Lane::new(self.begun, self.options.depth);
             self.begun += 1;
-            self.open(lane, now)?;
+            self.open(lane)?;
         }
         Ok(())
     }
@@ -53,7 +53,9 @@ impl<W: Watch> Engine<'_, W> {
         Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
     }
 
-    fn open(&mut self, mut lane: Lane, now: Instant) -> io::Result<()> {
+    fn open(&mut self, mut lane: Lane) -> io::Result<()> {
+        // Each counts from its own first step, and not from that of the first of many.
+        let now = Instant::now();
         let sources = &self.options.sources;
         let socket = match sources.get(lane.number % sources.len().max(1)) {
             Some(source) => Socket::connect_from(*source, &self.peer),
@@ -117,7 +119,7 @@ impl<W: Watch> Engine<'_, W> {
         // Its end may be there already.
         self.reactor.again(token);
         self.forget(now);
-        if self.is_needed(&lane) { self.open(lane, now) } else { Ok(()) }
+        if self.is_needed(&lane) { self.open(lane) } else { Ok(()) }
     }
 
     /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.

@@ -26,9 +26,10 @@ pub struct Outcome {
     pub end: End,
     /// Messages of the measured part whose whole echo came back, and was right.
     pub messages: u64,
-    /// Of those, the ones that came back before the measured part was over: what the rate is made of.
+    /// Messages whose echo was complete within the measured part, whenever they were begun: what the rate is
+    /// made of.
     pub messages_in_time: u64,
-    /// The bytes of the latter, one way.
+    /// Their bytes, one way.
     pub bytes_in_time: u64,
     /// Messages that fell due in the measured part and were never sent, as their connections had as many
     /// in flight as they may. Their wait until the end counts as a response that took at least so long.
@@ -85,8 +86,8 @@ pub struct Interval {
     pub messages: u64,
     /// Their bytes, one way.
     pub bytes: u64,
-    /// Response times that it has: of those messages; in the last interval also of what came back, or was
-    /// given up, after the end; and of those that were lost.
+    /// Response times that it has: of those messages that were not begun before the measured part; in the last
+    /// interval also of what came back, or was given up, after the end; and of those that were lost.
     pub responses: u64,
     /// Half of the responses took no longer.
     pub p50: Duration,
@@ -196,12 +197,15 @@ impl Outcome {
         per_second(self.bytes_in_time, self.measured)
     }
 
-    /// Which part of the measured time this client was busy, from 0 to 1.
+    /// Which part of the measured time this client was busy, from 0 to 1. In an open loop that is when it did
+    /// not wait, as it may use processor time for waiting; in a closed loop it does not, and what it used is
+    /// the better measure: it may be kept from its work, by the server too where they share a processor.
     pub fn busy_fraction(&self) -> f64 {
         if self.measured.is_zero() {
             return 0.0;
         }
-        (self.busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
+        let busy = if self.rate_target.is_some() { self.busy } else { self.cpu };
+        (busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
     }
 
     /// Whether an open loop fell short of its rate: not all was sent, or it took longer than it was to.
@@ -209,7 +213,9 @@ impl Outcome {
         const MOST: f64 = 0.99;
         self.rate_target.is_some_and(|target| {
             let sent = (self.messages + self.lost) as f64;
-            self.unsent > 0 || sent < MOST * target * self.measured.as_secs_f64()
+            // Where a number of messages was asked for, it lasts until the last echo, which is no part of sending.
+            let sending = self.measured.saturating_sub(self.service.max());
+            self.unsent > 0 || sent < MOST * target * sending.as_secs_f64()
         })
     }
 
@@ -298,5 +304,23 @@ impl fmt::Display for Cause {
                 f.write_str("the server closed the connection while nothing was in flight")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::outcome;
+    use super::*;
+
+    /// Failed when waiting for the last echo was taken for being slow to send, and when nothing was.
+    #[test]
+    fn a_rate_is_missed_by_who_sends_too_slowly_and_not_by_who_waits_for_the_last_echo() {
+        // Its 1000 messages have service times of up to a second, and ten seconds were measured.
+        for (target, is_missed) in [(100.0, false), (110.0, false), (115.0, true), (1000.0, true)] {
+            let outcome = Outcome { rate_target: Some(target), ..outcome() };
+            assert_eq!(outcome.has_missed_rate(), is_missed, "{target}");
+        }
+        let unsent = Outcome { rate_target: Some(1.0), unsent: 1, ..outcome() };
+        assert!(unsent.has_missed_rate());
     }
 }

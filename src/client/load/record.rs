@@ -61,25 +61,22 @@ impl Record {
         self.outcome.connect.record(took);
     }
 
-    /// The last byte of a message that counts came at `now`, before the `end` of the measured part or
-    /// after it, and it `took` so long since it was sent.
+    /// The last byte of an echo came while the measured part went on, whenever its message was begun.
     #[inline]
-    pub(super) fn complete(
-        &mut self,
-        message: &Message,
-        took: Duration,
-        now: Instant,
-        end: Option<Instant>,
-    ) {
+    pub(super) fn arrived(&mut self, message: &Message) {
+        self.current.messages += 1;
+        self.current.bytes += message.bytes as u64;
+    }
+
+    /// The last byte of a message that counts came at `now`, perhaps after the end of the measured part, and
+    /// it `took` so long since it was sent.
+    #[inline]
+    pub(super) fn complete(&mut self, message: &Message, took: Duration, now: Instant) {
         // In a closed loop mostly the same.
         let waited = if message.due == message.sent { took } else { now - message.due };
         self.current.responses.record(waited);
         self.outcome.service.record(took);
         self.outcome.messages += 1;
-        if end.is_none_or(|end| now < end) {
-            self.current.messages += 1;
-            self.current.bytes += message.bytes as u64;
-        }
     }
 
     /// A message that counts was taken off the schedule this late.
@@ -126,6 +123,11 @@ impl Record {
 
     pub(super) fn messages(&self) -> u64 {
         self.outcome.messages
+    }
+
+    /// Echoes that have come while the measured part went on.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.outcome.messages_in_time + self.current.messages
     }
 
     pub(super) fn fail(&mut self) {

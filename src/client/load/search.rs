@@ -199,6 +199,7 @@ impl Bracket {
             (Some(kept), Some(missed)) => (missed / kept > CLOSE).then_some((kept * missed).sqrt()),
         }
         .map(|rate| rate.max(1.0))
+        .filter(|rate| self.missed.is_none_or(|missed| *rate < missed))
     }
 }
 
@@ -252,6 +253,15 @@ mod tests {
             let (kept, missed) = (bracket.kept.unwrap(), bracket.missed.unwrap());
             assert!(kept <= limit && limit < missed, "{limit}: {bracket:?}");
             assert!(missed / kept < 1.1, "{limit}: {bracket:?}");
+        }
+    }
+
+    /// Failed when a message a second was tried until there were no trials left.
+    #[test]
+    fn a_rate_that_was_missed_is_not_tried_again() {
+        for most in [0.5, 3.0, 100.0, 1e6] {
+            let bracket = search_for(0.0, most);
+            assert!(bracket.missed.unwrap() >= 1.0 && bracket.next().is_none(), "{bracket:?}");
         }
     }
 

@@ -74,9 +74,16 @@ impl<W: Watch> Engine<'_, W> {
         (self.stage, self.stage_began) = (stage, now);
     }
 
+    /// Closes the intervals that are over, before anything comes that belongs to the next.
+    pub(super) fn roll(&mut self, now: Instant) {
+        if self.stage == Stage::Measuring {
+            let end = self.shared.plan.end_at();
+            self.shared.record.roll(end.map_or(now, |end| end.min(now)), self.watch);
+        }
+    }
+
     fn measure(&mut self, now: Instant) {
         let end = self.shared.plan.end_at();
-        self.shared.record.roll(end.map_or(now, |end| end.min(now)), self.watch);
         if !self.shared.plan.is_over(now) {
             return;
         }

@@ -176,10 +176,10 @@ impl Report {
         }
     }
 
-    /// Whether each message was sent as soon as an earlier one had come back, so that there is but one
-    /// latency.
-    pub(super) fn is_closed_loop(&self) -> bool {
-        self.options.rate_target_per_second.is_none()
+    /// Whether each message was sent as soon as it was due, which is when the one before it had come back: a
+    /// closed loop in which none waits for the socket to take another.
+    pub(super) fn has_one_latency(&self) -> bool {
+        self.options.rate_target_per_second.is_none() && self.options.pipeline_depth == 1
     }
 
     /// As text, with a newline at its end.

@@ -72,7 +72,7 @@ fn headline(report: &Report) -> String {
     let response = &report.response_latency_nanoseconds;
     let shown = |figure: Option<u64>| figure.map_or("–".into(), time);
     let per_second = rate(report.rate_messages_per_second);
-    let kind = if report.is_closed_loop() { "latency" } else { "response" };
+    let kind = if report.has_one_latency() { "latency" } else { "response" };
     let figures = [
         ("messages/s", "", per_second),
         ("throughput", "one way", byte_rate(report.throughput_bytes_per_second)),

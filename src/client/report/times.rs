@@ -66,11 +66,11 @@ impl Times {
     }
 }
 
-/// The latencies of a run, with their names: one in a closed loop, where each message was due when it was
-/// sent.
+/// The latencies of a run, with their names: one in a closed loop with a single message in flight, where each
+/// was due when it was sent.
 pub fn latency_columns(report: &Report) -> Vec<(&'static str, &Times)> {
     let response = &report.response_latency_nanoseconds;
-    if report.is_closed_loop() {
+    if report.has_one_latency() {
         return vec![("latency", response)];
     }
     vec![("response", response), ("service", &report.service_latency_nanoseconds)]

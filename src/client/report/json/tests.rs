@@ -61,7 +61,7 @@ fn troubles_say_where_in_the_returned_stream_they_are() {
 fn a_client_that_was_the_bottleneck_says_so() {
     let mut outcome = sample::run(3, 1.0);
     assert_eq!(Generator::from(&outcome).why, None);
-    outcome.busy = outcome.measured;
+    outcome.cpu = outcome.measured;
     let generator = Generator::from(&outcome);
     assert!(generator.was_bottleneck);
     assert!(generator.why.is_some_and(|why| why.contains("busy 100 %")));

@@ -74,11 +74,12 @@ pub fn by_percentile(report: &Report, baseline: Option<&Report>) -> String {
     const TITLE: &str = "Latency by percentile";
     let mut figure = Figure::default();
     for (of, style) in both(report, baseline) {
-        let (name, service) = (if of.is_closed_loop() { "latency" } else { "response" }, "service");
+        let (name, service) =
+            (if of.has_one_latency() { "latency" } else { "response" }, "service");
         let response = &of.response_percentile_curve_nanoseconds;
         let count = of.response_latency_nanoseconds.count;
         figure.add(style, name, [by_rarity(response, count)].into_iter());
-        if !of.is_closed_loop() {
+        if !of.has_one_latency() {
             let count = of.service_latency_nanoseconds.count;
             let service_curve = &of.service_percentile_curve_nanoseconds;
             figure.add(style + 1, service, [by_rarity(service_curve, count)].into_iter());

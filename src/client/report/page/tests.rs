@@ -123,7 +123,7 @@ fn what_must_be_known_stands_above_the_figures() {
     let mut outcome =
         Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
     outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
-    (outcome.busy, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
+    (outcome.cpu, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
     let page = render(&open_loop(&outcome), None);
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
     for note in [

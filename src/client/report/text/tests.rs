@@ -110,7 +110,7 @@ fn sizes_lengths_and_new_connections_are_said() {
 #[test]
 fn what_was_not_sent_what_was_lost_and_what_set_the_limit_are_said() {
     let outcome = Outcome { unsent: 12, lost: 1, ..sample::run(10, 1.0) };
-    let outcome = Outcome { busy: outcome.measured, ..outcome };
+    let outcome = Outcome { cpu: outcome.measured, ..outcome };
     let text = summary(&outcome, &sample::options());
     assert!(text.contains("\nunsent        12 messages fell due and could not be sent"), "{text}");
     assert!(
