@@ -67,7 +67,7 @@ pub struct Load {
 
     /// With --rate, cease to sleep so long before each message is due, and ask for the time instead: 1ms or
     /// more keeps a processor busy, and times the messages as well as can be
-    #[arg(long, value_name = "DURATION", value_parser = spin, default_value = "50us")]
+    #[arg(long, value_name = "DURATION", value_parser = spin, default_value = "50us", requires = "rate")]
     spin: Duration,
 
     /// Connections to begin a second [default: as fast as they are made]

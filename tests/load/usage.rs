@@ -25,6 +25,8 @@ fn impossible_options_are_refused_with_what_would_be_right() {
         (&["-n", "0"], &["--count", "1 or more"]),
         (&["-d", "0s"], &["--duration", "from 1ms"]),
         (&["-d", "1s", "-n", "5"], &["--duration", "cannot be used with", "--count"]),
+        (&["-r", "max@p99=0"], &["--rate", "no time", "max@p99=1ms"]),
+        (&["--spin", "1ms"], &["--rate"]),
         (&["-r", "max@p99=1ms", "-n", "5"], &["max@", "--duration"]),
         (&["--fail-if", "p99"], &["--fail-if", "p99>1ms"]),
         (&["--source-ip", "nowhere"], &["--source-ip"]),

@@ -26,8 +26,8 @@ pub struct Outcome {
     pub end: End,
     /// Messages of the measured part whose whole echo came back, and was right.
     pub messages: u64,
-    /// Messages whose echo was complete within the measured part, whenever they were begun: what the rate is
-    /// made of.
+    /// Messages whose echo was complete within the measured part: what the rate is made of. Where that is a
+    /// length of time, whenever they were begun.
     pub messages_in_time: u64,
     /// Their bytes, one way.
     pub bytes_in_time: u64,

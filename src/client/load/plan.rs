@@ -91,6 +91,16 @@ impl Plan {
         self.start.is_some_and(|start| start <= due) && self.end.is_none_or(|end| due < end)
     }
 
+    /// Whether an echo that is complete at `now` makes part of the rate: of a length of time all that come in it
+    /// do; of a number of messages those.
+    #[inline]
+    pub(super) fn makes_rate(&self, due: Instant, now: Instant) -> bool {
+        match self.length {
+            Length::Time(_) => self.counts(now),
+            Length::Messages(_) => self.counts(due) && self.counts(now),
+        }
+    }
+
     /// Whether there are to be no more messages.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let is_counted = match self.length {

@@ -216,7 +216,11 @@ impl fmt::Display for Search {
         let Self { objective, is_interrupted, .. } = self;
         let Some(highest) = self.highest() else {
             let interrupted = if *is_interrupted { "interrupted; " } else { "" };
-            return write!(f, "{interrupted}no rate kept to {objective}");
+            return if self.trials.is_empty() {
+                write!(f, "{interrupted}no rate was tried")
+            } else {
+                write!(f, "{interrupted}no rate kept to {objective}")
+            };
         };
         let rate = figures::rate(highest.rate);
         if *is_interrupted {
@@ -314,7 +318,7 @@ mod tests {
         let so_far = "interrupted; highest so far: 100 messages/s keep to p99 <= 5 ms";
         assert_eq!(say(&all[..2], true), so_far);
         assert_eq!(say(&all[1..2], false), "no rate kept to p99 <= 5 ms");
-        assert_eq!(say(&[], true), "interrupted; no rate kept to p99 <= 5 ms");
+        assert_eq!(say(&[], true), "interrupted; no rate was tried");
     }
 
     #[test]

@@ -138,7 +138,10 @@ impl Objective {
     ) -> Result<Self, String> {
         let (of, limit) = text.split_once('=').ok_or("write, say, max@p99=1ms")?;
         let percentile = percentile(of).ok_or("write a percentile, such as max@p99.9=1ms")?;
-        Ok(Self { percentile, limit: time(limit)? })
+        match time(limit)? {
+            Duration::ZERO => Err("nothing takes no time; write, say, max@p99=1ms".into()),
+            limit => Ok(Self { percentile, limit }),
+        }
     }
 
     /// Whether a run kept to it: all that fell due was sent and came back in time.

@@ -144,6 +144,12 @@ fn run(
     let options = options(&running, cell, cell.time(time))?;
     let mut meter = Meter::new(&running);
     let outcome = load::run(&options, &mut meter)?;
+    if outcome.end == End::Interrupted {
+        // The load has caught the signal, which was meant for all of this.
+        drop(running);
+        eprintln!("interrupted");
+        std::process::exit(1);
+    }
     expect_fine(&outcome)?;
     let [before, after] = meter.ends()?;
     let echoes = after.echoes.saturating_sub(before.echoes) as f64;

@@ -1,0 +1,71 @@
+//! What becomes of a message that has come back.
+
+use super::super::tests::options;
+use super::super::{Length, Options};
+use super::*;
+
+const S: Duration = Duration::from_secs(1);
+
+/// With a second of warm-up, and two that are measured.
+fn shared(length: Length, start: Instant) -> Shared {
+    let options = Options { warmup: S, length, ..options() };
+    let mut plan = Plan::new(&options, start);
+    plan.start(start);
+    Shared {
+        pattern: Pattern::new(1),
+        scratch: Box::default(),
+        plan,
+        record: Record::new(S, None),
+        in_flight: 1,
+        waiting: 0,
+        reconnect_every: u64::MAX,
+        timeout: 2 * S,
+    }
+}
+
+/// Failed when only what was sent in the measured part made the rate: what was in flight at its beginning
+/// was missing, and nothing stood for it at the end.
+#[test]
+fn the_rate_is_made_of_what_came_in_the_measured_part_and_latencies_of_what_was_due_then() {
+    for (due, came, makes_rate, has_latency) in [
+        (0.5, 0.9, false, false),
+        (0.5, 1.5, true, false),
+        (1.0, 2.9, true, true),
+        (2.5, 3.0, false, true),
+        (3.0, 3.5, false, false),
+    ] {
+        let start = Instant::now();
+        let mut shared = shared(Length::Time(2 * S), start);
+        let [due, came] = [due, came].map(|s| start + S.mul_f64(s));
+        let message = Message { due, sent: due, bytes: 64 };
+        shared.settle(&message, came).unwrap();
+        let counted = (shared.record.arrivals(), shared.record.messages());
+        assert_eq!(counted, (makes_rate.into(), has_latency.into()), "{message:?}, {came:?}");
+        assert_eq!(shared.in_flight, 0);
+    }
+}
+
+/// Failed when what was left over from the warm-up was added to them.
+#[test]
+fn the_rate_of_a_number_of_messages_is_made_of_those() {
+    for (due, makes_rate) in [(0.5, false), (1.0, true)] {
+        let start = Instant::now();
+        let mut shared = shared(Length::Messages(1), start);
+        let due = start + S.mul_f64(due);
+        let message = Message { due, sent: due, bytes: 64 };
+        shared.settle(&message, due + S).unwrap();
+        assert_eq!(shared.record.arrivals() == 1, makes_rate, "{message:?}");
+    }
+}
+
+#[test]
+fn an_echo_that_came_too_late_is_lost_and_no_part_of_the_rate() {
+    let start = Instant::now();
+    let mut shared = shared(Length::Time(2 * S), start);
+    shared.timeout = S / 2;
+    let message = Message { due: start + S, sent: start + S, bytes: 64 };
+    let outcome = shared.settle(&message, start + 2 * S);
+    assert!(matches!(outcome, Err(Cause::Late { took, .. }) if took == S), "{outcome:?}");
+    let record = &shared.record;
+    assert_eq!((record.arrivals(), record.messages(), record.settled()), (0, 0, 1));
+}
