@@ -70,7 +70,7 @@ fn pausing(mut stream: TcpStream) -> io::Result<()> {
     for number in 0.. {
         stream.read_exact(&mut message)?;
         if number == 50 {
-            thread::sleep(Duration::from_millis(500)); // The fault that this server has.
+            thread::sleep(Duration::from_millis(550)); // The fault that this server has.
         }
         stream.write_all(&message)?;
     }
@@ -98,6 +98,17 @@ fn what_comes_to_light_after_the_end_is_in_the_log_and_in_the_last_interval() {
         assert_eq!(logged(&fs::read(&log).unwrap()), (300, longest), "{report:#}");
         assert_eq!(all("messages").sum::<u64>(), report["messages_in_time"].as_u64().unwrap());
     }
+}
+
+/// Failed when intervals ceased with the last message that was sent, however long its echo took.
+#[test]
+fn a_number_of_messages_has_intervals_until_the_last_has_come_back() {
+    let addr = peers::serve(pausing);
+    let report = fine(&[&addr, "-c", "1", "-n", "51", "-i", "10ms"]);
+    let intervals = report["intervals"].as_array().unwrap();
+    let last = intervals.iter().rfind(|interval| interval["messages"] != 0).unwrap();
+    assert!(last["start_seconds"].as_f64().unwrap() > 0.0, "{report:#}");
+    assert!(last["max_nanoseconds"].as_u64().unwrap() >= 500 * MS, "{report:#}");
 }
 
 /// Whoever aligns a log with another by the time of day takes its start at its word.
@@ -133,7 +144,7 @@ fn a_pause_of_the_client_is_put_down_to_the_client() {
     assert!(lines.any(|line| line.unwrap().contains("kB/s")));
     let pid = Pid::from_child(&child);
     kill_process(pid, Signal::STOP).unwrap();
-    thread::sleep(Duration::from_millis(500)); // The fault that this client has.
+    thread::sleep(Duration::from_millis(550)); // The fault that this client has.
     kill_process(pid, Signal::CONT).unwrap();
     lines.for_each(|line| drop(line.unwrap()));
     Client::collect(child).end().assert_failed("");

@@ -160,7 +160,6 @@ impl<'a, W: Watch> Engine<'a, W> {
     fn turn(&mut self, now: Instant) -> io::Result<bool> {
         let ready = std::mem::take(&mut self.ready);
         let mut has_worked = !ready.is_empty();
-        self.roll(now);
         for ready in &ready {
             self.attend(*ready)?;
         }

@@ -16,6 +16,7 @@ const MIN_SWEEP: Duration = Duration::from_millis(1);
 impl<W: Watch> Engine<'_, W> {
     /// Takes the run a stage further, if it is time.
     pub(super) fn advance(&mut self, now: Instant) {
+        self.roll(now);
         self.look_for_movement(now);
         self.obey(now);
         match self.stage {
@@ -74,9 +75,10 @@ impl<W: Watch> Engine<'_, W> {
         (self.stage, self.stage_began) = (stage, now);
     }
 
-    /// Closes the intervals that are over, before anything comes that belongs to the next.
-    pub(super) fn roll(&mut self, now: Instant) {
-        if self.stage == Stage::Measuring {
+    /// Closes the intervals that are over. That takes its time, and what came in this turn was not to wait for it.
+    fn roll(&mut self, now: Instant) {
+        // So many messages are measured until the last of them has come back.
+        if matches!(self.stage, Stage::Measuring | Stage::Draining) {
             let end = self.shared.plan.end_at();
             self.shared.record.roll(end.map_or(now, |end| end.min(now)), self.watch);
         }

@@ -119,6 +119,26 @@ fn messages_in_flight_come_back_in_order_with_their_own_times() {
     assert!(probe.complete().is_none() && probe.has_room() && probe.is_echoed());
 }
 
+/// Failed when what had come back, or was lost with its connection, still counted among the sent.
+#[test]
+fn a_message_has_its_own_times_whatever_became_of_those_before_it() {
+    let (pattern, start) = (Pattern::new(256), Instant::now());
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut probe = Probe::new(2, DEPTH);
+    for (due, is_lost) in [(0, false), (10, false), (20, true), (30, false)] {
+        let mut peer = faithful();
+        probe.begin(10, at(due));
+        probe.send(&mut peer, &pattern, at(due + 5)).unwrap();
+        if is_lost {
+            probe.restart();
+            continue;
+        }
+        receive_all(&mut probe, &mut peer, &pattern).unwrap();
+        let message = Message { due: at(due), sent: at(due + 5), bytes: 10 };
+        assert_eq!(probe.complete(), Some(message));
+    }
+}
+
 #[test]
 fn the_oldest_that_waits_is_told() {
     let (pattern, start) = (Pattern::new(256), Instant::now());
