@@ -12,6 +12,7 @@ mod random;
 pub mod probe;
 
 pub mod dial;
+mod standstill;
 
 pub mod connect;
 pub mod ping;

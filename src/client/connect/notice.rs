@@ -13,7 +13,7 @@ use crate::words::Plural;
 #[derive(Debug)]
 pub enum Notice<'a> {
     Dialing {
-        progress: Progress<'a>,
+        progress: Progress,
         /// Whether this is for another connection than the first.
         again: bool,
     },
@@ -48,7 +48,7 @@ impl Notice<'_> {
     /// Whether it should be told even to somebody who did not ask for every step.
     pub fn is_trouble(&self) -> bool {
         match self {
-            Self::Dialing { progress, .. } => matches!(progress, Progress::Failed(_)),
+            Self::Dialing { progress, .. } => !matches!(progress, Progress::Connecting(_)),
             Self::Differs(_) | Self::Surplus(_) | Self::CutShort { .. } | Self::SendingAgain => {
                 true
             }

@@ -9,7 +9,7 @@ use super::Options;
 use super::exchange::Exchange;
 use super::notice::{Notice, Tally, timed_out};
 use crate::client::attempt;
-use crate::client::dial::dial;
+use crate::client::dial::{Limits, dial};
 use crate::client::patience::Patience;
 use crate::net::Socket;
 use crate::reactor::{Reactor, Ready};
@@ -93,7 +93,8 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
 
     fn connect(&mut self) -> io::Result<()> {
         let again = self.tally.connections > 0;
-        let made = dial(&self.options.server, self.options.timeout, |progress| {
+        let limits = Limits::new(self.options.timeout);
+        let made = dial(&self.options.server, limits, |progress| {
             (self.say)(&Notice::Dialing { progress, again })
         })?;
         self.tally.connections += 1;

@@ -14,7 +14,7 @@ use super::notice::{Left, timed_out};
 use super::pump::{Filled, Pump};
 use super::standard::{self, INPUT, OUTPUT, Standard};
 use crate::client::GOODBYE;
-use crate::client::dial::{Progress, dial};
+use crate::client::dial::{Limits, Progress, dial};
 use crate::client::patience::Patience;
 use crate::net::{Socket, Stream as _, cannot, delegate_source};
 use crate::reactor::Reactor;
@@ -26,10 +26,10 @@ const BUFFERS_PER_TURN: usize = 16;
 /// Streams standard input to the server and its echo to standard output, until both have ended; or until all
 /// has come back, and the server has had some time to end the connection too.
 pub fn run(options: &Options) -> io::Result<()> {
-    let connection = dial(&options.server, options.timeout, |progress| {
+    let connection = dial(&options.server, Limits::new(options.timeout), |progress| {
         match progress {
             Progress::Connecting(_) => log::debug!("{progress}"),
-            Progress::Failed(_) => log::warn!("{progress}"),
+            Progress::Failed(_) | Progress::Waiting { .. } => log::warn!("{progress}"),
         }
         Ok(())
     })?;
