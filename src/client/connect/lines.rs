@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use super::Options;
 use super::notice::Notice;
-use super::session::Session;
+use super::session::{Report, Session};
 use super::standard::{self, INPUT, OUTPUT};
 use crate::net::cannot;
 
@@ -15,17 +15,34 @@ const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 pub fn run(options: &Options) -> io::Result<()> {
     let mut input = io::stdin().lock();
     // Not by `io::stdout()`, which would search every echo for line breaks.
-    let mut output = standard::output()?;
-    let mut session = Session::open(options, |notice: &Notice<'_>| {
-        log(notice);
-        Ok(())
-    })?;
+    let mut session = Session::open(options, Log { output: standard::output()? })?;
     let mut line = Vec::new();
-    while next_line(&mut input, &mut line)? {
-        let echo = session.send(&line)?;
-        output.write_all(&echo).map_err(|e| cannot("write to", &OUTPUT, &e))?;
+    while !session.is_over() {
+        if !session.is_idle() {
+            session.turn()?;
+        } else if next_line(&mut input, &mut line)? {
+            session.send(line.clone())?;
+        } else {
+            session.end()?;
+        }
     }
     session.finish()
+}
+
+struct Log {
+    output: std::fs::File,
+}
+
+impl Report for Log {
+    fn report(&mut self, notice: &Notice<'_>) -> io::Result<()> {
+        log(notice);
+        match notice {
+            Notice::Received { echo, .. } | Notice::CutShort { echo, .. } => {
+                self.output.write_all(echo).map_err(|e| cannot("write to", &OUTPUT, &e))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Reads a line with its line break, which only the last may lack, and says whether there was one.
