@@ -122,9 +122,15 @@ impl Failure {
     }
 }
 
+/// What a shell makes of a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::run(&error.to_string())
+        // A signal ended it before it was done. No call reports that it was interrupted as its failure:
+        // all of them are repeated.
+        let code = if error.kind() == io::ErrorKind::Interrupted { INTERRUPTED } else { 1 };
+        Self { message: error.to_string(), code }
     }
 }
 

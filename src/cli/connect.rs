@@ -51,6 +51,10 @@ impl Connect {
                 "--hex and --log show a conversation: leave them out, or let standard input be a terminal",
             ));
         }
-        Ok(connect::run(&Options { server, reconnect, timeout, wait, hex, log })?)
+        let options = Options { server, reconnect, timeout, wait, hex, log };
+        connect::run(&options).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
+            _ => e.into(),
+        })
     }
 }

@@ -4,7 +4,7 @@
 //! server: keys and signals. So a server that closes, speaks unasked or comes back is noticed at once,
 //! whether or not anything is due.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
@@ -12,25 +12,18 @@ use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use super::Options;
-use super::exchange::Exchange;
-use super::notice::{Notice, Tally, timed_out};
-use crate::client::dial::{Connection, Dialer, Limits, Step};
+use super::notice::{Notice, Tally};
+use crate::client::dial::{Dialer, Limits};
 use crate::client::patience::Patience;
 use crate::client::standstill::Standstill;
-use crate::client::{GOODBYE, attempt};
-use crate::net::{Socket, Stream as _, delegate_source};
+use crate::net::{Socket, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::Standard;
+use link::Link;
+use talk::Talk;
 
-/// Of what a server sends though nothing is owed, no more than this is read: a line or two of a terminal
-/// show well enough what it is.
-const LOOK_BYTES: usize = 256;
-
-/// From the end of a connection to the first look whether the server takes another. A server that closes
-/// after each echo is not asked between messages that are typed one after the other.
-const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// From one such look that failed to the next.
-const NEXT_LOOK: Duration = Duration::from_secs(1);
+mod link;
+mod talk;
 
 /// Where a session says what it does.
 pub trait Report {
@@ -61,21 +54,6 @@ pub enum End {
     Signals(Signals),
 }
 
-/// The connection, or the lack of one.
-enum Link {
-    /// None. The next message makes one.
-    None,
-    Up {
-        token: Token,
-        /// Whether it was made for no message, and has carried none.
-        is_spare: bool,
-    },
-    /// None, and whether the server takes another is found out at this time.
-    Lost { look_at: Instant, is_down: bool },
-    /// That is being found out.
-    Looking { is_down: bool },
-}
-
 enum State {
     /// Nothing is owed: a message may be sent.
     Idle,
@@ -88,16 +66,6 @@ enum State {
         is_last: bool,
     },
     Over,
-}
-
-/// A message, and how far it has come.
-struct Talk {
-    exchange: Exchange<'static>,
-    began: Instant,
-    patience: Patience,
-    is_sent_reported: bool,
-    /// Whether its first connection ended before any of the echo came.
-    is_second_try: bool,
 }
 
 impl<'a, R: Report> Session<'a, R> {
@@ -177,7 +145,7 @@ impl<'a, R: Report> Session<'a, R> {
     fn discount(&mut self, now: Instant) {
         let stood = self.standstill.end(now);
         match &mut self.state {
-            State::Talking(talk) => talk.patience.discount(stood),
+            State::Talking(talk) => talk.discount(stood),
             State::Parting { patience, .. } => patience.discount(stood),
             State::Idle | State::Dialing(_) | State::Over => {}
         }
@@ -205,224 +173,6 @@ impl<'a, R: Report> Session<'a, R> {
         let now = Instant::now();
         self.tally.messages += 1;
         self.begin(Talk::new(message, self.options.timeout, now), now)
-    }
-
-    fn begin(&mut self, talk: Talk, now: Instant) -> io::Result<()> {
-        if let Link::Up { is_spare, .. } = &mut self.link {
-            *is_spare = false;
-            self.state = State::Talking(talk);
-            return self.talk(now);
-        }
-        self.link = Link::None;
-        self.state = State::Dialing(Some(talk));
-        self.dialer()?.start(now);
-        self.dial(now)
-    }
-
-    fn dial(&mut self, now: Instant) -> io::Result<()> {
-        let again = self.tally.connections > 0;
-        loop {
-            match self.dialer()?.poll(now) {
-                Step::Wait => return Ok(()),
-                Step::Progress(progress) => {
-                    self.report.report(&Notice::Dialing { progress, again })?;
-                }
-                Step::Connected(made) => return self.connected(made, now),
-                Step::Failed(error) => return self.not_connected(error, now),
-            }
-        }
-    }
-
-    fn connected(&mut self, made: Connection, now: Instant) -> io::Result<()> {
-        // From here on, a message that finds no server is not kept waiting.
-        self.dialer()?.set_wait(None);
-        self.report.report(&Notice::Connected { peer: &made.peer, local: &made.local })?;
-        self.adopt(made.socket, false)?;
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Dialing(Some(talk)) => self.begin(talk.restarted(now), now),
-            _ => self.look(now),
-        }
-    }
-
-    fn adopt(&mut self, socket: Socket, is_spare: bool) -> io::Result<()> {
-        self.tally.connections += 1;
-        let token = self.ends.insert(End::Server(socket))?;
-        self.link = Link::Up { token, is_spare };
-        Ok(())
-    }
-
-    fn not_connected(&mut self, error: io::Error, now: Instant) -> io::Result<()> {
-        let State::Dialing(Some(_)) = std::mem::replace(&mut self.state, State::Idle) else {
-            return Err(error);
-        };
-        self.tally.wrong += 1;
-        self.link = Link::Lost { look_at: now + NEXT_LOOK, is_down: true };
-        self.report.report(&Notice::NotSent(&error))
-    }
-
-    /// Looks after the connection, or for one, while nothing is owed.
-    fn watch(&mut self, now: Instant) -> io::Result<()> {
-        match self.link {
-            Link::Up { .. } => self.look(now),
-            Link::Lost { look_at, is_down } if look_at <= now => {
-                self.link = Link::Looking { is_down };
-                self.dialer()?.start(now);
-                self.look_for_server(is_down, now)
-            }
-            Link::Looking { is_down } => self.look_for_server(is_down, now),
-            Link::Lost { .. } | Link::None => Ok(()),
-        }
-    }
-
-    fn look_for_server(&mut self, is_down: bool, now: Instant) -> io::Result<()> {
-        loop {
-            match self.dialer()?.poll(now) {
-                Step::Wait => return Ok(()),
-                Step::Progress(_) => {}
-                Step::Connected(made) => {
-                    self.adopt(made.socket, true)?;
-                    let (peer, local) = (&made.peer, &made.local);
-                    return self.report.report(&Notice::Back { peer, local, is_down });
-                }
-                Step::Failed(error) => {
-                    self.link = Link::Lost { look_at: now + NEXT_LOOK, is_down: true };
-                    let news = Notice::Down(&error);
-                    return if is_down { Ok(()) } else { self.report.report(&news) };
-                }
-            }
-        }
-    }
-
-    /// Notices what the server did while nothing was owed: nothing, if all is well.
-    fn look(&mut self, now: Instant) -> io::Result<()> {
-        let Some(ended) = self.read_unasked()? else { return Ok(()) };
-        if let Some(why) = ended {
-            self.report.report(&Notice::ServerLeft(&why))?;
-        }
-        // Of surplus, more may be on its way, and would be taken for the next echo: only a new connection
-        // is in step.
-        let is_spare = matches!(self.link, Link::Up { is_spare: true, .. });
-        self.disconnect();
-        if !is_spare {
-            self.link = Link::Lost { look_at: now + FIRST_LOOK, is_down: false };
-        }
-        Ok(())
-    }
-
-    /// What comes though nothing is owed: nothing, `Some(None)` for bytes, which are reported, or the end.
-    fn read_unasked(&mut self) -> io::Result<Option<Option<io::Error>>> {
-        let Link::Up { token, .. } = self.link else { return Ok(None) };
-        let mut unasked = [0; LOOK_BYTES];
-        let socket = server(&mut self.ends, token)?;
-        match attempt(|| socket.read(&mut unasked)) {
-            Ok(None) => Ok(None),
-            Ok(Some(0)) => Ok(Some(Some(ErrorKind::UnexpectedEof.into()))),
-            Err(e) => Ok(Some(Some(e))),
-            Ok(Some(n)) => {
-                self.tally.surplus_bytes += n;
-                self.report.report(&Notice::Surplus(&unasked[..n]))?;
-                Ok(Some(None))
-            }
-        }
-    }
-
-    /// Goes on with a message and its echo.
-    fn talk(&mut self, now: Instant) -> io::Result<()> {
-        let State::Talking(talk) = &mut self.state else { return Ok(()) };
-        let Link::Up { token, .. } = self.link else { return Ok(()) };
-        let before = talk.exchange.moved_bytes();
-        // Also when the time is over: what has come by now is not late.
-        let driven = talk.exchange.drive(server(&mut self.ends, token)?);
-        if talk.exchange.is_sent() && !std::mem::replace(&mut talk.is_sent_reported, true) {
-            self.report.report(&Notice::Sent { message: talk.exchange.message() })?;
-        }
-        if talk.exchange.is_complete() {
-            let (echo, took) = (talk.exchange.echo(), talk.began.elapsed());
-            self.report.report(&Notice::Received { echo, took })?;
-            return self.settle(now);
-        }
-        if let Err(why) = driven {
-            return self.cut_short(&why, now);
-        }
-        if talk.exchange.moved_bytes() != before {
-            talk.patience.renew(now);
-        }
-        if talk.patience.left(now).is_some() {
-            return Ok(());
-        }
-        let (received, of) = (talk.exchange.echo().len(), talk.exchange.message_bytes());
-        let late = timed_out(self.options.timeout, received as u64, of as u64);
-        self.report.report(&Notice::Late(&late))?;
-        // Its echo may still come, and would be taken for the next one.
-        self.disconnect();
-        self.settle(now)
-    }
-
-    fn cut_short(&mut self, why: &io::Error, now: Instant) -> io::Result<()> {
-        self.disconnect();
-        let State::Talking(talk) = std::mem::replace(&mut self.state, State::Idle) else {
-            return Ok(());
-        };
-        let (echo, of) = (talk.exchange.echo(), talk.exchange.message_bytes());
-        self.report.report(&Notice::CutShort { echo, of, why })?;
-        if talk.is_second_try || !echo.is_empty() {
-            self.state = State::Talking(talk);
-            return self.settle(now);
-        }
-        // As likely as not the server left before the message reached it.
-        self.report.report(&Notice::SendingAgain)?;
-        self.tally.again += 1;
-        self.tally.sent_bytes += talk.exchange.sent_bytes();
-        self.begin(talk.again(now), now)
-    }
-
-    /// An exchange is over, for good or ill.
-    fn settle(&mut self, now: Instant) -> io::Result<()> {
-        if let State::Talking(talk) = std::mem::replace(&mut self.state, State::Idle) {
-            self.account(&talk.exchange)?;
-        }
-        match self.link {
-            Link::Up { .. } if self.options.reconnect => self.begin_to_part(false, now),
-            // The event for what came after the echo may be spent.
-            Link::Up { .. } => self.look(now),
-            _ if self.options.reconnect => Ok(()),
-            _ => {
-                self.link = Link::Lost { look_at: now + FIRST_LOOK, is_down: false };
-                Ok(())
-            }
-        }
-    }
-
-    fn account(&mut self, exchange: &Exchange<'_>) -> io::Result<()> {
-        self.tally.sent_bytes += exchange.sent_bytes();
-        self.tally.received_bytes += exchange.echo().len();
-        let difference = exchange.difference();
-        if difference.is_some() || !exchange.is_complete() {
-            self.tally.wrong += 1;
-        }
-        difference.map_or(Ok(()), |difference| self.report.report(&Notice::Differs(difference)))
-    }
-
-    fn begin_to_part(&mut self, is_last: bool, now: Instant) -> io::Result<()> {
-        self.state = State::Parting { patience: Patience::new(GOODBYE, now), is_last };
-        if let Link::Up { token, .. } = self.link {
-            // Fails only if the connection is gone, which reading from it reports.
-            let _ = server(&mut self.ends, token)?.shutdown_write();
-        }
-        self.part(now)
-    }
-
-    /// Waits for the server to close, for a while: what it sends until then is too much.
-    fn part(&mut self, now: Instant) -> io::Result<()> {
-        let State::Parting { patience, is_last } = &self.state else { return Ok(()) };
-        let (is_last, is_over) = (*is_last, patience.left(now).is_none());
-        let is_connected = matches!(self.link, Link::Up { .. });
-        if is_connected && self.read_unasked()?.is_none() && !is_over {
-            return Ok(());
-        }
-        self.disconnect();
-        self.state = if is_last { State::Over } else { State::Idle };
-        if is_connected { self.report.report(&Notice::Closed) } else { Ok(()) }
     }
 
     /// Begins to end the session, in order. Asked a second time, it ends at once.
@@ -473,12 +223,6 @@ impl<'a, R: Report> Session<'a, R> {
         self.tally.verdict()
     }
 
-    fn disconnect(&mut self) {
-        if let Link::Up { token, .. } = std::mem::replace(&mut self.link, Link::None) {
-            self.ends.remove(token);
-        }
-    }
-
     fn dialer(&mut self) -> io::Result<&mut Dialer> {
         match self.ends.get_mut(self.dialer) {
             Some(End::Dialer(dialer)) => Ok(dialer),
@@ -496,31 +240,6 @@ fn server(ends: &mut Reactor<End>, token: Token) -> io::Result<&mut Socket> {
 
 fn interrupted() -> io::Error {
     io::Error::new(ErrorKind::Interrupted, "interrupted before anything came back")
-}
-
-impl Talk {
-    fn new(message: Vec<u8>, timeout: Duration, now: Instant) -> Self {
-        Self {
-            exchange: Exchange::new(message),
-            began: now,
-            patience: Patience::new(timeout, now),
-            is_sent_reported: false,
-            is_second_try: false,
-        }
-    }
-
-    /// Its time begins when its connection is there.
-    fn restarted(mut self, now: Instant) -> Self {
-        self.began = now;
-        self.patience.renew(now);
-        self
-    }
-
-    /// The same message once more, from its start.
-    fn again(self, now: Instant) -> Self {
-        let exchange = Exchange::new(self.exchange.message().to_vec());
-        Self { exchange, is_sent_reported: false, is_second_try: true, ..self }.restarted(now)
-    }
 }
 
 impl End {

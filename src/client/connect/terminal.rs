@@ -123,7 +123,8 @@ impl<'a> Conversation<'a> {
             Request::Status => self.session.show_status(),
             Request::Suspend => {
                 stop_job();
-                Ok(())
+                // This program's own signal is here already.
+                self.take_signals()
             }
             // The console has done it.
             Request::ClearScreen => Ok(()),
