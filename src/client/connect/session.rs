@@ -112,11 +112,13 @@ impl<'a, R: Report> Session<'a, R> {
     /// If the first connection cannot be made, and whatever the report says.
     pub fn turn(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        self.discount(now);
         let left = self.left(now).map(|left| self.standstill.plan(left, now));
         self.ends.wait(left, &mut self.ready)?;
         let now = Instant::now();
-        if left.is_some() {
-            self.discount(now);
+        match left {
+            Some(_) => self.discount(now),
+            None => self.standstill = Standstill::new(now),
         }
         self.go_on(now)
     }
@@ -141,7 +143,7 @@ impl<'a, R: Report> Session<'a, R> {
         }
     }
 
-    /// The time in which this program stood still counts against no server.
+    /// The time in which this program stood still counts against no server: within a wait, or after it.
     fn discount(&mut self, now: Instant) {
         let stood = self.standstill.end(now);
         match &mut self.state {

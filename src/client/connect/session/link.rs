@@ -19,7 +19,7 @@ const LOOK_BYTES: usize = 256;
 /// after each echo is not asked between messages that are typed one after the other.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// From one such look that failed to the next.
-const NEXT_LOOK: Duration = Duration::from_secs(1);
+const NEXT_LOOK: Duration = Duration::from_millis(500);
 
 /// The connection, or the lack of one.
 pub(super) enum Link {
