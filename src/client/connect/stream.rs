@@ -22,7 +22,7 @@ use crate::stdio::{INPUT, OUTPUT, complain, end_if_reader_left};
 use crate::words::Plural;
 
 /// A direction ends its turn after this many buffers, so that the other gets its own: each of them alone
-/// could go on for ever.
+/// could go on without end.
 const BUFFERS_PER_TURN: usize = 16;
 
 /// Streams standard input to the server and its echo to standard output, until both have ended; or until all
@@ -67,7 +67,7 @@ struct Stream {
     /// What the server owes.
     ledger: Ledger,
     timeout: Duration,
-    /// Why nothing more can be sent. What the server sent before that is still on its way.
+    /// Why sending failed. What the server sent before that is still on its way.
     unsendable: Option<io::Error>,
     /// What to end with once all that was right has been written.
     failure: Option<io::Error>,
@@ -149,7 +149,7 @@ impl Stream {
     /// meanwhile is too much.
     fn see_the_end(&mut self) -> io::Result<()> {
         let mut patience = Patience::new(GOODBYE, Instant::now());
-        // All has come back, so it is no matter how the connection ends.
+        // All has come back, so it does not matter how the connection ends.
         while let Ok(filled) = self.fill_down() {
             if let Some(fault) = self.ledger.fault() {
                 return Err(self.wrong(fault));
