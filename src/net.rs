@@ -4,7 +4,7 @@
 //! it sockets that are not sockets.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use mio::event::Source;
@@ -21,6 +21,7 @@ pub use unix::SocketFile;
 mod addr;
 mod endpoint;
 mod explain;
+mod options;
 mod unix;
 
 /// A silent TCP peer is probed after this long...
@@ -173,26 +174,37 @@ impl Socket {
     /// is full: unlike TCP, it does not go on trying.
     pub fn connect(peer: &Endpoint) -> io::Result<Self> {
         match peer {
-            Endpoint::Inet(addr) => Self::tcp(TcpStream::connect(*addr)?),
+            Endpoint::Inet(addr) => match TcpStream::connect(*addr) {
+                Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                    Err(source_for(*addr).map_or(e, used_up))
+                }
+                stream => Self::tcp(stream?),
+            },
             Endpoint::Unix(path) => {
                 UnixStream::connect(unix::named(path.as_deref())?).map(Self::Unix)
             }
         }
     }
 
-    /// The same from one of this machine's own addresses, of the same family. Each has some 28,000 ports
-    /// to connect from (`net.ipv4.ip_local_port_range`).
+    /// Begins to connect from `source`, one of this machine's own addresses, of the peer's family. With port
+    /// 0, each pair of an address and a peer has some 28,000 ports (`net.ipv4.ip_local_port_range`).
     ///
     /// # Errors
     ///
-    /// Likewise, and where that is no address of this machine's, or its ports are used up.
-    pub fn connect_from(source: IpAddr, peer: &Endpoint) -> io::Result<Self> {
+    /// As [`connect`](Self::connect), and if `source` is no address of this machine, or its ports are used up.
+    pub fn connect_from(source: SocketAddr, peer: &Endpoint) -> io::Result<Self> {
         let Endpoint::Inet(addr) = peer else { return Self::connect(peer) };
         let socket = socket2::Socket::new(Domain::for_address(*addr), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        options::bind_without_port(&socket);
+        match socket.bind(&source.into()) {
+            // Where bind(2) chooses the port.
+            Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(used_up(source.ip())),
+            bound => bound?,
+        }
         match socket.connect(&(*addr).into()) {
-            Err(e) if e.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(e),
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => Err(used_up(source.ip())),
+            Err(e) if Errno::from_io_error(&e) != Some(Errno::INPROGRESS) => Err(e),
             _ => Self::tcp(TcpStream::from_std(socket.into())),
         }
     }
@@ -285,6 +297,21 @@ impl Write for Socket {
     fn flush(&mut self) -> io::Result<()> {
         Ok(()) // A socket has no buffer of its own on this side of the system call.
     }
+}
+
+/// The address that this machine connects from to reach `peer`, if it has one. Nothing is sent.
+fn source_for(peer: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let probe = UdpSocket::bind((any, 0)).ok()?;
+    probe.connect(peer).ok()?;
+    probe.local_addr().ok().map(|addr| addr.ip())
+}
+
+fn used_up(source: IpAddr) -> io::Error {
+    io::Error::new(ErrorKind::AddrNotAvailable, format!("the ports of {source} are used up"))
 }
 
 /// Makes a source of an enum whose `source` method gives the one that it holds.

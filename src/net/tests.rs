@@ -249,7 +249,7 @@ fn the_backlog_is_as_asked() {
 /// once. Failed when that was taken for a connection that is being made.
 #[test]
 fn a_connection_that_cannot_be_begun_says_so() {
-    let source = [127, 0, 0, 1].into();
+    let source = SocketAddr::from(([127, 0, 0, 1], 0));
     assert!(Socket::connect_from(source, &inet("192.0.2.1:7")).is_err());
     let here = bind("127.0.0.1:0", PLAIN).unwrap();
     let client = Socket::connect_from(source, &here.local_addr().unwrap()).unwrap();
