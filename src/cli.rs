@@ -1,6 +1,6 @@
 //! The command line: what can be said, and what is then done.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use log::LevelFilter;
 
 use crate::net::{Addr, Escaped};
+use crate::stdio::complain;
 
 pub use connect::Connect;
 pub use load::Load;
@@ -23,7 +24,6 @@ pub mod serve;
 pub mod units;
 
 mod descriptors;
-mod signals;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
@@ -173,7 +173,7 @@ impl Cli {
 impl Failure {
     /// Says why on standard error, if that can be had, and gives the exit code.
     fn report(&self) -> ExitCode {
-        let _ = writeln!(io::stderr(), "resound: {}", self.message);
+        complain(&format_args!("resound: {}", self.message));
         ExitCode::from(self.code)
     }
 }

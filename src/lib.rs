@@ -6,10 +6,12 @@
 //! that puts them together. The clients come after it, and the command line after everything.
 
 mod words;
+mod signals;
 
 pub mod conn;
 pub mod reactor;
 pub mod net;
+mod stdio;
 pub mod observe;
 pub mod server;
 pub mod client;

@@ -14,8 +14,8 @@ use super::descriptors::raise_descriptor_limit;
 use super::units::{count, duration, size, timeout, within};
 use crate::client::load::{self, Length, Objective, Options, Outcome, Search, Threshold, Trial};
 use crate::client::report::{Files, Paths, Summary, header};
-use crate::client::say;
 use crate::net::Addr;
+use crate::stdio::say;
 
 use screen::{Lines, Screen};
 

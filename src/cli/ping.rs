@@ -8,8 +8,8 @@ use clap::Args;
 use super::Failure;
 use super::units::{count, size, timeout, within};
 use crate::client::ping::{self, Json, Notice, Options, Summary, Tally};
-use crate::client::say;
 use crate::net::Addr;
+use crate::stdio::say;
 
 /// What `resound ping` can be told.
 #[derive(Args, Debug)]

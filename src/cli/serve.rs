@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use log::{Level, info, log_enabled, warn};
-use signal_hook_mio::v1_0::Signals;
 
 use super::Failure;
 use super::descriptors::raise_descriptor_limit;
-use super::signals;
 use super::units::{count, duration, size, timeout, within};
 use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, cannot};
 use crate::observe::{Counters, Logger, Observer, Refusals};
 use crate::server::{Config, Flow, Server};
+use crate::signals;
 
 /// Descriptors kept for other things than connections: standard input, output and error, the poll, the
 /// signals, listeners, one to accept what is then refused, and some that a library may open.
@@ -141,7 +140,7 @@ impl Serve {
         let mut server = Server::new(self.config()?, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // Before the first listener, so that whoever can reach the server can stop it.
-        Signals::new(signals::that_stop())
+        signals::watch_for_server()
             .and_then(|signals| server.obey(signals))
             .map_err(|e| cannot("watch for", &"signals", &e))?;
         self.listen(&mut server)?;

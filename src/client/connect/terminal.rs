@@ -10,8 +10,8 @@ use super::Options;
 use super::notice::Notice;
 use super::session::Session;
 use super::standard::INPUT;
-use crate::client::say;
 use crate::net::cannot;
+use crate::stdio::say;
 
 const PROMPT: &str = "> ";
 

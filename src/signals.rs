@@ -1,0 +1,120 @@
+//! The signals that stop a program, as a source of events.
+//!
+//! The caller reads [`Signals::pending`] when the source is ready. It counts one batch as one request,
+//! however many signals are in it: timeout(1) sends SIGTERM twice, and systemd can send SIGHUP right after
+//! SIGTERM (`SendSIGHUP=`).
+
+// Until the clients use all of it.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use nix::sys::signal::{SigSet, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook_mio::v1_0::Signals;
+
+/// Set by the first signal to stop, for code that cannot wait for events.
+static STOP_REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Default::default);
+
+/// The signals that ask a program to stop.
+const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// Whether `signal` asks the program to stop.
+pub(crate) fn is_stop(signal: i32) -> bool {
+    STOP.contains(&signal)
+}
+
+/// Whether a signal to stop has come since the program began to watch for them.
+pub(crate) fn is_stop_requested() -> bool {
+    STOP_REQUESTED.load(Ordering::Relaxed)
+}
+
+/// Watches for the signals that stop a server.
+///
+/// SIGINT and SIGHUP stay ignored if they were ignored when the program started: by nohup(1), or by a
+/// shell that runs it in the background.
+///
+/// # Errors
+///
+/// If the system refuses a handler: sigaction(2), pipe(2).
+pub(crate) fn watch_for_server() -> io::Result<Signals> {
+    install(STOP.into_iter().filter(|signal| *signal == SIGTERM || !is_ignored(*signal)).collect())
+}
+
+/// Watches for the signals that stop a client, and for `others`.
+///
+/// A client always ends on SIGINT, as ping(8) does: scripts run clients in the background, with SIGINT
+/// ignored, and interrupt them for their summary. SIGHUP stays ignored if it was (nohup(1)).
+///
+/// # Errors
+///
+/// If the system refuses a handler: sigaction(2), pipe(2).
+pub(crate) fn watch(others: &[i32]) -> io::Result<Signals> {
+    let stop = STOP.into_iter().filter(|signal| *signal != SIGHUP || !is_ignored(*signal));
+    install(stop.chain(others.iter().copied()).collect())
+}
+
+fn install(watched: Vec<i32>) -> io::Result<Signals> {
+    for signal in watched.iter().filter(|signal| is_stop(**signal)) {
+        flag::register(*signal, Arc::clone(&STOP_REQUESTED))?;
+    }
+    let signals = Signals::new(&watched)?;
+    // Only now: a signal that the parent had blocked may be pending, and must find its handler.
+    let known = watched.iter().filter_map(|signal| Signal::try_from(*signal).ok());
+    known.collect::<SigSet>().thread_unblock()?;
+    Ok(signals)
+}
+
+/// Whether `signal` is ignored. It says so only before a handler for it is installed.
+///
+/// sigaction(2) would answer, but no crate offers that query without unsafe code, which this crate forbids.
+/// So procfs answers; and if there is none, a shell that sends the signal to itself does, since exec(2)
+/// passes on what is ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").ok();
+    status.and_then(|status| ignored_in(&status, signal)).unwrap_or_else(|| survives(signal))
+}
+
+/// What a proc_pid_status(5) says of `signal`.
+fn ignored_in(status: &str, signal: i32) -> Option<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask & (1 << (signal - 1)) != 0)
+}
+
+/// Whether a child process survives `signal`. Without a shell there is no answer, and a program that
+/// can be stopped is the safer guess.
+fn survives(signal: i32) -> bool {
+    let script = format!("kill -{signal} $$");
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.status().is_ok_and(|status| status.signal().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read_bit_by_bit() {
+        let status = |mask| format!("Name:\tresound\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
+        assert_eq!(ignored_in(&status("0000000000001000"), SIGHUP), Some(false));
+        assert_eq!(ignored_in(&status("0000000000001001"), SIGHUP), Some(true));
+        assert_eq!(ignored_in(&status("0000000000000002"), SIGINT), Some(true));
+        assert_eq!(ignored_in(&status("?"), SIGHUP), None);
+        assert_eq!(ignored_in("Name:\tresound\n", SIGHUP), None);
+    }
+
+    /// SIGURG is ignored by default, and SIGKILL cannot be.
+    #[test]
+    fn a_child_answers_if_procfs_does_not() {
+        assert!(survives(signal_hook::consts::SIGURG));
+        assert!(!survives(signal_hook::consts::SIGKILL));
+    }
+}

@@ -1,0 +1,437 @@
+//! Standard input, output and error: used without blocking, and without a trace on what others share.
+//!
+//! `O_NONBLOCK` belongs to the open file description (fcntl(2)), which a shell, the siblings in a pipeline
+//! and the next program share with this one. So it is never set there, and [`Standard`] finds another way
+//! for each kind of file.
+
+// Until the clients use all of it.
+#![allow(dead_code)]
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::consts::SIGPIPE;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::net::cannot;
+use crate::signals;
+
+/// What messages call it.
+pub(crate) const INPUT: &str = "standard input";
+/// What messages call it.
+pub(crate) const OUTPUT: &str = "standard output";
+
+/// What a pipe takes at once and whole if poll(2) says that it takes anything: `PIPE_BUF`, pipe(7).
+const PIPE_BYTES: usize = 4096;
+
+/// How long [`Waiting`] goes on once the program was asked to stop, and [`complain`] at any time.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a wait looks whether the program was asked to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// One of the three standard descriptors. Reads and writes say `WouldBlock` instead of waiting.
+#[derive(Debug)]
+pub(crate) struct Standard {
+    file: File,
+    access: Access,
+}
+
+/// How not to block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Plain calls: a regular file never says `WouldBlock`, and an open file description of our own has
+    /// `O_NONBLOCK` set.
+    Plain,
+    /// Each call says for itself that it must not block: `RWF_NOWAIT`, preadv2(2).
+    NoWait,
+    /// poll(2) first, and then move no more than it promises. A neighbour that reads or writes in between
+    /// can make us wait; nothing better is left.
+    PollFirst,
+}
+
+impl Standard {
+    /// Standard input.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no further descriptor: dup(2).
+    pub(crate) fn input() -> io::Result<Self> {
+        Self::new(io::stdin().as_fd())
+    }
+
+    /// Standard output.
+    ///
+    /// # Errors
+    ///
+    /// As [`input`](Self::input).
+    pub(crate) fn output() -> io::Result<Self> {
+        Self::new(io::stdout().as_fd())
+    }
+
+    /// Standard error.
+    ///
+    /// # Errors
+    ///
+    /// As [`input`](Self::input).
+    pub(crate) fn error() -> io::Result<Self> {
+        Self::new(io::stderr().as_fd())
+    }
+
+    fn new(shared: BorrowedFd<'_>) -> io::Result<Self> {
+        let file = File::from(shared.try_clone_to_owned()?);
+        let kind = file.metadata()?.file_type();
+        Ok(match () {
+            () if file.is_terminal() => Self::reopened(file),
+            () if kind.is_fifo() || kind.is_socket() => Self { file, access: Access::NoWait },
+            () => Self { file, access: Access::Plain },
+        })
+    }
+
+    /// The same file through an open file description of our own, if the system gives one.
+    fn reopened(file: File) -> Self {
+        match reopen(&file) {
+            Ok(file) => Self { file, access: Access::Plain },
+            Err(_) => Self { file, access: Access::PollFirst },
+        }
+    }
+
+    /// Takes the next best way if the file or the kernel does not know `RWF_NOWAIT`, as named pipes and
+    /// old kernels do not. Returns whether to try again.
+    fn falls_back(&mut self, error: Errno) -> bool {
+        let is_unknown = matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL);
+        if is_unknown {
+            *self = match self.file.try_clone() {
+                Ok(file) => Self::reopened(file),
+                Err(_) => return false,
+            };
+        }
+        is_unknown
+    }
+
+    /// Says `WouldBlock` if poll(2) promises nothing.
+    fn ask(&self, wanted: PollFlags) -> io::Result<()> {
+        let mut fds = [PollFd::new(&self.file, wanted)];
+        match poll(&mut fds, Some(&Timespec::default()))? {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens `file` again, for itself alone and non-blocking.
+#[cfg(target_os = "linux")]
+fn reopen(file: &File) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags, fcntl_getfl, open};
+    let access = fcntl_getfl(file)? & OFlags::RWMODE;
+    let flags = access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty())?.into())
+}
+
+/// Elsewhere that gives no description of one's own: fd(4).
+#[cfg(not(target_os = "linux"))]
+fn reopen(_: &File) -> io::Result<File> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+mod no_wait {
+    use std::fs::File;
+    use std::io::{IoSlice, IoSliceMut};
+
+    use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
+
+    /// Use the file's own position, or none.
+    const HERE: u64 = u64::MAX;
+
+    pub(super) fn read(file: &File, buffer: &mut [u8]) -> Result<usize, Errno> {
+        preadv2(file, &mut [IoSliceMut::new(buffer)], HERE, ReadWriteFlags::NOWAIT)
+    }
+
+    pub(super) fn write(file: &File, bytes: &[u8]) -> Result<usize, Errno> {
+        pwritev2(file, &[IoSlice::new(bytes)], HERE, ReadWriteFlags::NOWAIT)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod no_wait {
+    use std::fs::File;
+
+    use rustix::io::Errno;
+
+    pub(super) fn read(_: &File, _: &mut [u8]) -> Result<usize, Errno> {
+        Err(Errno::NOSYS)
+    }
+
+    pub(super) fn write(_: &File, _: &[u8]) -> Result<usize, Errno> {
+        Err(Errno::NOSYS)
+    }
+}
+
+impl Read for Standard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.access {
+            Access::Plain => self.file.read(buffer),
+            Access::NoWait => match no_wait::read(&self.file, buffer) {
+                Err(e) if self.falls_back(e) => self.read(buffer),
+                read => Ok(read?),
+            },
+            Access::PollFirst => {
+                self.ask(PollFlags::IN)?;
+                self.file.read(buffer)
+            }
+        }
+    }
+}
+
+impl Write for Standard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.access {
+            Access::Plain => self.file.write(bytes),
+            Access::NoWait => match no_wait::write(&self.file, bytes) {
+                Err(e) if self.falls_back(e) => self.write(bytes),
+                written => Ok(written?),
+            },
+            Access::PollFirst => {
+                self.ask(PollFlags::OUT)?;
+                // A terminal promises room for one byte only: tty_poll.
+                let most = if self.file.is_terminal() { 1 } else { PIPE_BYTES };
+                self.file.write(&bytes[..bytes.len().min(most)])
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // There is no buffer.
+    }
+}
+
+impl AsFd for Standard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// A regular file and its like cannot be polled (`EPERM`, epoll_ctl(2)) and never say `WouldBlock`, so no
+/// event is missed.
+impl Source for Standard {
+    fn register(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+        match SourceFd(&self.file.as_raw_fd()).register(r, t, i) {
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => Ok(()),
+            registered => registered,
+        }
+    }
+
+    fn reregister(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
+        SourceFd(&self.file.as_raw_fd()).reregister(r, t, i)
+    }
+
+    fn deregister(&mut self, r: &Registry) -> io::Result<()> {
+        SourceFd(&self.file.as_raw_fd()).deregister(r)
+    }
+}
+
+/// A standard descriptor whose writes wait for room, for as long as the program may go on.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    standard: Standard,
+    /// When to give up, once that is known.
+    give_up: Option<Instant>,
+}
+
+impl Waiting {
+    /// Waits until there is room, or the program was asked to stop [`LAST_WAIT`] ago.
+    pub(crate) fn new(standard: Standard) -> Self {
+        Self { standard, give_up: None }
+    }
+
+    fn wait_for_room(&mut self) -> io::Result<()> {
+        loop {
+            if self.give_up.is_none() && signals::is_stop_requested() {
+                self.give_up = Some(Instant::now() + LAST_WAIT);
+            }
+            if self.give_up.is_some_and(|at| at <= Instant::now()) {
+                return Err(io::Error::new(ErrorKind::TimedOut, "its reader takes nothing"));
+            }
+            let mut fds = [PollFd::new(&self.standard.file, PollFlags::OUT)];
+            let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK_EVERY.subsec_nanos().into() };
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                polled => return polled.map(drop).map_err(io::Error::from),
+            }
+        }
+    }
+}
+
+impl Write for Waiting {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.standard.write(bytes) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.wait_for_room()?,
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes a line to standard output, whole, and waits for room if there is none.
+///
+/// If its reader has left, the program ends by SIGPIPE, as other filters do.
+///
+/// # Errors
+///
+/// A line for people: what the system says of the write, or that the reader takes nothing although the
+/// program must stop.
+pub(crate) fn say(line: &dyn Display) -> io::Result<()> {
+    static WAITING: Mutex<Option<Waiting>> = Mutex::new(None);
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = match &mut *waiting {
+        Some(waiting) => waiting,
+        empty => empty.insert(Waiting::new(Standard::output()?)),
+    };
+    let written = waiting.write_all(format!("{line}\n").as_bytes());
+    written.map_err(|e| {
+        end_if_reader_left(&e);
+        cannot("write to", &OUTPUT, &e)
+    })
+}
+
+/// Ends the program by SIGPIPE if `error`, of a write to standard output, says that its reader has left.
+/// What must outlive that has to be done before: files, and the terminal's settings.
+pub(crate) fn end_if_reader_left(error: &io::Error) {
+    if error.kind() == ErrorKind::BrokenPipe {
+        // Rust starts with SIGPIPE ignored. This ends the process.
+        let _ = emulate_default_handler(SIGPIPE);
+    }
+}
+
+/// Writes a line to standard error, if that takes it within [`LAST_WAIT`]. There is nobody to report a
+/// failure to.
+pub(crate) fn complain(line: &dyn Display) {
+    if let Ok(standard) = Standard::error() {
+        let give_up = Some(Instant::now() + LAST_WAIT);
+        let _ = Waiting { standard, give_up }.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use rustix::fs::{Mode, OFlags, fcntl_getfl, mkfifoat, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    fn is_non_blocking(file: impl AsFd) -> bool {
+        fcntl_getfl(file).unwrap().contains(OFlags::NONBLOCK)
+    }
+
+    /// Reads nothing, fills up, reads what was written, and finds the flags of both ends as they were.
+    fn check(reader: &File, writer: &File, name: &str) {
+        let mut input = Standard::new(reader.as_fd()).unwrap();
+        let mut output = Standard::new(writer.as_fd()).unwrap();
+        let nothing = input.read(&mut [0; 9]).unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::WouldBlock, "{name}");
+        let mut written = 0;
+        let full = loop {
+            match output.write(&[b'x'; 3000]) {
+                Ok(n) => written += n,
+                Err(e) => break e,
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock, "{name}");
+        let mut read = 0;
+        while let Ok(n) = input.read(&mut [0; 5000]) {
+            read += n;
+        }
+        assert_eq!((read, read > 4096), (written, true), "{name}");
+        assert!(!is_non_blocking(reader) && !is_non_blocking(writer), "{name}");
+    }
+
+    #[test]
+    fn pipes_and_sockets_never_block_and_keep_their_flags() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        check(&reader.into(), &writer.into(), "pipe");
+        let (one, other) = UnixStream::pair().unwrap();
+        let file = |socket: UnixStream| File::from(std::os::fd::OwnedFd::from(socket));
+        check(&file(one), &file(other), "socket");
+    }
+
+    /// Named pipes do not know `RWF_NOWAIT`.
+    #[test]
+    fn a_named_pipe_is_opened_again_and_keeps_its_flags() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        mkfifoat(rustix::fs::CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
+        let both = File::options().read(true).write(true).open(&path).unwrap();
+        check(&both, &both, "fifo");
+    }
+
+    /// Without a description of one's own, as without procfs.
+    #[test]
+    fn a_pipe_that_must_be_polled_first_never_blocks() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let polled = |file| Standard { file, access: Access::PollFirst };
+        let (mut input, mut output) = (polled(File::from(reader)), polled(File::from(writer)));
+        assert_eq!(input.read(&mut [0; 9]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        while let Ok(n) = output.write(&[0; 10_000]) {
+            assert!(n <= PIPE_BYTES);
+        }
+        assert_eq!(input.read(&mut [0; 9]).unwrap(), 9);
+    }
+
+    #[test]
+    fn a_terminal_that_nobody_reads_never_blocks_and_keeps_its_flags() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let mut output = Standard::new(slave.as_fd()).unwrap();
+        assert_eq!(output.access, Access::Plain);
+        let full = loop {
+            if let Err(e) = output.write(&[b'x'; 3000]) {
+                break e;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        assert!(!is_non_blocking(&slave));
+    }
+
+    #[test]
+    fn a_full_device_is_an_error_and_not_a_wait() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut waiting = Waiting::new(Standard::new(full.as_fd()).unwrap());
+        assert_eq!(waiting.write(b"x").unwrap_err().kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_wait_with_an_end_gives_up_and_one_without_goes_on_when_there_is_room() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let mut standard = Standard::new(writer.as_fd()).unwrap();
+        while standard.write(&[0; 1000]).is_ok() {}
+        let mut waiting = Waiting { standard, give_up: Some(Instant::now()) };
+        assert_eq!(waiting.write(&[0; 1000]).unwrap_err().kind(), ErrorKind::TimedOut);
+        waiting.give_up = None;
+        let drained =
+            std::thread::spawn(move || io::copy(&mut File::from(reader), &mut io::sink()));
+        waiting.write_all(&[0; 200_000]).unwrap();
+        drop((waiting, writer));
+        assert!(drained.join().unwrap().unwrap() > 200_000);
+    }
+}
