@@ -230,10 +230,11 @@ impl Serve {
     /// The limit of connections, for which the limit of descriptors leaves room.
     fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
         let limit = raise_descriptor_limit();
-        let taken = open_descriptors(limit) + listeners + RESERVED_DESCRIPTORS;
-        let room = limit.saturating_sub(taken);
+        let needed = listeners + RESERVED_DESCRIPTORS;
+        let room = limit.saturating_sub(open_descriptors(limit) + needed);
         if room == 0 {
-            let (listeners, least) = (Plural(listeners as u64, "listener"), taken + 1);
+            let listeners = Plural(listeners as u64, "listener");
+            let least = open_descriptors(usize::MAX) + needed + 1;
             return Err(Failure::run(&format!(
                 "the limit of {limit} descriptors leaves none for connections beside {listeners}: raise \
                  ulimit -n to {least} at least"
