@@ -86,8 +86,9 @@ fn what_the_system_does_not_know_is_done_without() {
 /// Failed when handlers were installed before: the signal was remembered, and the look-up went on for 10 s.
 #[test]
 fn a_signal_ends_a_look_up() {
-    const NO_ANSWER: &str = "ip link add void type dummy && ip addr add 10.255.0.1/24 dev void && \
-                             ip link set void up && echo nameserver 10.255.0.9 > {resolv} && \
+    const NO_ANSWER: &str = "ip link add void type veth peer name gone && ip link set gone up && \
+                             ip addr add 10.255.0.1/24 dev void && ip link set void up && \
+                             ip neigh add 10.255.0.9 lladdr 02:00:00:00:00:09 dev void && echo nameserver 10.255.0.9 > {resolv} && \
                              mount --bind {resolv} /etc/resolv.conf && exec \"$@\"";
     let dir = tempfile::tempdir().unwrap();
     let script = NO_ANSWER.replace("{resolv}", dir.path().join("resolv").to_str().unwrap());
