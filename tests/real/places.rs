@@ -2,7 +2,7 @@
 //! faults.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -131,6 +131,28 @@ fn each_address_has_all_its_ports_for_each_server() {
         let error = Socket::connect(&servers[0]).unwrap_err();
         assert_eq!(error.to_string(), "the ports of 127.0.0.1 are used up");
     });
+}
+
+/// Failed when only the limit counted, and peers waited in vain for descriptors that the server's parent had left
+/// open.
+#[test]
+fn descriptors_that_a_parent_left_open_are_not_promised_to_connections() {
+    const LEFT_OPEN: &str =
+        "for i in {20..49}; do eval \"exec $i</dev/null\"; done; ulimit -n 64; exec \"$@\"";
+    let under = Under::start("bash", &["-c", LEFT_OPEN, "bash"], &[]);
+    let streams: Vec<_> = (0..40).map(|_| under.connect()).collect();
+    let served = streams.iter().filter(|stream| {
+        let _ = (&mut &**stream).write_all(b"hello");
+        match (&mut &**stream).read(&mut [0; 5]) {
+            Ok(n) => n == 5,
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::ConnectionReset, "neither served nor refused");
+                false
+            }
+        }
+    });
+    let served = served.count();
+    assert!((10..=30).contains(&served), "{served} served");
 }
 
 /// A link-local address is one only with its interface.
