@@ -15,7 +15,7 @@ pub(super) fn raise_descriptor_limit() -> usize {
 /// How many descriptors are open that count against `limit`: this program's own, and those that its parent has
 /// left open.
 pub(super) fn open_descriptors(limit: usize) -> usize {
-    // Where the system has no such directory, only the standard descriptors are known of.
+    // If the system has no such directory, only the standard descriptors are known of.
     let Ok(entries) = fs::read_dir("/dev/fd") else { return 3 };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // Less the one that reads the directory.

@@ -169,7 +169,7 @@ impl<W: Write> Lines<W> {
 mod tests {
     use super::*;
 
-    /// Takes as many bytes at each write as it is told, and then none.
+    /// Takes as many bytes at each write as the script says, and then none.
     #[derive(Default)]
     struct Scripted {
         takes: Vec<usize>,

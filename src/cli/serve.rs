@@ -134,10 +134,10 @@ impl Serve {
     ///
     /// # Errors
     ///
-    /// Where it cannot listen, or the arguments do not go together, or it was told to stop at once.
+    /// If it cannot listen, if the arguments do not go together, or if a second signal stopped it at once.
     pub fn run(self) -> Result<(), Failure> {
         let mut counters = Counters::default();
-        // What nobody reads is not to cost anything, not even the question whether anybody does.
+        // A log that is not read must not cost anything, not even the question whether it is.
         let observer = (&mut counters, Refusals::default());
         let end = if log_enabled!(Level::Debug) {
             self.serve((observer, Logger))

@@ -60,7 +60,7 @@ pub(super) fn user_timeout(stall: Option<Duration>) -> Option<Duration> {
 }
 
 /// Lets connect(2) choose the port, if the system can. bind(2) would take one that no other connection of
-/// that address has, to whichever peer; so one address would have 28,000 connections, instead of 28,000 to
+/// that address has, to any peer; so one address would have 28,000 connections, instead of 28,000 to
 /// each peer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn bind_without_port(socket: &Socket) {

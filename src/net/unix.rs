@@ -54,8 +54,8 @@ pub(super) fn named(path: Option<&Path>) -> io::Result<&Path> {
     path.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the socket has no path"))
 }
 
-/// Listens at `path`, in the place of a socket that nobody listens on any more, if there is one. The file
-/// gets the permissions `mode`, whatever the umask is.
+/// Listens at `path`, and replaces a stale socket there. The file gets the permissions `mode`, independent of the
+/// umask.
 pub(super) fn listen(
     path: &Path,
     mode: u32,

@@ -25,7 +25,7 @@ const LOCK_RETRY: Duration = Duration::from_millis(1);
 ///
 /// What is locked is a file beside the socket that its owner alone can open. Anybody who may read the
 /// directory could lock that for ever, and no server would start. The lock ends with the descriptor: the
-/// file of somebody who was killed holds nobody up.
+/// file of a server that was killed holds no other up.
 #[derive(Debug)]
 pub(in crate::net) struct Lock {
     path: PathBuf,
