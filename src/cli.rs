@@ -4,6 +4,7 @@ use std::io;
 use std::net::Ipv6Addr;
 use std::process::ExitCode;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
@@ -181,7 +182,7 @@ impl Failure {
 /// Lets whoever reads an argument say what would be right.
 fn tell(arg: Arg) -> Arg {
     if arg.get_id() == "server" {
-        arg.value_parser(Addr::of_server)
+        arg.value_parser(OsStringValueParser::new().try_map(Addr::of_server))
     } else if arg.get_action().takes_values() && !arg.is_positional() {
         // Otherwise clap takes -1 for an option that it does not know.
         arg.allow_negative_numbers(true)

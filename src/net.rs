@@ -15,7 +15,7 @@ use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
 pub use addr::{Addr, ParseAddrError};
 pub use endpoint::Endpoint;
-pub(crate) use explain::{Escaped, cannot, reason, with_help};
+pub(crate) use explain::{Escaped, Excerpt, cannot, reason, with_help};
 pub use unix::SocketFile;
 
 mod addr;

@@ -1,12 +1,14 @@
 //! Addresses as people write them, and what they stand for.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{Endpoint, Escaped};
+use super::{Endpoint, Escaped, Excerpt};
 
 /// The longest path of a Unix socket, in bytes: `sun_path` less its closing NUL, unix(7).
 const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
@@ -41,28 +43,44 @@ impl FromStr for Addr {
     type Err = ParseAddrError;
 
     fn from_str(text: &str) -> Result<Self, ParseAddrError> {
-        read(text, 0).map_err(ParseAddrError)
+        read(text.as_ref(), 0).map_err(ParseAddrError)
     }
 }
 
-/// `least_port` is 0 where any free port will do.
-fn read(text: &str, least_port: u16) -> Result<Addr, String> {
-    if let Some(path) = text.strip_prefix("unix:") {
+/// `least_port` is 0 if any free port will do.
+fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
+    if let Some(path) = after_scheme(text, "unix:") {
         return unix(path);
     }
-    if text.starts_with("udp:") {
+    let Some(text) = text.to_str() else {
+        let shown = text.as_bytes().escape_ascii().to_string();
+        return Err(format!(
+            "{} is not UTF-8, which only a path after unix: may be",
+            quoted(&shown)
+        ));
+    };
+    if after_scheme(text.as_ref(), "udp:").is_some() {
         return Err("udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into());
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         return Err(not_a_url(scheme, rest));
     }
+    if let Some(rest) = after_scheme(text.as_ref(), "tcp:").and_then(OsStr::to_str) {
+        return Err(not_a_scheme("tcp:", "", rest));
+    }
     if text.starts_with(['/', '.', '~']) && text.contains('/') {
-        return Err(format!("a path has unix: before it; write unix:{}", Escaped(text)));
+        return Err(format!("a path has unix: before it; write unix:{}", Excerpt(text)));
     }
     inet(text, least_port)
 }
 
-fn unix(path: &str) -> Result<Addr, String> {
+/// What follows a scheme, in capitals or not: RFC 3986, section 3.1.
+fn after_scheme<'a>(text: &'a OsStr, scheme: &str) -> Option<&'a OsStr> {
+    let (start, rest) = text.as_bytes().split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme.as_bytes()).then(|| OsStr::from_bytes(rest))
+}
+
+fn unix(path: &OsStr) -> Result<Addr, String> {
     match path.len() {
         0 => Err("there is no path after unix:; write, say, unix:/run/echo.sock".into()),
         1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Unix(Path::new(path).into())),
@@ -74,20 +92,25 @@ fn unix(path: &str) -> Result<Addr, String> {
 
 fn not_a_url(scheme: &str, rest: &str) -> String {
     let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, _)| (host, " and the path"));
-    let right = if read(host, 1).is_ok() { host } else { "HOST:PORT, such as 127.0.0.1:7007" };
-    format!("leave out {}://{path}; write {}", Escaped(scheme), Escaped(right))
+    not_a_scheme(&format!("{scheme}://"), path, host)
+}
+
+fn not_a_scheme(scheme: &str, path: &str, host: &str) -> String {
+    let is_good = read(host.as_ref(), 1).is_ok();
+    let right = if is_good { host } else { "HOST:PORT, such as 127.0.0.1:7007" };
+    format!("leave out {}{path}; write {}", Excerpt(scheme), Excerpt(right))
 }
 
 fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
-    let Some((host, port)) = text.rsplit_once(':') else { return Err(portless(text)) };
+    let Some((host, port)) = text.rsplit_once(':') else { return Err(portless(text, least_port)) };
     if let Some((port, _)) = port.split_once('/') {
-        let right = Escaped(&text[..host.len() + 1 + port.len()]).to_string();
-        return Err(format!("leave out what follows the port; write {right}"));
+        let right = &text[..host.len() + 1 + port.len()];
+        return Err(format!("leave out what follows the port; write {}", Excerpt(right)));
     }
     let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(inner) if is_ipv6(inner) => inner,
         Some(_) => return Err("there is no IPv6 address in the brackets; write [::1]:7007".into()),
-        None => named(host, port)?,
+        None => named(text, host, port)?,
     };
     match port.parse() {
         // `parse` would take a sign as well.
@@ -95,43 +118,69 @@ fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
             Ok(Addr::Inet { host: host.into(), port: port_number })
         }
         Ok(0) => Err("port 0 cannot be connected to; write a number from 1 to 65535".into()),
-        _ => {
-            let port = quoted(port);
-            Err(format!("{port} is no port; write a number from {least_port} to 65535"))
-        }
+        _ => Err(no_port(port, least_port)),
     }
 }
 
-fn portless(text: &str) -> String {
-    match text.parse::<u16>() {
-        Ok(port) if !text.starts_with('+') => {
-            format!("there is no host; write 127.0.0.1:{port} for this machine")
-        }
-        _ => "there is no port; write HOST:PORT, such as 127.0.0.1:7007".into(),
-    }
+fn no_port(port: &str, least_port: u16) -> String {
+    format!("{} is no port; write a number from {least_port} to 65535", quoted(port))
 }
 
-/// A host that is not in brackets: a name, or an IPv4 address. Whether there is such a one, the system knows.
-fn named<'a>(host: &'a str, port: &str) -> Result<&'a str, String> {
+fn portless(text: &str, least_port: u16) -> String {
+    if is_number(text) {
+        return match text.parse::<u16>() {
+            Ok(port) if port >= least_port => {
+                format!("there is no host; write 127.0.0.1:{port} for this machine")
+            }
+            _ => no_port(text, least_port),
+        };
+    }
+    if !is_name(text) {
+        return "there is no port; write HOST:PORT, such as 127.0.0.1:7007".into();
+    }
+    let host = Excerpt(text);
+    format!("there is no port; write {host}:PORT, such as {host}:7007")
+}
+
+/// A host that is not in brackets: a name, or an IPv4 address. Whether it exists, the system knows.
+fn named<'a>(text: &str, host: &'a str, port: &str) -> Result<&'a str, String> {
+    let port = Excerpt(if is_number(port) { port } else { "7007" });
     match host {
-        "" => Err("there is no host before the port; write 127.0.0.1 for this machine alone, or \
-                   0.0.0.0 for every address it has"
-            .into()),
-        "*" => {
-            let right = Escaped(port);
-            Err(format!("for every address of this machine, write 0.0.0.0:{right}"))
-        }
+        "" => Err(format!(
+            "there is no host before the port; write 127.0.0.1:{port} for this machine alone, or \
+             0.0.0.0:{port} for every address it has"
+        )),
+        "*" => Err(format!("for every address of this machine, write 0.0.0.0:{port}")),
         _ if host.contains(',') => {
             Err("there is a comma in it; write one address, as HOST:PORT".into())
         }
-        _ if host.contains([':', '[', ']']) => {
-            Err("there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into())
+        _ if is_ipv6(host) => {
+            Err(format!("an IPv6 address stands in brackets; write [{host}]:{port}"))
         }
+        _ if host.contains([':', '[', ']']) => Err(colons(text)),
         _ if host.contains('/') => {
             Err("there is a slash in the host; write HOST:PORT, or unix:PATH".into())
         }
         _ => Ok(host),
     }
+}
+
+fn colons(text: &str) -> String {
+    let ip = text.trim_start_matches('[').trim_end_matches(']');
+    if is_ipv6(ip) {
+        return format!("there is no port; write [{ip}]:PORT, such as [{ip}]:7007");
+    }
+    "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into()
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
+fn is_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.starts_with(char::is_alphanumeric) && text.chars().all(is_plain)
 }
 
 /// Perhaps with a zone, by name or number, as in `fe80::1%eth0`.
@@ -145,17 +194,17 @@ fn is_ipv6(text: &str) -> bool {
 }
 
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", Escaped(text))
+    format!("\"{}\"", Excerpt(text))
 }
 
 impl Addr {
-    /// Reads where to connect, which is never port 0.
+    /// Reads where to connect, which is never port 0. A path need not be UTF-8.
     ///
     /// # Errors
     ///
     /// Why the text is no such address.
-    pub fn of_server(text: &str) -> Result<Self, ParseAddrError> {
-        read(text, 1).map_err(ParseAddrError)
+    pub fn of_server(text: impl AsRef<OsStr>) -> Result<Self, ParseAddrError> {
+        read(text.as_ref(), 1).map_err(ParseAddrError)
     }
 
     /// What it stands for: one or more, each once, in the order in which the system prefers them.
