@@ -51,8 +51,8 @@ impl fmt::Display for Escaped<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Excerpt<'a>(pub &'a str);
 
-/// A path of a Unix socket has room.
-const EXCERPT_CHARS: usize = 120;
+/// Twice as long as the path of a Unix socket may be.
+const EXCERPT_CHARS: usize = 240;
 
 impl fmt::Display for Excerpt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
