@@ -43,29 +43,22 @@ impl FromStr for Addr {
     type Err = ParseAddrError;
 
     fn from_str(text: &str) -> Result<Self, ParseAddrError> {
-        read(text.as_ref(), 0).map_err(ParseAddrError)
+        read(text, 0).map_err(ParseAddrError)
     }
 }
 
 /// `least_port` is 0 if any free port will do.
-fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
-    if let Some(path) = after_scheme(text, "unix:") {
+fn read(text: &str, least_port: u16) -> Result<Addr, String> {
+    if let Some(path) = strip_scheme(text, "unix:") {
         return unix(path);
     }
-    let Some(text) = text.to_str() else {
-        let shown = text.as_bytes().escape_ascii().to_string();
-        return Err(format!(
-            "{} is not UTF-8, which only a path after unix: may be",
-            quoted(&shown)
-        ));
-    };
-    if after_scheme(text.as_ref(), "udp:").is_some() {
+    if strip_scheme(text, "udp:").is_some() {
         return Err("udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into());
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         return Err(not_a_url(scheme, rest));
     }
-    if let Some(rest) = after_scheme(text.as_ref(), "tcp:").and_then(OsStr::to_str) {
+    if let Some(rest) = strip_scheme(text, "tcp:") {
         return Err(not_a_scheme("tcp:", "", rest));
     }
     if text.starts_with(['/', '.', '~']) && text.contains('/') {
@@ -74,13 +67,30 @@ fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
     inet(text, least_port)
 }
 
-/// What follows a scheme, in capitals or not: RFC 3986, section 3.1.
-fn after_scheme<'a>(text: &'a OsStr, scheme: &str) -> Option<&'a OsStr> {
-    let (start, rest) = text.as_bytes().split_at_checked(scheme.len())?;
-    start.eq_ignore_ascii_case(scheme.as_bytes()).then(|| OsStr::from_bytes(rest))
+/// In capitals or not.
+fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-fn unix(path: &OsStr) -> Result<Addr, String> {
+/// Only a path may be something else than UTF-8.
+fn read_bytes(bytes: &[u8]) -> Result<Addr, String> {
+    match bytes.split_at_checked("unix:".len()) {
+        Some((scheme, [first, rest @ ..]))
+            if scheme.eq_ignore_ascii_case(b"unix:")
+                && *first != b'@'
+                && rest.len() < MAX_UNIX_PATH_BYTES =>
+        {
+            Ok(Addr::Unix(Path::new(OsStr::from_bytes(&bytes[scheme.len()..])).into()))
+        }
+        _ => {
+            let shown = quoted(&bytes.escape_ascii().to_string());
+            Err(format!("{shown} is not UTF-8, which only a path after unix: may be"))
+        }
+    }
+}
+
+fn unix(path: &str) -> Result<Addr, String> {
     match path.len() {
         0 => Err("there is no path after unix:; write, say, unix:/run/echo.sock".into()),
         1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Unix(Path::new(path).into())),
@@ -96,7 +106,7 @@ fn not_a_url(scheme: &str, rest: &str) -> String {
 }
 
 fn not_a_scheme(scheme: &str, path: &str, host: &str) -> String {
-    let is_good = read(host.as_ref(), 1).is_ok();
+    let is_good = read(host, 1).is_ok();
     let right = if is_good { host } else { "HOST:PORT, such as 127.0.0.1:7007" };
     format!("leave out {}{path}; write {}", Excerpt(scheme), Excerpt(right))
 }
@@ -179,8 +189,8 @@ fn is_number(text: &str) -> bool {
 
 /// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
 fn is_name(text: &str) -> bool {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    text.starts_with(char::is_alphanumeric) && text.chars().all(is_plain)
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
 }
 
 /// Perhaps with a zone, by name or number, as in `fe80::1%eth0`.
@@ -204,7 +214,9 @@ impl Addr {
     ///
     /// Why the text is no such address.
     pub fn of_server(text: impl AsRef<OsStr>) -> Result<Self, ParseAddrError> {
-        read(text.as_ref(), 1).map_err(ParseAddrError)
+        let text = text.as_ref();
+        let read = text.to_str().map_or_else(|| read_bytes(text.as_bytes()), |text| read(text, 1));
+        read.map_err(ParseAddrError)
     }
 
     /// What it stands for: one or more, each once, in the order in which the system prefers them.

@@ -120,6 +120,8 @@ fn a_path_need_not_be_utf_8_but_a_host_must() {
     assert_eq!(Addr::of_server(text), Ok(Addr::Unix(Path::new(path).into())));
     let host = Addr::of_server(OsStr::from_bytes(b"caf\xe9:7")).unwrap_err().to_string();
     assert_eq!(host, "\"caf\\xe9:7\" is not UTF-8, which only a path after unix: may be");
+    let long = [b"unix:\xff", &*[b'x'; 107]].concat();
+    assert!(Addr::of_server(OsStr::from_bytes(&long)).is_err());
 }
 
 /// Failed when a line was as long as the argument that it was about.
