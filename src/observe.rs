@@ -10,6 +10,7 @@ use log::{Level, debug, log_enabled, trace};
 
 use crate::net::{Endpoint, reason};
 use crate::words::Plural;
+use crate::words::figures::count;
 
 pub use refusals::Refusals;
 
@@ -167,7 +168,9 @@ impl Observer for Counters {
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, bytes_in, bytes_out, reset, timed_out, cut } = self;
+        let Self { accepted, bytes_in, bytes_out, .. } = self;
+        let [refused, reset, timed_out, cut] =
+            [self.refused, self.reset, self.timed_out, self.cut].map(count);
         write!(
             f,
             "{}, {} in, {} out, {refused} refused, {reset} reset, {timed_out} timed out, {cut} cut off",
@@ -198,7 +201,7 @@ impl Observer for Logger {
 
 #[cold]
 fn log_bytes(peer: &Endpoint, what: &str, n: usize) {
-    trace!("{peer}: {what} {n} bytes");
+    trace!("{peer}: {what} {}", Plural(n as u64, "byte"));
 }
 
 #[cold]

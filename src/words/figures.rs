@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Each a thousand times the one before.
 const TIMES: [&str; 4] = ["ns", "µs", "ms", "s"];
+/// Each with its seconds.
+const LONG_TIMES: [(f64, &str); 3] = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
 const BYTE_RATES: [&str; 4] = ["B/s", "kB/s", "MB/s", "GB/s"];
 const RATES: [&str; 4] = ["/s", "k/s", "M/s", "G/s"];
 
@@ -24,14 +26,7 @@ pub fn elapsed(time: Duration) -> String {
 
 /// A time that was set, such as a time-out: as people write it, in as few digits as say it.
 pub fn setting(time: Duration) -> String {
-    const LONG_UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
-    let seconds = time.as_secs();
-    let is_whole = |unit: u64| time.subsec_nanos() == 0 && seconds.is_multiple_of(unit);
-    match LONG_UNITS.into_iter().find(|(unit, _)| is_whole(*unit)) {
-        // 60 s and 90 s stay seconds.
-        Some((unit, name)) if seconds >= 120 => format!("{} {name}", count(seconds / unit)),
-        _ => time_mark(time.as_secs_f64() * 1e9),
-    }
+    time_mark(time.as_nanos() as f64)
 }
 
 /// Bytes a second; a kB is 1000 bytes.
@@ -39,9 +34,14 @@ pub fn byte_rate(bytes_per_second: f64) -> String {
     scaled(bytes_per_second, &BYTE_RATES)
 }
 
-/// A time for the edge of a plot, in as few digits as say it.
+/// A time for the edge of a plot, from nanoseconds, in as few digits as say it.
 pub fn time_mark(nanoseconds: f64) -> String {
-    mark(nanoseconds, &TIMES)
+    // 60 s and 90 s stay seconds.
+    let is_whole = |unit: f64| nanoseconds >= 120e9 && nanoseconds % (unit * 1e9) == 0.0;
+    match LONG_TIMES.iter().find(|(unit, _)| is_whole(*unit)) {
+        Some((unit, name)) => format!("{} {name}", count((nanoseconds / unit / 1e9) as u64)),
+        None => mark(nanoseconds, &TIMES),
+    }
 }
 
 /// So many things a second, for the edge of a plot.

@@ -8,6 +8,7 @@ use super::exchange::Difference;
 use crate::client::dial::Progress;
 use crate::net::{Endpoint, Escaped, reason};
 use crate::words::Plural;
+use crate::words::figures::{count, elapsed, setting};
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]
@@ -72,7 +73,8 @@ impl fmt::Display for Notice<'_> {
             Self::Connected { peer, local } => write!(f, "connected to {peer} from {local}"),
             Self::Sent { bytes: n } => write!(f, "sent {}", bytes(*n)),
             Self::Received { echo, took } => {
-                write!(f, "received {} in {took:.1?}: {}", bytes(echo.len()), Shown(echo))
+                let took = elapsed(*took);
+                write!(f, "received {} in {took}: {}", bytes(echo.len()), Shown(echo))
             }
             Self::Differs(Difference { offset, sent, received }) => write!(
                 f,
@@ -144,7 +146,8 @@ impl fmt::Display for Tally {
 /// The line to end with when no further byte of an echo came within `limit`.
 pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     let more = if received == 0 { "no echo" } else { "no more of the echo" };
-    let line = format!("{more} within {limit:?}: {received} of {of} bytes came back; giving up");
+    let (limit, received, of) = (setting(limit), count(received), count(of));
+    let line = format!("{more} within {limit}: {received} of {of} bytes came back; giving up");
     io::Error::new(ErrorKind::TimedOut, line)
 }
 
@@ -201,7 +204,7 @@ mod tests {
     fn an_echo_is_shown_without_the_line_break_that_ends_it() {
         let took = Duration::from_micros(85);
         let received = |echo| Notice::Received { echo, took };
-        check(&received(b"hello\n"), "received 6 bytes in 85.0µs: hello");
+        check(&received(b"hello\n"), "received 6 bytes in 85.0 µs: hello");
         check(&received(b"\n"), "received 1 byte in 85.0µs: ");
         check(&received(b"a\n\n"), r"received 3 bytes in 85.0µs: a\n");
         check(

@@ -120,17 +120,17 @@ fn a_path_need_not_be_utf_8_but_a_host_must() {
     assert_eq!(Addr::of_server(text), Ok(Addr::Unix(Path::new(path).into())));
     let host = Addr::of_server(OsStr::from_bytes(b"caf\xe9:7")).unwrap_err().to_string();
     assert_eq!(host, "\"caf\\xe9:7\" is not UTF-8, which only a path after unix: may be");
-    let long = [b"unix:\xff", &*[b'x'; 107]].concat();
+    let long = [&b"unix:\xff"[..], &[b'x'; 107]].concat();
     assert!(Addr::of_server(OsStr::from_bytes(&long)).is_err());
 }
 
 /// Failed when a line was as long as the argument that it was about.
 #[test]
 fn a_long_text_is_quoted_in_part() {
-    let long = "é".repeat(5000);
+    let long = "x".repeat(5000);
     for text in [&*long, &format!("a:{long}"), &format!("/{long}"), &format!("{long}://a:1")] {
         let said = text.parse::<Addr>().unwrap_err().to_string();
-        assert!(said.chars().count() < 700 && said.contains("é…"), "{said}");
+        assert!(said.chars().count() < 700 && said.contains("x…"), "{said}");
     }
     assert_eq!(Excerpt(&"x".repeat(240)).to_string(), "x".repeat(240));
     assert_eq!(Excerpt("\u{1b}x").to_string(), "\\u{1b}x");
