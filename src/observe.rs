@@ -10,7 +10,6 @@ use log::{Level, debug, log_enabled, trace};
 
 use crate::net::{Endpoint, reason};
 use crate::words::Plural;
-use crate::words::figures::count;
 
 pub use refusals::Refusals;
 
@@ -168,9 +167,7 @@ impl Observer for Counters {
 
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, bytes_in, bytes_out, .. } = self;
-        let [refused, reset, timed_out, cut] =
-            [self.refused, self.reset, self.timed_out, self.cut].map(count);
+        let Self { accepted, refused, bytes_in, bytes_out, reset, timed_out, cut } = self;
         write!(
             f,
             "{}, {} in, {} out, {refused} refused, {reset} reset, {timed_out} timed out, {cut} cut off",
@@ -201,7 +198,7 @@ impl Observer for Logger {
 
 #[cold]
 fn log_bytes(peer: &Endpoint, what: &str, n: usize) {
-    trace!("{peer}: {what} {}", Plural(n as u64, "byte"));
+    trace!("{peer}: {what} {n} bytes");
 }
 
 #[cold]

@@ -6,7 +6,6 @@ use log::warn;
 
 use super::{Event, Observer, Refusal};
 use crate::net::Endpoint;
-use crate::words::figures::count;
 
 /// Refusals are told of once in this time: whoever is refused tends to come again at once.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -37,8 +36,7 @@ impl Refusals {
             None => {}
             Some(0) => warn!("{peer}: refused: {why}"),
             Some(n) => {
-                let n = count(n);
-                warn!("{peer}: refused: {why}; {n} more were refused since the last such warning")
+                warn!("{peer}: refused: {why}; {n} more were refused since this was last told")
             }
         }
     }

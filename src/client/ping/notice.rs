@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::tally::{Cause, Spread, Tally, Trouble};
 use crate::net::{Addr, Endpoint, reason};
 use crate::words::Plural;
-use crate::words::figures::{count, setting};
+use crate::words::figures::{count, counted, setting};
 
 /// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl fmt::Display for Trouble {
                 "no echo for seq={sequence} within {}: {} of {} came back",
                 setting(*timeout),
                 count(*received),
-                Plural(*bytes, "byte")
+                counted(*bytes, "byte", "bytes")
             ),
             Cause::CutShort(fault) => write!(f, "seq={sequence}: {fault}"),
             Cause::Wrong { fault, first, last } => {
@@ -155,9 +155,7 @@ impl fmt::Display for Counts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { sent, received, lost, wrong, skipped, is_under_way, .. } = self.0;
         let settled = sent - u64::from(*is_under_way);
-        let lost_part = Percent(*lost, settled);
-        let [sent, received, lost, wrong] = [sent, received, lost, wrong].map(|n| count(*n));
-        write!(f, "{sent} sent, {received} received, {lost} lost ({lost_part})")?;
+        write!(f, "{sent} sent, {received} received, {lost} lost ({})", Percent(*lost, settled))?;
         write!(f, ", {wrong} wrong, {}", Plural(self.0.reconnects(), "reconnect"))?;
         if *is_under_way {
             f.write_str(", 1 still under way")?;
