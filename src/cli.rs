@@ -184,10 +184,15 @@ impl Cli {
 }
 
 impl Failure {
-    /// Says why on standard error, in one line, and gives the exit code.
+    /// Says why on standard error, and gives the exit code.
     fn report(&self) -> ExitCode {
-        complain(&format_args!("resound: {}", shortened(&Escaped(&self.message).to_string())));
+        complain(&self.line());
         ExitCode::from(self.code)
+    }
+
+    /// One line, whatever the message quotes.
+    fn line(&self) -> String {
+        format!("resound: {}", shortened(&Escaped(&self.message).to_string()))
     }
 }
 
@@ -231,5 +236,20 @@ fn patch_arg(arg: Arg) -> Arg {
         arg.allow_negative_numbers(true)
     } else {
         arg
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_line_that_can_be_read() {
+        assert_eq!(Failure::run("a\n\u{1b}b").line(), "resound: a\\n\\u{1b}b");
+        let line = Failure::usage(&format!("ö{}z", "y".repeat(5000))).line();
+        assert!(line.starts_with("resound: öyyy") && line.ends_with("yyyz"), "{line}");
+        assert_eq!(line.chars().count(), "resound: ".len() + 1003);
+        let just = "x".repeat(1000);
+        assert_eq!(Failure::run(&just).line(), format!("resound: {just}"));
     }
 }

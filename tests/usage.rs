@@ -9,12 +9,30 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
+#[path = "support/deadline.rs"]
+mod deadline;
+
+use deadline::end_in_time;
+
 const COMMANDS: [&str; 4] = ["serve", "connect", "ping", "load"];
+
+fn command<A: AsRef<OsStr>>(args: &[A]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs it to its end, or kills it: a command line that is not refused could run on.
+#[track_caller]
+fn output(command: &mut Command) -> Output {
+    let child = command.spawn().unwrap();
+    end_in_time(&child);
+    child.wait_with_output().unwrap()
+}
 
 #[track_caller]
 fn resound<A: AsRef<OsStr>>(args: &[A]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    command.args(args).stdin(Stdio::null()).output().unwrap()
+    output(&mut command(args))
 }
 
 /// The one line on standard error of a command line that makes no sense.
@@ -282,8 +300,7 @@ fn what_is_not_utf_8_is_no_panic_anywhere() {
     let mut tried = 0;
     let mut check = |args: &[OsString]| {
         tried += 1;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-        let output = command.args(args).current_dir(&dir).stdin(Stdio::null()).output().unwrap();
+        let output = output(command(args).current_dir(&dir));
         let said = String::from_utf8(output.stderr).unwrap();
         // Help and version stand before what is wrong.
         let is_fine = output.status.code() == Some(0);
@@ -318,12 +335,11 @@ fn a_unix_socket_may_have_a_name_that_is_not_utf_8() {
     let dir = tempfile::tempdir().unwrap();
     let name = OsStr::from_bytes(b"caf\xe9.sock");
     let listener = std::os::unix::net::UnixListener::bind(dir.path().join(name)).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    let addr = OsStr::from_bytes(b"unix:caf\xe9.sock");
-    command.args([OsStr::new("connect"), addr]).current_dir(&dir);
-    let mut client = command.stdin(Stdio::null()).spawn().unwrap();
-    drop(listener.accept().unwrap());
-    assert_eq!(client.wait().unwrap().code(), Some(0));
+    // It sends nothing, so a server that closes is a faithful one.
+    std::thread::spawn(move || drop(listener.accept()));
+    let args = [OsStr::new("connect"), OsStr::from_bytes(b"unix:caf\xe9.sock")];
+    let output = output(command(&args).current_dir(&dir));
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }
 
 /// Failed when clap's own words took them as they were, or stripped them, and broke the line.
@@ -375,20 +391,18 @@ fn help_that_cannot_be_written_fails() {
         &["serve", "-V"],
         &["ping", "--help"],
     ] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let output = command.args(args).stdout(full).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let into_full = output(command(args).stdout(full));
+        let said = String::from_utf8(into_full.stderr).unwrap();
+        assert_eq!(into_full.status.code(), Some(1), "{args:?}");
         assert_eq!(said, "resound: cannot write to standard output: no space left on device\n");
 
         // A reader that leaves ends it as it ends other filters.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let output = Command::new(env!("CARGO_BIN_EXE_resound")).args(args).stdout(writer).output();
-        let output = output.unwrap();
-        assert!(output.stderr.is_empty(), "{output:?}");
-        assert_eq!(output.status.signal(), Some(13), "{output:?}");
+        let unread = output(command(args).stdout(writer));
+        assert!(unread.stderr.is_empty(), "{unread:?}");
+        assert_eq!(unread.status.signal(), Some(13), "{unread:?}");
     }
 }
 
@@ -398,10 +412,9 @@ fn help_fits_the_terminal() {
     for width in [60, 80] {
         for command in COMMANDS {
             for flag in ["-h", "--help"] {
-                let mut resound = Command::new(env!("CARGO_BIN_EXE_resound"));
-                let output =
-                    resound.args([command, flag]).env("COLUMNS", width.to_string()).output();
-                let help = String::from_utf8(output.unwrap().stdout).unwrap();
+                let mut resound = self::command(&[command, flag]);
+                let output = output(resound.env("COLUMNS", width.to_string()));
+                let help = String::from_utf8(output.stdout).unwrap();
                 let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
                 assert!(longest.chars().count() <= width, "{command} {flag} at {width}: {longest}");
             }
