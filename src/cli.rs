@@ -31,10 +31,10 @@ mod refusal;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
-/// `resound serve` sends back whatever it is sent, byte for byte, to everyone who connects. `resound
-/// connect` talks to it, or to any other echo server, from a terminal or a pipe; `resound ping` sees how
-/// long an echo takes; `resound load` sends from many connections at once, checks every byte, and reports
-/// how many echoes came back in a second, and how long they took.
+/// `resound serve` sends every byte that it receives back on the same connection. `resound connect` talks
+/// to it, or to any other echo server, from a terminal or a pipe. `resound ping` measures how long an echo
+/// takes. `resound load` sends from many connections at once, checks every byte, and reports how many echoes
+/// came back in a second, and how long they took.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, args_override_self = true, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -52,7 +52,7 @@ before it was done.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Echo to everyone who connects, until told to stop by Ctrl-C, SIGTERM or SIGHUP
+    /// Echo on every connection, until Ctrl-C, SIGTERM or SIGHUP stops it
     Serve(Serve),
     /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
     ///
@@ -60,14 +60,14 @@ enum Command {
     /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
     /// its echo to standard output, until all has come back.
     Connect(Connect),
-    /// See how long an echo takes: one small message after the other, as ping(8) does
+    /// Measure how long an echo takes: one small message after the other, as ping(8) does
     ///
     /// Messages are due at fixed times, an interval apart. One that is due while an echo is outstanding
-    /// waits for it, or for its time-out, and is then sent at once; of several such, only one is sent.
+    /// waits for it, or for its time-out, and is then sent at once; of several such messages, only one is sent.
     /// After a lost or wrong echo the next message gets a new connection. Ctrl-C ends it with the summary;
-    /// Ctrl-\ shows how things stand.
+    /// Ctrl-\ prints a status line.
     ///
-    /// The time to connect is told apart from the echoes' times, which go from just before a message is
+    /// The time to connect is shown apart from the echoes' times, which go from just before a message is
     /// written to just after the last byte of its echo is read. mdev is their standard deviation; jitter is
     /// the mean of how far each is from the one before.
     Ping(Ping),
@@ -78,7 +78,7 @@ enum Command {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging, to standard error")]
 struct Verbosity {
-    /// Log more: connections; given twice, each read and write of the server too
+    /// Log each connection too; if given twice, also each read and write of the server
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
@@ -86,7 +86,7 @@ struct Verbosity {
     #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
     quiet: bool,
 
-    /// Log what is at least so severe: off, error, warn, info, debug or trace [default: info]
+    /// Log messages of this level and more severe ones: off, error, warn, info, debug or trace [default: info]
     #[arg(long, global = true, value_name = "LEVEL", value_parser = log_level)]
     #[arg(conflicts_with = "verbose")]
     log_level: Option<LevelFilter>,
