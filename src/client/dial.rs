@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::patience::Patience;
 use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
 use crate::reactor::Reactor;
+use crate::words::figures::setting;
 
 /// A connection that was made.
 #[derive(Debug)]
@@ -96,7 +97,7 @@ fn connect(peer: &Endpoint, timeout: Duration) -> io::Result<(Socket, Endpoint)>
 
 /// Why there is no connection when nothing came for so long.
 pub(super) fn unanswered(timeout: Duration) -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
+    io::Error::new(ErrorKind::TimedOut, format!("no answer within {}", setting(timeout)))
 }
 
 /// A failure to connect as a line for people.
@@ -203,7 +204,7 @@ mod tests {
         let attempts: Vec<_> = (0..4).map(|_| dial(&addr, timeout, quietly)).collect();
         let error = attempts.into_iter().find_map(Result::err).expect("one finds the queue full");
         assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(error.to_string().contains("no answer within 200ms"), "{error}");
+        assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
     }
 
     #[test]
