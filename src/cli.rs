@@ -52,7 +52,8 @@ enum Command {
     /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
     ///
     /// From a terminal, each line is a message: it is sent, and its echo waited for, shown and compared;
-    /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
+    /// bye, Ctrl-D or Ctrl-C ends, and Ctrl-\ shows how things stand. What the server does meanwhile is
+    /// shown above the prompt. From a pipe or a file, standard input is streamed to the server and
     /// its echo to standard output, until all has come back.
     Connect(Connect),
     /// See how long an echo takes: one small message after the other, as ping(8) does
