@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use crate::net::Addr;
 
+mod ends;
 mod exchange;
+mod ledger;
 mod lines;
 mod notice;
 mod pump;
+mod output;
 mod session;
-mod standard;
 mod stream;
 mod terminal;
 

@@ -256,7 +256,9 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-struct Byte(u8);
+/// A byte in hexadecimal, and as itself if that is a visible character.
+#[derive(Debug)]
+pub struct Byte(pub u8);
 
 impl fmt::Display for Byte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
