@@ -13,6 +13,7 @@ mod random;
 pub mod probe;
 
 pub mod dial;
+mod standstill;
 
 pub mod connect;
 pub mod ping;
