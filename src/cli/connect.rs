@@ -21,11 +21,11 @@ pub struct Connect {
     #[arg(long)]
     reconnect: bool,
 
-    /// Give up when nothing has come for this long although an echo is due, or while connecting
+    /// Give up on an echo, or on connecting, when nothing has come for this long
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
 
-    /// Retry for this long until the server is up
+    /// Try to connect again and again, for this long at most, until the server is up
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     wait: Option<Duration>,
 
@@ -33,7 +33,7 @@ pub struct Connect {
     #[arg(short = 'x', long)]
     hex: bool,
 
-    /// On a terminal: add each step, with its time, to this file
+    /// On a terminal: add each step, with its time, to this file; what is in it stays
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::standstill::Standstill;
 use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
+use crate::words::figures::setting;
 
 pub use dialer::{Dialer, Step};
 
@@ -138,7 +139,7 @@ fn finish(
 
 /// Why there is no connection if nothing came within `timeout`.
 pub(super) fn unanswered(timeout: Duration) -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
+    io::Error::new(ErrorKind::TimedOut, format!("no answer within {}", setting(timeout)))
 }
 
 /// A failure to connect as a line for people.

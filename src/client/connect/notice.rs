@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use super::exchange::Difference;
 use crate::client::dial::Progress;
-use crate::client::figures;
 use crate::net::{Endpoint, Escaped, reason};
-use crate::words::Plural;
+use crate::words::figures::{count, counted, elapsed, setting};
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]
@@ -146,7 +145,7 @@ impl fmt::Display for Head<'_> {
             }
             N::Sent { message } => write!(f, "sent {}", bytes(message.len())),
             N::Received { echo, took } => {
-                let took = figures::seconds(took.as_secs_f64());
+                let took = elapsed(*took);
                 write!(f, "received {} in {took}", bytes(echo.len()))
             }
             N::Differs(Difference { offset, sent, received }) => write!(
@@ -214,7 +213,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = Plural(self.connections as u64, "connection");
+        let connections = counted(self.connections as u64, "connection", "connections");
         let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
         write!(
             f,
@@ -228,7 +227,8 @@ impl fmt::Display for Tally {
 /// The line to end with when no further byte of an echo came within `limit`.
 pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     let more = if received == 0 { "no echo" } else { "no more of the echo" };
-    let line = format!("{more} within {limit:?}: {received} of {of} bytes came back; giving up");
+    let (limit, received, of) = (setting(limit), count(received), count(of));
+    let line = format!("{more} within {limit}: {received} of {of} bytes came back; giving up");
     io::Error::new(ErrorKind::TimedOut, line)
 }
 
@@ -267,12 +267,12 @@ impl fmt::Display for Byte {
     }
 }
 
-fn bytes(n: usize) -> Plural {
-    Plural(n as u64, "byte")
+fn bytes(n: usize) -> String {
+    counted(n as u64, "byte", "bytes")
 }
 
-fn messages(n: usize) -> Plural {
-    Plural(n as u64, "message")
+fn messages(n: usize) -> String {
+    counted(n as u64, "message", "messages")
 }
 
 #[cfg(test)]

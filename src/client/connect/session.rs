@@ -109,7 +109,7 @@ impl<'a, R: Report> Session<'a, R> {
     ///
     /// # Errors
     ///
-    /// If the first connection cannot be made, and whatever the report says.
+    /// If the first connection cannot be made, or that it cannot be reported.
     pub fn turn(&mut self) -> io::Result<()> {
         let now = Instant::now();
         self.discount(now);
@@ -170,7 +170,7 @@ impl<'a, R: Report> Session<'a, R> {
     ///
     /// # Errors
     ///
-    /// Whatever the report says.
+    /// If it cannot be reported.
     pub fn send(&mut self, message: Vec<u8>) -> io::Result<()> {
         let now = Instant::now();
         self.tally.messages += 1;
@@ -181,7 +181,7 @@ impl<'a, R: Report> Session<'a, R> {
     ///
     /// # Errors
     ///
-    /// That it was interrupted before anything came, if something was due; and whatever the report says.
+    /// That it was interrupted before anything came, if something was due; or that it cannot be reported.
     pub fn end(&mut self) -> io::Result<()> {
         let now = Instant::now();
         match std::mem::replace(&mut self.state, State::Over) {
@@ -190,11 +190,7 @@ impl<'a, R: Report> Session<'a, R> {
             State::Dialing(None) => Err(interrupted()),
             State::Dialing(Some(talk)) | State::Talking(talk) => {
                 self.account(&talk.exchange)?;
-                if self.tally.received_bytes > 0 {
-                    return Ok(());
-                }
-                self.report.report(&Notice::Ended(&self.tally))?;
-                Err(interrupted())
+                if self.tally.received_bytes > 0 { Ok(()) } else { Err(interrupted()) }
             }
         }
     }
@@ -203,7 +199,7 @@ impl<'a, R: Report> Session<'a, R> {
     ///
     /// # Errors
     ///
-    /// Whatever the report says.
+    /// If it cannot be reported.
     pub fn show_status(&mut self) -> io::Result<()> {
         let waits_for = match &self.state {
             State::Talking(talk) => {
@@ -215,11 +211,19 @@ impl<'a, R: Report> Session<'a, R> {
         self.report.report(&Notice::Status { tally: &self.tally, is_connected, waits_for })
     }
 
+    /// Reports what was done, if anything, although the session has failed.
+    pub fn abort(&mut self) {
+        if self.tally.connections > 0 {
+            // The error that ended the session comes first: if nothing can be written, it says so.
+            let _ = self.report.report(&Notice::Ended(&self.tally));
+        }
+    }
+
     /// Reports what was done.
     ///
     /// # Errors
     ///
-    /// What was wrong with the echoes, if anything, and whatever the report says.
+    /// What was wrong with the echoes, if anything, or that it cannot be reported.
     pub fn finish(mut self) -> io::Result<()> {
         self.report.report(&Notice::Ended(&self.tally))?;
         self.tally.verdict()

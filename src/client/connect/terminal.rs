@@ -38,7 +38,7 @@ fn converse(options: &Options) -> io::Result<()> {
         View { transcript: transcript.transpose()?, console: Console::open()?, hex: options.hex };
     let mut conversation = Conversation::begin(options, view)?;
     while !conversation.session.is_over() {
-        conversation.turn()?;
+        conversation.turn().inspect_err(|_| conversation.session.abort())?;
     }
     conversation.session.finish()
 }

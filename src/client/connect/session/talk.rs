@@ -86,12 +86,16 @@ impl<R: Report> Session<'_, R> {
         if talk.exchange.moved_bytes() != before {
             talk.patience.renew(now);
         }
-        if talk.patience.left(now).is_some() {
-            return Ok(());
+        if talk.patience.left(now).is_some() { Ok(()) } else { self.late(now) }
+    }
+
+    /// No further byte of the echo came in time.
+    fn late(&mut self, now: Instant) -> io::Result<()> {
+        if let State::Talking(talk) = &self.state {
+            let (received, of) = (talk.exchange.echo().len(), talk.exchange.message_bytes());
+            let late = timed_out(self.options.timeout, received as u64, of as u64);
+            self.report.report(&Notice::Late(&late))?;
         }
-        let (received, of) = (talk.exchange.echo().len(), talk.exchange.message_bytes());
-        let late = timed_out(self.options.timeout, received as u64, of as u64);
-        self.report.report(&Notice::Late(&late))?;
         // Its echo may still come, and would be taken for the next one.
         self.disconnect();
         self.settle(now)

@@ -139,12 +139,12 @@ fn shown(cluster: &str, column: usize) -> (String, usize) {
     }
 }
 
-/// A character that could act on the terminal as `^[` or `<U+9B>`, any other as it is.
+/// A character that could act on the terminal as `^[` or `\u{9b}`, any other as it is.
 fn visible(c: char) -> String {
     match c {
         '\x7f' => "^?".into(),
         '\0'..' ' => format!("^{}", char::from(c as u8 + b'@')),
-        _ if c.is_control() || is_mark_of_direction(c) => format!("<U+{:02X}>", u32::from(c)),
+        _ if c.is_control() || is_mark_of_direction(c) => c.escape_unicode().to_string(),
         _ => c.into(),
     }
 }
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn characters_that_could_act_on_the_terminal_are_shown() {
         check("\x1b[1m\x7f", 1, &["> ^[[1m^?"], (0, 4));
-        check("\u{9b}", 2, &["> <U+9B>"], (0, 8));
+        check("\u{9b}", 2, &["> \\u{9b}"], (0, 8));
         check("\r\nx", 3, &["> ^M", "x"], (1, 1));
     }
 
