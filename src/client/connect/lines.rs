@@ -141,11 +141,10 @@ impl Lines<'_> {
                 log(&Notice::CutShort { echo: exchange.echo(), of, why });
                 break;
             }
-            let now = Instant::now();
             if after != before {
-                patience.renew(now);
+                patience.renew(Instant::now());
             }
-            if patience.left(now).is_none() {
+            if self.ends.is_over(&mut patience) {
                 let (received, of) = (exchange.echo().len(), exchange.message_bytes());
                 return Err(timed_out(self.options.timeout, received as u64, of as u64));
             }
@@ -252,7 +251,7 @@ impl Lines<'_> {
     fn see_the_end(&mut self) -> io::Result<()> {
         let mut patience = Patience::new(GOODBYE, Instant::now());
         self.look_at_finished();
-        while !self.finished.is_empty() && patience.left(Instant::now()).is_some() {
+        while !self.finished.is_empty() && !self.ends.is_over(&mut patience) {
             let woken = self.ends.wait(Some(&mut patience))?;
             self.look_at_finished();
             match self.heed(woken) {

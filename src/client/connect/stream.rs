@@ -123,11 +123,10 @@ impl Stream {
             } else if self.is_complete() {
                 return Ok(());
             }
-            let now = Instant::now();
             if self.moved_bytes() != before || !self.waits_for_server() {
-                patience.renew(now);
+                patience.renew(Instant::now());
             }
-            if patience.left(now).is_none() {
+            if self.ends.is_over(&mut patience) {
                 return Err(self.gave_up());
             }
             if !self.ends.has_reader() {
@@ -157,7 +156,7 @@ impl Stream {
             if filled == Filled::Ended {
                 break;
             }
-            if patience.left(Instant::now()).is_none() {
+            if self.ends.is_over(&mut patience) {
                 log::debug!("the server has echoed everything, and keeps the connection");
                 break;
             }
