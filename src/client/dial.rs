@@ -137,12 +137,12 @@ fn finish(
 }
 
 /// Why there is no connection if nothing came within `timeout`.
-pub(super) fn unanswered(timeout: Duration) -> io::Error {
+fn unanswered(timeout: Duration) -> io::Error {
     io::Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
 }
 
 /// A failure to connect as a line for people.
-pub(super) fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
+fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
     with_help(cannot("connect to", peer, error), help)
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// A wait is never planned to be longer than this, so that a standstill is known as exactly.
+/// A wait for something that is owed is never planned to be longer than this, so that a standstill is known
+/// as exactly.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A wait that ends later than planned by less than this was no standstill, only a busy machine.
@@ -21,9 +22,13 @@ impl Standstill {
         Self { until: now }
     }
 
-    /// How long to wait at `now` if there is something to do in `left`: no longer than that.
+    /// How long to wait at `now` for something that is owed, if there is something to do in `left`.
     pub fn plan(&mut self, left: Duration, now: Instant) -> Duration {
-        let left = left.min(TICK);
+        self.plan_rest(left.min(TICK), now)
+    }
+
+    /// How long to wait at `now` if nothing is owed, and there is something to do in `left`.
+    pub fn plan_rest(&mut self, left: Duration, now: Instant) -> Duration {
         self.until = now + left;
         left
     }

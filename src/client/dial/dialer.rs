@@ -80,7 +80,7 @@ impl Dialer {
         Self::with_resolver(server, limits, Arc::new(Addr::resolve))
     }
 
-    pub(super) fn with_resolver(
+    pub(in crate::client) fn with_resolver(
         server: &Addr,
         limits: Limits,
         resolve: Resolve,
@@ -122,9 +122,14 @@ impl Dialer {
         self.state = State::Resting;
     }
 
-    /// Starts to retry for no more than `wait` from its next start on, or not at all.
-    pub fn set_wait(&mut self, wait: Option<Duration>) {
-        self.limits.wait = wait;
+    /// From its next start on, does not wait for a server that is not up.
+    pub fn stop_waiting(&mut self) {
+        self.limits.wait = None;
+    }
+
+    /// Whether the server's name is being looked up.
+    pub fn is_looking_up(&self) -> bool {
+        matches!(self.state, State::LookingUp)
     }
 
     /// Does what can be done without waiting.
