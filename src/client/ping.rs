@@ -27,6 +27,7 @@ mod json;
 mod notice;
 mod schedule;
 mod session;
+mod speaker;
 mod tally;
 mod watched;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(100);
 
 /// A wait that ends later than planned by less than this was no standstill, only a busy machine.
-const TOLERANCE: Duration = Duration::from_millis(100);
+pub const TOLERANCE: Duration = Duration::from_millis(100);
 
 /// Finds out for how long the program was stopped: by SIGSTOP, by a terminal that takes no output, or by a
 /// machine without processor time to give.

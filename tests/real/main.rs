@@ -40,5 +40,6 @@ mod kernel;
 mod masses;
 mod own_cost;
 mod peers;
+mod reach;
 mod soak;
 mod traced;

@@ -8,6 +8,7 @@ use signal_hook::consts::SIGQUIT;
 
 use super::notice::Notice;
 use super::schedule::Schedule;
+use super::speaker::Speaker;
 use super::tally::{Cause, Tally, Trouble};
 use super::watched::Watched;
 use super::{End, Options};
@@ -27,7 +28,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// A ping under way.
 pub struct Session<'a, S> {
     options: &'a Options,
-    say: S,
+    say: Speaker<S>,
     reactor: Reactor<Watched>,
     ready: Vec<Ready>,
     signals: Token,
@@ -91,7 +92,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         let now = Instant::now();
         Ok(Self {
             options,
-            say,
+            say: Speaker::new(say),
             reactor,
             ready: Vec::new(),
             signals,
@@ -123,6 +124,10 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
             }
             self.wait()?;
             if self.is_told_to_stop()? {
+                if let State::Waiting(token) = self.state {
+                    // Its echo may have come in the meantime.
+                    self.drive(token)?;
+                }
                 self.tally.is_under_way =
                     matches!(self.state, State::Connecting | State::Waiting(_));
                 let is_leaving = matches!(self.state, State::Leaving { .. });
@@ -158,10 +163,9 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
 
     /// Waits for an event, or until there is something to do without one.
     fn wait(&mut self) -> io::Result<()> {
-        // What was done since the last wait may have blocked: a terminal can be stopped by Ctrl-S.
         let now = Instant::now();
-        let standstill = self.standstill.end(now);
-        self.discount(standstill, now)?;
+        let blocked = self.say.take_blocked();
+        self.discount(blocked, now)?;
         let left = self.left(now)?;
         let timeout = match self.state {
             State::Apart | State::Idle(_) => {
@@ -279,7 +283,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         self.settled(now, State::Idle(token));
         let Some(peer) = &self.peer else { return Ok(()) };
         let sequence = self.tally.sent;
-        (self.say)(&Notice::Echo { sequence, bytes: message.bytes, peer, took })
+        self.say.say(&Notice::Echo { sequence, bytes: message.bytes, peer, took })
     }
 
     /// The last message is owed no more.
@@ -309,7 +313,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         if self.is_all_sent() {
             return Ok(());
         }
-        (self.say)(&Notice::ServerLeft { error, next: self.tally.sent + 1 })
+        self.say.say(&Notice::ServerLeft { error, next: self.tally.sent + 1 })
     }
 
     /// Something went wrong with the last message. What came of it, or will come, would be taken for the
@@ -322,7 +326,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         }
         let trouble = Trouble { sequence: self.tally.sent, cause };
         self.tally.failed(&trouble);
-        (self.say)(&Notice::Trouble(&trouble))
+        self.say.say(&Notice::Trouble(&trouble))
     }
 
     /// Ends the connection from this side, and looks whether anything comes that was not sent.

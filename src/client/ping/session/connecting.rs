@@ -36,14 +36,14 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
             Progress::Connecting(peer) if self.peer.is_none() => self.introduce(peer.clone()),
             Progress::Connecting(_) => Ok(()),
             Progress::Failed(_) | Progress::Waiting { .. } => {
-                (self.say)(&Notice::Dialing(progress))
+                self.say.say(&Notice::Dialing(progress))
             }
         }
     }
 
     fn introduce(&mut self, peer: Endpoint) -> io::Result<()> {
         let (server, bytes) = (&self.options.server, self.options.size);
-        (self.say)(&Notice::Start { server, peer: &peer, bytes })?;
+        self.say.say(&Notice::Start { server, peer: &peer, bytes })?;
         self.peer = Some(peer);
         Ok(())
     }
@@ -62,7 +62,7 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
             self.schedule.begin(now);
         }
         self.tally.connect.record(took);
-        (self.say)(&Notice::Connected { peer: &peer, local: &local, took, again })?;
+        self.say.say(&Notice::Connected { peer: &peer, local: &local, took, again })?;
         self.peer = Some(peer);
         self.probe.restart();
         self.send(token)
