@@ -6,12 +6,14 @@ use std::net::{Ipv6Addr, ToSocketAddrs};
 use std::path::Path;
 use std::str::FromStr;
 
-use super::{Endpoint, Escaped};
+use super::endpoint::{write_abstract, write_path};
+use super::{Endpoint, Escaped, services};
 
-/// The longest path of a Unix socket, in bytes: `sun_path` less its closing NUL, unix(7).
+/// The longest path of a Unix socket, in bytes: `sun_path` less its closing NUL, unix(7). An abstract name
+/// has a NUL before it instead.
 const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// Where to listen or connect, as written: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`.
+/// Where to listen or connect, as written: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:@NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addr {
     /// A host, by name or number, and a TCP port.
@@ -23,6 +25,8 @@ pub enum Addr {
     },
     /// The path of a Unix stream socket.
     Unix(Box<Path>),
+    /// The name of an abstract Unix stream socket of Linux, which has no file: unix(7).
+    Abstract(Box<[u8]>),
 }
 
 /// Why a text is not an [`Addr`], and what would be.
@@ -47,10 +51,10 @@ impl FromStr for Addr {
 
 /// `least_port` is 0 where any free port will do.
 fn read(text: &str, least_port: u16) -> Result<Addr, String> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        return unix(path);
+    if let Some(path) = strip_scheme(text, "unix:") {
+        return path.strip_prefix('@').map_or_else(|| unix(path), abstract_name);
     }
-    if text.starts_with("udp:") {
+    if strip_scheme(text, "udp:").is_some() {
         return Err("udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into());
     }
     if let Some((scheme, rest)) = text.split_once("://") {
@@ -62,12 +66,31 @@ fn read(text: &str, least_port: u16) -> Result<Addr, String> {
     inet(text, least_port)
 }
 
+/// In capitals or not.
+fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
 fn unix(path: &str) -> Result<Addr, String> {
     match path.len() {
         0 => Err("there is no path after unix:; write, say, unix:/run/echo.sock".into()),
         1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Unix(Path::new(path).into())),
         n => Err(format!(
             "the path after unix: has {n} bytes; the system allows {MAX_UNIX_PATH_BYTES}"
+        )),
+    }
+}
+
+fn abstract_name(name: &str) -> Result<Addr, String> {
+    match name.len() {
+        _ if !cfg!(target_os = "linux") => {
+            Err("only Linux has sockets without a file; write unix:PATH".into())
+        }
+        0 => Err("there is no name after unix:@; write, say, unix:@echo".into()),
+        1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Abstract(name.as_bytes().into())),
+        n => Err(format!(
+            "the name after unix:@ has {n} bytes; the system allows {MAX_UNIX_PATH_BYTES}"
         )),
     }
 }
@@ -89,16 +112,20 @@ fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
         Some(_) => return Err("there is no IPv6 address in the brackets; write [::1]:7007".into()),
         None => named(host, port)?,
     };
-    match port.parse() {
+    let port = port_number(port, least_port)?;
+    Ok(Addr::Inet { host: host.into(), port })
+}
+
+fn port_number(text: &str, least_port: u16) -> Result<u16, String> {
+    match text.parse() {
         // `parse` would take a sign as well.
-        Ok(port_number) if !port.starts_with('+') && port_number >= least_port => {
-            Ok(Addr::Inet { host: host.into(), port: port_number })
-        }
+        Ok(port) if !text.starts_with('+') && port >= least_port => Ok(port),
         Ok(0) => Err("port 0 cannot be connected to; write a number from 1 to 65535".into()),
-        _ => {
-            let port = quoted(port);
-            Err(format!("{port} is no port; write a number from {least_port} to 65535"))
-        }
+        _ => services::port_of(text).filter(|port| *port >= least_port).ok_or_else(|| {
+            let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic());
+            let what = if is_name { "service of /etc/services" } else { "port" };
+            format!("{} is no {what}; write a number from {least_port} to 65535", quoted(text))
+        }),
     }
 }
 
@@ -123,6 +150,11 @@ fn named<'a>(host: &'a str, port: &str) -> Result<&'a str, String> {
         }
         _ if host.contains(',') => {
             Err("there is a comma in it; write one address, as HOST:PORT".into())
+        }
+        _ if !host.is_ascii() => {
+            Err("the host has letters beyond ASCII; write its form in ASCII, such \
+                                      as xn--bcher-kva.example"
+                .into())
         }
         _ if host.contains([':', '[', ']']) => {
             Err("there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into())
@@ -168,11 +200,13 @@ impl Addr {
         let (host, port) = match self {
             Self::Inet { host, port } => (host.as_str(), *port),
             Self::Unix(path) => return Ok(vec![Endpoint::Unix(Some(path.clone()))]),
+            Self::Abstract(name) => return Ok(vec![Endpoint::Abstract(name.clone())]),
         };
         let mut found = Vec::new();
         for addr in (host, port).to_socket_addrs().map_err(|e| self.unresolved(&e))? {
-            if !found.contains(&Endpoint::Inet(addr)) {
-                found.push(Endpoint::Inet(addr));
+            let endpoint = Endpoint::from(addr);
+            if !found.contains(&endpoint) {
+                found.push(endpoint);
             }
         }
         if found.is_empty() {
@@ -195,7 +229,8 @@ impl fmt::Display for Addr {
         match self {
             Self::Inet { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Inet { host, port } => write!(f, "{}:{port}", Escaped(host)),
-            Self::Unix(path) => write!(f, "unix:{}", Escaped(&path.to_string_lossy())),
+            Self::Unix(path) => write_path(path, f),
+            Self::Abstract(name) => write_abstract(name, f),
         }
     }
 }

@@ -40,6 +40,7 @@ mod kernel;
 mod masses;
 mod own_cost;
 mod peers;
+mod places;
 mod reach;
 mod soak;
 mod traced;

@@ -136,7 +136,7 @@ impl fmt::Display for Notice<'_> {
 fn way(peer: &Endpoint) -> &'static str {
     match peer {
         Endpoint::Inet(_) => "TCP",
-        Endpoint::Unix(_) => "a Unix socket",
+        Endpoint::Unix(_) | Endpoint::Abstract(_) => "a Unix socket",
     }
 }
 

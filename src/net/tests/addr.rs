@@ -24,6 +24,7 @@ fn addresses_are_read_and_written() {
         ("unix:/run/echo.sock", file("/run/echo.sock")),
         ("unix:relative: with spaces", file("relative: with spaces")),
         ("unix:[::1]:7", file("[::1]:7")),
+        ("unix:./@echo", file("./@echo")),
     ] {
         assert_eq!(text.parse(), Ok(expected.clone()), "{text}");
         assert_eq!(expected.to_string(), text);
@@ -39,6 +40,8 @@ fn what_is_no_address_is_told_what_would_be() {
     const BRACKETS: &str = "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6";
     const NO_IPV6: &str = "there is no IPv6 address in the brackets; write [::1]:7007";
     const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
+    const NOT_ASCII: &str = "the host has letters beyond ASCII; write its form in ASCII, such as \
+                             xn--bcher-kva.example";
     const UDP: &str = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
     for (text, expected) in [
         ("", NO_PORT),
@@ -60,6 +63,10 @@ fn what_is_no_address_is_told_what_would_be() {
         ("unix:", NO_PATH),
         ("udp:127.0.0.1:7007", UDP),
         ("udp:", UDP),
+        ("Udp:127.0.0.1:7007", UDP),
+        ("UNIX:", NO_PATH),
+        ("b\u{fc}cher.example:7", NOT_ASCII),
+        ("\u{ff4c}ocalhost:7", NOT_ASCII),
         ("[fe80::1%]:7007", NO_IPV6),
         ("[fe80::1%a%b]:7007", NO_IPV6),
         ("[fe80::1%a b]:7007", NO_IPV6),
@@ -92,13 +99,62 @@ fn what_was_meant_is_written_out() {
     }
 }
 
+/// Failed when `UNIX:` was taken for a host.
+#[test]
+fn a_scheme_is_read_in_capitals_too() {
+    for text in ["UNIX:/run/Echo", "Unix:/run/Echo", "unix:/run/Echo"] {
+        assert_eq!(text.parse(), Ok(file("/run/Echo")), "{text}");
+    }
+    assert_eq!("uni:7".parse(), Ok(host("uni", 7)));
+}
+
+#[test]
+fn a_port_can_be_a_service() {
+    for text in ["localhost:echo", "localhost:ECHO"] {
+        assert_eq!(text.parse(), Ok(host("localhost", 7)), "{text}");
+        assert_eq!(Addr::of_server(text), Ok(host("localhost", 7)), "{text}");
+    }
+    assert_eq!("[::1]:echo".parse(), Ok(host("::1", 7)));
+    let no = "\"ecko\" is no service of /etc/services; write a number from 0 to 65535";
+    assert_eq!("localhost:ecko".parse::<Addr>().unwrap_err().to_string(), no);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_socket_has_a_name_and_no_path() {
+    let abstract_socket = |name: &[u8]| Addr::Abstract(name.into());
+    for (text, name) in
+        [("unix:@echo", "echo"), ("unix:@/run/a b@c", "/run/a b@c"), ("unix:@@", "@")]
+    {
+        let addr = abstract_socket(name.as_bytes());
+        assert_eq!(text.parse(), Ok(addr.clone()));
+        assert_eq!(addr.to_string(), text);
+        assert_eq!(addr.resolve().unwrap()[0].to_string(), text);
+    }
+    assert_eq!("Unix:@x".parse(), Ok(abstract_socket(b"x")));
+    let name = |bytes| format!("unix:@{}", "x".repeat(bytes)).parse::<Addr>();
+    assert_eq!(name(107), Ok(abstract_socket(&[b'x'; 107])));
+    let said = |bytes| name(bytes).unwrap_err().to_string();
+    assert_eq!(said(0), "there is no name after unix:@; write, say, unix:@echo");
+    assert_eq!(said(108), "the name after unix:@ has 108 bytes; the system allows 107");
+}
+
+/// A client may bind to any path, and to any abstract name.
+#[test]
+fn a_path_is_never_shown_as_an_abstract_name_and_no_name_acts_on_a_terminal() {
+    let path = Endpoint::Unix(Some(Path::new("@echo").into()));
+    assert_eq!(path.to_string(), "unix:./@echo");
+    let name = Endpoint::Abstract((*b"\0a\x1b[2J\xff").into());
+    assert_eq!(name.to_string(), "unix:@\\u{0}a\\u{1b}[2J\u{fffd}");
+}
+
 /// Failed when a client tried port 0, and was told that nothing listened there.
 #[test]
 fn nobody_connects_to_port_0() {
     let said = |text| Addr::of_server(text).unwrap_err().to_string();
     let zero = "port 0 cannot be connected to; write a number from 1 to 65535";
     assert_eq!([said("localhost:0"), said("[::1]:000")], [zero, zero]);
-    assert_eq!(said("localhost:x"), "\"x\" is no port; write a number from 1 to 65535");
+    assert_eq!(said("localhost:0x"), "\"0x\" is no port; write a number from 1 to 65535");
     assert_eq!(Addr::of_server("localhost:1"), Ok(host("localhost", 1)));
     assert_eq!(Addr::of_server("unix:0"), Ok(file("0")));
 }
@@ -120,9 +176,7 @@ fn a_zone_is_an_interface_by_name_or_number() {
 
 #[test]
 fn what_is_no_port_is_told_what_would_be() {
-    for port in
-        ["", "echo", "-1", "+7", "65536", "7007 ", " 7", "7.0", "0x7", "99999999999999999999"]
-    {
+    for port in ["", "-1", "+7", "65536", "7007 ", " 7", "7.0", "0x7", "99999999999999999999"] {
         assert_eq!(
             format!("localhost:{port}").parse::<Addr>().unwrap_err().to_string(),
             format!("\"{port}\" is no port; write a number from 0 to 65535")
@@ -225,6 +279,19 @@ fn endpoints_are_written_as_they_are_read() {
 }
 
 #[test]
+fn an_ipv4_address_in_an_ipv6_one_is_an_ipv4_address() {
+    for (from, to) in [
+        ("[::ffff:127.0.0.1]:7", "127.0.0.1:7"),
+        ("[::ffff:0.0.0.0]:7", "0.0.0.0:7"),
+        ("[fe80::1%2]:7", "[fe80::1%2]:7"),
+        ("[::1]:7", "[::1]:7"),
+    ] {
+        assert_eq!(Endpoint::from(from.parse::<SocketAddr>().unwrap()).to_string(), to);
+        assert_eq!(resolved(from).unwrap()[0].to_string(), to);
+    }
+}
+
+#[test]
 fn a_host_has_one_form() {
     for (endpoint, ip) in [
         ("127.0.0.1:7", "127.0.0.1"),
@@ -255,7 +322,7 @@ proptest! {
     fn every_socket_address_is_an_address(ip in any::<IpAddr>(), port: u16) {
         let at = SocketAddr::new(ip, port);
         let addr: Addr = at.to_string().parse().unwrap();
-        prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::Inet(at)]);
+        prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::from(at)]);
     }
 
     /// Whatever a peer calls itself, the terminal sees characters only.
