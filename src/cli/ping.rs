@@ -12,13 +12,13 @@ use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
 
-/// What `resound ping` can be told.
+/// The arguments of `resound ping`.
 #[derive(Args, Debug)]
 pub struct Ping {
     #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
     server: Addr,
 
-    /// Stop after this many messages [default: only when told to]
+    /// Stop after this many messages [default: go on until a signal]
     #[arg(short, long, value_name = "COUNT", value_parser = messages)]
     count: Option<u64>,
 

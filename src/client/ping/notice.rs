@@ -49,7 +49,7 @@ pub enum Notice<'a> {
     Trouble(&'a Trouble),
     /// The server ended the connection while nothing was owed.
     ServerLeft {
-        /// What the system says, where it was no orderly end.
+        /// What the system says, if it was no orderly end.
         error: Option<&'a io::Error>,
         /// The message for which there will be another.
         next: u64,

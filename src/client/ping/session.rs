@@ -88,7 +88,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
             .map_err(|e| cannot("watch for", &"signals", &e))?;
         let alarm = Alarm::new().map_err(|e| cannot("watch", &"the time", &e))?;
         let alarm = reactor.insert(Watched::Alarm(alarm))?;
-        let dialer = reactor.insert(Watched::Dialer(dialer))?;
+        let dialer = reactor.insert(Watched::Dialer(Box::new(dialer)))?;
         let now = Instant::now();
         Ok(Self {
             options,

@@ -22,7 +22,7 @@ pub struct Tally {
     /// How often bytes came that are not an echo. Where they came after an echo that was right, that is
     /// [received](Self::received) all the same.
     pub wrong: u64,
-    /// Whether an echo was still outstanding when it was told to stop.
+    /// Whether an echo was still outstanding when a signal ended it.
     pub is_under_way: bool,
     /// Due times at which nothing was sent, since the message before was not settled, or this program stood
     /// still, and one message waited already.

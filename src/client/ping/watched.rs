@@ -15,7 +15,7 @@ pub(super) enum Watched {
     Signals(Signals),
     /// Has done all that it can do when it has ended a wait.
     Alarm(Alarm),
-    Dialer(Dialer),
+    Dialer(Box<Dialer>),
     Server(Socket),
 }
 
@@ -32,7 +32,7 @@ impl Watched {
         match self {
             Self::Signals(signals) => signals,
             Self::Alarm(alarm) => alarm,
-            Self::Dialer(dialer) => dialer,
+            Self::Dialer(dialer) => dialer.as_mut(),
             Self::Server(socket) => socket,
         }
     }
