@@ -6,8 +6,9 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+pub(crate) use crate::words::figures;
+
 pub mod latency;
-mod figures;
 mod random;
 pub mod probe;
 

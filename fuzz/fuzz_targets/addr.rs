@@ -39,14 +39,14 @@ fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: SocketAddr) {
     assert_eq!(resolved, Some(vec![Endpoint::from(expected)]), "{text:?}");
 }
 
-/// What nobody would refuse: a short path, or a simple name and a port. std sees to numbers.
+/// What must be taken: a short path, or a simple name and a port. std reads the numbers.
 fn is_plain(text: &str) -> bool {
     let is_simple = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    match text.rsplit_once(':') {
-        Some(("unix", path)) => !path.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&path.len()),
-        Some(("", _)) | None => false,
-        Some((scheme, _)) if ["unix", "udp"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) => false,
-        Some((host, port)) => host.chars().all(is_simple) && is_port(port),
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    match host.to_ascii_lowercase().as_str() {
+        "unix" => !port.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&port.len()),
+        "udp" | "tcp" | "" => false,
+        _ => host.chars().all(is_simple) && is_port(port),
     }
 }
 

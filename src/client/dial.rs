@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::standstill::Standstill;
 use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
+use crate::words::figures::setting;
 
 pub use dialer::{Dialer, Step};
 
@@ -95,7 +96,7 @@ impl fmt::Display for Progress {
             Self::Connecting(peer) => write!(f, "connecting to {peer}"),
             Self::Failed(error) => write!(f, "{error}; trying the next address"),
             Self::Waiting { error, wait } => {
-                write!(f, "{error}; trying again until it is up, for {wait:?} at most")
+                write!(f, "{error}; trying again until it is up, for {} at most", setting(*wait))
             }
         }
     }
@@ -138,7 +139,7 @@ fn finish(
 
 /// Why there is no connection if nothing came within `timeout`.
 fn unanswered(timeout: Duration) -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
+    io::Error::new(ErrorKind::TimedOut, format!("no answer within {}", setting(timeout)))
 }
 
 /// A failure to connect as a line for people.

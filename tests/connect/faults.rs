@@ -141,14 +141,14 @@ fn a_server_that_closes_is_not_waited_for_while_the_input_stays_open() {
 #[test]
 fn an_echo_that_never_comes_is_given_up() {
     let ended = run(&["-W", "300ms", &serve(peers::silent)], &b"hello\n"[..]);
-    ended.assert_failed("no echo within 300ms: 0 of 6 bytes came back; giving up");
+    ended.assert_failed("no echo within 300 ms: 0 of 6 bytes came back; giving up");
 }
 
 #[test]
 fn a_server_that_takes_nothing_is_given_up() {
     let (_keep, gate) = mpsc::channel::<()>();
     let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
-    run(&["-W", "300ms", &addr], pattern(MUCH)).assert_failed("no echo within 300ms: 0 of ");
+    run(&["-W", "300ms", &addr], pattern(MUCH)).assert_failed("no echo within 300 ms: 0 of ");
 }
 
 #[test]

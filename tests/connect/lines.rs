@@ -31,5 +31,5 @@ fn a_wrong_line_is_told_and_the_next_one_sent() {
 #[test]
 fn an_echo_that_never_comes_is_given_up() {
     let ended = run(&["--reconnect", "-W", "300ms", &serve(peers::silent)], &b"hello\n"[..]);
-    ended.assert_failed("no echo within 300ms: 0 of 6 bytes came back; giving up");
+    ended.assert_failed("no echo within 300 ms: 0 of 6 bytes came back; giving up");
 }

@@ -167,7 +167,7 @@ fn an_echo_that_never_comes_is_given_up() {
     let (code, all) = terminal.end();
     // Failed when that was all.
     let done = "1 message on 1 connection: 6 bytes sent, 0 bytes received\r\n";
-    let word = "resound: no echo within 300ms: 0 of 6 bytes came back; giving up";
+    let word = "resound: no echo within 300 ms: 0 of 6 bytes came back; giving up";
     assert_has(&all, &["sent 6 bytes", done, word]);
     assert_eq!(code, Some(1));
 }

@@ -97,7 +97,7 @@ fn row_53_silent_addresses_have_one_time_out_together() {
     let began = Instant::now();
     let args = ["ping", "-W", "1s", "none:7007"];
     let ended = run_alone(&format!("{NAMES}exec \"$RESOUND\" \"$@\""), &args);
-    let line = "cannot connect to [2001:db8::2]:7007 or 10.9.9.2:7007: no answer within 1s; ";
+    let line = "cannot connect to [2001:db8::2]:7007 or 10.9.9.2:7007: no answer within 1 s; ";
     ended.assert_failed(line);
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
 }
@@ -108,7 +108,7 @@ fn row_53_a_look_up_that_is_not_answered_ends_with_the_time_out() {
     let script = format!("{NAMES}exec \"$RESOUND\" \"$@\"");
     for command in [&["ping", "--json"][..], &["ping"]] {
         let ended = run_alone(&script, &[command, &["-W", "500ms", "slow.example:7"]].concat());
-        ended.assert_failed("cannot resolve slow.example:7: no answer within 500ms; ");
+        ended.assert_failed("cannot resolve slow.example:7: no answer within 500 ms; ");
     }
 }
 

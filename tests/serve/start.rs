@@ -64,7 +64,7 @@ fn nonsense_is_refused_in_a_line() {
     );
     invalid("--drain-timeout", "9999h", "DURATION", "that is more than a year");
     invalid("--max-connections", "0", "N", "write something from 1 to 100m");
-    let port = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
+    let port = "there is no port; write localhost:PORT, such as localhost:7007";
     invalid("--listen", "localhost", "ADDR", port);
     invalid("--listen", "7107", "ADDR", "there is no host; write 127.0.0.1:7107 for this machine");
     let each = "give each by itself: --listen a:1 --listen [::1]:2";

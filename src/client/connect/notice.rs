@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::exchange::Difference;
 use crate::client::dial::Progress;
 use crate::net::{Endpoint, Escaped, reason};
-use crate::words::Plural;
+use crate::words::figures::{count, counted, elapsed, setting};
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ impl fmt::Display for Notice<'_> {
             Self::Connected { peer, local } => write!(f, "connected to {peer} from {local}"),
             Self::Sent { bytes: n } => write!(f, "sent {}", bytes(*n)),
             Self::Received { echo, took } => {
-                write!(f, "received {} in {took:.1?}: {}", bytes(echo.len()), Shown(echo))
+                let took = elapsed(*took);
+                write!(f, "received {} in {took}: {}", bytes(echo.len()), Shown(echo))
             }
             Self::Differs(Difference { offset, sent, received }) => write!(
                 f,
@@ -130,7 +131,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = Plural(self.connections as u64, "connection");
+        let connections = counted(self.connections as u64, "connection", "connections");
         let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
         write!(
             f,
@@ -144,7 +145,8 @@ impl fmt::Display for Tally {
 /// The line to end with when no further byte of an echo came within `limit`.
 pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     let more = if received == 0 { "no echo" } else { "no more of the echo" };
-    let line = format!("{more} within {limit:?}: {received} of {of} bytes came back; giving up");
+    let (limit, received, of) = (setting(limit), count(received), count(of));
+    let line = format!("{more} within {limit}: {received} of {of} bytes came back; giving up");
     io::Error::new(ErrorKind::TimedOut, line)
 }
 
@@ -181,12 +183,12 @@ impl fmt::Display for Byte {
     }
 }
 
-fn bytes(n: usize) -> Plural {
-    Plural(n as u64, "byte")
+fn bytes(n: usize) -> String {
+    counted(n as u64, "byte", "bytes")
 }
 
-fn messages(n: usize) -> Plural {
-    Plural(n as u64, "message")
+fn messages(n: usize) -> String {
+    counted(n as u64, "message", "messages")
 }
 
 #[cfg(test)]
@@ -201,12 +203,12 @@ mod tests {
     fn an_echo_is_shown_without_the_line_break_that_ends_it() {
         let took = Duration::from_micros(85);
         let received = |echo| Notice::Received { echo, took };
-        check(&received(b"hello\n"), "received 6 bytes in 85.0µs: hello");
-        check(&received(b"\n"), "received 1 byte in 85.0µs: ");
-        check(&received(b"a\n\n"), r"received 3 bytes in 85.0µs: a\n");
+        check(&received(b"hello\n"), "received 6 bytes in 85.0 µs: hello");
+        check(&received(b"\n"), "received 1 byte in 85.0 µs: ");
+        check(&received(b"a\n\n"), r"received 3 bytes in 85.0 µs: a\n");
         check(
             &received("grüß \"dich\" 世界\n".as_bytes()),
-            "received 21 bytes in 85.0µs: grüß \"dich\" 世界",
+            "received 21 bytes in 85.0 µs: grüß \"dich\" 世界",
         );
     }
 

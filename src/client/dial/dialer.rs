@@ -15,6 +15,7 @@ use super::order::order;
 use super::race::{Lap, Race};
 use super::{Connection, Family, Limits, Progress, failures::Failures};
 use crate::net::{Addr, Endpoint, cannot};
+use crate::words::figures::setting;
 
 /// From one round that failed to the next.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -241,9 +242,9 @@ impl Dialer {
 
     fn unanswered_lookup(&self) -> io::Error {
         let line = format!(
-            "cannot resolve {}: no answer within {:?}; is the name server reachable?",
+            "cannot resolve {}: no answer within {}; is the name server reachable?",
             self.server,
-            self.limit()
+            setting(self.limit())
         );
         io::Error::new(ErrorKind::TimedOut, line)
     }
@@ -300,7 +301,7 @@ impl Dialer {
             return Some(Step::Failed(error));
         };
         if self.left_to_wait(now).is_none_or(|left| left < PAUSE) {
-            let line = format!("{error}; waited for {wait:?}");
+            let line = format!("{error}; waited for {}", setting(wait));
             return Some(Step::Failed(io::Error::new(error.kind(), line)));
         }
         self.state = State::Due(now + PAUSE);

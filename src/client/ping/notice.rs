@@ -8,6 +8,7 @@ use super::tally::{Cause, Spread, Tally, Trouble};
 use crate::client::dial::Progress;
 use crate::net::{Addr, Endpoint, reason};
 use crate::words::Plural;
+use crate::words::figures::{count, counted, setting};
 
 /// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
 #[derive(Debug)]
@@ -147,8 +148,10 @@ impl fmt::Display for Trouble {
             Cause::Unreachable(error) => write!(f, "seq={sequence}: {error}"),
             Cause::Late { timeout, received, bytes } => write!(
                 f,
-                "no echo for seq={sequence} within {timeout:?}: {received} of {} came back",
-                Plural(*bytes, "byte")
+                "no echo for seq={sequence} within {}: {} of {} came back",
+                setting(*timeout),
+                count(*received),
+                counted(*bytes, "byte", "bytes")
             ),
             Cause::CutShort(fault) => write!(f, "seq={sequence}: {fault}"),
             Cause::Wrong { fault, first, last } => {

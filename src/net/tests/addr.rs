@@ -1,5 +1,8 @@
 //! Addresses: read, written, resolved, and safe to log.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -35,8 +38,8 @@ fn addresses_are_read_and_written() {
 #[test]
 fn what_is_no_address_is_told_what_would_be() {
     const NO_PORT: &str = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
-    const NO_HOST: &str = "there is no host before the port; write 127.0.0.1 for this machine \
-                           alone, or 0.0.0.0 for every address it has";
+    const NO_HOST: &str = "there is no host before the port; write 127.0.0.1:7007 for this machine \
+                           alone, or 0.0.0.0:7007 for every address it has";
     const BRACKETS: &str = "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6";
     const NO_IPV6: &str = "there is no IPv6 address in the brackets; write [::1]:7007";
     const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
@@ -45,16 +48,14 @@ fn what_is_no_address_is_told_what_would_be() {
     const UDP: &str = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
     for (text, expected) in [
         ("", NO_PORT),
-        ("localhost", NO_PORT),
-        ("127.0.0.1", NO_PORT),
         ("+7007", NO_PORT),
-        ("70070", NO_PORT),
+        ("a b", NO_PORT),
+        ("-x", NO_PORT),
         (":7007", NO_HOST),
         (":", NO_HOST),
-        ("::1:7007", BRACKETS),
-        ("::1", BRACKETS),
-        ("[::1]", BRACKETS),
-        ("[::1:7007", BRACKETS),
+        ("1:2:7007", BRACKETS),
+        ("[::g]", BRACKETS),
+        ("[::1:7007x", BRACKETS),
         ("::1]:7007", BRACKETS),
         ("[::1]x:7007", BRACKETS),
         ("[]:7007", NO_IPV6),
@@ -81,11 +82,20 @@ fn what_is_no_address_is_told_what_would_be() {
 fn what_was_meant_is_written_out() {
     for (text, expected) in [
         ("7007", "there is no host; write 127.0.0.1:7007 for this machine"),
+        ("70070", "\"70070\" is no port; write a number from 0 to 65535"),
+        // Failed when an example stood there, and not the host that was given.
+        ("localhost", "there is no port; write localhost:PORT, such as localhost:7007"),
+        ("127.0.0.1", "there is no port; write 127.0.0.1:PORT, such as 127.0.0.1:7007"),
+        ("::1", "there is no port; write [::1]:PORT, such as [::1]:7007"),
+        ("[fe80::1%lo]", "there is no port; write [fe80::1%lo]:PORT, such as [fe80::1%lo]:7007"),
+        ("::1:7107", "an IPv6 address stands in brackets; write [::1]:7107"),
+        ("fe80::1%lo:echo", "an IPv6 address stands in brackets; write [fe80::1%lo]:7007"),
         ("/tmp/s.sock", "a path has unix: before it; write unix:/tmp/s.sock"),
         ("./s:7", "a path has unix: before it; write unix:./s:7"),
         ("~/\u{1b}", "a path has unix: before it; write unix:~/\\u{1b}"),
         ("http://localhost:7107/", "leave out http:// and the path; write localhost:7107"),
         ("tcp://[::1]:7", "leave out tcp://; write [::1]:7"),
+        ("TCP:[::1]:7", "leave out tcp:; write [::1]:7"),
         (
             "http://localhost/x",
             "leave out http:// and the path; write HOST:PORT, such as 127.0.0.1:7007",
@@ -99,13 +109,39 @@ fn what_was_meant_is_written_out() {
     }
 }
 
-/// Failed when `UNIX:` was taken for a host.
+/// Failed when UNIX:/tmp/s was taken for a host, and the advice was to write UNIX: alone.
 #[test]
-fn a_scheme_is_read_in_capitals_too() {
-    for text in ["UNIX:/run/Echo", "Unix:/run/Echo", "unix:/run/Echo"] {
-        assert_eq!(text.parse(), Ok(file("/run/Echo")), "{text}");
+fn a_scheme_may_be_in_capitals() {
+    for text in ["UNIX:/tmp/s", "Unix:/tmp/s", "uNIx:/tmp/s"] {
+        assert_eq!(text.parse(), Ok(file("/tmp/s")), "{text}");
+        assert_eq!(Addr::of_server(text), Ok(file("/tmp/s")), "{text}");
     }
     assert_eq!("uni:7".parse(), Ok(host("uni", 7)));
+    let udp = "UDP:127.0.0.1:7".parse::<Addr>().unwrap_err().to_string();
+    assert!(udp.starts_with("udp: is not supported yet"), "{udp}");
+}
+
+#[test]
+fn a_path_need_not_be_utf_8_but_a_host_must() {
+    let path = OsStr::from_bytes(b"caf\xe9.sock");
+    let text = OsStr::from_bytes(b"unix:caf\xe9.sock");
+    assert_eq!(Addr::of_server(text), Ok(Addr::Unix(Path::new(path).into())));
+    let host = Addr::of_server(OsStr::from_bytes(b"caf\xe9:7")).unwrap_err().to_string();
+    assert_eq!(host, "\"caf\\xe9:7\" is not UTF-8, which only a path after unix: may be");
+    let long = [&b"unix:\xff"[..], &[b'x'; 107]].concat();
+    assert!(Addr::of_server(OsStr::from_bytes(&long)).is_err());
+}
+
+/// Failed when a line was as long as the argument that it was about.
+#[test]
+fn a_long_text_is_quoted_in_part() {
+    let long = "x".repeat(5000);
+    for text in [&*long, &format!("a:{long}"), &format!("/{long}"), &format!("{long}://a:1")] {
+        let said = text.parse::<Addr>().unwrap_err().to_string();
+        assert!(said.chars().count() < 700 && said.contains("x…"), "{said}");
+    }
+    assert_eq!(Excerpt(&"x".repeat(240)).to_string(), "x".repeat(240));
+    assert_eq!(Excerpt("\u{1b}x").to_string(), "\\u{1b}x");
 }
 
 #[test]
@@ -152,6 +188,7 @@ fn a_path_is_never_shown_as_an_abstract_name_and_no_name_acts_on_a_terminal() {
 #[test]
 fn nobody_connects_to_port_0() {
     let said = |text| Addr::of_server(text).unwrap_err().to_string();
+    assert_eq!(said("0"), "\"0\" is no port; write a number from 1 to 65535");
     let zero = "port 0 cannot be connected to; write a number from 1 to 65535";
     assert_eq!([said("localhost:0"), said("[::1]:000")], [zero, zero]);
     assert_eq!(said("localhost:0x"), "\"0x\" is no port; write a number from 1 to 65535");
