@@ -57,7 +57,8 @@ enum Command {
     /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
     ///
     /// From a terminal, each line is a message: it is sent, and its echo waited for, shown and compared;
-    /// bye, Ctrl-D or Ctrl-C ends. From a pipe or a file, standard input is streamed to the server and
+    /// bye, Ctrl-D or Ctrl-C ends, and Ctrl-\ shows how things stand. What the server does meanwhile is
+    /// shown above the prompt. From a pipe or a file, standard input is streamed to the server and
     /// its echo to standard output, until all has come back.
     Connect(Connect),
     /// Measure how long an echo takes: one small message after the other, as ping(8) does
@@ -136,9 +137,15 @@ impl Failure {
     }
 }
 
+/// What a shell makes of a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::run(&error.to_string())
+        // A signal ended it before it was done. No call reports that it was interrupted as its failure:
+        // all of them are repeated.
+        let code = if error.kind() == io::ErrorKind::Interrupted { INTERRUPTED } else { 1 };
+        Self { message: error.to_string(), code }
     }
 }
 
