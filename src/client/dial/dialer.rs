@@ -123,9 +123,9 @@ impl Dialer {
         self.state = State::Resting;
     }
 
-    /// From its next start on, does not wait for a server that is not up.
-    pub fn stop_waiting(&mut self) {
-        self.limits.wait = None;
+    /// Sets how long to wait for a server that is not up, from the next start on.
+    pub fn set_wait(&mut self, wait: Option<Duration>) {
+        self.limits.wait = wait;
     }
 
     /// Whether the server's name is being looked up.

@@ -56,7 +56,7 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
         let token = self.reactor.insert(Watched::Server(socket))?;
         let again = self.tally.connect.count() > 0;
         if !again {
-            self.dialer()?.stop_waiting();
+            self.dialer()?.set_wait(None);
             let now = Instant::now();
             self.schedule = Schedule::new(self.options.interval, now);
             self.schedule.begin(now);
