@@ -172,7 +172,7 @@ fn bytes_beyond_the_echo_are_shown_and_remembered_to_the_end() {
 #[test]
 fn an_echo_that_never_comes_ends_its_message_and_nothing_else() {
     let mut terminal = Terminal::start(&["-W", "300ms", &serve(silent_but_closing)]);
-    let late = "no echo within 300ms: 0 of 6 bytes came back";
+    let late = "no echo within 300 ms: 0 of 6 bytes came back";
     assert_has(&say(&mut terminal, "hello"), &["sent 6 bytes", late]);
     assert_has(&say(&mut terminal, "again"), &["reconnecting to ", "sent 6 bytes", late]);
     terminal.enter("bye");
