@@ -128,6 +128,8 @@ fn finish(
             Step::Connected(connection) => return Ok(connection),
             Step::Failed(error) => return Err(error),
             Step::Wait => {
+                now = Instant::now();
+                dialer.discount(standstill.worked(now));
                 let left = dialer.left(now).unwrap_or_default();
                 dialer.wait(standstill.plan(left, now))?;
                 now = Instant::now();

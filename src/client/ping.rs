@@ -27,7 +27,6 @@ mod json;
 mod notice;
 mod schedule;
 mod session;
-mod speaker;
 mod tally;
 mod watched;
 

@@ -8,7 +8,6 @@ use signal_hook::consts::SIGQUIT;
 
 use super::notice::Notice;
 use super::schedule::Schedule;
-use super::speaker::Speaker;
 use super::tally::{Cause, Tally, Trouble};
 use super::watched::Watched;
 use super::{End, Options};
@@ -28,7 +27,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// A ping under way.
 pub struct Session<'a, S> {
     options: &'a Options,
-    say: Speaker<S>,
+    say: S,
     reactor: Reactor<Watched>,
     ready: Vec<Ready>,
     signals: Token,
@@ -92,7 +91,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         let now = Instant::now();
         Ok(Self {
             options,
-            say: Speaker::new(say),
+            say,
             reactor,
             ready: Vec::new(),
             signals,
@@ -117,12 +116,13 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
     ///
     /// If there is no first connection, and whatever `say` says.
     pub fn run(mut self) -> io::Result<End> {
+        let mut now = Instant::now();
         loop {
-            self.advance(Instant::now())?;
+            self.advance(now)?;
             if self.state == State::Apart && self.is_all_sent() {
                 return Ok(End::Complete);
             }
-            self.wait()?;
+            now = self.wait()?;
             if self.is_told_to_stop()? {
                 if let State::Waiting(token) = self.state {
                     // Its echo may have come in the meantime.
@@ -161,11 +161,13 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         Ok(())
     }
 
-    /// Waits for an event, or until there is something to do without one.
-    fn wait(&mut self) -> io::Result<()> {
+    /// Waits for an event, or until there is something to do without one. Returns when that was, with
+    /// standstills until then discounted.
+    fn wait(&mut self) -> io::Result<Instant> {
         let now = Instant::now();
-        let blocked = self.say.take_blocked();
-        self.discount(blocked, now)?;
+        // The work may have blocked: a terminal can be stopped by Ctrl-S.
+        let standstill = self.standstill.worked(now);
+        self.discount(standstill, now)?;
         let left = self.left(now)?;
         let timeout = match self.state {
             State::Apart | State::Idle(_) => {
@@ -182,7 +184,8 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         self.reactor.wait(Some(timeout), &mut self.ready)?;
         let now = Instant::now();
         let standstill = self.standstill.end(now);
-        self.discount(standstill, now)
+        self.discount(standstill, now)?;
+        Ok(now)
     }
 
     /// The program stood still for this long, which counts against nothing else.
@@ -235,18 +238,6 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         }
     }
 
-    /// The next message's turn.
-    fn begin(&mut self, now: Instant) -> io::Result<()> {
-        self.schedule.begin(now);
-        self.tally.sent += 1;
-        if let State::Idle(token) = self.state {
-            return self.send(token);
-        }
-        self.state = State::Connecting;
-        self.dialer()?.start(now);
-        self.dial(now)
-    }
-
     fn send(&mut self, token: Token) -> io::Result<()> {
         self.stood_still = Duration::ZERO;
         self.offset = self.probe.progress().1;
@@ -283,7 +274,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         self.settled(now, State::Idle(token));
         let Some(peer) = &self.peer else { return Ok(()) };
         let sequence = self.tally.sent;
-        self.say.say(&Notice::Echo { sequence, bytes: message.bytes, peer, took })
+        (self.say)(&Notice::Echo { sequence, bytes: message.bytes, peer, took })
     }
 
     /// The last message is owed no more.
@@ -313,7 +304,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         if self.is_all_sent() {
             return Ok(());
         }
-        self.say.say(&Notice::ServerLeft { error, next: self.tally.sent + 1 })
+        (self.say)(&Notice::ServerLeft { error, next: self.tally.sent + 1 })
     }
 
     /// Something went wrong with the last message. What came of it, or will come, would be taken for the
@@ -326,7 +317,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         }
         let trouble = Trouble { sequence: self.tally.sent, cause };
         self.tally.failed(&trouble);
-        self.say.say(&Notice::Trouble(&trouble))
+        (self.say)(&Notice::Trouble(&trouble))
     }
 
     /// Ends the connection from this side, and looks whether anything comes that was not sent.

@@ -7,11 +7,23 @@ use super::super::notice::Notice;
 use super::super::schedule::Schedule;
 use super::super::tally::Cause;
 use super::super::watched::Watched;
-use super::Session;
+use super::{Session, State};
 use crate::client::dial::{Connection, Dialer, Progress, Step};
 use crate::net::Endpoint;
 
 impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
+    /// The next message's turn.
+    pub(super) fn begin(&mut self, now: Instant) -> io::Result<()> {
+        self.schedule.begin(now);
+        self.tally.sent += 1;
+        if let State::Idle(token) = self.state {
+            return self.send(token);
+        }
+        self.state = State::Connecting;
+        self.dialer()?.start(now);
+        self.dial(now)
+    }
+
     pub(super) fn dialer(&mut self) -> io::Result<&mut Dialer> {
         match self.reactor.get_mut(self.dialer) {
             Some(Watched::Dialer(dialer)) => Ok(dialer),
@@ -36,14 +48,14 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
             Progress::Connecting(peer) if self.peer.is_none() => self.introduce(peer.clone()),
             Progress::Connecting(_) => Ok(()),
             Progress::Failed(_) | Progress::Waiting { .. } => {
-                self.say.say(&Notice::Dialing(progress))
+                (self.say)(&Notice::Dialing(progress))
             }
         }
     }
 
     fn introduce(&mut self, peer: Endpoint) -> io::Result<()> {
         let (server, bytes) = (&self.options.server, self.options.size);
-        self.say.say(&Notice::Start { server, peer: &peer, bytes })?;
+        (self.say)(&Notice::Start { server, peer: &peer, bytes })?;
         self.peer = Some(peer);
         Ok(())
     }
@@ -62,7 +74,7 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
             self.schedule.begin(now);
         }
         self.tally.connect.record(took);
-        self.say.say(&Notice::Connected { peer: &peer, local: &local, took, again })?;
+        (self.say)(&Notice::Connected { peer: &peer, local: &local, took, again })?;
         self.peer = Some(peer);
         self.probe.restart();
         self.send(token)

@@ -22,7 +22,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         let pending: Vec<_> = signals.pending().collect();
         if pending.contains(&SIGQUIT) {
             let doing = self.doing(Instant::now())?;
-            self.say.say(&Notice::Interim { tally: self.tally, doing })?;
+            (self.say)(&Notice::Interim { tally: self.tally, doing })?;
         }
         Ok(pending.into_iter().any(signals::is_stop))
     }
