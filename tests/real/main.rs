@@ -41,5 +41,6 @@ mod masses;
 mod own_cost;
 mod peers;
 mod places;
+mod reach;
 mod soak;
 mod traced;
