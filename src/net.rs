@@ -21,6 +21,8 @@ pub use unix::SocketFile;
 mod addr;
 mod endpoint;
 mod explain;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod queue;
 mod unix;
 
 /// A silent TCP peer is probed after this long...
@@ -58,6 +60,10 @@ pub trait Stream: Source + Read + Write {
     ///
     /// Where the connection is gone already.
     fn shutdown_write(&self) -> io::Result<()>;
+
+    /// How many of the bytes written would be lost if a reset came now, if the system says: the peer's own
+    /// system has not acknowledged them.
+    fn unacknowledged(&self) -> Option<u32>;
 }
 
 /// How listening sockets are made.
@@ -259,6 +265,19 @@ impl Stream for Socket {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        match self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::Tcp(stream) => {
+                queue::unacknowledged(stream.local_addr().ok()?, stream.peer_addr().ok()?).ok()
+            }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Self::Tcp(_) => None,
+            // What was written is in the peer's own queue.
+            Self::Unix(_) => Some(0),
         }
     }
 }

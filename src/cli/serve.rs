@@ -38,15 +38,17 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 
-    /// Close connections beyond this many from one IP address at once [default: no limit]
+    /// Close connections beyond this many from one IPv4 address, or one /64 network of IPv6, at once [default: no
+    /// limit]
     #[arg(long, value_name = "N", value_parser = connections)]
     max_per_ip: Option<usize>,
 
-    /// Close a connection on which nothing has moved for this long, such as 30s or 5m [default: never]
+    /// Close a connection on which nothing has moved for this long, such as 30s or 5m. An echo that the kernel
+    /// has taken counts as delivered; if its peer is still taking that, the close waits for it [default: never]
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     idle_timeout: Option<Duration>,
 
-    /// Close a connection whose peer has taken nothing of its pending echo for this long
+    /// Close a connection whose peer has taken nothing of its echo for this long
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
@@ -130,13 +132,14 @@ impl Serve {
             0 => info!("stopped: {counters}"),
             _ => warn!("stopped before all was echoed: {counters}"),
         }
-        match end {
+        match end? {
             Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
             Flow::Stopped | Flow::Continue => Ok(()),
         }
     }
 
-    fn serve(&self, observer: impl Observer) -> Result<Flow, Failure> {
+    /// Starts a server, which may fail, and runs it to its end, which may fail too.
+    fn serve(&self, observer: impl Observer) -> Result<io::Result<Flow>, Failure> {
         let mut server = Server::new(self.config()?, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // Before the first listener, so that whoever can reach the server can stop it.
@@ -145,8 +148,8 @@ impl Serve {
             .map_err(|e| cannot("watch for", &"signals", &e))?;
         self.listen(&mut server)?;
         loop {
-            match server.turn(Instant::now())? {
-                Flow::Continue => {}
+            match server.turn(Instant::now()) {
+                Ok(Flow::Continue) => {}
                 end => return Ok(end),
             }
         }

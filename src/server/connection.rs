@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Instant;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Expiry};
 use super::limits::PendingLimit;
 use crate::conn::{Echo, Readiness, Turn};
 use crate::net::{Endpoint, Stream};
@@ -15,8 +15,10 @@ pub(super) struct Connection<S> {
     pub(super) stream: S,
     pub(super) echo: Echo,
     pub(super) peer: Endpoint,
-    /// When bytes last moved, or the goodbye was said.
+    /// When bytes last moved, as far as was seen, or the goodbye was said.
     pub(super) active: Instant,
+    /// How many bytes its peer had yet to acknowledge when it was last looked at after the goodbye.
+    pub(super) left: u32,
     /// Whether it is ending because it was idle for too long.
     pub(super) timed_out: bool,
 }
@@ -56,9 +58,19 @@ impl<S: Stream> Connection<S> {
         if before == 0 && self.echo.held_bytes() > 0 {
             // They have come now, even if none has gone.
             self.active = shared.now;
-            if let Some((at, _)) = shared.deadlines.of(&self.echo, self.active) {
-                shared.deadlines.note(at);
-            }
+            self.note_deadline(shared);
+        }
+    }
+
+    /// When something is to be done about it although there is no event, and what.
+    pub(super) fn deadline<O>(&self, shared: &Shared<O>) -> Option<(Instant, Expiry)> {
+        shared.deadlines.of(&self.echo, self.left, self.active)
+    }
+
+    /// Sees to it that its deadline is not missed.
+    pub(super) fn note_deadline<O>(&self, shared: &mut Shared<O>) {
+        if let Some((at, _)) = self.deadline(shared) {
+            shared.deadlines.note(at);
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::rng::Rng;
 use crate::scenario::{Crowd, Pace, Scenario};
@@ -79,8 +80,13 @@ pub enum Action {
         error: Errno,
         times: u8,
     },
-    Stop,
+    /// These signals arrive, at once.
+    Signals(&'static [i32]),
 }
+
+/// They stop the server, each in one batch.
+pub const BATCHES: [&[i32]; 5] =
+    [&[SIGTERM], &[SIGINT], &[SIGHUP], &[SIGTERM, SIGHUP], &[SIGHUP, SIGINT, SIGTERM]];
 
 /// Errors of accept(2) that concern the one connection, and those that concern the machine.
 pub const OF_ONE: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
@@ -171,7 +177,7 @@ fn rare(rng: &mut Rng) -> Action {
             Action::AcceptFails { listener, error: rng.pick(&OF_ALL), times }
         }
         15 => Action::Rush { listener, peers: rng.size(1, 200) as u8 },
-        _ => Action::Stop,
+        _ => Action::Signals(rng.pick(&BATCHES)),
     }
 }
 

@@ -112,6 +112,11 @@ impl Socket {
         }
     }
 
+    /// What was written and would be lost if a reset came: nothing over a Unix socket, where the peer has it.
+    pub fn left(&self) -> u64 {
+        if self.is_tcp { self.written - self.taken } else { 0 }
+    }
+
     /// What was read and not written, but is to be.
     pub fn pending(&self) -> u64 {
         if self.treatment.goodbye.is_some() { 0 } else { self.read - self.written }
@@ -140,12 +145,12 @@ impl Socket {
     }
 
     /// Lets the network do its part, some of it or all. Returns whether there was any.
-    pub fn flow(&mut self, rng: &mut Rng, all: bool) -> bool {
+    pub fn flow(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
         if self.error.is_some() || self.peer == Peer::Vanished {
             return false;
         }
         let came = self.come(rng, all);
-        let went = self.peer == Peer::Alive && self.is_reading && self.go(rng, all);
+        let went = self.peer == Peer::Alive && self.is_reading && self.go(rng, all, now);
         if self.peer == Peer::Closed && self.written > self.taken {
             self.break_off(Errno::CONNRESET, rng);
             return true;
@@ -164,9 +169,12 @@ impl Socket {
         came
     }
 
-    fn go(&mut self, rng: &mut Rng, all: bool) -> bool {
+    fn go(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
         let n = part(self.written - self.taken, rng, all);
         self.taken += n;
+        if n > 0 {
+            self.treatment.took = now;
+        }
         if n > 0 && self.wants_space && self.is_writable() {
             self.wants_space = false;
             self.edge = true;
@@ -271,6 +279,8 @@ fn part(most: u64, rng: &mut Rng, all: bool) -> u64 {
 pub struct Treatment {
     /// When bytes last moved, or the goodbye was said.
     pub active: Stamp,
+    /// When its peer last took something.
+    pub took: Stamp,
     pub goodbye: Option<Stamp>,
     /// What was read before the goodbye, and so is owed.
     pub owed: u64,
@@ -292,6 +302,8 @@ pub struct Treatment {
     /// The first call of that turn brought all that was pending on its way.
     pub is_flushed: bool,
     pub has_read: bool,
+    /// The last read was interrupted.
+    pub is_interrupted: bool,
     /// How often it was told to wait since it was woken or got something done.
     pub vain: usize,
     /// Turns since its deadline and all patience were over.
