@@ -37,8 +37,10 @@ pub(super) struct Deadlines {
     idle: Option<Duration>,
     stall: Option<Duration>,
     is_draining: bool,
-    /// When the last pass began, or the one under way.
+    /// When the last pass began, or the one under way...
     pass_began: Instant,
+    /// ...and the one before that.
+    last_pass_began: Instant,
     /// The first slot that the pass under way has not looked at; 0 between passes.
     cursor: usize,
     /// The earliest deadline known to be still to come.
@@ -68,6 +70,7 @@ impl Deadlines {
             stall: config.stall_timeout,
             is_draining: false,
             pass_began: now,
+            last_pass_began: now,
             cursor: 0,
             earliest: None,
             due: None,
@@ -88,32 +91,37 @@ impl Deadlines {
     /// When to look at a connection whose bytes last moved at `active`, and what to do then. `left` bytes were
     /// still on their way to its peer when it lingered and was last looked at.
     pub(super) fn of(&self, echo: &Echo, left: u32, active: Instant) -> Option<(Instant, Expiry)> {
-        let (time, expiry) = if echo.held_bytes() > 0 {
-            (self.stall.map(|_| self.look())?, Expiry::Stalled)
+        Some(if echo.held_bytes() > 0 {
+            self.stall?;
+            (self.look_after(self.last_pass_began, active), Expiry::Stalled)
+        } else if echo.is_lingering() && left > 0 {
+            (self.look_after(self.last_pass_began, active), Expiry::Parted)
         } else if echo.is_lingering() {
-            (if left == 0 { LINGER } else { self.look() }, Expiry::Parted)
+            (active + LINGER, Expiry::Parted)
         } else if self.is_draining {
-            (QUIET, Expiry::Quiet)
+            (active + QUIET, Expiry::Quiet)
         } else {
-            (self.idle?, Expiry::Idle)
-        };
-        Some((active + time, expiry))
+            (active + self.idle?, Expiry::Idle)
+        })
+    }
+
+    /// When a peer that takes nothing since `active` must be looked at for the first time after `time`: once
+    /// in each quarter of the stall timeout, however often passes come.
+    fn look_after(&self, time: Instant, active: Instant) -> Instant {
+        // Rounded up, so that the last quarter is not over before the timeout is.
+        let look = self.stall.map_or(LINGER, |stall| stall / LOOKS + Duration::from_nanos(1));
+        let looks = time.saturating_duration_since(active).as_nanos() / look.as_nanos() + 1;
+        active + look * u32::try_from(looks).unwrap_or(u32::MAX)
+    }
+
+    /// Takes note that a peer that takes nothing since `active` was looked at and must be again.
+    pub(super) fn note_look(&mut self, active: Instant, now: Instant) {
+        self.note(self.look_after(now, active));
     }
 
     /// Whether a peer that takes nothing since `active` has had its time.
     pub(super) fn is_stalled(&self, active: Instant, now: Instant) -> bool {
         self.stall.is_some_and(|stall| active + stall <= now)
-    }
-
-    /// Takes note that a peer that takes nothing since `active` must be looked at again.
-    pub(super) fn note_look(&mut self, active: Instant, now: Instant) {
-        let next = now + self.look();
-        self.note(self.stall.map_or(next, |stall| next.min(active + stall)));
-    }
-
-    /// The time from one look at a peer that must take something to the next.
-    fn look(&self) -> Duration {
-        self.stall.map_or(LINGER, |stall| stall / LOOKS)
     }
 
     /// Takes note of a deadline that a pass must not miss. That a connection is active again, and will
@@ -138,6 +146,7 @@ impl Deadlines {
             return None;
         }
         if self.cursor == 0 {
+            self.last_pass_began = self.pass_began;
             self.pass_began = now;
             self.earliest = None;
         }

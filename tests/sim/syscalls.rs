@@ -24,7 +24,7 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 /// How often a call may say "not now" to one who was not woken: after a stranger's event, say, or at
 /// some deadline, to which come the looks at whether it takes anything. More is spinning.
-const IN_VAIN: usize = 24;
+const IN_VAIN: usize = 16;
 
 impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {

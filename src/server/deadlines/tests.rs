@@ -4,6 +4,7 @@ use super::*;
 use crate::conn::{Readiness, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
+const INSTANT: Duration = Duration::from_nanos(1);
 
 fn config(idle: Option<Duration>, stall: Option<Duration>) -> Config {
     Config {
@@ -51,7 +52,7 @@ fn what_a_connection_waits_for_decides_its_deadline() {
     let now = Instant::now();
     let mut deadlines = Deadlines::new(&config(Some(2 * SECOND), Some(3 * SECOND)), now);
     let (idle, stuck) = (Echo::new(), stuck_echo());
-    let look = 3 * SECOND / LOOKS;
+    let look = 3 * SECOND / LOOKS + INSTANT;
     assert_eq!(deadlines.of(&idle, 0, now), Some((now + 2 * SECOND, Expiry::Idle)));
     assert_eq!(deadlines.of(&stuck, 0, now), Some((now + look, Expiry::Stalled)));
     deadlines.drain(now);
@@ -63,20 +64,24 @@ fn what_a_connection_waits_for_decides_its_deadline() {
     assert_eq!(deadlines.of(&lingering, 1, now), Some((now + look, Expiry::Parted)));
 }
 
-/// A peer that takes nothing is looked at several times, and given up when its time is over.
+/// A peer that takes nothing is looked at in each quarter of its time, however often a pass comes, and at its end.
 #[test]
 fn looks_come_at_quarters_and_at_the_end() {
     let start = Instant::now();
-    let mut deadlines = Deadlines::new(&config(None, Some(4 * SECOND)), start);
-    for (now, next) in [(1, 2), (2, 3), (3, 4)] {
-        let now = start + now * SECOND + SECOND / 2;
-        deadlines.earliest = None;
-        deadlines.note_look(start, now);
-        let next = (start + next * SECOND + SECOND / 2).min(start + 4 * SECOND);
-        assert_eq!(deadlines.earliest, Some(next));
-        assert!(!deadlines.is_stalled(start, now));
+    let mut deadlines = Deadlines::new(&config(Some(SECOND / 10), Some(4 * SECOND)), start);
+    let stuck = stuck_echo();
+    let mut looks = Vec::new();
+    for tenth in 1..=42 {
+        let now = start + SECOND / 10 * tenth;
+        assert!(deadlines.slice(1, now).is_some());
+        let (at, _) = deadlines.of(&stuck, 0, start).unwrap();
+        if at <= now {
+            looks.push((tenth, deadlines.is_stalled(start, now)));
+            deadlines.note_look(start, now);
+            assert!(deadlines.earliest > Some(now) && deadlines.earliest <= Some(now + SECOND));
+        }
     }
-    assert!(deadlines.is_stalled(start, start + 4 * SECOND));
+    assert_eq!(looks, [(11, false), (21, false), (31, false), (41, true)]);
 }
 
 /// Without a stall timeout, nobody is given up, but a peer that takes the rest is seen to be done.
