@@ -67,6 +67,8 @@ pub struct Reactor<T> {
     queue: Vec<Token>,
     /// The queue could not grow: some slots that are queued are missing from it.
     queue_is_short: bool,
+    /// Something was queued by [`Reactor::again`] since the last wait, and not only reported from outside.
+    has_more: bool,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl<T: Source> Reactor<T> {
             slots: Slab::new(),
             queue: Vec::new(),
             queue_is_short: false,
+            has_more: false,
         })
     }
 
@@ -140,6 +143,7 @@ impl<T: Source> Reactor<T> {
 
     /// Reports `token` with the next [`wait`](Self::wait), which will not block.
     pub fn again(&mut self, token: Token) {
+        self.has_more = true;
         self.report(Ready { token, special: false });
     }
 
@@ -174,8 +178,12 @@ impl<T: Source> Reactor<T> {
         self.slots.is_empty()
     }
 
-    /// Whether the next [`wait`](Self::wait) will not block, since something is queued.
-    pub fn has_queued(&self) -> bool {
+    /// Whether the next [`wait`](Self::wait) will not block, since [`again`](Self::again) was called.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    fn has_queued(&self) -> bool {
         !self.queue.is_empty() || self.queue_is_short
     }
 
@@ -222,6 +230,7 @@ impl<T: Source> Reactor<T> {
         for token in queue.drain(..fit) {
             self.report_queued(token, ready);
         }
+        self.has_more = !queue.is_empty();
         self.queue = queue;
         if self.queue_is_short {
             self.report_missing(ready);
@@ -243,7 +252,7 @@ impl<T: Source> Reactor<T> {
         for token in (0..self.token_bound()).map(Token) {
             if ready.len() == ready.capacity() {
                 // There may be more.
-                self.queue_is_short = true;
+                (self.queue_is_short, self.has_more) = (true, true);
                 return;
             }
             self.report_queued(token, ready);

@@ -94,7 +94,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let has_connections = self.admission.connections() > 0;
         let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
         let spin = self.config.spin.filter(|spin| now < self.busy + *spin).map(|_| now);
-        let queued = self.reactor.has_queued().then_some(now);
+        let queued = self.reactor.has_more().then_some(now);
         let retry = self.listeners.iter().filter_map(|token| retry_at(&mut self.reactor, *token));
         [drain, sweep, spin, queued].into_iter().flatten().chain(retry).min()
     }

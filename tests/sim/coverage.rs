@@ -31,7 +31,7 @@ features![
     Cut,
     CutForLate,
     CutForTalking,
-    TakenLongAfterGoodbye,
+    LeftAfterLinger,
     OncePartedFirst,
     Stopped,
     Aborted,

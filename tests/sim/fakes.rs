@@ -76,7 +76,7 @@ impl Stream for FakeStream {
     }
 
     fn unacknowledged(&self) -> Option<u32> {
-        Some(self.world.borrow().sockets[self.id].left() as u32)
+        Some(self.world.borrow_mut().sys_unacknowledged(self.id))
     }
 }
 

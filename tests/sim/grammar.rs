@@ -55,6 +55,10 @@ pub enum Action {
     ReadAgain {
         who: Who,
     },
+    /// From now on, it reads little at a time.
+    Sip {
+        who: Who,
+    },
     HalfClose {
         who: Who,
     },
@@ -122,12 +126,12 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop again half close reset vanish quiet
-    let weights: [u64; 11] = match scenario.crowd {
-        Crowd::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6],
-        Crowd::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5],
-        Crowd::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5],
-        Crowd::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10],
+    //           connect send flood urgent stop again half close reset vanish quiet sip
+    let weights: [u64; 12] = match scenario.crowd {
+        Crowd::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
+        Crowd::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
+        Crowd::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4],
+        Crowd::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4],
     };
     if rng.below(24) == 0 {
         return rare(rng);
@@ -159,6 +163,7 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
             Action::Reset { who, error }
         }
         9 => Action::Vanish { who },
+        11 => Action::Sip { who },
         _ => Action::Quiet,
     }
 }

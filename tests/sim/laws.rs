@@ -10,7 +10,7 @@ use crate::syscalls::feature;
 use crate::world::World;
 
 /// After the goodbye, a peer gets this long to say goodbye too.
-pub const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Whoever is silent for this long while the server is stopping may be asked to end.
 const QUIET: Duration = Duration::from_millis(500);

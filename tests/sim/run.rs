@@ -270,7 +270,12 @@ fn act_of_peer(world: &mut World, action: &Action) {
         Action::Flood { who } => with(world, who, |peer| peer.sent += peer.patience(unit)),
         Action::Urgent { who } => with(world, who, Socket::urge),
         Action::StopReading { who } => with(world, who, |peer| peer.is_reading = false),
-        Action::ReadAgain { who } => with(world, who, |peer| peer.is_reading = true),
+        Action::ReadAgain { who } => with(world, who, |peer| {
+            (peer.is_reading, peer.is_sipping) = (true, false);
+        }),
+        Action::Sip { who } => with(world, who, |peer| {
+            (peer.is_reading, peer.is_sipping) = (true, true);
+        }),
         Action::HalfClose { who } => with(world, who, |peer| peer.fin = true),
         Action::Close { who } => with(world, who, |peer| {
             peer.fin = true;

@@ -15,6 +15,9 @@ use crate::rng::Rng;
 /// What a peer has in hand before it waits for the echo, in parts of what goes through at once.
 const OUTSTANDING: u64 = 256;
 
+/// The parts of the space in which a peer that reads slowly takes it.
+const SIPS: u64 = 64;
+
 /// Where it is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -57,6 +60,8 @@ pub struct Socket {
     pub sent: u64,
     pub fin: bool,
     pub is_reading: bool,
+    /// It takes little at a time.
+    pub is_sipping: bool,
     pub taken: u64,
 
     // What has come through.
@@ -95,6 +100,7 @@ impl Socket {
             sent: 0,
             fin: false,
             is_reading: true,
+            is_sipping: false,
             taken: 0,
             arrived: 0,
             fin_arrived: false,
@@ -170,7 +176,8 @@ impl Socket {
     }
 
     fn go(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
-        let n = part(self.written - self.taken, rng, all);
+        let sip = if self.is_sipping && !all { self.send_space / SIPS + 1 } else { u64::MAX };
+        let n = part((self.written - self.taken).min(sip), rng, all);
         self.taken += n;
         if n > 0 {
             self.treatment.took = now;

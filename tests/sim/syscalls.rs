@@ -154,6 +154,15 @@ impl World {
         if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
     }
 
+    /// What the kernel says of a peer that was told goodbye.
+    pub fn sys_unacknowledged(&mut self, id: usize) -> u32 {
+        let left = self.sockets[id].left();
+        if left > 0 {
+            self.coverage.note(Feature::LeftAfterLinger);
+        }
+        left as u32
+    }
+
     pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
         self.check_token(token);
         let treatment = &mut self.sockets[id].treatment;

@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use crate::clock::{Clock, Stamp};
 use crate::coverage::{Coverage, Feature};
 use crate::grammar::OF_ONE;
-use crate::laws;
 use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Place, Socket};
@@ -182,16 +181,10 @@ impl World {
 
     /// Lets the network do its part for everybody. Returns whether there was any.
     pub fn flow(&mut self) -> bool {
-        let Self { sockets, afoot, rng, is_calm, clock, coverage, .. } = self;
+        let Self { sockets, afoot, rng, is_calm, clock, .. } = self;
         let mut flowed = false;
         for id in afoot.iter() {
-            let socket = &mut sockets[*id];
-            let taken = socket.taken;
-            flowed |= socket.flow(rng, *is_calm, clock.served);
-            let goodbye = socket.treatment.goodbye.filter(|_| socket.taken > taken);
-            if goodbye.is_some_and(|at| clock.at_least(at) > laws::LINGER) {
-                coverage.note(Feature::TakenLongAfterGoodbye);
-            }
+            flowed |= sockets[*id].flow(rng, *is_calm, clock.served);
         }
         (0..2).for_each(|listener| self.enqueue(listener));
         flowed | self.answer_goodbyes()
