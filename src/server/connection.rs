@@ -69,7 +69,12 @@ impl<S: Stream> Connection<S> {
 
     /// Sees to it that its deadline is not missed.
     pub(super) fn note_deadline<O>(&self, shared: &mut Shared<O>) {
-        if let Some((at, _)) = self.deadline(shared) {
+        self.note_deadline_after(self.active, shared);
+    }
+
+    /// The same when it was looked at until `time`.
+    pub(super) fn note_deadline_after<O>(&self, time: Instant, shared: &mut Shared<O>) {
+        if let Some((at, _)) = shared.deadlines.after(time, &self.echo, self.left, self.active) {
             shared.deadlines.note(at);
         }
     }

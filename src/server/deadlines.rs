@@ -91,11 +91,22 @@ impl Deadlines {
     /// When to look at a connection whose bytes last moved at `active`, and what to do then. `left` bytes were
     /// still on their way to its peer when it lingered and was last looked at.
     pub(super) fn of(&self, echo: &Echo, left: u32, active: Instant) -> Option<(Instant, Expiry)> {
+        self.after(self.last_pass_began, echo, left, active)
+    }
+
+    /// The same for one that was looked at until `time`.
+    pub(super) fn after(
+        &self,
+        time: Instant,
+        echo: &Echo,
+        left: u32,
+        active: Instant,
+    ) -> Option<(Instant, Expiry)> {
         Some(if echo.held_bytes() > 0 {
-            self.stall?;
-            (self.look_after(self.last_pass_began, active), Expiry::Stalled)
+            (next_look(self.stall? / LOOKS, active, time), Expiry::Stalled)
         } else if echo.is_lingering() && left > 0 {
-            (self.look_after(self.last_pass_began, active), Expiry::Parted)
+            let interval = self.stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
+            (next_look(interval, active, time), Expiry::Parted)
         } else if echo.is_lingering() {
             (active + LINGER, Expiry::Parted)
         } else if self.is_draining {
@@ -103,20 +114,6 @@ impl Deadlines {
         } else {
             (active + self.idle?, Expiry::Idle)
         })
-    }
-
-    /// When a peer that takes nothing since `active` must be looked at for the first time after `time`: once
-    /// in each quarter of the stall timeout, however often passes come.
-    fn look_after(&self, time: Instant, active: Instant) -> Instant {
-        // Rounded up, so that the last quarter is not over before the timeout is.
-        let look = self.stall.map_or(LINGER, |stall| stall / LOOKS + Duration::from_nanos(1));
-        let looks = time.saturating_duration_since(active).as_nanos() / look.as_nanos() + 1;
-        active + look * u32::try_from(looks).unwrap_or(u32::MAX)
-    }
-
-    /// Takes note that a peer that takes nothing since `active` was looked at and must be again.
-    pub(super) fn note_look(&mut self, active: Instant, now: Instant) {
-        self.note(self.look_after(now, active));
     }
 
     /// Whether a peer that takes nothing since `active` has had its time.
@@ -181,6 +178,15 @@ impl Deadlines {
         let earliest = self.earliest.into_iter().chain(unknown).min();
         self.due = earliest.map(|at| at.max(self.pass_began + gap));
     }
+}
+
+/// When a peer that takes nothing since `active` is looked at for the first time after `time`: once in each
+/// `interval`, however often passes come.
+fn next_look(interval: Duration, active: Instant, time: Instant) -> Instant {
+    // Rounded up, so that the last is not over before the whole timeout is.
+    let interval = interval + Duration::from_nanos(1);
+    let looks = time.saturating_duration_since(active).as_nanos() / interval.as_nanos() + 1;
+    active + interval * u32::try_from(looks).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

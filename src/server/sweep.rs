@@ -58,7 +58,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         if is_stuck && self.shared.deadlines.is_stalled(active, now) {
             return self.close(token, Closed::Stalled);
         }
-        self.shared.deadlines.note_look(connection.active, now);
+        connection.note_deadline_after(now, &mut self.shared);
         self.follow_up(token, held, turn);
     }
 
@@ -76,11 +76,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         } else if left == 0 || self.shared.deadlines.is_stalled(connection.active, now) {
             return self.end(token, Closed::Parted);
         }
-        let active = connection.active;
-        match connection.deadline(&self.shared) {
-            Some((at, _)) if at > now => self.shared.deadlines.note(at),
-            _ => self.shared.deadlines.note_look(active, now),
-        }
+        connection.note_deadline_after(now, &mut self.shared);
     }
 
     /// When the next turn must be taken even if nothing becomes ready.

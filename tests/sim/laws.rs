@@ -28,7 +28,7 @@ pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
         stall
     } else if socket.treatment.goodbye.is_some() {
         // It takes a look to see that a peer takes nothing more, or has taken all.
-        let look = stall.map_or(LINGER, |stall| stall / LOOKS);
+        let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
         let time = if socket.left() > 0 { stall? } else { LINGER };
         Some(LINGER + look + time)
     } else {

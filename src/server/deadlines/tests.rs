@@ -77,8 +77,8 @@ fn looks_come_at_quarters_and_at_the_end() {
         let (at, _) = deadlines.of(&stuck, 0, start).unwrap();
         if at <= now {
             looks.push((tenth, deadlines.is_stalled(start, now)));
-            deadlines.note_look(start, now);
-            assert!(deadlines.earliest > Some(now) && deadlines.earliest <= Some(now + SECOND));
+            let (next, _) = deadlines.after(now, &stuck, 0, start).unwrap();
+            assert!(next > now && next <= now + SECOND);
         }
     }
     assert_eq!(looks, [(11, false), (21, false), (31, false), (41, true)]);
@@ -88,12 +88,12 @@ fn looks_come_at_quarters_and_at_the_end() {
 #[test]
 fn without_a_stall_timeout_a_lingering_peer_is_looked_at_all_the_same() {
     let now = Instant::now();
-    let mut deadlines = Deadlines::new(&config(None, None), now);
+    let deadlines = Deadlines::new(&config(None, None), now);
     let mut lingering = Echo::new();
     lingering.abandon();
-    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + LINGER, Expiry::Parted)));
-    deadlines.note_look(now, now + SECOND);
-    assert_eq!(deadlines.earliest, Some(now + SECOND + LINGER));
+    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + LINGER + INSTANT, Expiry::Parted)));
+    let later = deadlines.after(now + SECOND / 2 + LINGER, &lingering, 1, now);
+    assert_eq!(later, Some((now + 2 * (LINGER + INSTANT), Expiry::Parted)));
     assert!(!deadlines.is_stalled(now, now + 1000 * SECOND));
     assert_eq!(deadlines.of(&stuck_echo(), 0, now), None);
 }
