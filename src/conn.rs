@@ -188,13 +188,11 @@ impl Echo {
         if self.phase != Phase::Open && self.discards() {
             return Ok(Wrote::All);
         }
-        let wrote = write(io, bytes)?;
-        match wrote {
-            Wrote::All => {}
-            Wrote::Some(n) => self.keep(&bytes[n..])?,
-            Wrote::Nothing => self.keep(bytes)?,
+        match write(io, bytes)? {
+            Wrote::All => Ok(Wrote::All),
+            wrote @ Wrote::Some(n) => self.keep(&bytes[n..], wrote),
+            Wrote::Nothing => self.keep(bytes, Wrote::Nothing),
         }
-        Ok(wrote)
     }
 
     /// Bytes have come: whether they are to be thrown away. The first are the last that are not, where
@@ -210,16 +208,16 @@ impl Echo {
         self.phase == Phase::Discarding
     }
 
+    /// Makes pending what a write has left.
     #[cold]
-    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match Pending::of(bytes) {
-            Some(pending) => self.pending = pending,
-            None => {
-                self.phase = Phase::Discarding;
-                return Err(ErrorKind::OutOfMemory.into());
-            }
-        }
-        Ok(())
+    #[inline(never)]
+    fn keep(&mut self, bytes: &[u8], wrote: Wrote) -> io::Result<Wrote> {
+        let Some(pending) = Pending::of(bytes) else {
+            self.phase = Phase::Discarding;
+            return Err(ErrorKind::OutOfMemory.into());
+        };
+        self.pending = pending;
+        Ok(wrote)
     }
 
     /// The socket is empty, and nothing is pending: whether more is to be waited for.

@@ -159,7 +159,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
         let timer = self.next_timer();
         self.attended = 0;
-        self.reactor.wait(self.clock.waits(timer), &mut self.ready)?;
+        self.reactor.wait(self.clock.waits(timer, self.polled), &mut self.ready)?;
         Ok(Flow::Continue)
     }
 

@@ -33,43 +33,35 @@ pub(super) struct ServedClock {
     real: Instant,
     /// How much that is ahead of this one.
     lost: Duration,
-    /// How long it was to take until the next look, if there was a limit...
-    allowed: Option<Duration>,
-    /// ...and how much longer it may take.
+    /// When it is late to look at it again, if there was a limit...
+    late_at: Option<Instant>,
+    /// ...which was this much sooner.
     grace: Duration,
-    /// When the last wait ended, by the caller's clock.
-    woke: Instant,
-    watch_until: Instant,
+    /// Until when turns are watched.
+    watch_until: Option<Instant>,
 }
 
 impl ServedClock {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            real: now,
-            lost: Duration::ZERO,
-            allowed: None,
-            grace: LATE,
-            woke: now,
-            watch_until: now,
-        }
+        Self { real: now, lost: Duration::ZERO, late_at: None, grace: LATE, watch_until: None }
     }
 
     /// The served time when the caller's clock says `now`.
+    #[inline(always)] // As little as possible comes to each turn.
     pub(super) fn served(&mut self, now: Instant) -> Instant {
-        let elapsed = now - self.real;
-        self.real = now;
-        if let Some(allowed) = self.allowed
-            && elapsed > allowed + self.grace
-        {
-            self.discount(elapsed, elapsed - allowed);
+        match self.late_at {
+            Some(late_at) if now > late_at => self.discount(now, late_at),
+            _ => self.real = now,
         }
         self.in_served(now)
     }
 
     #[cold]
-    fn discount(&mut self, elapsed: Duration, late: Duration) {
+    fn discount(&mut self, now: Instant, late_at: Instant) {
+        let (elapsed, late) = (now - self.real, now - late_at + self.grace);
         self.lost += elapsed.min(late * DOUBT);
-        self.watch_until = self.real + WATCH;
+        self.real = now;
+        self.watch_until = Some(now + WATCH);
     }
 
     /// The caller's clock when it was last looked at.
@@ -84,25 +76,39 @@ impl ServedClock {
 
     /// Whether turns must be cut into pieces: [`works`](Self::works) comes after each.
     pub(super) fn is_watching(&self) -> bool {
-        self.real < self.watch_until
+        self.watch_until.is_some()
     }
 
     /// A piece of work was done, and the next look at the clock comes at once.
     pub(super) fn works(&mut self) {
-        (self.allowed, self.grace) = (Some(Duration::ZERO), LATE_PIECE);
+        (self.late_at, self.grace) = (Some(self.real + LATE_PIECE), LATE_PIECE);
     }
 
-    /// The server waits now, until `timer` in served time at the latest. Returns for how long.
-    pub(super) fn waits(&mut self, timer: Option<Instant>) -> Option<Duration> {
-        if self.is_watching() && self.real - self.woke > LATE {
-            // Turns are still slow.
-            self.watch_until = self.real + WATCH;
+    /// The server waits now, until `timer` in served time at the latest, having worked since `woke`. Returns for
+    /// how long.
+    #[inline(always)]
+    pub(super) fn waits(&mut self, timer: Option<Instant>, woke: Instant) -> Option<Duration> {
+        if let Some(until) = self.watch_until {
+            self.watch_on(until, woke);
         }
-        self.woke = self.real;
-        let now = self.in_served(self.real);
-        self.allowed = timer.map(|timer| timer.saturating_duration_since(now));
-        self.grace = LATE;
-        self.allowed
+        self.late_at = None;
+        timer.map(|timer| self.wait_until(timer))
+    }
+
+    fn wait_until(&mut self, timer: Instant) -> Duration {
+        let wait = timer.saturating_duration_since(self.in_served(self.real));
+        (self.late_at, self.grace) = (Some(self.real + (wait + LATE)), LATE);
+        wait
+    }
+
+    #[cold]
+    fn watch_on(&mut self, until: Instant, woke: Instant) {
+        if self.in_served(self.real) > woke + LATE {
+            // Turns are still slow.
+            self.watch_until = Some(self.real + WATCH);
+        } else if until <= self.real {
+            self.watch_until = None;
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Shared<O> {
 
 impl<S: Stream> Connection<S> {
     /// Gives the connection its turn.
-    #[inline] // This is the path of every echo, and it has one caller.
+    #[inline(always)] // This is the path of every echo.
     pub(super) fn drive<O: Observer>(
         &mut self,
         special: bool,
@@ -50,6 +50,13 @@ impl<S: Stream> Connection<S> {
         let observer = &mut shared.observer;
         let mut tap = Tap { io: stream, peer, observer, active, now: &shared.now };
         echo.drive(&mut tap, hint, &mut shared.scratch[..room])
+    }
+
+    /// The same, off the path of an echo: there has been no event.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn try_drive<O: Observer>(&mut self, shared: &mut Shared<O>) -> io::Result<Turn> {
+        self.drive(false, shared)
     }
 
     /// Enters into the accounts that it held `before` bytes before its turn.

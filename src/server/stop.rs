@@ -130,7 +130,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             return self.close(token, short);
         }
         connection.echo.abandon();
-        let why = match connection.drive(false, &mut self.shared) {
+        let why = match connection.try_drive(&mut self.shared) {
             Err(e) => Closed::Failed(e),
             Ok(_) if connection.echo.is_short() => short,
             Ok(Turn::Done) => Closed::Finished,

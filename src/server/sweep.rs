@@ -53,7 +53,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let now = self.shared.now;
         let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
         let (held, active) = (connection.echo.held_bytes(), connection.active);
-        let turn = connection.drive(false, &mut self.shared);
+        let turn = connection.try_drive(&mut self.shared);
         let is_stuck = connection.active == active && matches!(turn, Ok(Turn::Wait));
         if is_stuck && self.shared.deadlines.is_stalled(active, now) {
             return self.close(token, Closed::Stalled);
@@ -82,6 +82,9 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// When the next turn must be taken even if nothing becomes ready.
     pub(super) fn next_timer(&mut self) -> Option<Instant> {
         let now = self.shared.now;
+        if self.reactor.has_more() {
+            return Some(now);
+        }
         let drain = match self.life {
             Life::Draining { finish_at, .. } => Some(self.clock.in_served(finish_at)),
             Life::Finishing { until } => Some(self.clock.in_served(until)),
@@ -90,9 +93,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let has_connections = self.admission.connections() > 0;
         let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
         let spin = self.config.spin.filter(|spin| now < self.busy + *spin).map(|_| now);
-        let queued = self.reactor.has_more().then_some(now);
         let retry = self.listeners.iter().filter_map(|token| retry_at(&mut self.reactor, *token));
-        [drain, sweep, spin, queued].into_iter().flatten().chain(retry).min()
+        [drain, sweep, spin].into_iter().flatten().chain(retry).min()
     }
 }
 

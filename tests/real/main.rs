@@ -41,4 +41,5 @@ mod masses;
 mod own_cost;
 mod peers;
 mod soak;
+mod time;
 mod traced;
