@@ -6,12 +6,14 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+pub(crate) use crate::words::figures;
+
 pub mod latency;
-mod figures;
 mod random;
 pub mod probe;
 
 pub mod dial;
+mod standstill;
 
 pub mod connect;
 pub mod ping;

@@ -4,36 +4,31 @@
 //! it sockets that are not sockets.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 
 use mio::event::Source;
-use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, TcpKeepalive, Type};
+use socket2::{Domain, SockRef, Type};
+
+use options::set_tcp_options;
 
 pub use addr::{Addr, ParseAddrError};
 pub use endpoint::Endpoint;
-pub(crate) use explain::{Escaped, cannot, reason, with_help};
+pub(crate) use explain::{Escaped, Excerpt, cannot, reason, with_help};
+pub use listener::{ListenOptions, Listener};
 pub use unix::SocketFile;
 
 mod addr;
 mod endpoint;
 mod explain;
+mod listener;
+mod options;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod queue;
+mod services;
 mod unix;
-
-/// A silent TCP peer is probed after this long...
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-/// ...then this often...
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// ...and given up after this many unanswered probes, so that a passing fault of the network, or a
-/// firewall's restart, ends nothing.
-const KEEPALIVE_PROBES: u32 = 6;
-/// How long a peer can be silent before it is given up, then.
-const KEEPALIVE_TOTAL: Duration = Duration::from_secs(60 + 6 * 10);
 
 /// What a server can accept connections from.
 pub trait Listen: Source {
@@ -66,100 +61,6 @@ pub trait Stream: Source + Read + Write {
     fn unacknowledged(&self) -> Option<u32>;
 }
 
-/// How listening sockets are made.
-#[derive(Clone, Copy, Debug)]
-pub struct ListenOptions {
-    /// Connections that the kernel holds until they are accepted; it has a bound of its own
-    /// (`net.core.somaxconn`, see listen(2)).
-    pub backlog: u32,
-    /// Whether others may listen on the same TCP address and share its connections (`SO_REUSEPORT`).
-    pub reuse_port: bool,
-    /// Whether `[::]` leaves IPv4 to another listener, instead of taking it as well (`IPV6_V6ONLY`).
-    pub only_v6: bool,
-    /// How long a peer may take nothing before it is given up; for ever if `None`. The kernel watches
-    /// over what it has been handed itself, and allows two minutes at the least (`TCP_USER_TIMEOUT`).
-    pub stall_timeout: Option<Duration>,
-}
-
-/// A listening TCP or Unix socket.
-#[derive(Debug)]
-pub enum Listener {
-    /// Over TCP.
-    Tcp(TcpListener),
-    /// Over a Unix socket, and its file, which goes first.
-    Unix(SocketFile, UnixListener),
-}
-
-impl Listener {
-    /// Listens at one of the endpoints that [`Addr::resolve`] found.
-    ///
-    /// A Unix socket's file that nobody listens on any more is replaced.
-    ///
-    /// # Errors
-    ///
-    /// Where it cannot be had; the error says why, and what might help.
-    pub fn bind(at: &Endpoint, options: ListenOptions) -> io::Result<Self> {
-        match at {
-            Endpoint::Inet(addr) => Self::tcp(*addr, options),
-            Endpoint::Unix(path) => unix::listen(path.as_deref(), options.backlog)
-                .map(|(file, listener)| Self::Unix(file, listener)),
-        }
-        .map_err(|e| with_help(cannot("listen on", at, &e), listening_help))
-    }
-
-    fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        // Not by mio's own `bind`, whose backlog is 128.
-        let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-        // A restart is not to wait until the last server's connections have left TIME_WAIT.
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(options.reuse_port)?;
-        if options.only_v6 && addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        // What is set here holds for every connection accepted, at no system call for each: its socket
-        // is a copy of this one.
-        set_tcp_options(SockRef::from(&socket))?;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket.set_tcp_user_timeout(options.stall_timeout.map(user_timeout))?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&addr.into())?;
-        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-        Ok(Self::Tcp(TcpListener::from_std(socket.into())))
-    }
-
-    /// Where it listens, with the real port where 0 was asked for.
-    ///
-    /// # Errors
-    ///
-    /// Where the system cannot tell: getsockname(2).
-    pub fn local_addr(&self) -> io::Result<Endpoint> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Into::into),
-            Self::Unix(_, listener) => listener.local_addr().map(Into::into),
-        }
-    }
-
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(listener) => listener,
-            Self::Unix(_, listener) => listener,
-        }
-    }
-}
-
-impl Listen for Listener {
-    type Stream = Socket;
-
-    fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
-        match self {
-            Self::Tcp(listener) => listener.accept().map(|(s, peer)| (Socket::Tcp(s), peer.into())),
-            Self::Unix(_, listener) => {
-                listener.accept().map(|(s, peer)| (Socket::Unix(s), peer.into()))
-            }
-        }
-    }
-}
-
 /// A connected, or connecting, TCP or Unix socket.
 #[derive(Debug)]
 pub enum Socket {
@@ -179,26 +80,38 @@ impl Socket {
     /// is full: unlike TCP, it does not go on trying.
     pub fn connect(peer: &Endpoint) -> io::Result<Self> {
         match peer {
-            Endpoint::Inet(addr) => Self::tcp(TcpStream::connect(*addr)?),
+            Endpoint::Inet(addr) => match TcpStream::connect(*addr) {
+                Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                    Err(source_for(*addr).map_or(e, used_up))
+                }
+                stream => Self::tcp(stream?),
+            },
             Endpoint::Unix(path) => {
                 UnixStream::connect(unix::named(path.as_deref())?).map(Self::Unix)
             }
+            Endpoint::Abstract(name) => unix::connect_abstract(name).map(Self::Unix),
         }
     }
 
-    /// The same from one of this machine's own addresses, of the same family. Each has some 28,000 ports
-    /// to connect from (`net.ipv4.ip_local_port_range`).
+    /// Begins to connect from `source`, one of this machine's own addresses, of the peer's family. With port
+    /// 0, each pair of an address and a peer has some 28,000 ports (`net.ipv4.ip_local_port_range`).
     ///
     /// # Errors
     ///
-    /// Likewise, and where that is no address of this machine's, or its ports are used up.
-    pub fn connect_from(source: IpAddr, peer: &Endpoint) -> io::Result<Self> {
+    /// As [`connect`](Self::connect), and if `source` is no address of this machine, or its ports are used up.
+    pub fn connect_from(source: SocketAddr, peer: &Endpoint) -> io::Result<Self> {
         let Endpoint::Inet(addr) = peer else { return Self::connect(peer) };
         let socket = socket2::Socket::new(Domain::for_address(*addr), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
+        options::bind_without_port(&socket);
+        match socket.bind(&source.into()) {
+            // Where bind(2) chooses the port.
+            Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(used_up(source.ip())),
+            bound => bound?,
+        }
         match socket.connect(&(*addr).into()) {
-            Err(e) if e.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(e),
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => Err(used_up(source.ip())),
+            Err(e) if Errno::from_io_error(&e) != Some(Errno::INPROGRESS) => Err(e),
             _ => Self::tcp(TcpStream::from_std(socket.into())),
         }
     }
@@ -306,6 +219,21 @@ impl Write for Socket {
     }
 }
 
+/// The address that this machine connects from to reach `peer`, if it has one. Nothing is sent.
+fn source_for(peer: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let probe = UdpSocket::bind((any, 0)).ok()?;
+    probe.connect(peer).ok()?;
+    probe.local_addr().ok().map(|addr| addr.ip())
+}
+
+fn used_up(source: IpAddr) -> io::Error {
+    io::Error::new(ErrorKind::AddrNotAvailable, format!("the ports of {source} are used up"))
+}
+
 /// Makes a source of an enum whose `source` method gives the one that it holds.
 macro_rules! delegate_source {
     ($type:ty $(, $p:ident: $bound:ident)?) => {
@@ -324,37 +252,7 @@ macro_rules! delegate_source {
 }
 pub(crate) use delegate_source;
 
-delegate_source!(Listener);
 delegate_source!(Socket);
-
-/// The kernel counts it in milliseconds, as a C int.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn user_timeout(stall: Duration) -> Duration {
-    stall.clamp(KEEPALIVE_TOTAL, Duration::from_millis(i32::MAX as u64))
-}
-
-fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
-    // A small echo is not to wait until earlier ones have been acknowledged.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE_IDLE)
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(KEEPALIVE_PROBES),
-    )
-}
-
-fn listening_help(kind: ErrorKind) -> Option<&'static str> {
-    match kind {
-        ErrorKind::AddrInUse => Some("choose another, or port 0 for any free one"),
-        ErrorKind::AddrNotAvailable => Some("use one of this machine's, such as 127.0.0.1"),
-        ErrorKind::PermissionDenied => {
-            Some("choose a port above 1023, or a directory you may write to")
-        }
-        ErrorKind::NotFound => Some("make the directory first"),
-        _ => None,
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -61,10 +61,11 @@ pub(crate) fn watch(others: &[i32]) -> io::Result<Signals> {
 }
 
 fn install(watched: Vec<i32>) -> io::Result<Signals> {
+    // First: a signal that only the flag saw would end no wait for events.
+    let signals = Signals::new(&watched)?;
     for signal in watched.iter().filter(|signal| is_stop(**signal)) {
         flag::register(*signal, Arc::clone(&STOP_REQUESTED))?;
     }
-    let signals = Signals::new(&watched)?;
     // Only now: a signal that the parent had blocked may be pending, and must find its handler.
     let known = watched.iter().filter_map(|signal| Signal::try_from(*signal).ok());
     known.collect::<SigSet>().thread_unblock()?;

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-/// So many of something, in the singular or the plural.
+pub(crate) mod figures;
+
+/// A number of things, in the singular or the plural, as programs read it too: in logs, and in lines that look
+/// like those of ping(8). [`figures::counted`] is for people alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plural(pub u64, pub &'static str);
 

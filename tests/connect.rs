@@ -18,6 +18,12 @@ mod pty;
 mod faults;
 #[path = "connect/lines.rs"]
 mod lines;
+#[path = "connect/screen.rs"]
+mod screen;
+#[path = "connect/shared.rs"]
+mod shared;
+#[path = "connect/signals.rs"]
+mod signals;
 #[path = "connect/stream.rs"]
 mod stream;
 #[path = "connect/terminal.rs"]

@@ -7,6 +7,9 @@
 mod bystander;
 #[path = "support/deadline.rs"]
 mod deadline;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/pty.rs"]
+mod pty;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/wire.rs"]
@@ -20,6 +23,10 @@ mod faults;
 mod limits;
 #[path = "serve/ends.rs"]
 mod ends;
+#[path = "serve/log.rs"]
+mod log;
+#[path = "serve/places.rs"]
+mod places;
 #[path = "serve/start.rs"]
 mod start;
 #[path = "serve/words.rs"]

@@ -36,16 +36,17 @@ fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: SocketAddr) {
         return; // A zone, as in [fe80::1%2]:7, is the system's to know.
     }
     let resolved = parsed.map(|addr| addr.resolve().expect("a number"));
-    assert_eq!(resolved, Some(vec![Endpoint::Inet(expected)]), "{text:?}");
+    assert_eq!(resolved, Some(vec![Endpoint::from(expected)]), "{text:?}");
 }
 
-/// What nobody would refuse: a short path, or a simple name and a port. std sees to numbers.
+/// What must be taken: a short path, or a simple name and a port. std reads the numbers.
 fn is_plain(text: &str) -> bool {
     let is_simple = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    match text.rsplit_once(':') {
-        Some(("unix", path)) => (1..=MAX_UNIX_PATH_BYTES).contains(&path.len()),
-        Some(("udp" | "", _)) | None => false,
-        Some((host, port)) => host.chars().all(is_simple) && is_port(port),
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    match host.to_ascii_lowercase().as_str() {
+        "unix" => !port.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&port.len()),
+        "udp" | "tcp" | "" => false,
+        _ => host.chars().all(is_simple) && is_port(port),
     }
 }
 
@@ -59,9 +60,15 @@ fn is_port(text: &str) -> bool {
 /// Nothing of the text is lost but brackets and a port's leading zeros.
 fn read_rightly(text: &str, addr: &Addr) {
     match addr {
+        Addr::Abstract(name) => {
+            assert!(text[..5].eq_ignore_ascii_case("unix:"), "{text:?}");
+            assert_eq!(text.as_bytes()[5..].strip_prefix(b"@"), Some(&**name));
+            assert!((1..=MAX_UNIX_PATH_BYTES).contains(&name.len()), "{text:?}");
+        }
         Addr::Unix(path) => {
             let path = path.to_str().expect("it was text");
-            assert_eq!(text.strip_prefix("unix:"), Some(path));
+            assert!(text[..5].eq_ignore_ascii_case("unix:") && !path.starts_with('@'), "{text:?}");
+            assert_eq!(&text[5..], path);
             assert!((1..=MAX_UNIX_PATH_BYTES).contains(&path.len()), "{text:?}");
         }
         Addr::Inet { host, port } => {
@@ -69,9 +76,14 @@ fn read_rightly(text: &str, addr: &Addr) {
             let bracketed = format!("[{host}]");
             assert_eq!(before, if host.contains(':') { &bracketed } else { host });
             assert!(!host.is_empty() && !host.contains(['[', ']']), "{text:?}");
-            assert!(is_port(after), "{text:?}");
             let digits = after.trim_start_matches('0');
-            assert_eq!(if digits.is_empty() { "0" } else { digits }, port.to_string());
+            if is_port(after) {
+                assert_eq!(if digits.is_empty() { "0" } else { digits }, port.to_string());
+            } else {
+                // The name of a service, which the system knows.
+                assert!(after.contains(|c: char| c.is_ascii_alphabetic()), "{text:?}");
+            }
+            assert!(host.is_ascii(), "{text:?}");
             assert!(!host.contains(':') || is_ipv6_with_port(text), "{text:?}");
             assert!(!host.contains(['/', ',']) && host != "*", "{text:?}");
         }
@@ -91,6 +103,7 @@ fn written_rightly(addr: &Addr) {
     assert_safe(&shown);
     let raw = match addr {
         Addr::Inet { host, .. } => host,
+        Addr::Abstract(name) => str::from_utf8(name).expect("it was text"),
         Addr::Unix(path) => path.to_str().expect("it was text"),
     };
     let again = shown.parse::<Addr>();

@@ -16,8 +16,8 @@ const EXACT_BELOW: u128 = 1 << 50;
 const F64_ACCURACY: u128 = 2_000_000_000_000_000;
 
 fuzz_target!(|text: &str| {
-    assert_eq!(units::size(text).ok(), whole(text, 1024, "kmg"), "size {text:?}");
-    assert_eq!(units::count(text).ok(), whole(text, 1000, "km"), "count {text:?}");
+    assert_eq!(units::size(text).ok(), whole(text, &sizes()), "size {text:?}");
+    assert_eq!(units::count(text).ok(), whole(text, &counts()), "count {text:?}");
     let duration = units::duration(text);
     check_duration(text, duration.as_ref().ok());
     let millisecond = Duration::from_millis(1);
@@ -25,22 +25,36 @@ fuzz_target!(|text: &str| {
     assert_eq!(units::timeout(text).ok(), timeout, "timeout {text:?}");
 });
 
-/// Digits, perhaps with a point among them, and perhaps a letter of so many steps; in all, a whole number.
-fn whole(text: &str, step: u128, letters: &str) -> Option<usize> {
-    let last = text.chars().next_back()?.to_ascii_lowercase();
-    let (digits, steps) = match letters.find(last) {
-        Some(at) => (&text[..text.len() - 1], at as u32 + 1),
-        None => (text, 0),
-    };
+/// Every way to write a unit of bytes in small letters. The empty one ends every text, so it comes last.
+fn sizes() -> Vec<(String, u128)> {
+    let letters = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
+    let spelt = |(letter, factor)| ["ib", "b", ""].map(|end| (format!("{letter}{end}"), factor));
+    letters.into_iter().flat_map(spelt).chain([("b".into(), 1), (String::new(), 1)]).collect()
+}
+
+fn counts() -> Vec<(String, u128)> {
+    [("k", 1_000), ("m", 1_000_000), ("", 1)].map(|(unit, factor)| (unit.into(), factor)).into()
+}
+
+/// Digits, perhaps with a point among them, perhaps a space, and perhaps a unit; in all, a whole number.
+fn whole(text: &str, units: &[(String, u128)]) -> Option<usize> {
+    let lower = text.to_ascii_lowercase();
+    let (number, factor) =
+        units.iter().find_map(|(unit, factor)| Some((lower.strip_suffix(&**unit)?, *factor)))?;
+    let digits = if number.len() < text.len() { without_space(number) } else { number };
     let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
     if before.is_empty() || after.is_empty() {
         return None;
     }
-    let factor = step.pow(steps);
     let places = u32::try_from(after.len()).ok().filter(|places| *places <= MAX_PLACES)?;
     let parts = decimal(after)?.checked_mul(factor)?;
     let more = parts.is_multiple_of(10_u128.pow(places)).then(|| parts / 10_u128.pow(places))?;
     usize::try_from(decimal(before)?.saturating_mul(factor).saturating_add(more)).ok()
+}
+
+/// A space may stand before a unit.
+fn without_space(number: &str) -> &str {
+    number.strip_suffix(' ').unwrap_or(number)
 }
 
 /// More places than that are more than a u128 can scale.
@@ -71,21 +85,25 @@ fn check_duration(text: &str, got: Option<&Duration>) {
 /// The nanoseconds, rounded down, and whether nothing was cut off.
 fn nanoseconds(text: &str) -> Option<(u128, bool)> {
     let units = [
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("μs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
+        ("ns nsec", 1),
+        ("us µs μs usec", 1_000),
+        ("ms msec", 1_000_000),
+        ("s sec secs second seconds", 1_000_000_000),
+        ("m min mins minute minutes", 60_000_000_000),
+        ("h hr hrs hour hours", 3_600_000_000_000),
+        ("d day days", 86_400_000_000_000),
     ];
     // What is nothing needs no unit.
     let points = text.bytes().filter(|byte| *byte == b'.').count();
     if points <= 1 && text.contains('0') && text.bytes().all(|byte| b"0.".contains(&byte)) {
         return Some((0, true));
     }
-    let (number, unit) =
-        units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
+    let lower = text.to_ascii_lowercase();
+    let names =
+        units.iter().flat_map(|(names, unit)| names.split(' ').map(move |name| (name, *unit)));
+    let (name, unit) =
+        names.filter(|(name, _)| lower.ends_with(name)).max_by_key(|(name, _)| name.len())?;
+    let number = without_space(lower.strip_suffix(name)?);
     let (before, after) = number.split_once('.').unwrap_or((number, ""));
     if before.is_empty() && after.is_empty() {
         return None;

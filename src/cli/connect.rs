@@ -1,5 +1,7 @@
 //! From the arguments of `resound connect` to a conversation.
 
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,9 +21,21 @@ pub struct Connect {
     #[arg(long)]
     reconnect: bool,
 
-    /// Give up when nothing has come for this long although an echo is due, or while connecting
+    /// Give up on an echo, or on connecting, when nothing has come for this long
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
+
+    /// Try to connect again and again, for this long at most, until the server is up
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    wait: Option<Duration>,
+
+    /// On a terminal: show what is sent and received in hexadecimal too
+    #[arg(short = 'x', long)]
+    hex: bool,
+
+    /// On a terminal: add each step, with its time, to this file; what is in it stays
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
 }
 
 impl Connect {
@@ -31,7 +45,16 @@ impl Connect {
     ///
     /// Where the server cannot be reached, or is no faithful echo.
     pub fn run(self) -> Result<(), Failure> {
-        let Self { server, reconnect, timeout } = self;
-        Ok(connect::run(&Options { server, reconnect, timeout })?)
+        let Self { server, reconnect, timeout, wait, hex, log } = self;
+        if (hex || log.is_some()) && !io::stdin().is_terminal() {
+            return Err(Failure::usage(
+                "--hex and --log show a conversation: leave them out, or let standard input be a terminal",
+            ));
+        }
+        let options = Options { server, reconnect, timeout, wait, hex, log };
+        connect::run(&options).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
+            _ => e.into(),
+        })
     }
 }

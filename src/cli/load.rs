@@ -1,5 +1,6 @@
 //! From the arguments of `resound load` to a verdict.
 
+use std::env;
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -221,7 +222,7 @@ impl Load {
         drop(screen);
         options.rate = outcome.rate_target;
         // Before anything is said: standard output may be full.
-        let command = std::env::args().collect();
+        let command = env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let written = files.finish(&outcome, &options, search.as_ref(), command);
         if !self.is_json_on_stdout() {
             summarize(&outcome, &options, search.as_ref())?;

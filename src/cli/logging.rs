@@ -1,54 +1,261 @@
-//! The log, which must never stand in the server's way.
+//! The log, which must never stop the server: a line is written at once, or dropped and counted.
 
-use std::io::stderr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use log::{LevelFilter, Log, Metadata, Record, SetLoggerError};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
+use signal_hook::consts::SIGXFSZ;
+use signal_hook::flag;
 use simple_logger::SimpleLogger;
+use time::OffsetDateTime;
+use time::format_description::FormatItem;
+use time::macros::format_description;
+
+use crate::stdio::Standard;
+use crate::words::Plural;
+
+/// The longest line, with its end. A pipe takes this much whole, so that the lines of several servers do not
+/// mix: `PIPE_BUF`, pipe(7).
+const MAX_LINE_BYTES: usize = 4096;
+
+/// The end of a line that was too long.
+const CUT: &str = "…\n";
+
+const TIMESTAMP: &[FormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// Sends the log to standard error: what is at `level` or more severe.
 ///
 /// # Errors
 ///
-/// Where there is a logger already.
+/// If there is a logger already.
 pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
-    let logger = SimpleLogger::new()
-        // The libraries below have little to tell a user.
+    // With a handler, a write beyond the limit of a file's size is an error (`EFBIG`); without, it would end the
+    // program: setrlimit(2).
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    let levels = SimpleLogger::new()
+        // The libraries below have little to say to a user.
         .with_level(LevelFilter::Off)
-        .with_module_level("resound", level)
-        .with_utc_timestamps();
+        .with_module_level("resound", level);
     log::set_max_level(level);
-    log::set_boxed_logger(Box::new(Expendable(logger)))
+    let lines = Mutex::new(Lines::new(StandardError(None)));
+    log::set_boxed_logger(Box::new(LossyLogger { levels, lines }))
 }
 
-/// A logger whose lines are lost rather than waited for.
+/// A logger that drops lines instead of waiting.
 ///
-/// `simple_logger` writes with `eprintln!`, which blocks while standard error is a pipe that nobody
-/// empties, and panics once it is a full disk or a pipe without a reader. A server goes on serving.
-struct Expendable(SimpleLogger);
+/// `simple_logger` decides what is logged. What it logs it would write with `eprintln!`: in two system calls a
+/// line, which block if standard error is a full pipe or a stopped terminal, with a panic if it is a full disk.
+/// So the line is made and written here, in the form that `simple_logger` gives it.
+struct LossyLogger {
+    levels: SimpleLogger,
+    lines: Mutex<Lines<StandardError>>,
+}
 
-impl Log for Expendable {
+impl LossyLogger {
+    fn with_lines(&self, act: impl FnOnce(&mut Lines<StandardError>)) {
+        act(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Log for LossyLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        self.levels.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) && takes_a_line() {
-            // A panic in `eprintln!` leaves nothing behind that could be seen in a broken state.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.0.log(record)));
+        if self.enabled(record.metadata()) {
+            let line = line(record.level(), record.target(), record.args());
+            self.with_lines(|lines| lines.write(line));
         }
     }
 
     fn flush(&self) {
-        self.0.flush();
+        self.with_lines(|lines| drop(lines.catch_up()));
     }
 }
 
-/// Whether standard error would take some text without blocking; a pipe that says so has room for a
-/// page, which is more than a line.
-fn takes_a_line() -> bool {
-    let stderr = stderr();
-    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|_| fds[0].revents() == PollFlags::OUT)
+fn line(level: Level, target: &str, text: &dyn fmt::Display) -> String {
+    let time = OffsetDateTime::now_utc().format(&TIMESTAMP).unwrap_or_default();
+    let mut line = format!("{time} {level:<5} [{target}] {text}\n");
+    if line.len() > MAX_LINE_BYTES {
+        let room = MAX_LINE_BYTES - CUT.len();
+        let end = (0..=room).rev().find(|end| line.is_char_boundary(*end));
+        line.truncate(end.unwrap_or_default());
+        line.push_str(CUT);
+    }
+    line
+}
+
+/// Standard error, taken when it is first needed: at the limit of descriptors that can fail for now.
+struct StandardError(Option<Standard>);
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let standard = match &mut self.0 {
+            Some(standard) => standard,
+            empty => empty.insert(Standard::error()?),
+        };
+        standard.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lines on their way to a writer that never blocks.
+struct Lines<W> {
+    writer: W,
+    /// Of a line that was begun, what the writer has not taken yet.
+    rest: Vec<u8>,
+    /// Lines dropped since the log last said so.
+    dropped: u64,
+}
+
+impl<W: Write> Lines<W> {
+    fn new(writer: W) -> Self {
+        Self { writer, rest: Vec::new(), dropped: 0 }
+    }
+
+    /// Writes a line, if the writer takes its beginning now.
+    fn write(&mut self, line: String) {
+        if self.catch_up().and_then(|()| self.begin(line)).is_err() {
+            self.dropped += 1;
+        }
+    }
+
+    /// Completes the line that was begun, and then says how many were dropped.
+    fn catch_up(&mut self) -> io::Result<()> {
+        self.complete()?;
+        if self.dropped > 0 {
+            let lines = Plural(self.dropped, "line");
+            let text = format_args!("dropped {lines} of this log: standard error took no more");
+            self.begin(line(Level::Warn, module_path!(), &text))?;
+            self.dropped = 0;
+        }
+        self.complete()
+    }
+
+    /// Writes a line in one write if the writer takes it whole. What it does not take waits in `rest`.
+    fn begin(&mut self, line: String) -> io::Result<()> {
+        self.rest = line.into_bytes();
+        let bytes = self.rest.len();
+        match self.complete() {
+            Err(e) if self.rest.len() == bytes => {
+                self.rest.clear();
+                Err(e)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn complete(&mut self) -> io::Result<()> {
+        while !self.rest.is_empty() {
+            match self.writer.write(&self.rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(n) => drop(self.rest.drain(..n)),
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes as many bytes at each write as the script says, and then none.
+    #[derive(Default)]
+    struct Scripted {
+        takes: Vec<usize>,
+        writes: Vec<String>,
+    }
+
+    impl Write for Scripted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.takes.is_empty() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let n = self.takes.remove(0).min(bytes.len());
+            self.writes.push(String::from_utf8(bytes[..n].to_vec()).unwrap());
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const ALL: usize = usize::MAX;
+
+    fn lines(takes: &[usize]) -> Lines<Scripted> {
+        Lines::new(Scripted { takes: takes.to_vec(), writes: Vec::new() })
+    }
+
+    #[test]
+    fn a_line_is_one_write() {
+        let mut lines = lines(&[ALL, ALL]);
+        lines.write("one\n".into());
+        lines.write("two\n".into());
+        assert_eq!(lines.writer.writes, ["one\n", "two\n"]);
+    }
+
+    #[test]
+    fn lines_that_find_no_room_are_dropped_and_counted() {
+        let mut lines = lines(&[ALL]);
+        for line in ["one\n", "two\n", "three\n"] {
+            lines.write(line.into());
+        }
+        lines.writer.takes = vec![ALL; 3];
+        lines.write("four\n".into());
+        lines.write("five\n".into());
+        let [one, dropped, four, five] = &lines.writer.writes[..] else { panic!() };
+        assert_eq!([one, four, five], ["one\n", "four\n", "five\n"]);
+        assert!(dropped.contains("WARN  [resound::cli::logging] dropped 2 lines of this log"));
+    }
+
+    #[test]
+    fn a_line_that_was_begun_is_completed_before_any_other() {
+        let mut lines = lines(&[2]);
+        lines.write("first\n".into());
+        lines.write("lost\n".into());
+        lines.writer.takes = vec![1];
+        lines.write("lost too\n".into());
+        lines.writer.takes = vec![ALL; 3];
+        lines.write("last\n".into());
+        let all = lines.writer.writes.concat();
+        let (first, rest) = all.split_once('\n').unwrap();
+        assert_eq!(first, "first");
+        assert!(rest.contains("dropped 2 lines") && rest.ends_with("no more\nlast\n"), "{all}");
+    }
+
+    #[test]
+    fn what_was_dropped_last_is_said_at_the_end() {
+        let mut lines = lines(&[]);
+        lines.write("lost\n".into());
+        lines.writer.takes = vec![ALL];
+        lines.catch_up().unwrap();
+        assert!(lines.writer.writes[0].contains("dropped 1 line of this log"));
+        lines.catch_up().unwrap();
+        assert_eq!(lines.writer.writes.len(), 1);
+    }
+
+    #[test]
+    fn a_line_fits_into_what_a_pipe_takes_whole() {
+        let made = line(Level::Info, "resound", &"short");
+        assert!(made.ends_with("Z INFO  [resound] short\n"), "{made}");
+        for more in 0..4 {
+            let made = line(Level::Info, "resound", &("x".repeat(more) + &"é".repeat(4096)));
+            assert!(
+                (4090..=4096).contains(&made.len()) && made.ends_with("é…\n"),
+                "{}",
+                made.len()
+            );
+        }
+    }
 }

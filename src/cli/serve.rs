@@ -1,6 +1,6 @@
 //! From the arguments of `resound serve` to a server that runs until it is told to stop.
 
-use std::io::{self, ErrorKind, IsTerminal, stderr};
+use std::io::{self, IsTerminal, stderr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -8,24 +8,27 @@ use clap::Args;
 use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
-use super::descriptors::raise_descriptor_limit;
+use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::units::{count, duration, size, timeout, within};
-use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, cannot};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, SocketFile, cannot};
 use crate::observe::{Counters, Logger, Observer, Refusals};
 use crate::server::{Config, Flow, Server};
 use crate::signals;
+use crate::words::Plural;
 
-/// Descriptors kept for other things than connections: standard input, output and error, the poll, the
-/// signals, listeners, one to accept what is then refused, and some that a library may open.
-const RESERVED_DESCRIPTORS: usize = 32;
+/// Descriptors that are opened later for other things than listeners and connections: the poll, the signals, one to
+/// accept what is then refused, one for a last word, and some that a library may open.
+const RESERVED_DESCRIPTORS: usize = 8;
 
 /// The default of `--max-connections` where there is no limit to descriptors worth the name. Each
 /// connection costs the kernel some kilobytes: this many fill a machine.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
-const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT or unix:PATH; may be given several \
-                           times. Port 0 takes any free port, and the log says which. [::]:PORT takes \
-                           IPv4 too, unless an IPv4 address is given with the same port";
+const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a \
+                           socket without a file); may be given several times. A name is listened on at \
+                           all of its addresses. PORT can be a service, such as echo. Port 0 takes any \
+                           free port, and the log says which. [::]:PORT takes IPv4 too, unless an IPv4 \
+                           address is given with the same port";
 
 /// What `resound serve` can be told.
 #[derive(Args, Debug)]
@@ -38,22 +41,30 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 
-    /// Close connections beyond this many from one IPv4 address, or one /64 network of IPv6, at once [default: no
-    /// limit]
+    /// Close connections beyond this many from one IP address at once [default: no limit]
+    ///
+    /// IPv6 is counted by its /64 network: a host that has one address there can take any of it.
     #[arg(long, value_name = "N", value_parser = connections)]
     max_per_ip: Option<usize>,
 
-    /// Close a connection on which nothing has moved for this long, such as 30s or 5m. An echo that the kernel
-    /// has taken counts as delivered; if its peer is still taking that, the close waits for it [default: never]
+    /// Close a connection on which nothing has moved for this long, such as 30s or 5m [default: never]
+    ///
+    /// Bytes that the kernel has taken count as delivered. If the peer is still taking them, the server waits for
+    /// that before it closes, and none of them is lost.
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     idle_timeout: Option<Duration>,
 
     /// Close a connection whose peer has taken nothing of its echo for this long
+    ///
+    /// It is not what finds a TCP peer that has vanished. If it is owed nothing, keepalive finds it after two
+    /// minutes, whatever this says. If it is owed bytes that the kernel holds, the kernel gives it up after two
+    /// minutes; or, if this is longer than that, when it has sent them often enough in vain (some 15 minutes
+    /// on Linux: net.ipv4.tcp_retries2).
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
     /// When told to stop, go on for this long at most where something still moves
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "8s")]
     drain_timeout: Duration,
 
     /// Size of the one read buffer that all connections share: the most that one read takes
@@ -72,6 +83,10 @@ pub struct Serve {
     /// processor time [default: off]
     #[arg(long, value_name = "DURATION", value_parser = spin)]
     spin: Option<Duration>,
+
+    /// Who may connect to a unix:PATH socket: its file's permissions, in octal
+    #[arg(long, value_name = "MODE", value_parser = unix_mode, default_value = "0600")]
+    unix_mode: u32,
 
     /// Let other servers listen on the same address too, and share its connections (SO_REUSEPORT)
     #[arg(long)]
@@ -109,6 +124,12 @@ fn pending_limit(text: &str) -> Result<usize, String> {
     within(size(text)?, (1 << 10, "1k"), (1 << 40, "1024g"))
 }
 
+fn unix_mode(text: &str) -> Result<u32, &'static str> {
+    let is_octal = text.len() <= 4 && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    mode.ok_or("write permissions in octal, such as 0600 or 0660")
+}
+
 fn backlog(text: &str) -> Result<u32, String> {
     within(count(text)?, (1, "1"), (1_000_000, "1m")).map(|n| n as u32)
 }
@@ -118,10 +139,10 @@ impl Serve {
     ///
     /// # Errors
     ///
-    /// Where it cannot listen, or the arguments do not go together, or it was told to stop at once.
+    /// If it cannot listen, if the arguments do not go together, or if a second signal stopped it at once.
     pub fn run(self) -> Result<(), Failure> {
         let mut counters = Counters::default();
-        // What nobody reads is not to cost anything, not even the question whether anybody does.
+        // A log that is not read must not cost anything, not even the question whether it is.
         let observer = (&mut counters, Refusals::default());
         let end = if log_enabled!(Level::Debug) {
             self.serve((observer, Logger))
@@ -132,6 +153,7 @@ impl Serve {
             0 => info!("stopped: {counters}"),
             _ => warn!("stopped before all was echoed: {counters}"),
         }
+        log::logger().flush();
         match end? {
             Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
             Flow::Stopped | Flow::Continue => Ok(()),
@@ -140,13 +162,17 @@ impl Serve {
 
     /// Starts a server, which may fail, and runs it to its end, which may fail too.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Flow>, Failure> {
-        let mut server = Server::new(self.config()?, observer, Instant::now())
+        // Before signals are watched: a look-up can take long, and a signal must be able to end it.
+        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
+        let config = self.config(endpoints.iter().map(Vec::len).sum())?;
+        let mut server = Server::new(config, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
-        // Before the first listener, so that whoever can reach the server can stop it.
+        // Before the first listener: a program that can reach the server must be able to stop it.
         signals::watch_for_server()
             .and_then(|signals| server.obey(signals))
             .map_err(|e| cannot("watch for", &"signals", &e))?;
-        self.listen(&mut server)?;
+        // Removed when the server has finished: to remove them must not delay a peer.
+        let _files = self.listen(&mut server, &endpoints)?;
         loop {
             match server.turn(Instant::now()) {
                 Ok(Flow::Continue) => {}
@@ -155,19 +181,26 @@ impl Serve {
         }
     }
 
-    fn listen(&self, server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
-        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
-        let all: Vec<_> = endpoints.iter().flatten().cloned().collect();
+    /// Listens everywhere, and gives the files of Unix sockets.
+    fn listen(
+        &self,
+        server: &mut Server<Listener, impl Observer>,
+        endpoints: &[Vec<Endpoint>],
+    ) -> io::Result<Vec<SocketFile>> {
         let options = |at: &Endpoint| ListenOptions {
             backlog: self.backlog,
             reuse_port: self.reuse_port,
-            only_v6: leaves_ipv4(at, &all),
+            only_v6: leaves_ipv4(at, endpoints.iter().flatten()),
             stall_timeout: Some(self.stall_timeout),
+            unix_mode: self.unix_mode,
         };
         // All are bound before any is announced: either the whole command holds, or none of it.
-        let mut places = Vec::new();
-        for endpoints in &endpoints {
-            for listener in bind_all(endpoints, options)? {
+        let (mut places, mut files) = (Vec::new(), Vec::new());
+        for endpoints in endpoints {
+            let (listeners, missing) = Listener::bind_all(endpoints, options)?;
+            missing.iter().for_each(|e| warn!("{e}"));
+            for mut listener in listeners {
+                files.extend(listener.take_file());
                 let at = listener.local_addr()?;
                 server.listen(listener, at.to_string())?;
                 places.push(at);
@@ -179,25 +212,13 @@ impl Serve {
         if let (true, Some(at)) = (stderr().is_terminal(), places.first()) {
             info!("{}", hint(at));
         }
-        Ok(())
+        Ok(files)
     }
 
-    fn config(&self) -> Result<Config, Failure> {
-        let descriptors = raise_descriptor_limit();
-        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
-        let max_connections = self.max_connections.unwrap_or(room.min(MAX_CONNECTIONS));
-        if max_connections > room {
-            warn!(
-                "there may be {descriptors} descriptors: of {max_connections} connections, those \
-                 beyond {room} may have to wait to be accepted; raise ulimit -n to serve them all"
-            );
-        }
+    fn config(&self, listeners: usize) -> Result<Config, Failure> {
+        let max_connections = self.max_connections(listeners)?;
         if self.pending_limit / 2 < max_connections {
-            return Err(Failure::usage(&format!(
-                "--pending-limit is too small for {max_connections} connections: give at least {} \
-                 bytes, or a smaller --max-connections",
-                max_connections * 2
-            )));
+            return Err(self.too_little_pending(max_connections));
         }
         Ok(Config {
             max_connections,
@@ -211,61 +232,87 @@ impl Serve {
             once: self.once,
         })
     }
-}
 
-/// Listens on all that an address stands for. Where that is several, as for many a machine's `localhost`,
-/// those whose protocol this machine does not have may be missing.
-fn bind_all(
-    endpoints: &[Endpoint],
-    options: impl Fn(&Endpoint) -> ListenOptions,
-) -> io::Result<Vec<Listener>> {
-    let (mut listeners, mut missing) = (Vec::new(), None);
-    for endpoint in endpoints {
-        match Listener::bind(endpoint, options(endpoint)) {
-            Ok(listener) => listeners.push(listener),
-            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => missing = Some(e),
-            Err(e) => return Err(e),
+    /// The limit of connections, for which the limit of descriptors leaves room.
+    fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
+        let limit = raise_descriptor_limit();
+        let needed = listeners + RESERVED_DESCRIPTORS;
+        let room = limit.saturating_sub(open_descriptors(limit) + needed);
+        if room == 0 {
+            let listeners = Plural(listeners as u64, "listener");
+            let least = open_descriptors(usize::MAX) + needed + 1;
+            return Err(Failure::run(&format!(
+                "the limit of {limit} descriptors leaves none for connections beside {listeners}: raise \
+                 ulimit -n to {least} at least"
+            )));
         }
+        let max_connections = self.max_connections.unwrap_or(room.min(MAX_CONNECTIONS));
+        if max_connections > room {
+            warn!(
+                "there may be {limit} descriptors: of {max_connections} connections, those beyond {room} \
+                 may have to wait to be accepted; raise ulimit -n to serve them all"
+            );
+        }
+        Ok(max_connections)
     }
-    match missing {
-        Some(e) if listeners.is_empty() => return Err(e),
-        Some(e) => warn!("{e}"),
-        None => {}
+
+    fn too_little_pending(&self, max_connections: usize) -> Failure {
+        let (least, most) = (max_connections * 2, self.pending_limit / 2);
+        Failure::usage(&match self.max_connections {
+            Some(_) => format!(
+                "--pending-limit is too small for {max_connections} connections: give at least {least} \
+                 bytes, or a smaller --max-connections"
+            ),
+            None => format!(
+                "--pending-limit is too small for {max_connections} connections, as many as the limit of \
+                 descriptors allows: give at least {least} bytes, or --max-connections {most} at the most"
+            ),
+        })
     }
-    Ok(listeners)
 }
 
 /// `[::]` takes IPv4 as well, as people expect; but not where that is to be listened on by itself at the same
 /// port, which could not be had then.
-fn leaves_ipv4(at: &Endpoint, all: &[Endpoint]) -> bool {
+fn leaves_ipv4<'a>(at: &Endpoint, mut all: impl Iterator<Item = &'a Endpoint>) -> bool {
     let Endpoint::Inet(SocketAddr::V6(at)) = at else { return false };
-    let rivals = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
-    at.ip().is_unspecified() && all.iter().any(rivals)
+    // Of free ports each gets another.
+    let is_rival = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
+    at.ip().is_unspecified() && at.port() != 0 && all.any(is_rival)
 }
 
 /// How to try the server out, from another terminal.
 fn hint(at: &Endpoint) -> String {
-    let (addr, nc) = match at {
+    let (addr, other) = match at {
         Endpoint::Inet(addr) => {
-            let (ip, port) = (reachable(addr.ip()), addr.port());
-            (SocketAddr::new(ip, port).to_string(), format!("nc {ip} {port}"))
+            let addr = reachable(*addr).to_string();
+            // A scope stays with its address.
+            let (host, port) = addr.rsplit_once(':').unwrap_or((&addr, ""));
+            let nc = format!("nc {} {port}", host.trim_matches(['[', ']']));
+            (addr, nc)
         }
         Endpoint::Unix(_) => {
             let addr = at.to_string();
             let nc = format!("nc -U {}", addr.trim_start_matches("unix:"));
             (addr, nc)
         }
+        Endpoint::Abstract(_) => {
+            let addr = at.to_string();
+            let socat = format!("socat - ABSTRACT-CONNECT:{}", addr.trim_start_matches("unix:@"));
+            (addr, socat)
+        }
     };
-    format!("try it from another terminal: resound connect {addr}, or {nc}")
+    format!("try it from another terminal: resound connect {addr}, or {other}")
 }
 
-/// Whoever listens on every address can be reached by the one that every machine has.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+/// A server that listens on every address can be reached by the one that every machine has.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(match addr.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
     }
+    addr
 }
 
 #[cfg(test)]
@@ -278,6 +325,7 @@ mod tests {
             ("127.0.0.1:7", "127.0.0.1:7", "nc 127.0.0.1 7"),
             ("0.0.0.0:7", "127.0.0.1:7", "nc 127.0.0.1 7"),
             ("[::]:7", "[::1]:7", "nc ::1 7"),
+            ("[fe80::1%2]:7", "[fe80::1%2]:7", "nc fe80::1%2 7"),
         ] {
             let at = Endpoint::Inet(at.parse().unwrap());
             let expected =
@@ -286,5 +334,30 @@ mod tests {
         }
         let unix = hint(&Endpoint::Unix(Some(std::path::Path::new("/run/echo").into())));
         assert!(unix.ends_with("resound connect unix:/run/echo, or nc -U /run/echo"), "{unix}");
+    }
+
+    #[test]
+    fn the_hint_for_an_abstract_socket_is_one_that_knows_it() {
+        let said = hint(&Endpoint::Abstract((*b"echo").into()));
+        assert!(
+            said.ends_with("resound connect unix:@echo, or socat - ABSTRACT-CONNECT:echo"),
+            "{said}"
+        );
+    }
+
+    /// Failed when `[::]:0` left IPv4 to a listener that has another port.
+    #[test]
+    fn only_a_listener_of_the_same_port_takes_ipv4_from_all_addresses() {
+        let inet = |text: &str| Endpoint::Inet(text.parse().unwrap());
+        for (at, other, expected) in [
+            ("[::]:7", "0.0.0.0:7", true),
+            ("[::]:7", "127.0.0.1:7", true),
+            ("[::]:7", "127.0.0.1:8", false),
+            ("[::]:7", "[::1]:7", false),
+            ("[::1]:7", "127.0.0.1:7", false),
+            ("[::]:0", "0.0.0.0:0", false),
+        ] {
+            assert_eq!(leaves_ipv4(&inet(at), [inet(other)].iter()), expected, "{at} and {other}");
+        }
     }
 }

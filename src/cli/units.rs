@@ -2,16 +2,44 @@
 
 use std::time::Duration;
 
+use crate::net::Excerpt;
+use crate::words::figures::setting;
+
 /// Longer than anybody waits, and short enough to be added to a clock without fear.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A whole number of bytes: `64`, `16k`, `1.5m`, `2g`, each step × 1024.
+/// Powers of 1024 in bytes, of 1000 in other things.
+const PREFIXES: [&str; 4] = ["", "k", "m", "g"];
+
+/// Each with its length in nanoseconds. The micro sign and the Greek letter look alike.
+const TIMES: [(&[&str], f64); 7] = [
+    (&["ns", "nsec"], 1.0),
+    (&["us", "µs", "μs", "usec"], 1e3),
+    (&["ms", "msec"], 1e6),
+    (&["s", "sec", "secs", "second", "seconds"], 1e9),
+    (&["m", "min", "mins", "minute", "minutes"], 60e9),
+    (&["h", "hr", "hrs", "hour", "hours"], 3_600e9),
+    (&["d", "day", "days"], 86_400e9),
+];
+
+/// A whole number of bytes: `64`, `16k`, `1.5m`, `2g`, each step × 1024, however the unit is spelt: `16K`,
+/// `16kB` and `16KiB` are the same.
 ///
 /// # Errors
 ///
 /// What is wrong, and what would be right.
 pub fn size(text: &str) -> Result<usize, String> {
-    whole(text, &[("", 1), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)])
+    let bytes = |unit: &str| {
+        let unit = unit.to_ascii_lowercase();
+        let prefix = match unit.strip_suffix("ib").or(unit.strip_suffix('b')) {
+            // There is no unit "ib".
+            Some("") if unit != "b" => return None,
+            Some(prefix) => prefix,
+            None => &unit,
+        };
+        steps(prefix, PREFIXES.len()).map(|steps| 1024_usize.pow(steps))
+    };
+    whole(text, bytes)
         .ok_or_else(|| "write a number of bytes, such as 64, 16k or 1m (1k is 1024)".into())
 }
 
@@ -21,26 +49,31 @@ pub fn size(text: &str) -> Result<usize, String> {
 ///
 /// What is wrong, and what would be right.
 pub fn count(text: &str) -> Result<usize, String> {
-    whole(text, &[("", 1), ("k", 1_000), ("m", 1_000_000)])
+    // A billion of anything is more than any option takes.
+    let things = |unit: &str| Some(1000_usize.pow(steps(&unit.to_ascii_lowercase(), 3)?));
+    whole(text, things)
         .ok_or_else(|| "write a whole number, such as 500 or 10k (1k is 1000)".into())
 }
 
-/// A length of time: `50us` or `50µs`, `250ms`, `1.5s`, `2m`, `1h`; and `0`, which needs no unit.
+/// How many steps a prefix stands for, if it is one of the first `most`.
+fn steps(prefix: &str, most: usize) -> Option<u32> {
+    PREFIXES[..most].iter().zip(0..).find_map(|(name, steps)| (*name == prefix).then_some(steps))
+}
+
+/// A length of time: `50us` or `50µs`, `250ms`, `1.5s`, `2m` or `2min`, `1h`, `1d`; and `0`, which needs no
+/// unit.
 ///
 /// # Errors
 ///
 /// What is wrong, and what would be right.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
-    let nanos = match unit {
-        // The micro sign and the Greek letter look alike.
-        "us" | "µs" | "μs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" => 60e9,
-        "h" => 3600e9,
-        "" if !number.is_empty() => return unitless(number),
-        _ => return Err(UNIT.into()),
+    if unit.is_empty() && !number.is_empty() {
+        return unitless(number);
+    }
+    let is_unit = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
+    let Some((_, nanos)) = TIMES.iter().find(|(names, _)| is_unit(names)) else {
+        return Err(UNIT.into());
     };
     seconds(value(number)? * nanos / 1e9)
 }
@@ -51,15 +84,20 @@ const UNIT: &str = "write a number and its unit, such as 50us, 250ms, 5s, 2m or 
 fn unitless(number: &str) -> Result<Duration, String> {
     match seconds(value(number)?) {
         Ok(meant) if number.bytes().all(|byte| matches!(byte, b'0' | b'.')) => Ok(meant),
+        Ok(meant) if meant >= Duration::from_secs(1) => Err(written_out(&format!("{number}s"))),
         Ok(meant) if meant >= Duration::from_micros(1) => {
-            Err(format!("write its unit too, such as {meant:?}"))
+            Err(written_out(&setting(meant).replace(' ', "")))
         }
         _ => Err(UNIT.into()),
     }
 }
 
+fn written_out(meant: &str) -> String {
+    format!("write its unit too, such as {}", Excerpt(meant))
+}
+
 fn value(number: &str) -> Result<f64, String> {
-    number.parse().map_err(|_| format!("\"{number}\" is not a number"))
+    number.parse().map_err(|_| format!("\"{}\" is not a number", Excerpt(number)))
 }
 
 fn seconds(seconds: f64) -> Result<Duration, String> {
@@ -91,21 +129,23 @@ pub(super) fn within<T: PartialOrd>(
     Ok(value)
 }
 
-/// The leading number and the rest.
+/// The leading number and its unit, between which a space may stand, as in what this program prints.
 fn split(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, rest) = text.split_at(end);
+    (number, rest.strip_prefix(' ').filter(|unit| !unit.is_empty()).unwrap_or(rest))
 }
 
-/// Parts of a unit are fine where they come to something whole, as in 1.5k.
-fn whole(text: &str, units: &[(&str, usize)]) -> Option<usize> {
+/// Parts of a unit are fine if they come to something whole, as in 1.5k.
+fn whole(text: &str, factor: impl Fn(&str) -> Option<usize>) -> Option<usize> {
     let (number, unit) = split(text);
-    let (_, factor) = units.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name))?;
+    let factor = factor(unit)?;
     let Some((number, parts)) = number.split_once('.') else {
-        return number.parse::<usize>().ok()?.checked_mul(*factor);
+        return number.parse::<usize>().ok()?.checked_mul(factor);
     };
     let scale = 10_u128.checked_pow(u32::try_from(parts.len()).ok()?)?;
-    let parts = parts.parse::<u128>().ok()?.checked_mul(*factor as u128)?;
-    let whole = number.parse::<usize>().ok()?.checked_mul(*factor)?;
+    let parts = parts.parse::<u128>().ok()?.checked_mul(factor as u128)?;
+    let whole = number.parse::<usize>().ok()?.checked_mul(factor)?;
     let more = usize::try_from(parts / scale).ok().filter(|_| parts.is_multiple_of(scale))?;
     whole.checked_add(more)
 }
@@ -128,6 +168,17 @@ mod tests {
             ("1.5k", 1536),
             ("0.5g", 512 << 20),
             ("2.0", 2),
+            // Failed when a unit was a single letter.
+            ("64b", 64),
+            ("64B", 64),
+            ("1K", 1024),
+            ("1kB", 1024),
+            ("1KB", 1024),
+            ("1KiB", 1024),
+            ("16kib", 16384),
+            ("1MiB", 1 << 20),
+            ("1.5 MB", 3 << 19),
+            ("1GiB", 1 << 30),
         ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
@@ -156,6 +207,22 @@ mod tests {
             ("1.5s", ms(1500)),
             ("2m", ms(120_000)),
             ("1h", ms(3_600_000)),
+            // Failed when there was one way to write each.
+            ("800ns", Duration::from_nanos(800)),
+            ("5usec", Duration::from_micros(5)),
+            ("5msec", ms(5)),
+            ("250 ms", ms(250)),
+            ("5S", ms(5000)),
+            ("1sec", ms(1000)),
+            ("30secs", ms(30_000)),
+            ("1 second", ms(1000)),
+            ("5M", ms(300_000)),
+            ("1min", ms(60_000)),
+            ("2minutes", ms(120_000)),
+            ("1hr", ms(3_600_000)),
+            ("2 hours", ms(7_200_000)),
+            ("1d", ms(86_400_000)),
+            ("365days", MAX_DURATION),
         ] {
             assert_eq!(duration(text), Ok(expected), "{text}");
         }
@@ -169,7 +236,14 @@ mod tests {
             "-1",
             "1x",
             "1.5",
-            "1 k",
+            "1  k",
+            "1 ",
+            "1 kk",
+            "1ib",
+            "1iB",
+            "1bb",
+            "1kbb",
+            "1kibb",
             "k1",
             "1kk",
             "99999999999999999999",
@@ -188,7 +262,13 @@ mod tests {
             assert!(count(text).is_err(), "count {text:?}");
         }
         assert!(size("18014398509481984k").is_err(), "more than fits");
-        for text in ["", "5", "s", "-5s", "5 s", "1.2.3s", "5d", "9000h", "1e3s", "infs", "nans"] {
+        for text in ["10kb", "10kib", "10b", "1g"] {
+            assert!(count(text).is_err(), "count {text:?}");
+        }
+        for text in [
+            "", "5", "s", "-5s", "5  s", "5 ", "1.2.3s", "5w", "366d", "9000h", "1e3s", "infs",
+            "nans", "5ss", "5 s s",
+        ] {
             assert!(duration(text).is_err(), "duration {text:?}");
         }
     }
@@ -199,12 +279,13 @@ mod tests {
         for (text, expected) in [
             ("5", "write its unit too, such as 5s"),
             ("0.2", "write its unit too, such as 200ms"),
+            ("120", "write its unit too, such as 120s"),
             ("0.00005", "write its unit too, such as 50µs"),
             ("0.0000000001", UNIT),
             ("99999999999", UNIT),
             ("", UNIT),
             ("-1", UNIT),
-            ("5 s", UNIT),
+            ("5  s", UNIT),
             ("1.2.3", "\"1.2.3\" is not a number"),
         ] {
             assert_eq!(duration(text), Err(expected.into()), "{text:?}");
@@ -215,6 +296,14 @@ mod tests {
         #[test]
         fn nothing_panics(text in ".*") {
             let _ = (size(&text), count(&text), duration(&text), timeout(&text));
+        }
+
+        /// What the program prints can be given to it.
+        #[test]
+        fn a_setting_can_be_typed(n in 1u64..1000, unit in 0usize..TIMES.len() - 1) {
+            let (names, _) = TIMES[unit];
+            let time = duration(&format!("{n}{}", names[0])).unwrap();
+            prop_assert_eq!(duration(&setting(time)), Ok(time));
         }
 
         #[test]

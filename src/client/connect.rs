@@ -5,16 +5,19 @@
 //! [`Options::reconnect`] line by line.
 
 use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::net::Addr;
 
+mod ends;
 mod exchange;
+mod ledger;
 mod lines;
 mod notice;
 mod pump;
+mod output;
 mod session;
-mod standard;
 mod stream;
 mod terminal;
 
@@ -30,6 +33,12 @@ pub struct Options {
     pub reconnect: bool,
     /// How long to wait for a connection, and for each further byte of an echo.
     pub timeout: Duration,
+    /// How long to try again and again until the server is up.
+    pub wait: Option<Duration>,
+    /// Whether a conversation shows bytes in hexadecimal.
+    pub hex: bool,
+    /// The file that a conversation is added to.
+    pub log: Option<PathBuf>,
 }
 
 /// Talks to the server until the input ends.
@@ -39,12 +48,9 @@ pub struct Options {
 /// A line for people: the server could not be reached, or did not echo faithfully, or standard input
 /// or output failed.
 pub fn run(options: &Options) -> io::Result<()> {
-    match (io::stdin().is_terminal(), io::stdout().is_terminal()) {
-        (true, true) => terminal::run(options),
-        (true, false) => Err(io::Error::other(
-            "standard input is a terminal, but standard output is not; redirect both, or neither",
-        )),
-        (false, _) if options.reconnect => lines::run(options),
-        (false, _) => stream::run(options),
+    match io::stdin().is_terminal() {
+        true => terminal::run(options),
+        false if options.reconnect => lines::run(options),
+        false => stream::run(options),
     }
 }

@@ -1,12 +1,28 @@
-//! Opening a connection: resolve, try each address in turn, wait for the outcome.
+//! Opening a connection: look the name up, try its addresses, and take the first that answers.
+//!
+//! A name means all of its addresses, after RFC 8305 ("happy eyeballs"): IPv6 and IPv4 take turns, the next
+//! address is tried 250 ms after the last one, or at once if that fails, and the first that answers wins.
+//! All of it, with the look-up, must be done within one time-out.
+//!
+//! A [`Dialer`] never blocks: the caller's own reactor watches it beside signals and whatever else there is.
+//! [`dial`] waits for one instead, for callers that have nothing else to do.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::patience::Patience;
+use super::standstill::Standstill;
 use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
-use crate::reactor::Reactor;
+use crate::words::figures::setting;
+
+pub use dialer::{Dialer, Step};
+
+mod dialer;
+mod failures;
+mod lookup;
+mod order;
+mod race;
 
 /// A connection that was made.
 #[derive(Debug)]
@@ -17,86 +33,113 @@ pub struct Connection {
     pub local: Endpoint,
     /// The server's end: the one of its addresses that answered.
     pub peer: Endpoint,
+    /// How long it took, from the first step towards this address.
+    pub took: Duration,
 }
 
-/// What [`dial`] is about, for whoever waits for it.
+/// Which addresses to try, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long the look-up and all attempts may take together.
+    pub timeout: Duration,
+    /// How long to try again and again while the server is not up.
+    pub wait: Option<Duration>,
+    /// The only family of addresses to try, if not both.
+    pub family: Option<Family>,
+}
+
+/// A family of internet addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub fn of(ip: &IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl Limits {
+    /// Every address, once, within `timeout`.
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, wait: None, family: None }
+    }
+}
+
+/// What a [`Dialer`] does, for the person who waits for it.
 #[derive(Debug)]
-pub enum Progress<'a> {
-    /// A connection to this address begins.
-    Connecting(&'a Endpoint),
+pub enum Progress {
+    /// An attempt to connect to this address begins.
+    Connecting(Endpoint),
     /// An address failed, and another is tried next.
-    Failed(&'a io::Error),
+    Failed(io::Error),
+    /// The server is not up, and is tried again until it is. Reported once.
+    Waiting {
+        /// Why it is not.
+        error: io::Error,
+        /// How long it is waited for, at most.
+        wait: Duration,
+    },
 }
 
-impl fmt::Display for Progress<'_> {
+impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting(peer) => write!(f, "connecting to {peer}"),
             Self::Failed(error) => write!(f, "{error}; trying the next address"),
+            Self::Waiting { error, wait } => {
+                write!(f, "{error}; trying again until it is up, for {wait:?} at most")
+            }
         }
     }
 }
 
-/// Connects to the first of the server's addresses that answers, each within `timeout`, and says to
-/// `tell` what it does.
+/// Connects to the server, and reports each step to `tell`. Blocks, until a signal ends the program.
 ///
 /// # Errors
 ///
-/// A line for people: the name is unknown, or why the last address failed, after `tell` was told of
-/// those before it. An error of `tell` ends it too.
+/// A line for people: the name is unknown, or why no address answered. An error of `tell` ends it too.
 pub fn dial(
     server: &Addr,
-    timeout: Duration,
-    tell: impl FnMut(Progress<'_>) -> io::Result<()>,
+    limits: Limits,
+    tell: impl FnMut(Progress) -> io::Result<()>,
 ) -> io::Result<Connection> {
-    dial_first_of(server.resolve()?, timeout, tell)
+    finish(Dialer::new(server, limits)?, tell)
 }
 
-/// Likewise the first of these addresses that answers.
-///
-/// # Errors
-///
-/// As [`dial`].
-pub(super) fn dial_first_of(
-    peers: Vec<Endpoint>,
-    timeout: Duration,
-    mut tell: impl FnMut(Progress<'_>) -> io::Result<()>,
+fn finish(
+    mut dialer: Dialer,
+    mut tell: impl FnMut(Progress) -> io::Result<()>,
 ) -> io::Result<Connection> {
-    let mut failure: Option<io::Error> = None;
-    for peer in peers {
-        if let Some(error) = &failure {
-            tell(Progress::Failed(error))?;
-        }
-        tell(Progress::Connecting(&peer))?;
-        match connect(&peer, timeout) {
-            Ok((socket, local)) => return Ok(Connection { socket, local, peer }),
-            Err(e) => failure = Some(unreachable(&peer, &e)),
-        }
-    }
-    Err(failure.unwrap_or_else(|| io::Error::other("there is no address to connect to")))
-}
-
-/// Connects to one address, and gives the socket and this end's address.
-fn connect(peer: &Endpoint, timeout: Duration) -> io::Result<(Socket, Endpoint)> {
-    let mut reactor = Reactor::new()?;
-    let token = reactor.insert(Socket::connect(peer)?)?;
-    let patience = Patience::new(timeout, Instant::now());
-    let mut ready = Vec::new();
+    let mut now = Instant::now();
+    let mut standstill = Standstill::new(now);
+    dialer.start(now);
     loop {
-        let socket = reactor.get_mut(token).ok_or(ErrorKind::NotConnected)?;
-        if let Some(local) = outcome(socket, peer)? {
-            return Ok((reactor.remove(token).ok_or(ErrorKind::NotConnected)?, local));
+        match dialer.poll(now) {
+            Step::Progress(progress) => tell(progress)?,
+            Step::Connected(connection) => return Ok(connection),
+            Step::Failed(error) => return Err(error),
+            Step::Wait => {
+                let left = dialer.left(now).unwrap_or_default();
+                dialer.wait(standstill.plan(left, now))?;
+                now = Instant::now();
+                dialer.discount(standstill.end(now));
+            }
         }
-        let Some(left) = patience.left(Instant::now()) else {
-            return Err(unanswered(timeout));
-        };
-        reactor.wait(Some(left), &mut ready)?;
     }
 }
 
-/// Why there is no connection when nothing came for so long.
+/// Why there is no connection if nothing came within `timeout`.
 pub(super) fn unanswered(timeout: Duration) -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, format!("no answer within {timeout:?}"))
+    io::Error::new(ErrorKind::TimedOut, format!("no answer within {}", setting(timeout)))
 }
 
 /// A failure to connect as a line for people.
@@ -116,110 +159,31 @@ pub(super) fn help(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// This end's address once the connection is made, and `None` before.
-pub(super) fn outcome(socket: &Socket, peer: &Endpoint) -> io::Result<Option<Endpoint>> {
+///
+/// # Errors
+///
+/// Why the connection was not made, or that the system connected the socket to itself.
+pub(super) fn outcome(socket: &Socket) -> io::Result<Option<Endpoint>> {
     match socket.connected()? {
-        // Where nobody listens on a port that the kernel gives to clients, it may give us that very port,
-        // and TCP connects the socket with itself: it would echo faultlessly.
-        Some(local) if local == *peer => Err(ErrorKind::ConnectionRefused.into()),
+        Some(_) if is_connected_to_itself(socket)? => Err(io::Error::new(
+            ErrorKind::ConnectionRefused,
+            "the system connected the socket to itself",
+        )),
         outcome => Ok(outcome),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::{SocketAddr, TcpListener};
-
-    use mio::net::TcpStream;
-    use socket2::{Domain, Type};
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(10);
-
-    fn quietly(_: Progress<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn addr_of(listener: &TcpListener) -> Addr {
-        listener.local_addr().unwrap().to_string().parse().unwrap()
-    }
-
-    #[test]
-    fn both_ends_know_each_other() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let made = dial(&addr_of(&listener), LONG, quietly).unwrap();
-        let (_accepted, peer) = listener.accept().unwrap();
-        assert_eq!(made.local, peer.into());
-        assert_eq!(made.peer, listener.local_addr().unwrap().into());
-    }
-
-    #[test]
-    fn a_refusal_says_who_refused_and_what_helps() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = addr_of(&listener);
-        drop(listener);
-        let error = dial(&addr, LONG, quietly).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-        let line = error.to_string();
-        assert!(
-            line.starts_with(&format!("cannot connect to {addr}: connection refused")),
-            "{line}"
-        );
-    }
-
-    #[test]
-    fn an_address_that_refuses_is_told_and_the_next_one_tried() {
-        let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let answering = listener.local_addr().unwrap();
-        let mut told = Vec::new();
-        let made = dial_first_of(vec![refusing.into(), answering.into()], LONG, |progress| {
-            told.push(progress.to_string());
-            Ok(())
-        });
-        assert_eq!(made.unwrap().peer, answering.into());
-        assert_eq!(told.len(), 3, "{told:?}");
-        assert_eq!(told[0], format!("connecting to {refusing}"));
-        assert!(told[1].starts_with(&format!("cannot connect to {refusing}: ")), "{told:?}");
-        assert!(told[1].ends_with("; trying the next address"), "{told:?}");
-        assert_eq!(told[2], format!("connecting to {answering}"));
-    }
-
-    #[test]
-    fn an_unknown_name_is_told_apart_from_a_refusal() {
-        let error = dial(&"no.such.host.invalid:7".parse().unwrap(), LONG, quietly).unwrap_err();
-        assert!(error.to_string().starts_with("cannot resolve no.such.host.invalid:7"), "{error}");
-    }
-
-    /// A full accept queue leaves a connecting client without any answer, as a firewall does.
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn silence_ends_with_the_time_out() {
-        let listener = bound();
-        listener.listen(0).unwrap();
-        let listener = listener.into();
-        let addr = addr_of(&listener);
-        let timeout = Duration::from_millis(200);
-        let attempts: Vec<_> = (0..4).map(|_| dial(&addr, timeout, quietly)).collect();
-        let error = attempts.into_iter().find_map(Result::err).expect("one finds the queue full");
-        assert_eq!(error.kind(), ErrorKind::TimedOut);
-        assert!(error.to_string().contains("no answer within 200ms"), "{error}");
-    }
-
-    #[test]
-    fn a_socket_connected_with_itself_is_no_connection() {
-        let socket = bound();
-        let addr = socket.local_addr().unwrap().as_socket().unwrap();
-        socket.connect(&addr.into()).unwrap();
-        let socket = Socket::Tcp(TcpStream::from_std(socket.into()));
-        assert_eq!(socket.connected().unwrap(), Some(addr.into()));
-        let error = outcome(&socket, &addr.into()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-    }
-
-    fn bound() -> socket2::Socket {
-        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        socket
-    }
+/// Whether both ends are one. If nothing listens on a port that the kernel gives to clients, it can give
+/// out that very port, and TCP connects the socket to itself: it would echo without a fault.
+///
+/// The ends are compared as the kernel names them, since the address that was dialled can be another name
+/// for the same (0.0.0.0, [::], or IPv4 within IPv6).
+fn is_connected_to_itself(socket: &Socket) -> io::Result<bool> {
+    let Socket::Tcp(stream) = socket else { return Ok(false) };
+    let [local, peer] = [stream.local_addr()?, stream.peer_addr()?];
+    let canonical = |addr: SocketAddr| (addr.ip().to_canonical(), addr.port());
+    Ok(canonical(local) == canonical(peer))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,11 @@
 //! meanwhile, for nobody comes.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use crate::client::dial;
+use crate::client::dial::{self, Family, Limits};
 use crate::client::latency::Latency;
 use crate::net::{Addr, Endpoint};
 
@@ -99,17 +99,16 @@ pub fn run(options: &Options, watch: &mut impl Watch) -> io::Result<Outcome> {
     Engine::new(options, peer(options)?, watch)?.run()
 }
 
-/// The address to load: where there are several, the first that answers.
+/// The address to load: if there are several, the first that answers.
 fn peer(options: &Options) -> io::Result<Endpoint> {
+    let family = options.sources.first().map(Family::of);
     let mut peers = options.server.resolve()?;
-    if let Some(source) = options.sources.first() {
-        let is_alike = |peer: &SocketAddr| peer.is_ipv4() == source.is_ipv4();
-        peers.retain(|peer| matches!(peer, Endpoint::Inet(peer) if is_alike(peer)));
+    peers.retain(|peer| family.is_none() || peer.ip().as_ref().map(Family::of) == family);
+    if let Ok([peer]) = <[Endpoint; 1]>::try_from(peers) {
+        return Ok(peer);
     }
-    match <[Endpoint; 1]>::try_from(peers) {
-        Ok([peer]) => Ok(peer),
-        Err(peers) => Ok(dial::dial_first_of(peers, options.timeout, |_| Ok(()))?.peer),
-    }
+    let limits = Limits { family, ..Limits::new(options.timeout) };
+    Ok(dial::dial(&options.server, limits, |_| Ok(()))?.peer)
 }
 
 /// Nobody looks.

@@ -18,6 +18,11 @@ impl Patience {
         self.since = now;
     }
 
+    /// The program stood still for this long, which counts against no server.
+    pub fn discount(&mut self, standstill: Duration) {
+        self.since += standstill;
+    }
+
     /// How long to wait yet, or `None` when that is over.
     pub fn left(&self, now: Instant) -> Option<Duration> {
         // By subtraction: the instant at which the longest of limits ends cannot be written down.
@@ -40,6 +45,14 @@ mod tests {
         assert_eq!(patience.left(after(11)), None);
         patience.renew(after(11));
         assert_eq!(patience.left(after(20)), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_standstill_does_not_count() {
+        let start = Instant::now();
+        let mut patience = Patience::new(Duration::from_secs(10), start);
+        patience.discount(Duration::from_secs(60));
+        assert_eq!(patience.left(start + Duration::from_secs(64)), Some(Duration::from_secs(6)));
     }
 
     #[test]

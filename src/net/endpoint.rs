@@ -16,6 +16,8 @@ pub enum Endpoint {
     Inet(SocketAddr),
     /// Over a Unix socket: its path, where it has one, as clients rarely do.
     Unix(Option<Box<Path>>),
+    /// Over an abstract Unix socket of Linux, which has a name but no file: unix(7).
+    Abstract(Box<[u8]>),
 }
 
 impl Endpoint {
@@ -23,21 +25,38 @@ impl Endpoint {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(addr) => Some(addr.ip().to_canonical()),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Abstract(_) => None,
         }
     }
 }
 
 impl From<SocketAddr> for Endpoint {
+    /// An IPv4 address that came through an IPv6 socket is an IPv4 address.
     fn from(addr: SocketAddr) -> Self {
-        Self::Inet(addr)
+        match addr.ip().to_canonical() {
+            ip @ IpAddr::V4(_) => Self::Inet(SocketAddr::new(ip, addr.port())),
+            IpAddr::V6(_) => Self::Inet(addr),
+        }
     }
 }
 
 impl From<std::os::unix::net::SocketAddr> for Endpoint {
     fn from(addr: std::os::unix::net::SocketAddr) -> Self {
-        Self::Unix(addr.as_pathname().map(Into::into))
+        match abstract_name(&addr) {
+            Some(name) => Self::Abstract(name.into()),
+            None => Self::Unix(addr.as_pathname().map(Into::into)),
+        }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_name(addr: &std::os::unix::net::SocketAddr) -> Option<&[u8]> {
+    std::os::linux::net::SocketAddrExt::as_abstract_name(addr)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn abstract_name(_: &std::os::unix::net::SocketAddr) -> Option<&[u8]> {
+    None
 }
 
 impl fmt::Display for Endpoint {
@@ -45,7 +64,19 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Inet(addr) => addr.fmt(f),
             Self::Unix(None) => f.write_str("unix:(unnamed)"),
-            Self::Unix(Some(path)) => write!(f, "unix:{}", Escaped(&path.to_string_lossy())),
+            Self::Unix(Some(path)) => write_path(path, f),
+            Self::Abstract(name) => write_abstract(name, f),
         }
     }
+}
+
+/// A path that begins with `@` would read as an abstract name.
+pub(super) fn write_path(path: &Path, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let path = path.to_string_lossy();
+    let here = if path.starts_with('@') { "./" } else { "" };
+    write!(f, "unix:{here}{}", Escaped(&path))
+}
+
+pub(super) fn write_abstract(name: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "unix:@{}", Escaped(&String::from_utf8_lossy(name)))
 }

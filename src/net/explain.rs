@@ -47,6 +47,22 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// The beginning of an [`Escaped`] text, which may be of any length, for a line that quotes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Excerpt<'a>(pub &'a str);
+
+/// Twice as long as the path of a Unix socket may be.
+const EXCERPT_CHARS: usize = 240;
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(EXCERPT_CHARS) {
+            Some((end, _)) => write!(f, "{}…", Escaped(&self.0[..end])),
+            None => Escaped(self.0).fmt(f),
+        }
+    }
+}
+
 fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{}", c.escape_default())
 }

@@ -6,18 +6,24 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::options::*;
 use super::*;
 use crate::reactor::Reactor;
 
 mod addr;
 mod unix;
 
-const PLAIN: ListenOptions =
-    ListenOptions { backlog: 16, reuse_port: false, only_v6: false, stall_timeout: None };
+const PLAIN: ListenOptions = ListenOptions {
+    backlog: 16,
+    reuse_port: false,
+    only_v6: false,
+    stall_timeout: None,
+    unix_mode: 0o600,
+};
 
 /// Listens at the first endpoint that `at` stands for.
 fn bind(at: &str, options: ListenOptions) -> io::Result<Listener> {
@@ -77,7 +83,7 @@ fn inet(addr: &str) -> Endpoint {
 fn port(endpoint: &Endpoint) -> u16 {
     match endpoint {
         Endpoint::Inet(addr) => addr.port(),
-        Endpoint::Unix(_) => panic!("{endpoint} has no port"),
+        Endpoint::Unix(_) | Endpoint::Abstract(_) => panic!("{endpoint} has no port"),
     }
 }
 
@@ -106,7 +112,7 @@ fn ipv4_through_ipv6_has_one_form() {
     let port = port(&listener.local_addr().unwrap());
     let _client = Socket::connect(&Endpoint::Inet(([127, 0, 0, 1], port).into())).unwrap();
     let (_server, peer) = eventually(|| listener.accept()).unwrap();
-    assert!(matches!(peer, Endpoint::Inet(SocketAddr::V6(_))), "{peer}");
+    assert!(matches!(peer, Endpoint::Inet(SocketAddr::V4(_))), "{peer}");
     assert_eq!(peer.ip(), Some([127, 0, 0, 1].into()));
 }
 
@@ -170,9 +176,13 @@ fn keepalive_is_given_up_after_its_total() {
 #[test]
 fn a_stalled_peer_is_given_up_no_sooner_than_a_silent_one() {
     let secs = Duration::from_secs;
-    for (stall_timeout, expected) in
-        [(None, None), (Some(secs(5)), Some(KEEPALIVE_TOTAL)), (Some(secs(300)), Some(secs(300)))]
-    {
+    for (stall_timeout, expected) in [
+        (None, None),
+        (Some(secs(5)), Some(KEEPALIVE_TOTAL)),
+        (Some(secs(120)), Some(KEEPALIVE_TOTAL)),
+        (Some(secs(121)), None),
+        (Some(secs(3600)), None),
+    ] {
         let mut listener = bind("127.0.0.1:0", ListenOptions { stall_timeout, ..PLAIN }).unwrap();
         let (_client, server, ..) = pair(&mut listener);
         assert_eq!(tcp(&server).tcp_user_timeout().unwrap(), expected);
@@ -201,6 +211,93 @@ fn an_address_of_another_machine_is_refused() {
         "cannot listen on 192.0.2.1:0: cannot assign requested address; use one of this machine's, \
          such as 127.0.0.1"
     );
+}
+
+/// Whatever errno says that the machine does not have it. Failed when only one of them was known.
+#[cfg(target_os = "linux")]
+#[test]
+fn of_the_addresses_of_a_name_those_that_cannot_be_had_are_left_out() {
+    let nowhere = [
+        ("192.0.2.1:0", "cannot assign requested address"),
+        ("[2001:db8::1]:0", "cannot assign requested address"),
+        // A link-local address without an interface, and with one that is not there.
+        ("[fe80::1]:0", "invalid argument"),
+        ("[fe80::1%4000000]:0", "no such device"),
+    ];
+    for (missing, why) in nowhere {
+        let both = [inet(missing), inet("127.0.0.1:0")];
+        let (listeners, skipped) = Listener::bind_all(&both, |_| PLAIN).unwrap();
+        assert_eq!((listeners.len(), skipped.len()), (1, 1), "{missing}");
+        let said = skipped[0].to_string();
+        assert!(said.starts_with(&format!("cannot listen on {missing}: {why}")), "{said}");
+    }
+    let error = Listener::bind_all(&nowhere.map(|(at, _)| inet(at)), |_| PLAIN).unwrap_err();
+    assert!(error.to_string().starts_with("cannot listen on 192.0.2.1:0"), "{error}");
+}
+
+#[test]
+fn an_address_in_use_is_not_left_out() {
+    let taken = bind("127.0.0.1:0", PLAIN).unwrap();
+    let both = [inet("127.0.0.1:0"), taken.local_addr().unwrap()];
+    assert_eq!(Listener::bind_all(&both, |_| PLAIN).unwrap_err().kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_protocol_may_be_missing_but_not_descriptors_or_the_right_to_a_port() {
+    let is_missing = |errno: Errno| listener::is_missing(&errno.into());
+    for errno in [
+        Errno::ADDRNOTAVAIL,
+        Errno::AFNOSUPPORT,
+        Errno::PROTONOSUPPORT,
+        Errno::NOPROTOOPT,
+        Errno::NETUNREACH,
+        Errno::NODEV,
+        Errno::OPNOTSUPP,
+    ] {
+        assert!(is_missing(errno), "{errno:?}");
+    }
+    for errno in [Errno::ADDRINUSE, Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+        assert!(!is_missing(errno), "{errno:?}");
+    }
+    assert!(!listener::is_missing(&io::Error::other("in our own words")));
+    // A filter of system calls that forbids the family, instead of saying that there is none.
+    assert!(listener::is_missing(&listener::unsupported(&Errno::PERM.into())));
+}
+
+/// The system's default may be either: `net.ipv6.bindv6only`.
+#[test]
+fn ipv4_is_taken_or_left_explicitly() {
+    for only_v6 in [true, false] {
+        let Ok(Listener::Tcp(listener)) = bind("[::]:0", ListenOptions { only_v6, ..PLAIN }) else {
+            panic!("no TCP")
+        };
+        assert_eq!(SockRef::from(&listener).only_v6().unwrap(), only_v6);
+    }
+}
+
+#[test]
+fn an_option_that_the_system_does_not_know_is_done_without() {
+    for errno in [Errno::NOPROTOOPT, Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM] {
+        assert!(if_known(Err(errno.into())).is_ok(), "{errno:?}");
+    }
+    assert!(if_known(Ok(())).is_ok());
+    assert!(if_known(Err(Errno::NOBUFS.into())).is_err());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_address_to_connect_from_takes_no_port_before_it_connects() {
+    use nix::sys::socket::{getsockopt, sockopt::IpBindAddressNoPort};
+    for source in ["127.0.0.2:0", "[::1]:0"] {
+        let mut listener =
+            bind(if source.starts_with('[') { "[::1]:0" } else { "127.0.0.1:0" }, PLAIN).unwrap();
+        let source: SocketAddr = source.parse().unwrap();
+        let client = Socket::connect_from(source, &listener.local_addr().unwrap()).unwrap();
+        let (_server, seen) = eventually(|| listener.accept()).unwrap();
+        assert_eq!(seen.ip(), Some(source.ip()));
+        let Socket::Tcp(client) = client else { unreachable!() };
+        assert!(getsockopt(&client, IpBindAddressNoPort).unwrap(), "{source}");
+    }
 }
 
 #[test]
@@ -249,7 +346,7 @@ fn the_backlog_is_as_asked() {
 /// once. Failed when that was taken for a connection that is being made.
 #[test]
 fn a_connection_that_cannot_be_begun_says_so() {
-    let source = [127, 0, 0, 1].into();
+    let source = SocketAddr::from(([127, 0, 0, 1], 0));
     assert!(Socket::connect_from(source, &inet("192.0.2.1:7")).is_err());
     let here = bind("127.0.0.1:0", PLAIN).unwrap();
     let client = Socket::connect_from(source, &here.local_addr().unwrap()).unwrap();
@@ -351,7 +448,7 @@ fn what_cannot_be_done_says_what_might_help() {
         (Errno::NETUNREACH, "network is unreachable"),
     ] {
         let error = io::Error::from(errno);
-        let told = with_help(cannot("reach", &"somewhere", &error), listening_help);
+        let told = with_help(cannot("reach", &"somewhere", &error), listener::help);
         assert_eq!(told.to_string(), format!("cannot reach somewhere: {expected}"));
         assert_eq!(told.kind(), error.kind());
     }

@@ -1,35 +1,33 @@
-//! The file of a Unix socket: made, replaced when stale, removed at the end.
+//! Unix sockets, and their files: made, replaced when stale, removed at the end.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::Duration;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::time::SystemTime;
 
 use mio::net::{UnixListener, UnixStream};
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How often a server tries to have its turn to make or remove a socket's file, and how long it waits in
-/// between. It takes some microseconds; whoever takes a second has been stopped.
-const LOCK_ATTEMPTS: usize = 1000;
-const LOCK_RETRY: Duration = Duration::from_millis(1);
+use super::options::refuse_descriptors;
+
+pub(super) use lock::Lock;
+
+pub(super) mod lock;
 
 /// A Unix socket's file, which is removed when this is dropped, if it is still the same file.
 #[derive(Debug)]
 pub struct SocketFile {
     path: Box<Path>,
     /// Which file it was: another server may have replaced it since.
-    device_and_inode: (u64, u64),
+    identity: Identity,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let same = |found: Metadata| identity(&found) == self.device_and_inode;
-        // What cannot be removed now, the next server finds stale and replaces.
-        if let Ok(_lock) = Lock::of(&self.path)
+        let same = |found: Metadata| Identity::of(&found) == self.identity;
+        // Tried once: what cannot be removed now, the next server finds stale and replaces.
+        if let Ok(_lock) = Lock::at_once(&self.path)
             && fs::symlink_metadata(&self.path).is_ok_and(same)
         {
             let _ = fs::remove_file(&self.path);
@@ -37,105 +35,142 @@ impl Drop for SocketFile {
     }
 }
 
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
+/// Which file it is. The file system may give the number of a removed file to the next one.
+#[derive(Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    born: Option<SystemTime>,
 }
 
-/// The right to make or remove one socket's file, which a server has alone while this lives.
-///
-/// Between looking whether a socket is stale and listening in its place, another server could do the
-/// same, and each take the other's new socket for stale: it refuses connections until it listens.
-///
-/// What is locked is a file beside the socket that its owner alone can open. Anybody who may read the
-/// directory could lock that for ever, and no server would start. The lock ends with the descriptor: the
-/// file of somebody who was killed holds nobody up.
-#[derive(Debug)]
-pub(super) struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Lock {
-    pub(super) fn of(socket: &Path) -> io::Result<Self> {
-        let mut path = socket.as_os_str().to_os_string();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        for _ in 0..LOCK_ATTEMPTS {
-            let file = open_lock(&path)?;
-            match Attempt::at(&file, &path) {
-                Attempt::Locked => return Ok(Self { path, _file: file }),
-                Attempt::Removed => {}
-                Attempt::Busy => sleep(LOCK_RETRY),
-            }
-        }
-        Err(busy())
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok() }
     }
 }
 
-/// What came of trying to lock a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempt {
-    Locked,
-    /// Somebody else has it.
-    Busy,
-    /// Whoever had it before has removed it since it was opened: others now lock another.
-    Removed,
-}
-
-impl Attempt {
-    pub(super) fn at(file: &File, path: &Path) -> Self {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if !is_at(file, path) => Self::Removed,
-            Err(Errno::WOULDBLOCK) => Self::Busy,
-            // A file system that cannot lock is no reason not to serve.
-            Ok(()) | Err(_) => Self::Locked,
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // While it is locked: nobody else can have begun to rely on it.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// A link is not followed: what it leads to is not this server's to lock, or to make.
-pub(super) fn open_lock(path: &Path) -> io::Result<File> {
-    let not_through_links = OFlags::NOFOLLOW.bits() as i32;
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    options.mode(0o600).custom_flags(not_through_links).open(path)
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(opened), Ok(found)) => identity(&opened) == identity(&found),
-        _ => false,
-    }
-}
-
-fn busy() -> io::Error {
-    io::Error::other("another program is starting or stopping there; try again")
-}
-
-/// The path, where there is one: an unnamed socket is only ever somebody's client.
+/// The path, if there is one: an unnamed socket is only ever a client's.
 pub(super) fn named(path: Option<&Path>) -> io::Result<&Path> {
     path.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the socket has no path"))
 }
 
-/// Listens at `path`, in the place of a socket that nobody listens on any more, if there is one.
-pub(super) fn listen(path: Option<&Path>, backlog: u32) -> io::Result<(SocketFile, UnixListener)> {
-    let path = named(path)?;
+/// Listens at `path`, and replaces a stale socket there. The file gets the permissions `mode`, independent of the
+/// umask.
+pub(super) fn listen(
+    path: &Path,
+    mode: u32,
+    backlog: u32,
+) -> io::Result<(SocketFile, UnixListener)> {
     let _lock = Lock::of(path)?;
     remove_if_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = socket()?;
+    mode::set_before_bind(&socket, mode)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    let device_and_inode = identity(&fs::symlink_metadata(path)?);
-    let file = SocketFile { path: path.into(), device_and_inode };
+    let opened = open_file(path, mode).and_then(|file| Ok((file, start(socket, backlog)?)));
+    if opened.is_err() {
+        // No other server can have taken its place: it would need the lock.
+        let _ = fs::remove_file(path);
+    }
+    opened
+}
+
+/// The new file at `path`, once its permissions are `mode`. No peer can connect before listen(2).
+fn open_file(path: &Path, mode: u32) -> io::Result<SocketFile> {
+    let found = fs::symlink_metadata(path)?;
+    if found.mode() & 0o777 != mode {
+        mode::set(path, mode)?;
+    }
+    Ok(SocketFile { path: path.into(), identity: Identity::of(&found) })
+}
+
+/// Listens at the abstract socket of this name.
+#[cfg(target_os = "linux")]
+pub(super) fn listen_abstract(name: &[u8], backlog: u32) -> io::Result<UnixListener> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let socket = socket()?;
+    let with_nul = [b"\0", name].concat();
+    socket.bind(&SockAddr::unix(OsStr::from_bytes(&with_nul))?).map_err(|e| match e.kind() {
+        ErrorKind::AddrInUse => {
+            io::Error::other("a program is listening there; stop it, or choose another name")
+        }
+        _ => e,
+    })?;
+    start(socket, backlog)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn listen_abstract(_: &[u8], _: u32) -> io::Result<UnixListener> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Begins to connect to the abstract socket of this name.
+#[cfg(target_os = "linux")]
+pub(super) fn connect_abstract(name: &[u8]) -> io::Result<UnixStream> {
+    use std::os::linux::net::SocketAddrExt;
+    UnixStream::connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn connect_abstract(_: &[u8]) -> io::Result<UnixStream> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+fn socket() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Before it listens: each connection inherits this when it is made.
+    refuse_descriptors(&socket);
+    Ok(socket)
+}
+
+fn start(socket: Socket, backlog: u32) -> io::Result<UnixListener> {
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     socket.set_nonblocking(true)?;
-    Ok((file, UnixListener::from_std(socket.into())))
+    Ok(UnixListener::from_std(socket.into()))
+}
+
+/// The permissions of a socket's file.
+#[cfg(target_os = "linux")]
+mod mode {
+    use std::fs;
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use rustix::fs::{Mode, OFlags, fchmod, open};
+    use socket2::Socket;
+
+    /// bind(2) gives the file the socket's own permissions, less the umask.
+    pub(super) fn set_before_bind(socket: &Socket, mode: u32) -> io::Result<()> {
+        Ok(fchmod(socket, Mode::from_raw_mode(mode))?)
+    }
+
+    /// Follows no link that may have taken the place of the file.
+    pub(super) fn set(path: &Path, mode: u32) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(path, flags, Mode::empty())?;
+        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(file, fs::Permissions::from_mode(mode))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod mode {
+    use std::fs;
+    use std::io;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use socket2::Socket;
+
+    pub(super) fn set_before_bind(_: &Socket, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn set(path: &Path, mode: u32) -> io::Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
 }
 
 /// Removes the socket at `path` if nobody listens on it any more. Anything else is left alone and refused.

@@ -12,6 +12,7 @@ use crate::net::Listen;
 use crate::observe::{Closed, Observer};
 use crate::signals::is_stop;
 use crate::words::Plural;
+use crate::words::figures::setting;
 
 /// Connections that a stopping server takes off an accept queue before it closes it: the usual length
 /// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.
@@ -59,9 +60,9 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.admission.connections() {
             0 => info!("stopping"),
             n => {
-                let connections = Plural(n as u64, "connection");
+                let (connections, timeout) = (Plural(n as u64, "connection"), setting(timeout));
                 info!(
-                    "stopping: {connections} to finish, within {timeout:?}; a second signal stops at once"
+                    "stopping: {connections} to finish, within {timeout}; a second signal stops at once"
                 );
             }
         }

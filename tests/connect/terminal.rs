@@ -1,9 +1,17 @@
 //! On a terminal.
 
-use std::process::Command;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use super::peers::{self, serve};
-use super::pty::{self, Terminal};
+use super::pty::Terminal;
 
 /// What a person reads after a message, up to the next prompt.
 #[track_caller]
@@ -103,15 +111,16 @@ fn what_is_not_utf_8_is_not_sent_and_ends_nothing() {
 fn a_server_that_closes_after_each_echo_is_reconnected_to() {
     let addr = serve(peers::closing_after_one_echo);
     let mut terminal = Terminal::start(&[&addr]);
-    assert_has(&say(&mut terminal, "one"), &["received 4 bytes in ", ": one\r\n"]);
-    for message in ["two", "three"] {
-        let answer = say(&mut terminal, message);
-        let again = format!("reconnecting to {addr}\r\n");
-        assert_has(&answer, &["the server ", &again, "connected to ", &format!(": {message}\r\n")]);
+    for message in ["one", "two", "three"] {
+        terminal.enter(message);
+        terminal.expect(&format!(": {message}\r\n"));
+        // Without another key.
+        terminal.expect("the server closed the connection\r\n");
+        terminal.expect("> ");
     }
     terminal.enter("bye");
     let (code, all) = terminal.end();
-    assert_has(&all, &["3 messages on 3 connections"]);
+    assert_has(&all, &[&format!("reconnecting to {addr}\r\n"), "3 messages on 3 connections"]);
     assert_eq!(code, Some(0));
 }
 
@@ -161,15 +170,21 @@ fn bytes_beyond_the_echo_are_shown_and_remembered_to_the_end() {
 }
 
 #[test]
-fn an_echo_that_never_comes_is_given_up() {
-    let mut terminal = Terminal::start(&["-W", "300ms", &serve(peers::silent)]);
-    terminal.enter("hello");
+fn an_echo_that_never_comes_ends_its_message_and_nothing_else() {
+    let mut terminal = Terminal::start(&["-W", "300ms", &serve(silent_but_closing)]);
+    let late = "no echo within 300 ms: 0 of 6 bytes came back";
+    assert_has(&say(&mut terminal, "hello"), &["sent 6 bytes", late]);
+    assert_has(&say(&mut terminal, "again"), &["reconnecting to ", "sent 6 bytes", late]);
+    terminal.enter("bye");
     let (code, all) = terminal.end();
-    // Failed when that was all.
-    let done = "1 message on 1 connection: 6 bytes sent, 0 bytes received\r\n";
-    let word = "resound: no echo within 300ms: 0 of 6 bytes came back; giving up";
-    assert_has(&all, &["sent 6 bytes", done, word]);
+    let done = "2 messages on 2 connections: 12 bytes sent, 0 bytes received\r\n";
+    assert_has(&all, &[done, "resound: 2 of 2 messages came back wrong or not at all"]);
     assert_eq!(code, Some(1));
+}
+
+/// Takes everything, and gives nothing; but it closes when the client does, so that the next can come.
+fn silent_but_closing(mut stream: TcpStream) -> io::Result<()> {
+    io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
 #[test]
@@ -206,6 +221,8 @@ fn a_message_lost_with_its_connection_is_sent_again() {
 #[test]
 fn a_message_that_met_a_closed_connection_is_sent_once_more_and_no_more() {
     let mut terminal = Terminal::start(&[&serve(peers::closing_at_once)]);
+    terminal.expect("the server closed the connection\r\n");
+    terminal.expect("> ");
     let answer = say(&mut terminal, "hello");
     assert_has(
         &answer,
@@ -229,7 +246,7 @@ fn a_hostile_server_cannot_command_the_terminal() {
 
 #[test]
 fn a_server_that_is_not_there_is_named_with_the_cause() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
     let (code, all) = Terminal::start_without_prompt(&[&addr]).end();
@@ -238,13 +255,392 @@ fn a_server_that_is_not_there_is_named_with_the_cause() {
     assert_eq!(code, Some(1));
 }
 
+/// A server that does a thing on its first connection when the test says so, and echoes on the others.
+fn prompted(
+    thing: impl Fn(&mut TcpStream) -> io::Result<()> + Send + 'static,
+) -> (String, Sender<()>) {
+    let (sender, receiver) = mpsc::channel();
+    let mut is_first = true;
+    let addr = serve(move |mut stream| {
+        if std::mem::take(&mut is_first) {
+            receiver.recv().unwrap();
+            thing(&mut stream)?;
+            silent_but_closing(stream)
+        } else {
+            peers::faithful(stream)
+        }
+    });
+    (addr, sender)
+}
+
 #[test]
-fn a_terminal_to_read_from_alone_is_refused() {
-    let (_keyboard, slave) = pty::open();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    command.args(["connect", "127.0.0.1:1"]).stdin(slave);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("standard input is a terminal, but standard output is not"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
+fn a_server_that_closes_is_reported_above_the_half_typed_line() {
+    let (addr, now) = prompted(|stream| stream.shutdown(Shutdown::Both));
+    let mut terminal = Terminal::start(&[&addr]);
+    terminal.press("hal");
+    terminal.expect("> hal");
+    now.send(()).unwrap();
+    terminal.expect("the server closed the connection\r\n");
+    terminal.expect("> hal");
+    assert_has(&say(&mut terminal, "f"), &["reconnecting to ", ": half\r\n"]);
+    terminal.enter("bye");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn what_a_server_says_unasked_is_reported_above_the_half_typed_line() {
+    let (addr, now) = prompted(|stream| stream.write_all(b"boo\x1b[2J"));
+    let mut terminal = Terminal::start(&[&addr]);
+    terminal.press("hal");
+    terminal.expect("> hal");
+    now.send(()).unwrap();
+    terminal.expect("the server sent 7 bytes too many: boo\\u{1b}[2J\r\n");
+    terminal.expect("> hal");
+    assert_has(&say(&mut terminal, "f"), &["reconnecting to ", ": half\r\n"]);
+    terminal.enter("bye");
+    let (code, all) = terminal.end();
+    assert_has(&all, &["resound: the server sent 7 bytes too many"]);
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_server_that_goes_and_comes_back_is_reported_without_a_key() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut terminal = Terminal::start(&[&addr.to_string()]);
+    terminal.press("hal");
+    terminal.expect("> hal");
+    drop((listener.accept().unwrap(), listener));
+    terminal.expect("the server closed the connection\r\n");
+    let down = format!("the server is down: cannot connect to {addr}: connection refused");
+    terminal.expect(&down);
+    terminal.expect("> hal");
+    // A message that is typed meanwhile is not sent, and ends nothing.
+    let refused = format!("reconnecting to {addr}\r\ncannot connect to {addr}: connection refused");
+    let not_sent = "; the message was not sent\r\n";
+    assert_has(&say(&mut terminal, "f"), &[&refused, not_sent]);
+    // Some looks for the server later: what is tested, and not a way to wait for something.
+    thread::sleep(Duration::from_millis(1200));
+    let listener = TcpListener::bind(addr).unwrap();
+    terminal.expect(&format!("the server is back: connected to {addr} from 127.0.0.1:"));
+    thread::spawn(move || peers::faithful(listener.accept().unwrap().0));
+    terminal.expect("> ");
+    assert_has(&say(&mut terminal, "back"), &["sent 5 bytes\r\n", ": back\r\n"]);
+    terminal.enter("bye");
+    let (code, all) = terminal.end();
+    // Once, however often it was tried.
+    assert_eq!(all.matches("the server is down").count(), 1, "{all}");
+    let done = "2 messages on 2 connections: 5 bytes sent, 5 bytes received\r\n";
+    assert_has(&all, &[done, "resound: 1 of 2 messages came back wrong or not at all"]);
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_server_that_is_not_up_yet_is_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    drop(listener);
+    let mut terminal = Terminal::start_without_prompt(&["--wait", "1m", &addr.to_string()]);
+    terminal.expect("trying again until it is up");
+    let listener = TcpListener::bind(addr).unwrap();
+    thread::spawn(move || peers::faithful(listener.accept().unwrap().0));
+    terminal.expect(&format!("connected to {addr} from "));
+    terminal.expect("> ");
+    assert_has(&say(&mut terminal, "hello"), &[": hello\r\n"]);
+    terminal.enter("bye");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn with_reconnect_what_comes_late_is_reported() {
+    let addr = serve(|mut stream| {
+        io::copy(&mut &stream, &mut &stream)?;
+        stream.write_all(b"late")
+    });
+    let mut terminal = Terminal::start(&["--reconnect", &addr]);
+    assert_has(
+        &say(&mut terminal, "one"),
+        &[": one\r\n", "the server sent 4 bytes too many: late\r\n"],
+    );
+    terminal.enter("bye");
+    let (code, all) = terminal.end();
+    assert_has(&all, &["resound: the server sent 4 bytes too many"]);
+    assert_eq!(code, Some(1));
+}
+
+const STOP: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
+
+/// The end checks the terminal's settings, here as in every test.
+#[test]
+fn a_signal_at_the_prompt_ends_it_in_order_and_gives_the_terminal_back() {
+    for signal in STOP {
+        let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
+        assert_has(&say(&mut terminal, "hello"), &[": hello\r\n"]);
+        terminal.press("half");
+        terminal.expect("half");
+        terminal.signal(signal);
+        let (code, all) = terminal.end();
+        assert_has(&all, &["closed the connection\r\n", "1 message on 1 connection"]);
+        assert_eq!(code, Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_signal_while_an_echo_is_awaited_ends_it_with_the_totals() {
+    for signal in STOP {
+        let mut terminal = Terminal::start(&[&serve(peers::silent)]);
+        terminal.enter("hello");
+        terminal.expect("sent 6 bytes\r\n");
+        terminal.signal(signal);
+        let (code, all) = terminal.end();
+        let done = "1 message on 1 connection: 6 bytes sent, 0 bytes received\r\n";
+        assert_has(&all, &[done, "resound: interrupted before anything came back"]);
+        assert_eq!(code, Some(130), "{signal:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_while_an_echo_is_awaited_is_a_failure_if_others_came() {
+    let mut terminal = Terminal::start(&[&serve(|mut stream| {
+        let mut one = [0; 4];
+        stream.read_exact(&mut one)?;
+        stream.write_all(&one)?;
+        peers::silent(stream)
+    })]);
+    assert_has(&say(&mut terminal, "one"), &[": one\r\n"]);
+    terminal.enter("two");
+    terminal.expect("sent 4 bytes\r\n");
+    terminal.press("\x03");
+    let (code, all) = terminal.end();
+    let done = "2 messages on 1 connection: 8 bytes sent, 4 bytes received\r\n";
+    assert_has(&all, &[done, "resound: 1 of 2 messages came back wrong or not at all"]);
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn ctrl_c_while_it_connects_ends_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let mut terminal = Terminal::start_without_prompt(&["--wait", "1h", &addr]);
+    terminal.expect("trying again until it is up");
+    terminal.press("\x03");
+    let (code, all) = terminal.end();
+    assert_has(&all, &["resound: interrupted before anything came back"]);
+    assert_eq!(code, Some(130));
+}
+
+/// The server never closes, so a first request alone would wait a second for that.
+#[test]
+fn a_second_request_to_end_is_granted_at_once() {
+    let mut terminal = Terminal::start(&[&serve(peers::silent)]);
+    terminal.press("\x03\x03");
+    let (code, all) = terminal.end();
+    assert!(!all.contains("closed the connection"), "{all}");
+    assert_has(&all, &["0 messages on 1 connection"]);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn ctrl_backslash_and_sigquit_show_how_things_stand() {
+    let mut terminal = Terminal::start(&[&serve(peers::silent)]);
+    terminal.press("half");
+    terminal.expect("half");
+    for by_key in [true, false] {
+        if by_key {
+            terminal.press("\x1c")
+        } else {
+            terminal.signal(Signal::QUIT)
+        }
+        terminal
+            .expect("connected; 0 messages on 1 connection: 0 bytes sent, 0 bytes received\r\n");
+        terminal.expect("> half");
+    }
+    terminal.enter("");
+    terminal.expect("sent 5 bytes\r\n");
+    for by_key in [true, false] {
+        if by_key {
+            terminal.press("\x1c")
+        } else {
+            terminal.signal(Signal::QUIT)
+        }
+        terminal.expect("waiting for an echo: 0 of 5 bytes came back\r\n");
+    }
+    terminal.press("\x03");
+    assert_eq!(terminal.end().0, Some(130));
+}
+
+#[test]
+fn stopped_by_ctrl_z_it_gives_the_terminal_back_and_then_goes_on_with_the_same_line() {
+    let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
+    terminal.press("half\x1a");
+    terminal.expect_stopped(true);
+    terminal.expect("\x1b[?2004l");
+    terminal.assert_given_back();
+    terminal.signal(Signal::CONT);
+    terminal.expect("> half");
+    assert_has(&say(&mut terminal, "!"), &[": half!\r\n"]);
+    terminal.enter("bye");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn what_came_while_it_was_stopped_is_not_late() {
+    let (send, receive) = mpsc::channel();
+    let addr = serve(move |stream| {
+        peers::echo_all(&stream, |message| {
+            receive.recv().unwrap();
+            message
+        })
+    });
+    // The server answers before it is continued, and then only afterwards.
+    let mut terminal = Terminal::start(&["-W", "1s", &addr]);
+    for message in ["before", "after"] {
+        terminal.enter(message);
+        terminal.expect("sent ");
+        terminal.signal(Signal::STOP);
+        terminal.expect_stopped(true);
+        if message == "before" {
+            send.send(()).unwrap();
+        }
+        // Longer than the time-out: what is tested, and not a way to wait for something.
+        thread::sleep(Duration::from_millis(1300));
+        terminal.signal(Signal::CONT);
+        terminal.expect_stopped(false);
+        if message == "after" {
+            send.send(()).unwrap();
+        }
+        terminal.expect(&format!(": {message}\r\n"));
+        terminal.expect("> ");
+    }
+    terminal.enter("bye");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn what_is_typed_while_an_echo_is_awaited_is_not_lost() {
+    let (send, receive) = mpsc::channel();
+    let addr = serve(move |stream| {
+        peers::echo_all(&stream, |message| {
+            receive.recv().unwrap();
+            message
+        })
+    });
+    let mut terminal = Terminal::start(&[&addr]);
+    terminal.enter("one");
+    terminal.expect("sent 4 bytes\r\n");
+    terminal.press("two\rbye\r");
+    send.send(()).unwrap();
+    terminal.expect(": one\r\n");
+    send.send(()).unwrap();
+    let (code, all) = terminal.end();
+    assert_has(
+        &all,
+        &[": two\r\n", "2 messages on 1 connection: 8 bytes sent, 8 bytes received\r\n"],
+    );
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_tab_is_a_tab() {
+    let mut terminal = Terminal::start(&["-x", &serve(peers::faithful)]);
+    let answer = say(&mut terminal, "a\tb");
+    assert_has(&answer, &["sent 4 bytes\r\n", "61 09 62 0a", "received 4 bytes", "61 09 62 0a"]);
+}
+
+/// Failed when what looked like a key within a paste was left out, or acted on the terminal.
+#[test]
+fn a_paste_arrives_as_it_was_copied_and_escape_characters_are_shown() {
+    let mut terminal = Terminal::start(&["-x", &serve(peers::faithful)]);
+    terminal.press("\x1b[200~a\x1b[31mb\tc\x03\rd\x1b[201~");
+    terminal.expect("> a^[[31mb");
+    terminal.expect("^C\r\nd");
+    let answer = say(&mut terminal, "");
+    let bytes = "61 1b 5b 33 31 6d 62 09  63 03 0a 64 0a".replace("  ", " ");
+    assert_has(&answer, &["sent 13 bytes\r\n", &bytes, "received 13 bytes in ", &bytes]);
+    terminal.enter("bye");
+    let (_, all) = terminal.end();
+    assert!(!all.contains("\x1b[31m"), "{all:?}");
+}
+
+#[test]
+fn editing_beside_wide_and_joined_characters_redraws_the_line() {
+    let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
+    let family = "👩\u{200d}👩\u{200d}👧";
+    terminal.press(format!("世{family}e\u{301}x"));
+    // Over x, é and the family; then the wide character goes, and another comes.
+    terminal.press("\x1b[D\x1b[D\x1b[D\x7f界");
+    // The line whole, and once more up to the cursor.
+    terminal.expect(&format!("> 界{family}e\u{301}x\r> 界"));
+    assert_has(&say(&mut terminal, ""), &[&format!(": 界{family}e\u{301}x\r\n")]);
+    terminal.enter("bye");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn bytes_are_shown_in_rows_that_fit_a_narrow_terminal() {
+    let mut terminal = Terminal::start(&["-x", &serve(peers::faithful)]);
+    terminal.resize(50, 24);
+    let rows = "  00000000  30 31 32 33 34 35 36 37  |01234567|\r\n  00000008  38 0a                    |8.|\r\n";
+    assert_has(
+        &say(&mut terminal, "012345678"),
+        &["sent 10 bytes\r\n", rows, "received 10 bytes", rows],
+    );
+}
+
+#[test]
+fn a_conversation_can_go_into_a_pipe() {
+    let (reader, writer) = io::pipe().unwrap();
+    let addr = serve(peers::faithful);
+    let mut terminal = Terminal::start_with(&[&addr], |command| {
+        command.stdout(Stdio::from(writer));
+    });
+    // On standard error.
+    terminal.expect("> ");
+    terminal.press("hello\n");
+    terminal.expect("> ");
+    terminal.press("\x04");
+    let (code, _) = terminal.end();
+    let said = io::read_to_string(reader).unwrap();
+    let steps = ["connected to ", "sent 6 bytes\n", ": hello\n", "1 message on 1 connection"];
+    assert_has(&said, &steps);
+    assert!(!said.contains("> ") && !said.contains('\x1b'), "{said:?}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn a_transcript_has_what_was_sent_and_received_and_keeps_what_was_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a log");
+    fs::write(&path, "what was there\n").unwrap();
+    let addr = serve(peers::faithful);
+    for message in ["one", "two"] {
+        let mut terminal = Terminal::start(&["--log", path.to_str().unwrap(), &addr]);
+        say(&mut terminal, message);
+        // As it happens, and not only in the end.
+        assert!(fs::read_to_string(&path).unwrap().contains(&format!("sent 4 bytes: {message}\n")));
+        terminal.enter("bye");
+        assert_eq!(terminal.end().0, Some(0));
+    }
+    let log = fs::read_to_string(&path).unwrap();
+    let begin = format!("Z resound connect {addr}\n");
+    let one = ["what was there\n", &begin, "Z connected to ", "Z sent 4 bytes: one\n", ": one\n"];
+    let two =
+        [&begin, "Z sent 4 bytes: two\n", "Z received 4 bytes in ", ": two\n", "Z 1 message "];
+    assert_has(&log, &[&one[..], &two[..]].concat());
+}
+
+#[test]
+fn a_transcript_does_not_go_where_standard_output_goes() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "precious").unwrap();
+    let stdout = fs::File::options().append(true).open(&file).unwrap();
+    let args = ["--log", file.path().to_str().unwrap(), "127.0.0.1:1"];
+    let terminal = Terminal::start_with(&args, |command| {
+        command.stdout(stdout);
+    });
+    let (code, all) = terminal.end();
+    assert_has(&all, &["resound: cannot write the transcript ", "goes there already"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }

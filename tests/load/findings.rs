@@ -102,7 +102,7 @@ fn bytes_behind_the_goodbye_are_a_surplus() {
 fn a_missing_echo_fails_the_run_when_its_time_is_up() {
     let trouble = expect_finding(peers::silent, &["-W", "200ms"], "timeout");
     let message = trouble["message"].as_str().unwrap();
-    assert_eq!(message, "no echo within 200ms: 0 of 64 bytes came back, 64 are missing");
+    assert_eq!(message, "no echo within 200 ms: 0 of 64 bytes came back, 64 are missing");
 }
 
 /// What is in flight when the time is up is waited for too.

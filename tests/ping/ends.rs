@@ -72,7 +72,7 @@ fn ctrl_c_while_connecting_takes_effect_at_once() {
 fn a_connection_that_is_not_answered_is_given_up() {
     let (_listener, _queue, addr) = full();
     let ended = Pinger::start(&["-W", "200ms", &addr]).end();
-    ended.assert_failed(&format!("cannot connect to {addr}: no answer within 200ms; "));
+    ended.assert_failed(&format!("cannot connect to {addr}: no answer within 200 ms; "));
 }
 
 /// A listener with a full accept queue.

@@ -93,7 +93,7 @@ fn a_dropped_last_byte_is_waited_for_and_told() {
         echo.pop();
         echo
     });
-    let finding = "no echo for seq=1 within 200ms: 55 of 56 bytes came back";
+    let finding = "no echo for seq=1 within 200 ms: 55 of 56 bytes came back";
     found(&["-W", "200ms", &short], finding, LOST, "timeout");
 }
 
@@ -183,7 +183,7 @@ fn a_server_that_resets_is_told() {
 
 #[test]
 fn a_server_that_says_nothing_is_told() {
-    let finding = "no echo for seq=1 within 200ms: 0 of 56 bytes came back";
+    let finding = "no echo for seq=1 within 200 ms: 0 of 56 bytes came back";
     let silent = || serve(|stream| keep(stream, &mpsc::channel::<()>().1));
     found(&["-W", "200ms", &silent()], finding, LOST, "timeout");
 }
@@ -192,7 +192,7 @@ fn a_server_that_says_nothing_is_told() {
 fn a_server_that_takes_nothing_is_told() {
     let (_keep, gate) = mpsc::channel::<()>();
     let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
-    let finding = "no echo for seq=1 within 300ms: 0 of 67108864 bytes came back";
+    let finding = "no echo for seq=1 within 300 ms: 0 of 67,108,864 bytes came back";
     found(&["-W", "300ms", "-s", "64m", &addr], finding, LOST, "timeout");
 }
 
@@ -208,7 +208,7 @@ fn an_echo_that_comes_late_is_lost_and_the_next_one_is_right() {
         peers::faithful(stream)
     });
     let mut pinger = Pinger::start(&["-c", "2", "-i", "1ms", "-W", "2s", &addr]);
-    pinger.expect("no echo for seq=1 within 2s: 0 of 56 bytes came back");
+    pinger.expect("no echo for seq=1 within 2 s: 0 of 56 bytes came back");
     open.send(()).unwrap();
     pinger.expect(&format!("reconnected to {addr} from "));
     pinger.expect(&format!("56 bytes from {addr}: seq=2 time="));
@@ -269,7 +269,7 @@ fn later_messages_are_told_by_their_own_bytes() {
     for (end, finding) in [
         (
             (|stream| keep(stream, &mpsc::channel().1)) as fn(TcpStream) -> io::Result<()>,
-            "no echo for seq=2 within 500ms: 3 of 56 bytes came back\n",
+            "no echo for seq=2 within 500 ms: 3 of 56 bytes came back\n",
         ),
         (drop_it, "seq=2: the server closed the connection after 3 of 56 bytes\n"),
         (

@@ -41,7 +41,7 @@ fn nonsense_is_refused_in_a_line() {
         invalid(option, "999us", name, bounds);
         invalid(option, "9000h", name, "that is more than a year");
     }
-    let port = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
+    let port = "there is no port; write localhost:PORT, such as localhost:7007";
     refused(&["localhost"], &format!("invalid value 'localhost' for '<ADDR>': {port}"));
     refused(&["-f", "localhost:7"], "unexpected argument '-f' found");
     let zero = "port 0 cannot be connected to; write a number from 1 to 65535";

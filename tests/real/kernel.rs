@@ -108,35 +108,84 @@ fn proc(server: &Server) -> PathBuf {
 /// `SO_KEEPALIVE` for those that are idle, and without `TCP_USER_TIMEOUT` for those with an echo under way.
 #[test]
 fn row_24_a_peer_that_is_gone_silently_is_given_up() {
-    const LINK: &str = "ip link add here type veth peer name there && \
-                        ip addr add 10.255.0.1/24 dev here && ip link set here up && exec \"$@\"";
-    let words = ["-n", "sh", "-c", LINK, "sh"];
-    let mut under = Under::start_at("10.255.0.1:7007", "unshare", &words, &["-v"]);
-    let server = &mut under.server;
-    let peer = Server::spawn(part("unshare").args(["-n", "sleep", "60"]));
-    let net = |server: &Server| fs::read_link(proc(server).join("ns/net")).unwrap();
-    let own = fs::read_link("/proc/self/ns/net").unwrap();
-    eventually(|| (net(&peer) != own).then_some(()));
-    let number = peer.pid().as_raw_nonzero();
-    run_in(server, &format!("ip link set there netns {number}"));
-    run_in(&peer, "ip addr add 10.255.0.2/24 dev there && ip link set there up");
-    let before = descriptors(server);
-    let idle = connect_in(&peer, &under.addr);
-    expect_echo(&idle, b"established");
-    shorten_patience(&duplicate_newest(server, &before), true);
-    let before = descriptors(server);
-    let waiting = connect_in(&peer, &under.addr);
-    expect_echo(&waiting, b"established");
-    shorten_patience(&duplicate_newest(server, &before), false);
-    server.pause();
-    (&waiting).write_all(b"echo this").unwrap();
-    run_in(&peer, "ip addr flush dev there");
-    server.resume();
-    server.expect_line("closed: ");
-    server.expect_line("closed: ");
-    server.signal(Signal::TERM);
-    assert!(server.wait().success());
-    assert!(server.log().last().unwrap().contains("2 timed out"), "{:#?}", server.log());
+    let mut gone = Gone::start(&[]);
+    gone.connect(Probes::Keepalive);
+    gone.connect(Probes::Retransmissions);
+    gone.vanish();
+    gone.expect_given_up(2);
+}
+
+/// A stalled peer may stay for an hour then, but not one that has vanished. Failed when `TCP_USER_TIMEOUT` was an hour
+/// too: Linux goes by it instead of the number of probes.
+#[test]
+fn row_24_a_long_stall_timeout_keeps_no_peer_that_is_gone() {
+    let mut gone = Gone::start(&["--stall-timeout", "1h"]);
+    gone.connect(Probes::Keepalive);
+    gone.vanish();
+    gone.expect_given_up(1);
+}
+
+/// What finds that a peer has vanished.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Probes {
+    Keepalive,
+    Retransmissions,
+}
+
+/// A server and its peers, in two namespaces, of which that of the peers loses its address.
+struct Gone {
+    under: Under,
+    peer: Server,
+    connections: Vec<(TcpStream, Probes)>,
+}
+
+impl Gone {
+    fn start(args: &[&str]) -> Self {
+        const LINK: &str = "ip link add here type veth peer name there && \
+                            ip addr add 10.255.0.1/24 dev here && ip link set here up && exec \"$@\"";
+        let words = ["-n", "sh", "-c", LINK, "sh"];
+        let under =
+            Under::start_at("10.255.0.1:7007", "unshare", &words, &[&["-v"], args].concat());
+        let peer = Server::spawn(part("unshare").args(["-n", "sleep", "60"]));
+        let net = |server: &Server| fs::read_link(proc(server).join("ns/net")).unwrap();
+        let own = fs::read_link("/proc/self/ns/net").unwrap();
+        eventually(|| (net(&peer) != own).then_some(()));
+        let number = peer.pid().as_raw_nonzero();
+        run_in(&under.server, &format!("ip link set there netns {number}"));
+        run_in(&peer, "ip addr add 10.255.0.2/24 dev there && ip link set there up");
+        Self { under, peer, connections: Vec::new() }
+    }
+
+    fn connect(&mut self, probes: Probes) {
+        let before = descriptors(&self.under.server);
+        let stream = connect_in(&self.peer, &self.under.addr);
+        expect_echo(&stream, b"established");
+        shorten_timeouts(&duplicate_newest(&self.under.server, &before), probes);
+        self.connections.push((stream, probes));
+    }
+
+    fn vanish(&self) {
+        self.under.server.pause();
+        for (mut stream, probes) in
+            self.connections.iter().map(|(stream, probes)| (stream, *probes))
+        {
+            if probes == Probes::Retransmissions {
+                stream.write_all(b"echo this").unwrap();
+            }
+        }
+        run_in(&self.peer, "ip addr flush dev there");
+        self.under.server.resume();
+    }
+
+    #[track_caller]
+    fn expect_given_up(mut self, peers: usize) {
+        let server = &mut self.under.server;
+        (0..peers).for_each(|_| drop(server.expect_line("closed: ")));
+        server.signal(Signal::TERM);
+        assert!(server.wait().success());
+        let last = server.log().last().unwrap();
+        assert!(last.contains(&format!("{peers} timed out")), "{:#?}", server.log());
+    }
 }
 
 /// Runs a script where that process has its network.
@@ -159,21 +208,22 @@ fn connect_in(process: &Server, addr: &str) -> TcpStream {
     })
 }
 
-/// Looks at how long the kernel waits for a peer, and makes that seconds instead of minutes.
-fn shorten_patience(stream: &TcpStream, keepalive_only: bool) {
+/// Looks at how long the kernel waits for a peer, and makes that seconds instead of two minutes.
+fn shorten_timeouts(stream: &TcpStream, probes: Probes) {
     let socket = SockRef::from(stream);
     assert!(socket.keepalive().unwrap());
     assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
     assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
     assert_eq!(socket.tcp_keepalive_retries().unwrap(), 6);
-    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(120)));
-    if keepalive_only {
+    if probes == Probes::Keepalive {
         rustix::net::sockopt::set_tcp_keepidle(stream, Duration::from_secs(1)).unwrap();
         rustix::net::sockopt::set_tcp_keepintvl(stream, Duration::from_secs(1)).unwrap();
         rustix::net::sockopt::set_tcp_keepcnt(stream, 2).unwrap();
     }
-    // Where there is one, it counts instead of the number of probes.
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(2))).unwrap();
+    // If there is one, it counts instead of the number of probes. A longer one stays as it is.
+    if socket.tcp_user_timeout().unwrap() == Some(Duration::from_secs(120)) {
+        socket.set_tcp_user_timeout(Some(Duration::from_secs(2))).unwrap();
+    }
 }
 
 /// FAULTS 28. The first process of a namespace gets no signal that it has not asked for. Failed when the

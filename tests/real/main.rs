@@ -40,6 +40,7 @@ mod kernel;
 mod masses;
 mod own_cost;
 mod peers;
+mod places;
 mod soak;
 mod time;
 mod traced;

@@ -195,7 +195,7 @@ fn a_terminal_that_closes_stops_it_in_order_however_often_it_says_so() {
     server.signal(Signal::HUP);
     let line = server.expect_line("stopping");
     // Failed when nobody was told how long that may take, nor what a second signal does.
-    let told = "stopping: 1 connection to finish, within 10s; a second signal stops at once";
+    let told = "stopping: 1 connection to finish, within 8 s; a second signal stops at once";
     assert!(line.ends_with(told), "{line}");
     server.signal(Signal::HUP);
     stream.write_all(b"still").unwrap();

@@ -1,6 +1,7 @@
 //! Starting, and not starting; and what is said about it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -9,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use rustix::process::Signal;
 
 use crate::deadline::end_in_time;
-use crate::server::{Server, command, connect_unix};
+use crate::server::{PATIENCE, Server, command, connect_unix};
 use crate::wire::{expect_echo, pattern};
 
 /// Runs it to its end. If it has none, it is killed, and has no exit code.
@@ -63,7 +64,7 @@ fn nonsense_is_refused_in_a_line() {
     );
     invalid("--drain-timeout", "9999h", "DURATION", "that is more than a year");
     invalid("--max-connections", "0", "N", "write something from 1 to 100m");
-    let port = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
+    let port = "there is no port; write localhost:PORT, such as localhost:7007";
     invalid("--listen", "localhost", "ADDR", port);
     invalid("--listen", "7107", "ADDR", "there is no host; write 127.0.0.1:7107 for this machine");
     let each = "give each by itself: --listen a:1 --listen [::1]:2";
@@ -83,6 +84,103 @@ fn nonsense_is_refused_in_a_line() {
         "--pending-limit is too small for 1000 connections: give at least 2000 bytes, or a smaller \
          --max-connections",
     );
+    let octal = "write permissions in octal, such as 0600 or 0660";
+    for mode in ["", "8", "1000", "00600", "rw", "+600", "-1"] {
+        invalid("--unix-mode", mode, "MODE", octal);
+    }
+    let port = "\"ecko\" is no service of /etc/services; write a number from 0 to 65535";
+    invalid("--listen", "127.0.0.1:ecko", "ADDR", port);
+}
+
+/// Failed when it was said that --max-connections should be smaller, to somebody who had not given any.
+#[test]
+fn a_pending_limit_that_is_too_small_for_the_default_says_where_that_comes_from() {
+    let output = limited("-n 2000", &["--pending-limit", "2k"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let said = numbers(
+        &stderr,
+        "resound: --pending-limit is too small for ",
+        " connections, as many as the limit \
+        of descriptors allows: give at least ",
+        " bytes, or --max-connections 1024 at the most\n",
+    );
+    assert_eq!(said[0] * 2, said[1], "{stderr}");
+    assert!((1900..2000).contains(&said[0]), "{stderr}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// The two numbers between three texts that must make up all of `said`.
+#[track_caller]
+fn numbers(said: &str, first: &str, second: &str, third: &str) -> [usize; 2] {
+    let rest = said.strip_prefix(first).and_then(|rest| rest.strip_suffix(third));
+    let (one, other) =
+        rest.and_then(|rest| rest.split_once(second)).unwrap_or_else(|| panic!("{said}"));
+    [one, other].map(|number| number.parse().unwrap())
+}
+
+/// Runs `resound serve` on a free port to its end, with a limit of ulimit(1).
+fn limited(limit: &str, args: &[&str]) -> Output {
+    let child = under_limit(limit, &["127.0.0.1:0"], args).stderr(Stdio::piped()).spawn().unwrap();
+    end_in_time(&child);
+    child.wait_with_output().unwrap()
+}
+
+/// `resound serve` with a limit of ulimit(1).
+fn under_limit(limit: &str, addrs: &[&str], args: &[&str]) -> Command {
+    let serve = command(addrs, args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
+    shell.arg(serve.get_program()).args(serve.get_args());
+    shell
+}
+
+/// Failed when 22 were served and the others waited for ever.
+#[test]
+fn listeners_are_counted_before_connections() {
+    let mut server = Server::spawn(&mut under_limit("-n 128", &["127.0.0.1:0"; 100], &[]));
+    let line = server.expect_line("listening on ");
+    let addr = line.rsplit_once(' ').unwrap().1;
+    let streams: Vec<_> = (0..40)
+        .map(|_| {
+            let stream = TcpStream::connect(addr).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            // One that is refused may be reset by what it sends.
+            let _ = (&stream).write_all(b"hello");
+            stream
+        })
+        .collect();
+    let is_served = |mut stream: &TcpStream| match stream.read(&mut [0; 5]) {
+        Ok(n) => n == 5,
+        Err(e) => {
+            assert_eq!(e.kind(), ErrorKind::ConnectionReset, "it is neither served nor refused");
+            false
+        }
+    };
+    let served = streams.iter().filter(|stream| is_served(stream)).count();
+    assert!((10..=25).contains(&served), "{served} served");
+    drop(streams);
+    assert!(server.stop().contains(&format!("{} refused", 40 - served)));
+}
+
+/// Failed when it said that it was listening, and could accept nobody.
+#[test]
+fn a_limit_that_leaves_no_descriptor_for_a_connection_is_refused() {
+    for limit in [6, 7, 8] {
+        let output = limited(&format!("-n {limit}"), &[]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let start = format!(
+            "resound: the limit of {limit} descriptors leaves none for connections beside 1 \
+                             listener: raise ulimit -n to "
+        );
+        let least = stderr.strip_prefix(&start).and_then(|rest| rest.strip_suffix(" at least\n"));
+        let least = least.unwrap_or_else(|| panic!("{stderr}"));
+        assert_eq!(output.status.code(), Some(1));
+        // And what it asks for is enough.
+        let mut server =
+            Server::spawn(&mut under_limit(&format!("-n {least}"), &["127.0.0.1:0"], &[]));
+        let line = server.expect_line("listening on ");
+        expect_echo(TcpStream::connect(line.rsplit_once(' ').unwrap().1).unwrap(), b"hello");
+    }
 }
 
 /// Failed when the port was called unexpected, or the host to have no port.
@@ -284,26 +382,6 @@ fn what_is_not_a_socket_is_left_alone() {
         assert_eq!(state(), before);
     }
     assert_eq!(std::fs::read_to_string(at("file")).unwrap(), "precious");
-}
-
-/// FAULTS 38. Nobody reads the log; it is full, or closed, or a pipe that is full: all is served on. Failed when
-/// lines were waited for, and when the panic of one that could not be written was not caught.
-#[test]
-fn a_log_that_takes_nothing_holds_nobody_up() {
-    let full = || Stdio::from(OpenOptions::new().write(true).open("/dev/full").unwrap());
-    let (unread, pipe) = std::io::pipe().unwrap();
-    let (closed, broken) = std::io::pipe().unwrap();
-    drop(closed);
-    for stderr in [full(), Stdio::from(pipe), Stdio::from(broken)] {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("echo");
-        let mut command = command(&[&format!("unix:{}", path.display())], &["-vv"]);
-        let _server = Killed(command.stdout(full()).stderr(stderr).spawn().unwrap());
-        let stream = connect_unix(&path);
-        // Two lines of some hundred bytes each time: far more than a pipe holds.
-        (0..2000).for_each(|i| expect_echo(&stream, &pattern(i, 10)));
-    }
-    drop(unread);
 }
 
 /// FAULTS 38. The numbers 0 to 2 must not become those of connections: the log would be written to a peer.

@@ -2,12 +2,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 /// What is not on the terminal by then never will be.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -21,6 +24,8 @@ pub struct Terminal {
     transcript: Vec<u8>,
     /// Up to where the test has read it.
     read: usize,
+    /// The terminal's settings before the client started.
+    modes: String,
 }
 
 impl Terminal {
@@ -33,15 +38,66 @@ impl Terminal {
     }
 
     pub fn start_without_prompt(args: &[&str]) -> Self {
+        Self::start_with(args, |_| {})
+    }
+
+    /// Starts it with something changed about the command, which has the terminal for all three standard
+    /// streams.
+    pub fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let (keyboard, slave) = open();
         let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
         command.arg("connect").args(args).env("TERM", "xterm");
+        // A group of its own: what stops or ends the client does not stop or end the tests.
+        command.process_group(0);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+        change(&mut command);
+        let modes = modes(&keyboard);
         let child = command.spawn().unwrap();
         // Until it is dropped, the command holds the terminal open, and no end of it would be seen.
         drop(command);
         let screen = read_all(keyboard.try_clone().unwrap());
-        Self { child, keyboard, screen, transcript: Vec::new(), read: 0 }
+        Self { child, keyboard, screen, transcript: Vec::new(), read: 0, modes }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Waits until the client is stopped, or is no longer.
+    #[track_caller]
+    pub fn expect_stopped(&self, is_stopped: bool) {
+        let deadline = Instant::now() + DEADLINE;
+        let path = format!("/proc/{}/stat", self.child.id());
+        loop {
+            let stat = std::fs::read_to_string(&path).unwrap();
+            let state = stat.rsplit(')').next().unwrap().trim_start().chars().next();
+            if (state == Some('T')) == is_stopped {
+                return;
+            }
+            assert!(Instant::now() < deadline, "its state is {state:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.keyboard, size).unwrap();
+    }
+
+    /// Checks that the terminal's settings are as they were before the client started.
+    #[track_caller]
+    pub fn assert_given_back(&self) {
+        assert_eq!(modes(&self.keyboard), self.modes, "the terminal's settings");
+        let transcript = self.transcript();
+        let last = |sequence| transcript.rfind(sequence);
+        assert!(
+            last("\x1b[?2004h") <= last("\x1b[?2004l"),
+            "pastes are marked after\n{transcript}"
+        );
     }
 
     /// Types without Enter.
@@ -86,7 +142,9 @@ impl Terminal {
                 }
             }
         }
-        (self.child.wait().unwrap().code(), self.transcript())
+        let code = self.child.wait().unwrap().code();
+        self.assert_given_back();
+        (code, self.transcript())
     }
 
     fn transcript(&self) -> String {
@@ -110,6 +168,12 @@ pub fn open() -> (File, File) {
     let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
     let slave = OpenOptions::new().read(true).write(true).open(path).unwrap();
     (File::from(master), slave)
+}
+
+/// The settings that a client could leave behind.
+fn modes(terminal: &File) -> String {
+    let t = tcgetattr(terminal).unwrap();
+    format!("{:?} {:?} {:?} {:?}", t.input_modes, t.output_modes, t.control_modes, t.local_modes)
 }
 
 /// Reads what appears on the screen, until the terminal's last user has gone (`EIO`).

@@ -15,7 +15,7 @@ pub(super) fn check(sources: &[IpAddr], server: &Addr) -> Result<(), Failure> {
     let refuse = |source: &IpAddr, why: &str| {
         Err(Failure::usage(&format!("--source-ip {source} cannot be: {why}")))
     };
-    if let Addr::Unix(_) = server {
+    if let Addr::Unix(_) | Addr::Abstract(_) = server {
         return refuse(first, &format!("{server} has no IP address, so leave it out"));
     }
     if let Some(other) = sources.iter().find(|source| source.is_ipv4() != first.is_ipv4()) {

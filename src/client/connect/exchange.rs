@@ -1,5 +1,6 @@
 //! One message and its echo, without a socket.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
 
 use crate::client::attempt;
@@ -7,7 +8,7 @@ use crate::client::attempt;
 /// A message on its way to the server and back.
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    message: &'a [u8],
+    message: Cow<'a, [u8]>,
     sent: usize,
     /// As long as the message from the start: an echo that is longer is not read further.
     echo: Box<[u8]>,
@@ -23,8 +24,9 @@ pub struct Difference {
 }
 
 impl<'a> Exchange<'a> {
-    pub fn new(message: &'a [u8]) -> Self {
-        Self { message, sent: 0, echo: vec![0; message.len()].into(), received: 0 }
+    pub fn new(message: impl Into<Cow<'a, [u8]>>) -> Self {
+        let message = message.into();
+        Self { echo: vec![0; message.len()].into(), message, sent: 0, received: 0 }
     }
 
     /// Sends and receives as much as goes without waiting.
@@ -79,6 +81,11 @@ impl<'a> Exchange<'a> {
     /// How many bytes went either way: it grows while the exchange is alive.
     pub fn moved_bytes(&self) -> usize {
         self.sent + self.received
+    }
+
+    /// What is sent.
+    pub fn message(&self) -> &[u8] {
+        &self.message
     }
 
     /// How many bytes the message has.
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_first_different_byte_is_found_in_what_has_come() {
-        let mut exchange = Exchange::new(&[0, 7, 8]);
+        let mut exchange = Exchange::new(&[0, 7, 8][..]);
         assert_eq!(exchange.difference(), None);
         exchange.drive(&mut Scripted::new(&[Gives::Bytes(2)], &[])).unwrap();
         let expected = Difference { offset: 1, sent: 7, received: 1 };

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::exchange::Difference;
 use crate::client::dial::Progress;
 use crate::net::{Endpoint, Escaped, reason};
-use crate::words::Plural;
+use crate::words::figures::{count, counted, elapsed, setting};
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]
 pub enum Notice<'a> {
     Dialing {
-        progress: Progress<'a>,
+        progress: Progress,
         /// Whether this is for another connection than the first.
         again: bool,
     },
@@ -21,14 +21,27 @@ pub enum Notice<'a> {
         peer: &'a Endpoint,
         local: &'a Endpoint,
     },
+    /// There was no connection to send a message on.
+    NotSent(&'a io::Error),
+    /// The server was found to take no connection, while none was needed.
+    Down(&'a io::Error),
+    /// The server was found to take a connection, while none was needed.
+    Back {
+        peer: &'a Endpoint,
+        local: &'a Endpoint,
+        /// Whether it was reported to be down.
+        is_down: bool,
+    },
     Sent {
-        bytes: usize,
+        message: &'a [u8],
     },
     Received {
         echo: &'a [u8],
         took: Duration,
     },
     Differs(Difference),
+    /// No further byte of an echo came in time.
+    Late(&'a io::Error),
     /// The server sent this though nothing was owed. There may be more.
     Surplus(&'a [u8]),
     /// The connection ended while nothing was owed.
@@ -41,57 +54,127 @@ pub enum Notice<'a> {
     },
     SendingAgain,
     Closed,
+    /// How things stand, on request.
+    Status {
+        tally: &'a Tally,
+        is_connected: bool,
+        /// How much of which echo has come, while one is due.
+        waits_for: Option<(usize, usize)>,
+    },
     Ended(&'a Tally),
 }
 
 impl Notice<'_> {
-    /// Whether it should be told even to somebody who did not ask for every step.
+    /// Whether it should be reported even to a person who did not ask for every step.
     pub fn is_trouble(&self) -> bool {
         match self {
-            Self::Dialing { progress, .. } => matches!(progress, Progress::Failed(_)),
-            Self::Differs(_) | Self::Surplus(_) | Self::CutShort { .. } | Self::SendingAgain => {
-                true
-            }
+            Self::Dialing { progress, .. } => !matches!(progress, Progress::Connecting(_)),
+            Self::Differs(_)
+            | Self::NotSent(_)
+            | Self::Down(_)
+            | Self::Late(_)
+            | Self::Surplus(_)
+            | Self::CutShort { .. }
+            | Self::SendingAgain => true,
             Self::Connected { .. }
+            | Self::Back { .. }
             | Self::Sent { .. }
             | Self::Received { .. }
             | Self::ServerLeft(_)
             | Self::Closed
+            | Self::Status { .. }
             | Self::Ended(_) => false,
         }
+    }
+
+    /// The bytes that it is about, if any.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Sent { message } => message,
+            Self::Received { echo, .. } | Self::CutShort { echo, .. } => echo,
+            Self::Surplus(surplus) => surplus,
+            _ => &[],
+        }
+    }
+
+    /// The same as one line that is complete without a terminal around it: with what was sent, too.
+    pub fn in_full(&self) -> String {
+        match self {
+            Self::Sent { message } => format!("{}: {}", Head(self), Shown(message)),
+            _ => self.to_string(),
+        }
+    }
+
+    /// The same without the bytes that it is about.
+    pub fn head(&self) -> impl fmt::Display {
+        Head(self)
     }
 }
 
 impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Head(self).fmt(f)?;
         match self {
-            Self::Dialing { progress: Progress::Connecting(peer), again: true } => {
+            Self::Received { echo, .. } => write!(f, ": {}", Shown(echo)),
+            Self::CutShort { echo, .. } if !echo.is_empty() => write!(f, ": {}", Shown(echo)),
+            Self::Surplus(surplus) => {
+                write!(f, ": {}", Escaped(&String::from_utf8_lossy(surplus)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A notice without the bytes that it is about.
+struct Head<'a>(&'a Notice<'a>);
+
+impl fmt::Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Notice as N;
+        match self.0 {
+            N::Dialing { progress: Progress::Connecting(peer), again: true } => {
                 write!(f, "reconnecting to {peer}")
             }
-            Self::Dialing { progress, .. } => progress.fmt(f),
-            Self::Connected { peer, local } => write!(f, "connected to {peer} from {local}"),
-            Self::Sent { bytes: n } => write!(f, "sent {}", bytes(*n)),
-            Self::Received { echo, took } => {
-                write!(f, "received {} in {took:.1?}: {}", bytes(echo.len()), Shown(echo))
+            N::Dialing { progress, .. } => progress.fmt(f),
+            N::Connected { peer, local } => write!(f, "connected to {peer} from {local}"),
+            N::NotSent(error) => write!(f, "{error}; the message was not sent"),
+            N::Down(error) => write!(f, "the server is down: {error}"),
+            N::Back { peer, local, is_down } => {
+                let back = if *is_down { "the server is back: " } else { "re" };
+                write!(f, "{back}connected to {peer} from {local}")
             }
-            Self::Differs(Difference { offset, sent, received }) => write!(
+            N::Sent { message } => write!(f, "sent {}", bytes(message.len())),
+            N::Received { echo, took } => {
+                let took = elapsed(*took);
+                write!(f, "received {} in {took}", bytes(echo.len()))
+            }
+            N::Differs(Difference { offset, sent, received }) => write!(
                 f,
                 "the echo is wrong, first at offset {offset}: sent {}, received {}",
                 Byte(*sent),
                 Byte(*received)
             ),
-            Self::Surplus(surplus) => {
-                let shown = Escaped(&String::from_utf8_lossy(surplus)).to_string();
-                write!(f, "the server sent {} too many: {shown}", bytes(surplus.len()))
+            N::Late(late) => late.fmt(f),
+            N::Surplus(surplus) => {
+                write!(f, "the server sent {} too many", bytes(surplus.len()))
             }
-            Self::ServerLeft(why) => write!(f, "the server {}", Left(why)),
-            Self::CutShort { echo, of, why } => {
-                write!(f, "the server {} after {} of {}", Left(why), echo.len(), bytes(*of))?;
-                if echo.is_empty() { Ok(()) } else { write!(f, ": {}", Shown(echo)) }
+            N::ServerLeft(why) => write!(f, "the server {}", Left(why)),
+            N::CutShort { echo, of, why } => {
+                write!(f, "the server {} after {} of {}", Left(why), echo.len(), bytes(*of))
             }
-            Self::SendingAgain => f.write_str("sending it again, on a new connection"),
-            Self::Closed => f.write_str("closed the connection"),
-            Self::Ended(tally) => tally.fmt(f),
+            N::SendingAgain => f.write_str("sending it again, on a new connection"),
+            N::Closed => f.write_str("closed the connection"),
+            N::Status { tally, is_connected, waits_for } => {
+                let connected = if *is_connected { "connected" } else { "not connected" };
+                write!(f, "{connected}; {tally}")?;
+                match waits_for {
+                    Some((received, of)) => {
+                        write!(f, "; waiting for an echo: {received} of {} came back", bytes(*of))
+                    }
+                    None => Ok(()),
+                }
+            }
+            N::Ended(tally) => tally.fmt(f),
         }
     }
 }
@@ -130,7 +213,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = Plural(self.connections as u64, "connection");
+        let connections = counted(self.connections as u64, "connection", "connections");
         let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
         write!(
             f,
@@ -144,7 +227,8 @@ impl fmt::Display for Tally {
 /// The line to end with when no further byte of an echo came within `limit`.
 pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     let more = if received == 0 { "no echo" } else { "no more of the echo" };
-    let line = format!("{more} within {limit:?}: {received} of {of} bytes came back; giving up");
+    let (limit, received, of) = (setting(limit), count(received), count(of));
+    let line = format!("{more} within {limit}: {received} of {of} bytes came back; giving up");
     io::Error::new(ErrorKind::TimedOut, line)
 }
 
@@ -172,7 +256,9 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-struct Byte(u8);
+/// A byte in hexadecimal, and as itself if that is a visible character.
+#[derive(Debug)]
+pub struct Byte(pub u8);
 
 impl fmt::Display for Byte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,12 +267,12 @@ impl fmt::Display for Byte {
     }
 }
 
-fn bytes(n: usize) -> Plural {
-    Plural(n as u64, "byte")
+fn bytes(n: usize) -> String {
+    counted(n as u64, "byte", "bytes")
 }
 
-fn messages(n: usize) -> Plural {
-    Plural(n as u64, "message")
+fn messages(n: usize) -> String {
+    counted(n as u64, "message", "messages")
 }
 
 #[cfg(test)]
@@ -201,12 +287,12 @@ mod tests {
     fn an_echo_is_shown_without_the_line_break_that_ends_it() {
         let took = Duration::from_micros(85);
         let received = |echo| Notice::Received { echo, took };
-        check(&received(b"hello\n"), "received 6 bytes in 85.0µs: hello");
-        check(&received(b"\n"), "received 1 byte in 85.0µs: ");
-        check(&received(b"a\n\n"), r"received 3 bytes in 85.0µs: a\n");
+        check(&received(b"hello\n"), "received 6 bytes in 85.0 µs: hello");
+        check(&received(b"\n"), "received 1 byte in 85.0 µs: ");
+        check(&received(b"a\n\n"), r"received 3 bytes in 85.0 µs: a\n");
         check(
             &received("grüß \"dich\" 世界\n".as_bytes()),
-            "received 21 bytes in 85.0µs: grüß \"dich\" 世界",
+            "received 21 bytes in 85.0 µs: grüß \"dich\" 世界",
         );
     }
 
@@ -246,6 +332,33 @@ mod tests {
         check(
             &cut(b"hel", &reset),
             "the server broke the connection (connection reset by peer) after 3 of 6 bytes: hel",
+        );
+    }
+
+    /// On a terminal the message stands above, as it was typed.
+    #[test]
+    fn only_a_transcript_repeats_the_message() {
+        let sent = Notice::Sent { message: b"a\x1b[b\n" };
+        check(&sent, "sent 5 bytes");
+        assert_eq!(sent.in_full(), "sent 5 bytes: a\\u{1b}[b");
+        let received = Notice::Received { echo: b"a\n", took: Duration::from_millis(1) };
+        assert_eq!(received.in_full(), "received 2 bytes in 1.00 ms: a");
+        assert_eq!(received.head().to_string(), "received 2 bytes in 1.00 ms");
+    }
+
+    #[test]
+    fn the_status_says_whether_something_is_due() {
+        let tally = Tally { messages: 1, connections: 1, sent_bytes: 6, ..Tally::default() };
+        let status =
+            |is_connected, waits_for| Notice::Status { tally: &tally, is_connected, waits_for };
+        check(
+            &status(false, None),
+            "not connected; 1 message on 1 connection: 6 bytes sent, 0 bytes received",
+        );
+        check(
+            &status(true, Some((2, 6))),
+            "connected; 1 message on 1 connection: 6 bytes sent, 0 bytes received; waiting for an echo: \
+             2 of 6 bytes came back",
         );
     }
 

@@ -2,21 +2,23 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+use super::ledger::BLOCK_BYTES;
 use crate::client::attempt;
 
-/// The one buffer of a pump. As much as a pipe holds by default (pipe(7)), so that a larger one would
-/// seldom be filled.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// The one buffer of a pump. A larger one would seldom be filled from a pipe; in a smaller one, a block
+/// would not be whole.
+const BUFFER_BYTES: usize = BLOCK_BYTES;
 
 /// Holds what was taken in until it is passed on, and takes in nothing more before that is done: so a
 /// slow sink holds the source back.
 pub struct Pump {
     buffer: Box<[u8]>,
-    filled: usize,
+    /// Of the buffer, `passed <= cleared <= filled`: what is cleared may be passed on.
     passed: usize,
+    cleared: usize,
+    filled: usize,
     taken_bytes: u64,
     passed_bytes: u64,
-    sum: crc32fast::Hasher,
     has_ended: bool,
 }
 
@@ -32,19 +34,28 @@ impl Pump {
     pub fn new() -> Self {
         Self {
             buffer: vec![0; BUFFER_BYTES].into(),
-            filled: 0,
             passed: 0,
+            cleared: 0,
+            filled: 0,
             taken_bytes: 0,
             passed_bytes: 0,
-            sum: crc32fast::Hasher::new(),
             has_ended: false,
         }
     }
 
-    /// Takes bytes in, by one successful read. Everything taken in before must have been passed on.
-    pub fn fill(&mut self, source: &mut impl Read) -> io::Result<Filled> {
+    /// Takes bytes in, by one successful read. `clear` returns how many bytes from the front may be passed
+    /// on; it is shown the others again, with what follows them. All that was cleared before must have been
+    /// passed on.
+    pub fn fill(
+        &mut self,
+        source: &mut impl Read,
+        clear: impl FnOnce(&[u8]) -> usize,
+    ) -> io::Result<Filled> {
         debug_assert!(self.is_empty(), "what is in the buffer would be lost");
-        let n = match attempt(|| source.read(&mut self.buffer))? {
+        self.buffer.copy_within(self.cleared..self.filled, 0);
+        self.filled -= self.cleared;
+        (self.passed, self.cleared) = (0, 0);
+        let n = match attempt(|| source.read(&mut self.buffer[self.filled..]))? {
             None => return Ok(Filled::Nothing),
             Some(0) => {
                 self.has_ended = true;
@@ -52,16 +63,16 @@ impl Pump {
             }
             Some(n) => n,
         };
-        self.sum.update(&self.buffer[..n]);
+        self.filled += n;
         self.taken_bytes += n as u64;
-        (self.filled, self.passed) = (n, 0);
+        self.cleared = clear(&self.buffer[..self.filled]);
         Ok(Filled::Bytes)
     }
 
-    /// Passes on as much as the sink takes, and says whether that was all.
+    /// Passes on as much of what is cleared as the sink takes, and returns whether that was all.
     pub fn flush(&mut self, sink: &mut impl Write) -> io::Result<bool> {
         while !self.is_empty() {
-            match attempt(|| sink.write(&self.buffer[self.passed..self.filled]))? {
+            match attempt(|| sink.write(&self.buffer[self.passed..self.cleared]))? {
                 None => return Ok(false),
                 Some(0) => return Err(ErrorKind::WriteZero.into()),
                 Some(n) => {
@@ -73,9 +84,9 @@ impl Pump {
         Ok(true)
     }
 
-    /// Whether everything taken in has been passed on.
+    /// Whether everything that was cleared has been passed on.
     pub fn is_empty(&self) -> bool {
-        self.passed == self.filled
+        self.passed == self.cleared
     }
 
     /// Whether the source is at its end.
@@ -91,12 +102,6 @@ impl Pump {
     /// How many of them were passed on.
     pub fn passed_bytes(&self) -> u64 {
         self.passed_bytes
-    }
-
-    /// A checksum over all that was taken in. Where an accident changed the bytes, one in 2³² escapes it;
-    /// it is no seal against somebody who means to deceive.
-    pub fn sum(&self) -> u32 {
-        self.sum.clone().finalize()
     }
 }
 
@@ -129,19 +134,29 @@ mod tests {
 
     /// As the stream drives it, with both ends in one.
     fn pump_dry(pump: &mut Pump, io: &mut Scripted) -> io::Result<()> {
-        while pump.flush(io)? && pump.fill(io)? == Filled::Bytes {}
+        while pump.flush(io)? && pump.fill(io, <[u8]>::len)? == Filled::Bytes {}
         Ok(())
     }
 
+    /// As a block that is not whole yet.
     #[test]
-    fn the_sum_does_not_depend_on_how_the_bytes_were_cut() {
-        let sum_of = |gives: &[Gives]| {
-            let mut pump = Pump::new();
-            pump_dry(&mut pump, &mut Scripted::new(gives, &[Takes::Bytes(9); 9])).unwrap();
-            pump.sum()
-        };
-        let whole = sum_of(&[Gives::Bytes(6)]);
-        assert_eq!(sum_of(&[Gives::Bytes(1), Gives::Bytes(2), Gives::Bytes(3)]), whole);
-        assert_ne!(sum_of(&[Gives::Bytes(5)]), whole);
+    fn what_is_not_cleared_is_shown_again_with_what_follows_it() {
+        let mut io = Scripted::new(&[Gives::Bytes(2); 3], &[Takes::Bytes(9); 9]);
+        let mut pump = Pump::new();
+        let mut shown = Vec::new();
+        for clear in [0, 3, 1] {
+            assert!(pump.flush(&mut io).unwrap());
+            let filled = pump.fill(&mut io, |bytes| {
+                shown.push(bytes.to_vec());
+                clear
+            });
+            assert_eq!(filled.unwrap(), Filled::Bytes);
+        }
+        assert!(pump.flush(&mut io).unwrap());
+        assert_eq!(shown, [&[0, 1][..], &[0, 1, 2, 3], &[3, 4, 5]]);
+        assert_eq!(
+            (pump.taken_bytes(), pump.passed_bytes(), &io.taken[..]),
+            (6, 4, &[0, 1, 2, 3][..])
+        );
     }
 }

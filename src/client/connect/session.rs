@@ -1,202 +1,262 @@
 //! A conversation with the server: messages one after the other, on one connection or on many.
+//!
+//! It never blocks but in [`Session::turn`], which also returns for what the caller watches beside the
+//! server: keys and signals. So a server that closes, speaks unasked or comes back is noticed at once,
+//! whether or not anything is due.
 
-use std::io::{self, ErrorKind, Read};
-use std::time::Instant;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
 
-use mio::Token;
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use signal_hook_mio::v1_0::Signals;
 
 use super::Options;
-use super::exchange::Exchange;
-use super::notice::{Notice, Tally, timed_out};
-use crate::client::attempt;
-use crate::client::dial::dial;
+use super::notice::{Notice, Tally};
+use crate::client::dial::{Dialer, Limits};
 use crate::client::patience::Patience;
-use crate::net::Socket;
+use crate::client::standstill::Standstill;
+use crate::net::{Socket, delegate_source};
 use crate::reactor::{Reactor, Ready};
+use crate::stdio::Standard;
+use link::Link;
+use talk::Talk;
 
-/// What a server sends though nothing is owed is read up to this many bytes: a line or two of a terminal
-/// show well enough what it is.
-const LOOK_BYTES: usize = 256;
+mod link;
+mod talk;
 
-/// Talks to the server of its options, and says each step to `say`.
-///
-/// A connection that has ended, or is out of step, is replaced when the next message needs one.
-pub struct Session<'a, S> {
+/// Where a session says what it does.
+pub trait Report {
+    /// # Errors
+    ///
+    /// Why it cannot be said, which ends the session.
+    fn report(&mut self, notice: &Notice<'_>) -> io::Result<()>;
+}
+
+/// Talks to the server of its options, and reports each step.
+pub struct Session<'a, R> {
     options: &'a Options,
-    say: S,
-    reactor: Reactor<Socket>,
+    pub report: R,
+    pub ends: Reactor<End>,
     ready: Vec<Ready>,
-    connection: Option<Token>,
+    dialer: Token,
+    link: Link,
+    state: State,
+    standstill: Standstill,
     tally: Tally,
 }
 
-impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
-    /// Connects.
-    ///
-    /// # Errors
-    ///
-    /// Where there is no connection to be had, and whatever `say` says.
-    pub fn open(options: &'a Options, say: S) -> io::Result<Self> {
-        let (reactor, ready) = (Reactor::new()?, Vec::new());
-        let tally = Tally::default();
-        let mut session = Self { options, say, reactor, ready, connection: None, tally };
-        session.connect()?;
-        Ok(session)
-    }
+/// What the reactor polls.
+pub enum End {
+    Server(Socket),
+    Dialer(Box<Dialer>),
+    Input(Standard),
+    Signals(Signals),
+}
 
-    /// Sends a message, and gives what came back.
+enum State {
+    /// Nothing is owed: a message may be sent.
+    Idle,
+    /// A connection is being made: the first, or for this exchange.
+    Dialing(Option<Talk>),
+    Talking(Talk),
+    /// All that was owed has come; what comes until the server closes is too much.
+    Parting {
+        patience: Patience,
+        is_last: bool,
+    },
+    Over,
+}
+
+impl<'a, R: Report> Session<'a, R> {
+    /// Begins to connect.
     ///
     /// # Errors
     ///
-    /// Where the session cannot go on: there is no further connection to be had, no further byte came in
-    /// time, or `say` failed; it then says what was done. A wrong echo does not end it;
-    /// [`finish`](Self::finish) tells in the end.
-    pub fn send(&mut self, message: &[u8]) -> io::Result<Box<[u8]>> {
-        self.try_to_send(message).inspect_err(|_| {
-            // The error comes first: where nothing can be said any more, that is what it is about.
-            let _ = (self.say)(&Notice::Ended(&self.tally));
+    /// If the system cannot watch a connection.
+    pub fn open(options: &'a Options, report: R) -> io::Result<Self> {
+        let now = Instant::now();
+        let limits = Limits { wait: options.wait, ..Limits::new(options.timeout) };
+        let mut dialer = Dialer::new(&options.server, limits)?;
+        dialer.start(now);
+        let mut ends = Reactor::new()?;
+        let dialer = ends.insert(End::Dialer(Box::new(dialer)))?;
+        ends.again(dialer);
+        Ok(Self {
+            options,
+            report,
+            ends,
+            ready: Vec::new(),
+            dialer,
+            link: Link::None,
+            state: State::Dialing(None),
+            standstill: Standstill::new(now),
+            tally: Tally::default(),
         })
     }
 
-    fn try_to_send(&mut self, message: &[u8]) -> io::Result<Box<[u8]>> {
-        self.look()?;
-        self.tally.messages += 1;
-        let mut exchange = self.exchange(message)?;
-        if exchange.echo().is_empty() && !exchange.is_complete() {
-            // As likely as not the server left before the message reached it.
-            (self.say)(&Notice::SendingAgain)?;
-            self.tally.again += 1;
-            exchange = self.exchange(message)?;
-        }
-        if let Some(difference) = exchange.difference() {
-            (self.say)(&Notice::Differs(difference))?;
-        }
-        if exchange.difference().is_some() || !exchange.is_complete() {
-            self.tally.wrong += 1;
-        }
-        if self.options.reconnect {
-            self.close()?;
-        }
-        Ok(exchange.echo().into())
+    /// Whether a message can be sent.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
     }
 
-    /// Closes, and says what was done.
+    /// Whether all is done, apart from the [totals](Self::finish).
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// Waits until something happens at one of the ends, and goes on with what is due.
     ///
     /// # Errors
     ///
-    /// What was wrong with the echoes, if anything, and whatever `say` says.
+    /// If the first connection cannot be made, or that it cannot be reported.
+    pub fn turn(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        self.discount(now);
+        let left = self.left(now).map(|left| self.standstill.plan(left, now));
+        self.ends.wait(left, &mut self.ready)?;
+        let now = Instant::now();
+        match left {
+            Some(_) => self.discount(now),
+            None => self.standstill = Standstill::new(now),
+        }
+        self.go_on(now)
+    }
+
+    /// How long until something is due without an event.
+    fn left(&mut self, now: Instant) -> Option<Duration> {
+        let patience = match &self.state {
+            State::Talking(talk) => talk.patience.left(now),
+            State::Parting { patience, .. } => patience.left(now),
+            State::Dialing(_) => return self.dialer().ok()?.left(now),
+            State::Idle => return self.left_at_prompt(now),
+            State::Over => None,
+        };
+        Some(patience.unwrap_or_default())
+    }
+
+    fn left_at_prompt(&mut self, now: Instant) -> Option<Duration> {
+        match self.link {
+            Link::Lost { look_at, .. } => Some(look_at.saturating_duration_since(now)),
+            Link::Looking { .. } => self.dialer().ok()?.left(now),
+            Link::None | Link::Up { .. } => None,
+        }
+    }
+
+    /// The time in which this program stood still counts against no server: within a wait, or after it.
+    fn discount(&mut self, now: Instant) {
+        let stood = self.standstill.end(now);
+        match &mut self.state {
+            State::Talking(talk) => talk.discount(stood),
+            State::Parting { patience, .. } => patience.discount(stood),
+            State::Idle | State::Dialing(_) | State::Over => {}
+        }
+        if let Ok(dialer) = self.dialer() {
+            dialer.discount(stood);
+        }
+    }
+
+    fn go_on(&mut self, now: Instant) -> io::Result<()> {
+        match &self.state {
+            State::Idle => self.watch(now),
+            State::Dialing(_) => self.dial(now),
+            State::Talking(_) => self.talk(now),
+            State::Parting { .. } => self.part(now),
+            State::Over => Ok(()),
+        }
+    }
+
+    /// Sends a message, if the session [is idle](Self::is_idle).
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reported.
+    pub fn send(&mut self, message: Vec<u8>) -> io::Result<()> {
+        let now = Instant::now();
+        self.tally.messages += 1;
+        self.begin(Talk::new(message, self.options.timeout, now), now)
+    }
+
+    /// Begins to end the session, in order. Asked a second time, it ends at once.
+    ///
+    /// # Errors
+    ///
+    /// That it was interrupted before anything came, if something was due; or that it cannot be reported.
+    pub fn end(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Idle | State::Parting { is_last: false, .. } => self.begin_to_part(true, now),
+            State::Parting { is_last: true, .. } | State::Over => Ok(()),
+            State::Dialing(None) => Err(interrupted()),
+            State::Dialing(Some(talk)) | State::Talking(talk) => {
+                self.account(&talk.exchange)?;
+                if self.tally.received_bytes > 0 { Ok(()) } else { Err(interrupted()) }
+            }
+        }
+    }
+
+    /// Reports how things stand.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reported.
+    pub fn show_status(&mut self) -> io::Result<()> {
+        let waits_for = match &self.state {
+            State::Talking(talk) => {
+                Some((talk.exchange.echo().len(), talk.exchange.message_bytes()))
+            }
+            _ => None,
+        };
+        let is_connected = matches!(self.link, Link::Up { .. });
+        self.report.report(&Notice::Status { tally: &self.tally, is_connected, waits_for })
+    }
+
+    /// Reports what was done, if anything, although the session has failed.
+    pub fn abort(&mut self) {
+        if self.tally.connections > 0 {
+            // The error that ended the session comes first: if nothing can be written, it says so.
+            let _ = self.report.report(&Notice::Ended(&self.tally));
+        }
+    }
+
+    /// Reports what was done.
+    ///
+    /// # Errors
+    ///
+    /// What was wrong with the echoes, if anything, or that it cannot be reported.
     pub fn finish(mut self) -> io::Result<()> {
-        self.close()?;
-        (self.say)(&Notice::Ended(&self.tally))?;
+        self.report.report(&Notice::Ended(&self.tally))?;
         self.tally.verdict()
     }
 
-    fn connect(&mut self) -> io::Result<()> {
-        let again = self.tally.connections > 0;
-        let made = dial(&self.options.server, self.options.timeout, |progress| {
-            (self.say)(&Notice::Dialing { progress, again })
-        })?;
-        self.tally.connections += 1;
-        (self.say)(&Notice::Connected { peer: &made.peer, local: &made.local })?;
-        self.connection = Some(self.reactor.insert(made.socket)?);
-        Ok(())
-    }
-
-    fn close(&mut self) -> io::Result<()> {
-        self.look()?;
-        if self.connection.is_none() {
-            return Ok(());
-        }
-        self.drop_connection();
-        (self.say)(&Notice::Closed)
-    }
-
-    /// Notices what the server did while nothing was owed: nothing, if all is well.
-    fn look(&mut self) -> io::Result<()> {
-        if self.connection.is_none() {
-            return Ok(());
-        }
-        let socket = self.socket()?;
-        let mut unasked = [0; LOOK_BYTES];
-        match attempt(|| socket.read(&mut unasked)) {
-            Ok(None) => return Ok(()),
-            Ok(Some(0)) => (self.say)(&Notice::ServerLeft(&ErrorKind::UnexpectedEof.into()))?,
-            Err(e) => (self.say)(&Notice::ServerLeft(&e))?,
-            Ok(Some(n)) => {
-                self.tally.surplus_bytes += n;
-                (self.say)(&Notice::Surplus(&unasked[..n]))?;
-            }
-        }
-        // More may be on its way, and would be taken for the next echo: only a new connection is in step.
-        self.drop_connection();
-        Ok(())
-    }
-
-    /// Sends a message on the connection, or on a new one where there is none, and receives its echo
-    /// until that is complete or the connection ends.
-    fn exchange<'m>(&mut self, message: &'m [u8]) -> io::Result<Exchange<'m>> {
-        if self.connection.is_none() {
-            self.connect()?;
-        }
-        let mut exchange = Exchange::new(message);
-        let met = self.meet(&mut exchange);
-        self.tally.sent_bytes += exchange.sent_bytes();
-        self.tally.received_bytes += exchange.echo().len();
-        met.map(|()| exchange)
-    }
-
-    fn meet<'m>(&mut self, exchange: &mut Exchange<'m>) -> io::Result<()> {
-        let began = Instant::now();
-        if self.drive_until(exchange, Exchange::is_sent)? {
-            (self.say)(&Notice::Sent { bytes: exchange.message_bytes() })?;
-            if self.drive_until(exchange, Exchange::is_complete)? {
-                let took = began.elapsed();
-                (self.say)(&Notice::Received { echo: exchange.echo(), took })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether `done` came true before the connection ended.
-    fn drive_until<'m>(
-        &mut self,
-        exchange: &mut Exchange<'m>,
-        done: fn(&Exchange<'m>) -> bool,
-    ) -> io::Result<bool> {
-        let limit = self.options.timeout;
-        let mut patience = Patience::new(limit, Instant::now());
-        loop {
-            let before = exchange.moved_bytes();
-            let driven = exchange.drive(self.socket()?);
-            if done(exchange) {
-                return Ok(true);
-            }
-            if let Err(why) = &driven {
-                self.drop_connection();
-                let of = exchange.message_bytes();
-                (self.say)(&Notice::CutShort { echo: exchange.echo(), of, why })?;
-                return Ok(false);
-            }
-            let now = Instant::now();
-            if exchange.moved_bytes() != before {
-                patience.renew(now);
-            }
-            let Some(left) = patience.left(now) else {
-                let (received, of) = (exchange.echo().len(), exchange.message_bytes());
-                return Err(timed_out(limit, received as u64, of as u64));
-            };
-            self.reactor.wait(Some(left), &mut self.ready)?;
-        }
-    }
-
-    fn socket(&mut self) -> io::Result<&mut Socket> {
-        let socket = self.connection.and_then(|token| self.reactor.get_mut(token));
-        Ok(socket.ok_or(ErrorKind::NotConnected)?)
-    }
-
-    fn drop_connection(&mut self) {
-        if let Some(token) = self.connection.take() {
-            self.reactor.remove(token);
+    fn dialer(&mut self) -> io::Result<&mut Dialer> {
+        match self.ends.get_mut(self.dialer) {
+            Some(End::Dialer(dialer)) => Ok(dialer),
+            _ => Err(ErrorKind::NotConnected.into()),
         }
     }
 }
+
+fn server(ends: &mut Reactor<End>, token: Token) -> io::Result<&mut Socket> {
+    match ends.get_mut(token) {
+        Some(End::Server(socket)) => Ok(socket),
+        _ => Err(ErrorKind::NotConnected.into()),
+    }
+}
+
+fn interrupted() -> io::Error {
+    io::Error::new(ErrorKind::Interrupted, "interrupted before anything came back")
+}
+
+impl End {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Server(socket) => socket,
+            Self::Dialer(dialer) => &mut **dialer,
+            Self::Input(input) => input,
+            Self::Signals(signals) => signals,
+        }
+    }
+}
+
+delegate_source!(End);

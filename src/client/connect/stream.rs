@@ -1,23 +1,25 @@
 //! Standard input to the server and its echo to standard output, both at once.
 //!
-//! However long the stream, it takes two buffers: each byte is checked as it passes, by its place in a
-//! checksum over all that went out and one over all that came back.
+//! Each byte is compared with what was sent before it is passed on, so what comes out is always a prefix of
+//! what went in.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::fmt;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
+use mio::Token;
 
 use super::Options;
+use super::ends::{Ends, Woken, interrupted};
+use super::ledger::{Fault, Ledger, Recorded};
 use super::notice::{Left, timed_out};
 use super::pump::{Filled, Pump};
-use super::standard::{self, INPUT, OUTPUT, Standard};
 use crate::client::GOODBYE;
-use crate::client::dial::{Progress, dial};
+use crate::client::dial::{Progress, Step};
 use crate::client::patience::Patience;
-use crate::net::{Socket, Stream as _, cannot, delegate_source};
-use crate::reactor::Reactor;
+use crate::net::cannot;
+use crate::stdio::{INPUT, OUTPUT, complain, end_if_reader_left};
+use crate::words::Plural;
 
 /// A direction ends its turn after this many buffers, so that the other gets its own: each of them alone
 /// could go on for ever.
@@ -26,29 +28,49 @@ const BUFFERS_PER_TURN: usize = 16;
 /// Streams standard input to the server and its echo to standard output, until both have ended; or until all
 /// has come back, and the server has had some time to end the connection too.
 pub fn run(options: &Options) -> io::Result<()> {
-    let connection = dial(&options.server, options.timeout, |progress| {
-        match progress {
-            Progress::Connecting(_) => log::debug!("{progress}"),
-            Progress::Failed(_) => log::warn!("{progress}"),
+    let mut ends = Ends::open(options)?;
+    let server = connect(&mut ends)?;
+    Stream::new(ends, server, options.timeout).run()
+}
+
+fn connect(ends: &mut Ends) -> io::Result<Token> {
+    ends.start_dialing()?;
+    let nothing = Totals { sent: 0, received: 0 };
+    loop {
+        match ends.dial()? {
+            Step::Progress(progress @ Progress::Connecting(_)) => log::debug!("{progress}"),
+            Step::Progress(progress) => log::warn!("{progress}"),
+            Step::Connected(made) => {
+                log::debug!("connected to {} from {}", made.peer, made.local);
+                return ends.add(made.socket);
+            }
+            Step::Failed(error) => return Err(error),
+            Step::Wait => match ends.wait_to_connect()? {
+                Woken::Plain => {}
+                Woken::Status => complain(&format_args!("connecting; {nothing}")),
+                Woken::Stop(signal) => return Err(interrupted(signal, &nothing)),
+            },
         }
-        Ok(())
-    })?;
-    log::debug!("connected to {} from {}", connection.peer, connection.local);
-    Stream::new(connection.socket, options.timeout)?.run()
+        if !ends.has_reader() {
+            return Err(unwritable(&ErrorKind::BrokenPipe.into()));
+        }
+    }
 }
 
 struct Stream {
-    ends: Reactor<End>,
-    input: Token,
-    output: Token,
+    ends: Ends,
     server: Token,
     /// From standard input to the server.
     up: Pump,
     /// From the server to standard output.
     down: Pump,
+    /// What the server owes.
+    ledger: Ledger,
     timeout: Duration,
-    /// How much has come back when it was last seen to be right.
-    right_bytes: u64,
+    /// Why nothing more can be sent. What the server sent before that is still on its way.
+    unsendable: Option<io::Error>,
+    /// What to end with once all that was right has been written.
+    failure: Option<io::Error>,
 }
 
 /// What a direction of the stream would do next.
@@ -61,38 +83,43 @@ enum Turn {
 }
 
 impl Stream {
-    fn new(server: Socket, timeout: Duration) -> io::Result<Self> {
-        let mut ends = Reactor::new()?;
-        Ok(Self {
-            server: ends.insert(End::Server(server))?,
-            input: ends.insert(End::Standard(Standard::new(standard::input()?)?))?,
-            output: ends.insert(End::Standard(Standard::new(standard::output()?)?))?,
+    fn new(ends: Ends, server: Token, timeout: Duration) -> Self {
+        Self {
             ends,
+            server,
             up: Pump::new(),
             down: Pump::new(),
+            ledger: Ledger::new(),
             timeout,
-            right_bytes: 0,
-        })
+            unsendable: None,
+            failure: None,
+        }
     }
 
     fn run(mut self) -> io::Result<()> {
-        self.echo_all()?;
-        self.see_the_end()
+        let echoed = self.echo_all();
+        // The error matters more than the rest of a character.
+        let _ = self.ends.output()?.end();
+        echoed.and_then(|()| self.see_the_end())
     }
 
     /// Goes on until all that will ever be sent has come back and been written.
     fn echo_all(&mut self) -> io::Result<()> {
         let mut patience = Patience::new(self.timeout, Instant::now());
-        let mut ready = Vec::new();
         loop {
             let before = self.moved_bytes();
-            // Downwards first: where sending fails, what had come back until then is told.
-            let received = self.receive()?;
-            self.check()?;
-            let turns = [received, self.send()?];
-            self.check()?;
+            // Downwards first: what came back counts, even if sending fails.
+            let turns = [self.receive()?, self.send()?];
+            if self.down.has_ended() && !self.owes_nothing() && self.failure.is_none() {
+                self.failure = Some(self.cut_short(None));
+            }
+            if self.down.is_empty()
+                && let Some(failure) = self.failure.take()
+            {
+                return Err(failure);
+            }
             if turns.contains(&Turn::Again) {
-                self.ends.again(self.server);
+                self.ends.again();
             } else if self.is_complete() {
                 return Ok(());
             }
@@ -100,29 +127,45 @@ impl Stream {
             if self.moved_bytes() != before || !self.waits_for_server() {
                 patience.renew(now);
             }
-            let Some(left) = patience.left(now) else {
+            if patience.left(now).is_none() {
                 return Err(self.gave_up());
-            };
-            self.ends.wait(self.waits_for_server().then_some(left), &mut ready)?;
+            }
+            if !self.ends.has_reader() {
+                return Err(unwritable(&ErrorKind::BrokenPipe.into()));
+            }
+            let awaited = self.waits_for_server().then_some(&mut patience);
+            match self.ends.wait(awaited)? {
+                Woken::Plain => {}
+                Woken::Status => complain(&self.totals()),
+                Woken::Stop(signal) => {
+                    self.receive()?;
+                    return Err(interrupted(signal, &self.totals()));
+                }
+            }
         }
     }
 
     /// Goes on until the server has ended the connection, for as long as it has for that: what it sends
     /// meanwhile is too much.
     fn see_the_end(&mut self) -> io::Result<()> {
-        let patience = Patience::new(GOODBYE, Instant::now());
-        let mut ready = Vec::new();
+        let mut patience = Patience::new(GOODBYE, Instant::now());
         // All has come back, so it is no matter how the connection ends.
-        while let Ok(filled) = self.down.fill(end(&mut self.ends, self.server)?) {
-            self.check()?;
+        while let Ok(filled) = self.fill_down() {
+            if let Some(fault) = self.ledger.fault() {
+                return Err(self.wrong(fault));
+            }
             if filled == Filled::Ended {
                 break;
             }
-            let Some(left) = patience.left(Instant::now()) else {
+            if patience.left(Instant::now()).is_none() {
                 log::debug!("the server has echoed everything, and keeps the connection");
                 break;
-            };
-            self.ends.wait(Some(left), &mut ready)?;
+            }
+            match self.ends.wait(Some(&mut patience))? {
+                Woken::Plain => {}
+                Woken::Status => complain(&self.totals()),
+                Woken::Stop(_) => break,
+            }
         }
         Ok(())
     }
@@ -130,84 +173,85 @@ impl Stream {
     /// Standard input to the server.
     fn send(&mut self) -> io::Result<Turn> {
         for _ in 0..BUFFERS_PER_TURN {
-            match self.up.flush(end(&mut self.ends, self.server)?) {
-                Ok(true) if self.up.has_ended() => return Ok(Turn::Wait),
+            if self.failure.is_some() || self.unsendable.is_some() {
+                return Ok(Turn::Wait);
+            }
+            let server = self.ends.server(self.server)?;
+            match self.up.flush(&mut Recorded { sink: server, ledger: &mut self.ledger }) {
+                Ok(true) if self.up.has_ended() || self.is_held_back() => return Ok(Turn::Wait),
                 Ok(true) => {}
                 Ok(false) => return Ok(Turn::Wait),
-                Err(e) => return Err(self.cut_short(&e)),
+                Err(e) => {
+                    self.unsendable = Some(e);
+                    // To receive up to the end, which is near.
+                    return Ok(Turn::Again);
+                }
             }
-            let filled = self.up.fill(end(&mut self.ends, self.input)?);
+            let filled = self.up.fill(self.ends.input()?, <[u8]>::len);
             match filled.map_err(|e| cannot("read from", &INPUT, &e))? {
                 Filled::Bytes => {}
                 Filled::Nothing => return Ok(Turn::Wait),
-                Filled::Ended => end(&mut self.ends, self.server)?.half_close(),
+                Filled::Ended => self.ends.half_close(self.server),
             }
         }
         Ok(Turn::Again)
+    }
+
+    /// Whether it is of no use to send more: the output takes nothing, and much is on its way already.
+    fn is_held_back(&self) -> bool {
+        self.ledger.is_full() && !self.down.is_empty()
     }
 
     /// The server to standard output.
     fn receive(&mut self) -> io::Result<Turn> {
         for _ in 0..BUFFERS_PER_TURN {
-            let flushed = self.down.flush(end(&mut self.ends, self.output)?);
-            if !flushed.map_err(|e| cannot("write to", &OUTPUT, &e))? || self.down.has_ended() {
+            let flushed = self.down.flush(self.ends.output()?).map_err(|e| unwritable(&e))?;
+            if !flushed || self.down.has_ended() || self.failure.is_some() {
                 return Ok(Turn::Wait);
             }
-            match self.down.fill(end(&mut self.ends, self.server)?) {
+            let filled = self.fill_down();
+            if let Some(fault) = self.ledger.fault() {
+                self.failure = Some(self.wrong(fault));
+                continue; // To write what was right.
+            }
+            match filled {
                 Ok(Filled::Bytes) => {}
-                Ok(Filled::Nothing | Filled::Ended) => return Ok(Turn::Wait),
                 Err(_) if self.is_complete() => return Ok(Turn::Wait),
-                Err(e) => return Err(self.cut_short(&e)),
+                Err(e) => self.failure = Some(self.cut_short(Some(e))),
+                Ok(_) if self.unsendable.is_some() => self.failure = Some(self.cut_short(None)),
+                Ok(_) => return Ok(Turn::Wait),
             }
         }
         Ok(Turn::Again)
     }
 
-    /// Finds what is wrong with the echo so far.
-    fn check(&mut self) -> io::Result<()> {
-        let (taken, sent) = (self.up.taken_bytes(), self.up.passed_bytes());
-        let received = self.down.taken_bytes();
-        if received > sent {
-            let line =
-                format!("the server sent more than it got: {received} bytes back for {sent}");
-            return Err(io::Error::other(line));
-        }
-        if self.down.has_ended() && received < taken {
-            return Err(self.cut_short(&ErrorKind::UnexpectedEof.into()));
-        }
-        if received == taken {
-            if self.down.sum() != self.up.sum() {
-                return Err(self.wrong());
-            }
-            self.right_bytes = received;
-        }
-        Ok(())
+    fn fill_down(&mut self) -> io::Result<Filled> {
+        let server = self.ends.server(self.server)?;
+        self.down.fill(server, |bytes| self.ledger.verify(bytes))
     }
 
-    /// Checksums tell that something is wrong, and no more of the place than where all was still right.
-    fn wrong(&self) -> io::Error {
-        let received = self.down.taken_bytes();
-        let after = match self.right_bytes {
-            0 => String::new(),
-            n => format!(" after the first {n}"),
-        };
-        let line = format!(
-            "the echo is wrong: within its {received} bytes, some{after} differ from what was sent"
-        );
-        io::Error::other(line)
+    fn wrong(&self, fault: Fault) -> io::Error {
+        let (received, sent) = (self.down.taken_bytes(), self.up.passed_bytes());
+        io::Error::other(match fault {
+            Fault::Surplus => format!("{fault}: {received} bytes back for {sent}"),
+            fault => fault.to_string(),
+        })
+    }
+
+    /// Whether all that was read from standard input was sent and has come back.
+    fn owes_nothing(&self) -> bool {
+        self.up.is_empty() && self.ledger.is_empty()
     }
 
     /// Whether all that will ever be sent has come back and been written.
     fn is_complete(&self) -> bool {
-        let echoed = self.down.taken_bytes() == self.up.taken_bytes();
-        self.up.has_ended() && echoed && self.down.is_empty()
+        self.up.has_ended() && self.owes_nothing() && self.down.is_empty()
     }
 
     /// Whether it is the server's turn: it owes bytes that could be written at once. Or it has left, and
     /// only the end of the input would make that right.
     fn waits_for_server(&self) -> bool {
-        let owes = self.down.taken_bytes() < self.up.taken_bytes();
-        self.down.is_empty() && (owes || self.down.has_ended())
+        self.down.is_empty() && (!self.owes_nothing() || self.down.has_ended())
     }
 
     fn moved_bytes(&self) -> u64 {
@@ -215,70 +259,44 @@ impl Stream {
         moved(&self.up) + moved(&self.down)
     }
 
-    fn gave_up(&self) -> io::Error {
+    fn gave_up(&mut self) -> io::Error {
         if self.down.has_ended() {
-            return self.cut_short(&ErrorKind::UnexpectedEof.into());
+            return self.cut_short(None);
         }
         timed_out(self.timeout, self.down.taken_bytes(), self.up.passed_bytes())
     }
 
-    fn cut_short(&self, why: &io::Error) -> io::Error {
+    /// The connection is over: by the server's orderly end if there is no error.
+    fn cut_short(&mut self, error: Option<io::Error>) -> io::Error {
+        // The first error is the cause: the system reports it once.
+        let why = self.unsendable.take().or(error);
+        let why = why.unwrap_or_else(|| ErrorKind::UnexpectedEof.into());
         let (received, sent) = (self.down.taken_bytes(), self.up.passed_bytes());
         let input = if self.up.has_ended() { "" } else { ", before the input ended" };
-        let line = format!("the server {} after {received} of {sent} bytes{input}", Left(why));
+        let line = format!("the server {} after {received} of {sent} bytes{input}", Left(&why));
         io::Error::new(why.kind(), line)
     }
-}
 
-fn end(ends: &mut Reactor<End>, token: Token) -> io::Result<&mut End> {
-    Ok(ends.get_mut(token).ok_or(ErrorKind::NotConnected)?)
-}
-
-/// What the reactor polls.
-enum End {
-    Standard(Standard),
-    Server(Socket),
-}
-
-impl End {
-    fn half_close(&self) {
-        if let Self::Server(socket) = self {
-            // Fails only where the connection is gone, which reading from it tells with its cause.
-            let _ = socket.shutdown_write();
-        }
-    }
-
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Standard(file) => file,
-            Self::Server(socket) => socket,
-        }
+    fn totals(&self) -> Totals {
+        Totals { sent: self.up.passed_bytes(), received: self.down.taken_bytes() }
     }
 }
 
-delegate_source!(End);
+/// What was done so far.
+struct Totals {
+    sent: u64,
+    received: u64,
+}
 
-impl Read for End {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Standard(file) => file.read(buffer),
-            Self::Server(socket) => socket.read(buffer),
-        }
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = |n| Plural(n, "byte");
+        write!(f, "{} sent, {} received", bytes(self.sent), bytes(self.received))
     }
 }
 
-impl Write for End {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Standard(file) => file.write(bytes),
-            Self::Server(socket) => socket.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Standard(file) => file.flush(),
-            Self::Server(socket) => socket.flush(),
-        }
-    }
+/// Ends the program if the reader of standard output has left, as other filters do.
+pub fn unwritable(error: &io::Error) -> io::Error {
+    end_if_reader_left(error);
+    cannot("write to", &OUTPUT, error)
 }

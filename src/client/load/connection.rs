@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::record::Record;
 use crate::client::dial;
 use crate::client::probe::{Fault, Message, Pattern, Probe, Received};
-use crate::net::{Endpoint, Socket, Stream as _};
+use crate::net::{Socket, Stream as _};
 
 /// Reads from one connection before the others have their turn.
 const READS_PER_TURN: usize = 4;
@@ -193,27 +193,17 @@ impl Connection {
 
     /// Deals with an event, or with what is left of one.
     #[inline]
-    pub(super) fn drive(
-        &mut self,
-        special: bool,
-        peer: &Endpoint,
-        shared: &mut Shared,
-    ) -> Result<Turn, Cause> {
+    pub(super) fn drive(&mut self, special: bool, shared: &mut Shared) -> Result<Turn, Cause> {
         self.is_special |= special;
         match self.state {
             State::Open => self.converse(shared),
-            State::Connecting(since) => self.finish_connecting(since, peer, shared),
+            State::Connecting(since) => self.finish_connecting(since, shared),
             State::Closing(_) => self.finish_closing(shared),
         }
     }
 
-    fn finish_connecting(
-        &mut self,
-        since: Instant,
-        peer: &Endpoint,
-        shared: &mut Shared,
-    ) -> Result<Turn, Cause> {
-        if dial::outcome(&self.socket, peer).map_err(Cause::Connect)?.is_none() {
+    fn finish_connecting(&mut self, since: Instant, shared: &mut Shared) -> Result<Turn, Cause> {
+        if dial::outcome(&self.socket).map_err(Cause::Connect)?.is_none() {
             return Ok(Turn::Wait);
         }
         self.state = State::Open;

@@ -179,7 +179,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     fn attend(&mut self, Ready { token, special }: Ready) -> io::Result<()> {
         match self.reactor.get_mut(token) {
             Some(Slot::Connection(connection)) => {
-                match connection.drive(special, &self.peer, &mut self.shared) {
+                match connection.drive(special, &mut self.shared) {
                     Ok(Turn::Wait) => Ok(()),
                     outcome => self.follow_up(token, outcome),
                 }

@@ -58,7 +58,7 @@ impl<W: Watch> Engine<'_, W> {
         let now = Instant::now();
         let sources = &self.options.sources;
         let socket = match sources.get(lane.number % sources.len().max(1)) {
-            Some(source) => Socket::connect_from(*source, &self.peer),
+            Some(source) => Socket::connect_from((*source, 0).into(), &self.peer),
             None => Socket::connect(&self.peer),
         };
         match socket {

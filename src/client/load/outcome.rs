@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use crate::client::figures::time;
+use crate::client::figures::{count, elapsed, setting, time};
 use crate::client::latency::Latency;
 use crate::client::probe::Fault;
 use crate::net::{Endpoint, reason};
@@ -295,11 +295,16 @@ impl fmt::Display for Cause {
                 let missing = sent - received;
                 write!(
                     f,
-                    "no echo within {after:?}: {received} of {sent} bytes came back, {missing} are \
-                     missing"
+                    "no echo within {}: {} of {} bytes came back, {} are missing",
+                    setting(*after),
+                    count(*received),
+                    count(*sent),
+                    count(missing)
                 )
             }
-            Self::Late { after, took } => write!(f, "no echo within {after:?}: it took {took:.1?}"),
+            Self::Late { after, took } => {
+                write!(f, "no echo within {}: it took {}", setting(*after), elapsed(*took))
+            }
             Self::Left => {
                 f.write_str("the server closed the connection while nothing was in flight")
             }

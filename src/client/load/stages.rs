@@ -7,6 +7,7 @@ use super::connection::{Connection, Shared, State};
 use super::engine::Engine;
 use super::{Cause, Length, Stage, Watch};
 use crate::client::GOODBYE;
+use crate::client::figures::setting;
 
 /// Timeouts are noticed this part of themselves late, at the most...
 const LATENESS: u32 = 16;
@@ -166,7 +167,7 @@ impl Connection {
     /// What there is to say when it has waited for so long.
     pub(super) fn timed_out(&self, after: Duration) -> Cause {
         if let State::Connecting(_) = self.state {
-            let why = format!("no answer within {after:?}");
+            let why = format!("no answer within {}", setting(after));
             return Cause::Connect(io::Error::new(ErrorKind::TimedOut, why));
         }
         let (sent, received) = self.lane.probe.progress();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::tally::{Cause, Spread, Tally, Trouble};
 use crate::net::{Addr, Endpoint, reason};
 use crate::words::Plural;
+use crate::words::figures::{count, counted, setting};
 
 /// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ impl fmt::Display for Notice<'_> {
 fn way(peer: &Endpoint) -> &'static str {
     match peer {
         Endpoint::Inet(_) => "TCP",
-        Endpoint::Unix(_) => "a Unix socket",
+        Endpoint::Unix(_) | Endpoint::Abstract(_) => "a Unix socket",
     }
 }
 
@@ -105,8 +106,10 @@ impl fmt::Display for Trouble {
             Cause::Unreachable(error) => write!(f, "seq={sequence}: {error}"),
             Cause::Late { timeout, received, bytes } => write!(
                 f,
-                "no echo for seq={sequence} within {timeout:?}: {received} of {} came back",
-                Plural(*bytes, "byte")
+                "no echo for seq={sequence} within {}: {} of {} came back",
+                setting(*timeout),
+                count(*received),
+                counted(*bytes, "byte", "bytes")
             ),
             Cause::CutShort(fault) => write!(f, "seq={sequence}: {fault}"),
             Cause::Wrong { fault, first, last } => {

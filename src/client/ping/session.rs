@@ -231,7 +231,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
     fn look_for_connection(&mut self) -> io::Result<()> {
         let State::Connecting { token, peer, since } = self.state else { return Ok(()) };
         let socket = socket(&mut self.reactor, token)?;
-        match outcome(socket, &self.peers[peer]) {
+        match outcome(socket) {
             Ok(Some(local)) => self.connected(token, peer, &local, since.elapsed()),
             Ok(None) => Ok(()),
             Err(e) => {

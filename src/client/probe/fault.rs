@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use super::Pattern;
-use crate::words::Plural;
+use crate::words::figures::counted;
 
 /// How much is shown of what came, from a little before the first wrong byte.
 const BEFORE_BYTES: u64 = 4;
@@ -177,7 +177,7 @@ impl fmt::Display for Wrong {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = |n| Plural(n, "byte");
+        let bytes = |n| counted(n, "byte", "bytes");
         match *self {
             Self::Altered(n) => write!(f, "; {} altered", bytes(n as u64)),
             Self::Dropped(n) => write!(f, "; {} dropped", bytes(n)),

@@ -1,5 +1,8 @@
 //! Addresses: read, written, resolved, and safe to log.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -24,6 +27,7 @@ fn addresses_are_read_and_written() {
         ("unix:/run/echo.sock", file("/run/echo.sock")),
         ("unix:relative: with spaces", file("relative: with spaces")),
         ("unix:[::1]:7", file("[::1]:7")),
+        ("unix:./@echo", file("./@echo")),
     ] {
         assert_eq!(text.parse(), Ok(expected.clone()), "{text}");
         assert_eq!(expected.to_string(), text);
@@ -34,24 +38,24 @@ fn addresses_are_read_and_written() {
 #[test]
 fn what_is_no_address_is_told_what_would_be() {
     const NO_PORT: &str = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
-    const NO_HOST: &str = "there is no host before the port; write 127.0.0.1 for this machine \
-                           alone, or 0.0.0.0 for every address it has";
+    const NO_HOST: &str = "there is no host before the port; write 127.0.0.1:7007 for this machine \
+                           alone, or 0.0.0.0:7007 for every address it has";
     const BRACKETS: &str = "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6";
     const NO_IPV6: &str = "there is no IPv6 address in the brackets; write [::1]:7007";
     const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
+    const NOT_ASCII: &str = "the host has letters beyond ASCII; write its form in ASCII, such as \
+                             xn--bcher-kva.example";
     const UDP: &str = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
     for (text, expected) in [
         ("", NO_PORT),
-        ("localhost", NO_PORT),
-        ("127.0.0.1", NO_PORT),
         ("+7007", NO_PORT),
-        ("70070", NO_PORT),
+        ("a b", NO_PORT),
+        ("-x", NO_PORT),
         (":7007", NO_HOST),
         (":", NO_HOST),
-        ("::1:7007", BRACKETS),
-        ("::1", BRACKETS),
-        ("[::1]", BRACKETS),
-        ("[::1:7007", BRACKETS),
+        ("1:2:7007", BRACKETS),
+        ("[::g]", BRACKETS),
+        ("[::1:7007x", BRACKETS),
         ("::1]:7007", BRACKETS),
         ("[::1]x:7007", BRACKETS),
         ("[]:7007", NO_IPV6),
@@ -60,6 +64,10 @@ fn what_is_no_address_is_told_what_would_be() {
         ("unix:", NO_PATH),
         ("udp:127.0.0.1:7007", UDP),
         ("udp:", UDP),
+        ("Udp:127.0.0.1:7007", UDP),
+        ("UNIX:", NO_PATH),
+        ("b\u{fc}cher.example:7", NOT_ASCII),
+        ("\u{ff4c}ocalhost:7", NOT_ASCII),
         ("[fe80::1%]:7007", NO_IPV6),
         ("[fe80::1%a%b]:7007", NO_IPV6),
         ("[fe80::1%a b]:7007", NO_IPV6),
@@ -74,11 +82,20 @@ fn what_is_no_address_is_told_what_would_be() {
 fn what_was_meant_is_written_out() {
     for (text, expected) in [
         ("7007", "there is no host; write 127.0.0.1:7007 for this machine"),
+        ("70070", "\"70070\" is no port; write a number from 0 to 65535"),
+        // Failed when an example stood there, and not the host that was given.
+        ("localhost", "there is no port; write localhost:PORT, such as localhost:7007"),
+        ("127.0.0.1", "there is no port; write 127.0.0.1:PORT, such as 127.0.0.1:7007"),
+        ("::1", "there is no port; write [::1]:PORT, such as [::1]:7007"),
+        ("[fe80::1%lo]", "there is no port; write [fe80::1%lo]:PORT, such as [fe80::1%lo]:7007"),
+        ("::1:7107", "an IPv6 address stands in brackets; write [::1]:7107"),
+        ("fe80::1%lo:echo", "an IPv6 address stands in brackets; write [fe80::1%lo]:7007"),
         ("/tmp/s.sock", "a path has unix: before it; write unix:/tmp/s.sock"),
         ("./s:7", "a path has unix: before it; write unix:./s:7"),
         ("~/\u{1b}", "a path has unix: before it; write unix:~/\\u{1b}"),
         ("http://localhost:7107/", "leave out http:// and the path; write localhost:7107"),
         ("tcp://[::1]:7", "leave out tcp://; write [::1]:7"),
+        ("TCP:[::1]:7", "leave out tcp:; write [::1]:7"),
         (
             "http://localhost/x",
             "leave out http:// and the path; write HOST:PORT, such as 127.0.0.1:7007",
@@ -92,13 +109,89 @@ fn what_was_meant_is_written_out() {
     }
 }
 
+/// Failed when UNIX:/tmp/s was taken for a host, and the advice was to write UNIX: alone.
+#[test]
+fn a_scheme_may_be_in_capitals() {
+    for text in ["UNIX:/tmp/s", "Unix:/tmp/s", "uNIx:/tmp/s"] {
+        assert_eq!(text.parse(), Ok(file("/tmp/s")), "{text}");
+        assert_eq!(Addr::of_server(text), Ok(file("/tmp/s")), "{text}");
+    }
+    assert_eq!("uni:7".parse(), Ok(host("uni", 7)));
+    let udp = "UDP:127.0.0.1:7".parse::<Addr>().unwrap_err().to_string();
+    assert!(udp.starts_with("udp: is not supported yet"), "{udp}");
+}
+
+#[test]
+fn a_path_need_not_be_utf_8_but_a_host_must() {
+    let path = OsStr::from_bytes(b"caf\xe9.sock");
+    let text = OsStr::from_bytes(b"unix:caf\xe9.sock");
+    assert_eq!(Addr::of_server(text), Ok(Addr::Unix(Path::new(path).into())));
+    let host = Addr::of_server(OsStr::from_bytes(b"caf\xe9:7")).unwrap_err().to_string();
+    assert_eq!(host, "\"caf\\xe9:7\" is not UTF-8, which only a path after unix: may be");
+    let long = [&b"unix:\xff"[..], &[b'x'; 107]].concat();
+    assert!(Addr::of_server(OsStr::from_bytes(&long)).is_err());
+}
+
+/// Failed when a line was as long as the argument that it was about.
+#[test]
+fn a_long_text_is_quoted_in_part() {
+    let long = "x".repeat(5000);
+    for text in [&*long, &format!("a:{long}"), &format!("/{long}"), &format!("{long}://a:1")] {
+        let said = text.parse::<Addr>().unwrap_err().to_string();
+        assert!(said.chars().count() < 700 && said.contains("x…"), "{said}");
+    }
+    assert_eq!(Excerpt(&"x".repeat(240)).to_string(), "x".repeat(240));
+    assert_eq!(Excerpt("\u{1b}x").to_string(), "\\u{1b}x");
+}
+
+#[test]
+fn a_port_can_be_a_service() {
+    for text in ["localhost:echo", "localhost:ECHO"] {
+        assert_eq!(text.parse(), Ok(host("localhost", 7)), "{text}");
+        assert_eq!(Addr::of_server(text), Ok(host("localhost", 7)), "{text}");
+    }
+    assert_eq!("[::1]:echo".parse(), Ok(host("::1", 7)));
+    let no = "\"ecko\" is no service of /etc/services; write a number from 0 to 65535";
+    assert_eq!("localhost:ecko".parse::<Addr>().unwrap_err().to_string(), no);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_socket_has_a_name_and_no_path() {
+    let abstract_socket = |name: &[u8]| Addr::Abstract(name.into());
+    for (text, name) in
+        [("unix:@echo", "echo"), ("unix:@/run/a b@c", "/run/a b@c"), ("unix:@@", "@")]
+    {
+        let addr = abstract_socket(name.as_bytes());
+        assert_eq!(text.parse(), Ok(addr.clone()));
+        assert_eq!(addr.to_string(), text);
+        assert_eq!(addr.resolve().unwrap()[0].to_string(), text);
+    }
+    assert_eq!("Unix:@x".parse(), Ok(abstract_socket(b"x")));
+    let name = |bytes| format!("unix:@{}", "x".repeat(bytes)).parse::<Addr>();
+    assert_eq!(name(107), Ok(abstract_socket(&[b'x'; 107])));
+    let said = |bytes| name(bytes).unwrap_err().to_string();
+    assert_eq!(said(0), "there is no name after unix:@; write, say, unix:@echo");
+    assert_eq!(said(108), "the name after unix:@ has 108 bytes; the system allows 107");
+}
+
+/// A client may bind to any path, and to any abstract name.
+#[test]
+fn a_path_is_never_shown_as_an_abstract_name_and_no_name_acts_on_a_terminal() {
+    let path = Endpoint::Unix(Some(Path::new("@echo").into()));
+    assert_eq!(path.to_string(), "unix:./@echo");
+    let name = Endpoint::Abstract((*b"\0a\x1b[2J\xff").into());
+    assert_eq!(name.to_string(), "unix:@\\u{0}a\\u{1b}[2J\u{fffd}");
+}
+
 /// Failed when a client tried port 0, and was told that nothing listened there.
 #[test]
 fn nobody_connects_to_port_0() {
     let said = |text| Addr::of_server(text).unwrap_err().to_string();
+    assert_eq!(said("0"), "\"0\" is no port; write a number from 1 to 65535");
     let zero = "port 0 cannot be connected to; write a number from 1 to 65535";
     assert_eq!([said("localhost:0"), said("[::1]:000")], [zero, zero]);
-    assert_eq!(said("localhost:x"), "\"x\" is no port; write a number from 1 to 65535");
+    assert_eq!(said("localhost:0x"), "\"0x\" is no port; write a number from 1 to 65535");
     assert_eq!(Addr::of_server("localhost:1"), Ok(host("localhost", 1)));
     assert_eq!(Addr::of_server("unix:0"), Ok(file("0")));
 }
@@ -120,9 +213,7 @@ fn a_zone_is_an_interface_by_name_or_number() {
 
 #[test]
 fn what_is_no_port_is_told_what_would_be() {
-    for port in
-        ["", "echo", "-1", "+7", "65536", "7007 ", " 7", "7.0", "0x7", "99999999999999999999"]
-    {
+    for port in ["", "-1", "+7", "65536", "7007 ", " 7", "7.0", "0x7", "99999999999999999999"] {
         assert_eq!(
             format!("localhost:{port}").parse::<Addr>().unwrap_err().to_string(),
             format!("\"{port}\" is no port; write a number from 0 to 65535")
@@ -225,6 +316,19 @@ fn endpoints_are_written_as_they_are_read() {
 }
 
 #[test]
+fn an_ipv4_address_in_an_ipv6_one_is_an_ipv4_address() {
+    for (from, to) in [
+        ("[::ffff:127.0.0.1]:7", "127.0.0.1:7"),
+        ("[::ffff:0.0.0.0]:7", "0.0.0.0:7"),
+        ("[fe80::1%2]:7", "[fe80::1%2]:7"),
+        ("[::1]:7", "[::1]:7"),
+    ] {
+        assert_eq!(Endpoint::from(from.parse::<SocketAddr>().unwrap()).to_string(), to);
+        assert_eq!(resolved(from).unwrap()[0].to_string(), to);
+    }
+}
+
+#[test]
 fn a_host_has_one_form() {
     for (endpoint, ip) in [
         ("127.0.0.1:7", "127.0.0.1"),
@@ -255,7 +359,7 @@ proptest! {
     fn every_socket_address_is_an_address(ip in any::<IpAddr>(), port: u16) {
         let at = SocketAddr::new(ip, port);
         let addr: Addr = at.to_string().parse().unwrap();
-        prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::Inet(at)]);
+        prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::from(at)]);
     }
 
     /// Whatever a peer calls itself, the terminal sees characters only.

@@ -1,17 +1,19 @@
 //! The life of a Unix socket's file.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixDatagram, UnixListener as Server};
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::net::unix::{self, Attempt, Lock};
+use crate::net::unix::lock::Attempt;
+use crate::net::unix::{self, Lock, lock};
 
 /// A directory of the test's own, and the path of a socket in it.
 fn place() -> (TempDir, PathBuf) {
@@ -286,27 +288,174 @@ fn the_lock_of_a_killed_server_holds_nobody_up_and_none_is_left_behind() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// Nor is a link followed to a file that is somebody else's to lock, or to remove.
+/// It is not this server's to lock or to remove, and opening it must not block. Failed when anything that could be
+/// opened was locked, and removed afterwards.
 #[test]
-fn a_link_in_the_place_of_the_lock_is_refused() {
+fn what_is_no_lock_of_ours_is_refused_by_name_and_left_alone() {
     let (dir, path) = place();
-    let target = dir.path().join("target");
-    symlink(&target, lock_file(&path)).unwrap();
-    assert!(listen(&path).unwrap_err().to_string().contains("too many levels of symbolic links"));
-    assert!(!target.exists());
+    let (lock, target) = (lock_file(&path), dir.path().join("target"));
+    let make: [(&str, &dyn Fn()); 6] = [
+        ("a link to nothing", &|| symlink(&target, &lock).unwrap()),
+        ("text", &|| fs::write(&lock, "precious").unwrap()),
+        ("a directory", &|| fs::create_dir(&lock).unwrap()),
+        ("a named pipe", &|| {
+            mkfifoat(CWD, &lock, Mode::from_raw_mode(0o600)).unwrap();
+        }),
+        ("a socket", &|| drop(Server::bind(&lock).unwrap())),
+        ("a link to a file of ours, in a second place", &|| {
+            fs::write(dir.path().join("other"), "").unwrap();
+            fs::hard_link(dir.path().join("other"), &lock).unwrap();
+        }),
+    ];
+    for (what, make) in make {
+        make();
+        let before = fs::symlink_metadata(&lock).unwrap();
+        let refused = format!(
+            "{} is not an empty file of this user; remove it, or choose another path",
+            lock.display()
+        );
+        is_refused(&path, &refused);
+        let after = fs::symlink_metadata(&lock).unwrap();
+        assert_eq!((after.ino(), after.len()), (before.ino(), before.len()), "{what}");
+        assert!(!path.exists() && !target.exists(), "{what}");
+        if after.is_dir() { fs::remove_dir(&lock) } else { fs::remove_file(&lock) }.unwrap();
+    }
+    listen(&path).unwrap();
+}
+
+/// Another user's, who may be after a server that runs as root. Only root can try it.
+#[test]
+fn the_empty_file_of_another_user_is_no_lock_of_ours() {
+    let (_dir, path) = place();
+    let lock = lock_file(&path);
+    fs::write(&lock, "").unwrap();
+    if std::os::unix::fs::chown(&lock, Some(12345), None).is_err() {
+        return;
+    }
+    let error = listen(&path).unwrap_err().to_string();
+    assert!(error.contains(&format!("{} is not an empty file", lock.display())), "{error}");
+    assert!(lock.exists());
+}
+
+#[test]
+fn a_file_that_is_locked_at_the_end_is_left_and_not_waited_for() {
+    let (_dir, path) = place();
+    let listener = listen(&path).unwrap();
+    let busy = Lock::of(&path).unwrap();
+    drop(listener);
+    assert!(path.exists(), "it was removed without the lock");
+    drop(busy);
+    listen(&path).unwrap();
+}
+
+#[test]
+fn a_file_that_was_taken_outlives_its_listener() {
+    let (_dir, path) = place();
+    let mut listener = listen(&path).unwrap();
+    let file = listener.take_file();
+    drop(listener);
+    assert!(path.exists());
+    assert_eq!(Socket::connect(&at(&path)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    drop(file);
+    assert!(!path.exists());
+}
+
+/// While the first finishes, a second takes its place, and may even get the number of its file. Failed when the
+/// number alone counted.
+#[test]
+fn a_file_that_a_successor_has_replaced_is_left_to_it() {
+    for _ in 0..20 {
+        let (_dir, path) = place();
+        let mut first = listen(&path).unwrap();
+        let file = first.take_file();
+        drop(first);
+        let second = listen(&path).unwrap();
+        drop(file);
+        Socket::connect(&at(&path)).unwrap();
+        drop(second);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn the_file_has_the_permissions_that_were_asked_for_whatever_the_umask_is() {
+    let (_dir, path) = place();
+    for unix_mode in [0o600, 0o660, 0o666, 0o777, 0o000] {
+        let _listener = Listener::bind(&at(&path), ListenOptions { unix_mode, ..PLAIN }).unwrap();
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(found.permissions().mode() & 0o7777, unix_mode, "{unix_mode:o}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abstract_socket_needs_no_file_and_is_free_again_at_once() {
+    let name = format!("resound-test-{}", std::process::id());
+    let addr: Addr = format!("unix:@{name}").parse().unwrap();
+    for _ in 0..2 {
+        let mut listener = bind(&addr.to_string(), PLAIN).unwrap();
+        assert!(listener.take_file().is_none());
+        assert_eq!(listener.local_addr().unwrap().to_string(), addr.to_string());
+        let (mut client, mut server, ..) = pair(&mut listener);
+        pass_bytes(&mut client, &mut server);
+        pass_bytes(&mut server, &mut client);
+        let error = bind(&addr.to_string(), PLAIN).unwrap_err().to_string();
+        let why = "a program is listening there; stop it, or choose another name";
+        assert_eq!(error, format!("cannot listen on {addr}: {why}"));
+    }
+    let refused = Socket::connect(&addr.resolve().unwrap()[0]).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+/// Failed when the option was not set, on kernels that have it.
+#[cfg(target_os = "linux")]
+#[test]
+fn descriptors_that_a_client_passes_are_refused_by_the_kernel() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let (_dir, path) = place();
+    let mut listener = listen(&path).unwrap();
+    let pass = |client: &Socket| {
+        let Socket::Unix(client) = client else { unreachable!() };
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let (stdin, bytes) = (io::stdin(), [io::IoSlice::new(b"x")]);
+        let descriptors = [stdin.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        sendmsg(client, &bytes, &mut control, SendFlags::empty())
+    };
+    // Before it is accepted, and after.
+    let early = Socket::connect(&at(&path)).unwrap();
+    let told = pass(&early);
+    if !has_pass_rights() {
+        return assert_eq!(told, Ok(1));
+    }
+    assert_eq!(told, Err(Errno::PERM));
+    drop(early);
+    eventually(|| listener.accept()).unwrap();
+    let (mut client, mut server, ..) = pair(&mut listener);
+    assert_eq!(pass(&client), Err(Errno::PERM));
+    pass_bytes(&mut client, &mut server);
+}
+
+/// Linux 6.16.
+#[cfg(target_os = "linux")]
+fn has_pass_rights() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(16))
 }
 
 /// Failed when a lock on a file that was no longer there counted: somebody else could have locked the next.
 #[test]
 fn a_lock_on_a_file_that_is_gone_is_none() {
     let (_dir, path) = place();
-    let opened = unix::open_lock(&path).unwrap();
+    let opened = lock::open_lock(&path).unwrap();
     fs::remove_file(&path).unwrap();
     assert_eq!(Attempt::at(&opened, &path), Attempt::Removed);
-    let next = unix::open_lock(&path).unwrap();
+    let next = lock::open_lock(&path).unwrap();
     assert_eq!(Attempt::at(&opened, &path), Attempt::Removed, "another is in its place");
     assert_eq!(Attempt::at(&next, &path), Attempt::Locked);
-    let third = unix::open_lock(&path).unwrap();
+    let third = lock::open_lock(&path).unwrap();
     assert_eq!(Attempt::at(&third, &path), Attempt::Busy);
 }
 

@@ -58,13 +58,14 @@ fn slow_work_counts_from_the_second_slow_turn_on() {
     assert_eq!(clock.served(real), start, "it may have been stopped");
     // The others take as long, in pieces.
     for turn in 0..20 {
+        let woke = clock.in_served(real);
         for piece in 1..=20 {
             assert!(clock.is_watching(), "turn {turn}");
             clock.works();
             real += SECOND / 10;
             assert_eq!(clock.served(real), real - 2 * SECOND, "turn {turn}, piece {piece}");
         }
-        assert_eq!(waits(&mut clock, Some(real)), Some(2 * SECOND));
+        assert_eq!(clock.waits(Some(real), woke), Some(2 * SECOND));
     }
     // And a stop among them is told from them.
     clock.works();

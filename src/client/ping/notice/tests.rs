@@ -55,7 +55,7 @@ fn each_trouble_is_told_in_its_own_words() {
     let timeout = Duration::from_secs(10);
     check_trouble(
         Cause::Late { timeout, received: 12, bytes: 56 },
-        "no echo for seq=4 within 10s: 12 of 56 bytes came back",
+        "no echo for seq=4 within 10 s: 12 of 56 bytes came back",
     );
     let ended = |error| Cause::CutShort(Fault::Ended { received: 0, sent: 56, error });
     check_trouble(ended(None), "seq=4: the server closed the connection after 0 of 56 bytes");

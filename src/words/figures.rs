@@ -1,7 +1,11 @@
 //! Figures as people read them: three digits and a unit.
 
+use std::time::Duration;
+
 /// Each a thousand times the one before.
 const TIMES: [&str; 4] = ["ns", "µs", "ms", "s"];
+/// Each with its seconds.
+const LONG_TIMES: [(f64, &str); 3] = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
 const BYTE_RATES: [&str; 4] = ["B/s", "kB/s", "MB/s", "GB/s"];
 const RATES: [&str; 4] = ["/s", "k/s", "M/s", "G/s"];
 
@@ -15,14 +19,29 @@ pub fn seconds(seconds: f64) -> String {
     scaled(seconds * 1e9, &TIMES)
 }
 
+/// A time that was measured.
+pub fn elapsed(time: Duration) -> String {
+    scaled(time.as_secs_f64() * 1e9, &TIMES)
+}
+
+/// A time that was set, such as a time-out: as people write it, in as few digits as say it.
+pub fn setting(time: Duration) -> String {
+    time_mark(time.as_nanos() as f64)
+}
+
 /// Bytes a second; a kB is 1000 bytes.
 pub fn byte_rate(bytes_per_second: f64) -> String {
     scaled(bytes_per_second, &BYTE_RATES)
 }
 
-/// A time for the edge of a plot, in as few digits as say it.
+/// A time for the edge of a plot, from nanoseconds, in as few digits as say it.
 pub fn time_mark(nanoseconds: f64) -> String {
-    mark(nanoseconds, &TIMES)
+    // 60 s and 90 s stay seconds.
+    let is_whole = |unit: f64| nanoseconds >= 120e9 && nanoseconds % (unit * 1e9) == 0.0;
+    match LONG_TIMES.iter().find(|(unit, _)| is_whole(*unit)) {
+        Some((unit, name)) => format!("{} {name}", count((nanoseconds / unit / 1e9) as u64)),
+        None => mark(nanoseconds, &TIMES),
+    }
 }
 
 /// So many things a second, for the edge of a plot.
@@ -32,7 +51,7 @@ pub fn rate_mark(per_second: f64) -> String {
 
 /// So many things a second.
 pub fn rate(per_second: f64) -> String {
-    if per_second < 99.95 { digits(per_second) } else { count(per_second.round() as u64) }
+    digits(per_second)
 }
 
 /// A whole number, with a comma at each thousand.
@@ -57,9 +76,13 @@ pub fn percent(part: f64) -> String {
     format!("{} %", digits(part * 100.0))
 }
 
-/// Three digits of a number.
+/// Three digits of a number, or all that stand before its point.
 pub fn digits(value: f64) -> String {
     let decimals = match value.abs() {
+        size if size >= 999.5 => {
+            let sign = if value < 0.0 { "-" } else { "" };
+            return format!("{sign}{}", count(size.round() as u64));
+        }
         // What would be rounded to the next power of ten has a digit more before the point.
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,
@@ -80,7 +103,13 @@ fn scaled(value: f64, units: &[&str]) -> String {
 
 fn mark(value: f64, units: &[&str]) -> String {
     let (value, unit) = fit(value, units, 999.999_5);
-    format!("{} {}", (value * 1000.0).round() / 1000.0, units[unit])
+    let value = (value * 1000.0).round() / 1000.0;
+    let whole = value.trunc();
+    // What follows the zero of `0.25`.
+    let parts = (value - whole).abs();
+    let parts = format!("{parts:.3}");
+    let parts = parts.trim_start_matches('0').trim_end_matches('0').trim_end_matches('.');
+    format!("{}{parts} {}", count(whole as u64), units[unit])
 }
 
 /// The value in the smallest unit in which it is less than `limit`, and which one that is.
@@ -113,10 +142,34 @@ mod tests {
             (999_600, "1.00 ms"),
             (12_345_678, "12.3 ms"),
             (2_000_000_000, "2.00 s"),
-            (86_400_000_000_000, "86400 s"),
+            (86_400_000_000_000, "86,400 s"),
         ] {
             assert_eq!(time(nanoseconds), text);
         }
+    }
+
+    /// Failed when there was one way for logs, another for reports and a third for lines of `connect`.
+    #[test]
+    fn times_that_were_set_are_written_as_people_write_them() {
+        for (time, text) in [
+            (Duration::ZERO, "0 ns"),
+            (Duration::from_micros(50), "50 µs"),
+            (Duration::from_millis(250), "250 ms"),
+            (Duration::from_millis(1500), "1.5 s"),
+            (Duration::from_secs(10), "10 s"),
+            (Duration::from_secs(60), "60 s"),
+            (Duration::from_secs(90), "90 s"),
+            (Duration::from_secs(120), "2 min"),
+            (Duration::from_secs(3600), "1 h"),
+            (Duration::from_secs(5400), "90 min"),
+            (Duration::from_secs(3601), "3,601 s"),
+            (Duration::from_secs(86_400), "1 d"),
+            (Duration::from_secs(365 * 86_400), "365 d"),
+        ] {
+            assert_eq!(setting(time), text);
+        }
+        assert_eq!(elapsed(Duration::from_nanos(153_249)), "153 µs");
+        assert_eq!(elapsed(Duration::from_millis(1)), "1.00 ms");
     }
 
     #[test]
@@ -130,6 +183,8 @@ mod tests {
         assert_eq!(rate(1.5), "1.50");
         assert_eq!(rate(99.96), "100");
         assert_eq!(rate(1_234_567.8), "1,234,568");
+        assert_eq!(digits(-1_234.5), "-1,235");
+        assert_eq!(digits(-0.05), "-0.050");
     }
 
     #[test]
@@ -141,10 +196,13 @@ mod tests {
 
     #[test]
     fn marks_have_no_digit_too_many() {
-        for (nanoseconds, text) in [(1e6, "1 ms"), (2e4, "20 µs"), (5e9, "5 s"), (0.5, "0.5 ns")] {
+        for (nanoseconds, text) in
+            [(1e6, "1 ms"), (2e4, "20 µs"), (5e9, "5 s"), (0.5, "0.5 ns"), (1.25e6, "1.25 ms")]
+        {
             assert_eq!(time_mark(nanoseconds), text);
         }
         assert_eq!(rate_mark(50_000.0), "50 k/s");
         assert_eq!(rate_mark(0.0), "0 /s");
+        assert_eq!(rate_mark(2e12), "2,000 G/s");
     }
 }

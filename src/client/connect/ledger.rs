@@ -1,0 +1,342 @@
+//! What was sent and has not come back yet, to compare with what does.
+//!
+//! As much as [`KEPT_BLOCKS`] allow is kept as it is, and compared byte by byte. A server may owe more
+//! than that: one that takes everything before it answers, say. Of what goes beyond, only a keyed hash of
+//! each block is kept. So a stream of any length takes little memory, and still each byte is verified
+//! before it is passed on.
+
+use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::io::{self, Write};
+
+use super::notice::Byte;
+
+/// The stream is divided into blocks of this size. As much as a pipe holds by default (pipe(7)).
+pub const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Blocks that are kept byte by byte: 1 MiB. As fast as four times as many, and with less memory.
+const KEPT_BLOCKS: usize = 16;
+
+/// The bytes that the server owes, and what was wrong with those that it sent.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The first of them may have come back in part.
+    blocks: VecDeque<Block>,
+    /// How much of the first block has come back.
+    verified_of_first: usize,
+    kept_blocks: usize,
+    verified_bytes: u64,
+    fault: Option<Fault>,
+    /// Random, and known to this process only: no peer can choose bytes that collide.
+    keys: RandomState,
+    /// A buffer to use again.
+    spare: Vec<Vec<u8>>,
+}
+
+#[derive(Debug)]
+enum Block {
+    /// Only the last one may be shorter than [`BLOCK_BYTES`], since it grows; and never empty.
+    Kept(Vec<u8>),
+    /// The hash of [`BLOCK_BYTES`] bytes.
+    Hashed(u64),
+}
+
+/// What is wrong with an echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The first byte that is not the one that was sent.
+    Byte { offset: u64, sent: u8, received: u8 },
+    /// Some byte from `offset` on, within a block of which only a hash is known.
+    Block { offset: u64 },
+    /// More bytes than were sent.
+    Surplus,
+}
+
+impl Ledger {
+    pub fn new() -> Self {
+        Self {
+            blocks: VecDeque::new(),
+            verified_of_first: 0,
+            kept_blocks: 0,
+            verified_bytes: 0,
+            fault: None,
+            keys: RandomState::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes note of bytes that were sent.
+    pub fn sent(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let block = self.growing_block();
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK_BYTES - block.len()));
+            block.extend_from_slice(now);
+            bytes = later;
+            self.hash_last_if_too_many();
+        }
+    }
+
+    /// Compares bytes that came with those that are owed, and returns how many of them are right and need
+    /// not be shown to it again. The others wait for the rest of their block, or are [wrong](Self::fault).
+    pub fn verify(&mut self, bytes: &[u8]) -> usize {
+        let mut right = 0;
+        while right < bytes.len() && self.fault.is_none() {
+            match self.verify_one_block(&bytes[right..]) {
+                0 => break,
+                n => right += n,
+            }
+        }
+        right
+    }
+
+    /// What was wrong with the bytes that came, if anything.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Whether of more bytes only hashes would be kept.
+    pub fn is_full(&self) -> bool {
+        self.kept_blocks >= KEPT_BLOCKS
+    }
+
+    fn verify_one_block(&mut self, bytes: &[u8]) -> usize {
+        let (right, fault) = match self.blocks.front() {
+            None => (0, Some(Fault::Surplus)),
+            Some(Block::Kept(block)) => self.compare(&block[self.verified_of_first..], bytes),
+            // Only the whole block can be verified.
+            Some(Block::Hashed(_)) if bytes.len() < BLOCK_BYTES => (0, None),
+            Some(Block::Hashed(hash)) if self.keys.hash_one(&bytes[..BLOCK_BYTES]) == *hash => {
+                (BLOCK_BYTES, None)
+            }
+            Some(Block::Hashed(_)) => (0, Some(Fault::Block { offset: self.verified_bytes })),
+        };
+        self.fault = fault;
+        self.advance(right);
+        right
+    }
+
+    /// How many bytes are the same, and what the first is that is not.
+    fn compare(&self, owed: &[u8], bytes: &[u8]) -> (usize, Option<Fault>) {
+        let common = owed.len().min(bytes.len());
+        // As a whole first, which is many times as fast.
+        if owed[..common] == bytes[..common] {
+            return (common, None);
+        }
+        let pairs = owed.iter().zip(bytes);
+        let right = pairs.take_while(|(sent, received)| sent == received).count();
+        let offset = self.verified_bytes + right as u64;
+        (right, Some(Fault::Byte { offset, sent: owed[right], received: bytes[right] }))
+    }
+
+    fn advance(&mut self, right: usize) {
+        self.verified_bytes += right as u64;
+        self.verified_of_first += right;
+        let first_bytes = match self.blocks.front() {
+            None => return,
+            Some(Block::Kept(block)) => block.len(),
+            Some(Block::Hashed(_)) => BLOCK_BYTES,
+        };
+        if self.verified_of_first == first_bytes {
+            self.verified_of_first = 0;
+            if let Some(Block::Kept(block)) = self.blocks.pop_front() {
+                self.recycle(block);
+            }
+        }
+    }
+
+    /// The last block, if it can grow, or a new one.
+    fn growing_block(&mut self) -> &mut Vec<u8> {
+        let grows = matches!(self.blocks.back(), Some(Block::Kept(b)) if b.len() < BLOCK_BYTES);
+        if !grows {
+            let empty = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK_BYTES));
+            self.blocks.push_back(Block::Kept(empty));
+            self.kept_blocks += 1;
+        }
+        match self.blocks.back_mut() {
+            Some(Block::Kept(block)) => block,
+            _ => unreachable!("the last block was just seen to be, or made, one that grows"),
+        }
+    }
+
+    fn hash_last_if_too_many(&mut self) {
+        if self.kept_blocks <= KEPT_BLOCKS {
+            return;
+        }
+        let Some(Block::Kept(block)) = self.blocks.back_mut() else { return };
+        if block.len() == BLOCK_BYTES {
+            let block = std::mem::take(block);
+            let hash = self.keys.hash_one(&block[..]);
+            self.blocks.pop_back();
+            self.blocks.push_back(Block::Hashed(hash));
+            self.recycle(block);
+        }
+    }
+
+    fn recycle(&mut self, mut block: Vec<u8>) {
+        self.kept_blocks -= 1;
+        block.clear();
+        self.spare.push(block);
+    }
+}
+
+/// Passes bytes on to `sink`, and takes note of those that it took.
+pub struct Recorded<'a, W> {
+    pub sink: W,
+    pub ledger: &'a mut Ledger,
+}
+
+impl<W: Write> Write for Recorded<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.sink.write(bytes)?;
+        self.ledger.sent(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Byte { offset, sent, received } => {
+                let (sent, received) = (Byte(sent), Byte(received));
+                write!(
+                    f,
+                    "the echo is wrong, first at offset {offset}: sent {sent}, received {received}"
+                )
+            }
+            Self::Block { offset } => write!(
+                f,
+                "the echo is wrong: of the {BLOCK_BYTES} bytes from offset {offset} on, some differ \
+                 from what was sent"
+            ),
+            Self::Surplus => f.write_str("the server sent more than it got"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of which no two blocks are alike.
+    fn stream(bytes: usize) -> Vec<u8> {
+        (0..bytes as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    }
+
+    /// More than is kept, by some blocks and a piece.
+    const MUCH: usize = (KEPT_BLOCKS + 5) * BLOCK_BYTES + 777;
+
+    /// Verifies as a pump does: what was not verified is shown again with what follows.
+    fn verify_in_pieces(ledger: &mut Ledger, bytes: &[u8], piece: usize) -> usize {
+        let (mut right, mut shown) = (0, 0);
+        while shown < bytes.len() && ledger.fault().is_none() {
+            shown = bytes.len().min(shown + piece);
+            right += ledger.verify(&bytes[right..shown]);
+            let waiting = if ledger.fault().is_some() { 0 } else { shown - right };
+            assert!(waiting < BLOCK_BYTES, "no more than a block waits");
+        }
+        right
+    }
+
+    #[test]
+    fn whatever_the_pieces_all_that_was_sent_is_verified_and_nothing_is_owed() {
+        let sent = stream(MUCH);
+        for (out, back) in [(1000, 1000), (BLOCK_BYTES, 9999), (MUCH, MUCH), (33_333, BLOCK_BYTES)]
+        {
+            let mut ledger = Ledger::new();
+            sent.chunks(out).for_each(|piece| ledger.sent(piece));
+            assert!(ledger.is_full());
+            assert!(
+                ledger.spare.len() + ledger.kept_blocks <= KEPT_BLOCKS + 1,
+                "memory is bounded"
+            );
+            assert_eq!(verify_in_pieces(&mut ledger, &sent, back), MUCH);
+            assert!(ledger.is_empty() && ledger.fault().is_none(), "{out} {back}");
+        }
+    }
+
+    #[test]
+    fn what_comes_back_at_once_is_verified_byte_by_byte() {
+        let sent = stream(3 * BLOCK_BYTES);
+        let mut ledger = Ledger::new();
+        for piece in sent.chunks(7) {
+            ledger.sent(piece);
+            assert_eq!(ledger.verify(piece), piece.len());
+            assert!(ledger.is_empty());
+        }
+    }
+
+    /// At the edges of blocks, in what is kept and in what is hashed, and in the piece at the end.
+    #[test]
+    fn any_changed_byte_is_found_and_nothing_from_it_on_is_verified() {
+        let sent = stream(MUCH);
+        let kept = KEPT_BLOCKS * BLOCK_BYTES;
+        for at in
+            [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, kept - 1, kept, MUCH - 778, MUCH - 777, MUCH - 1]
+        {
+            let mut ledger = Ledger::new();
+            ledger.sent(&sent);
+            let mut echo = sent.clone();
+            echo[at] ^= 0x20;
+            let right = verify_in_pieces(&mut ledger, &echo, 50_000);
+            let in_hashed = (kept..MUCH - 777).contains(&at);
+            let expected = if in_hashed {
+                Fault::Block { offset: (at / BLOCK_BYTES * BLOCK_BYTES) as u64 }
+            } else {
+                Fault::Byte { offset: at as u64, sent: sent[at], received: echo[at] }
+            };
+            assert_eq!(ledger.fault(), Some(expected), "{at}");
+            let verified = if in_hashed { at / BLOCK_BYTES * BLOCK_BYTES } else { at };
+            assert_eq!(right, verified, "{at}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_change_places_are_found_in_a_hashed_block_too() {
+        let sent = stream(MUCH);
+        let mut ledger = Ledger::new();
+        ledger.sent(&sent);
+        let mut echo = sent;
+        let at = (KEPT_BLOCKS + 2) * BLOCK_BYTES;
+        let other = (1..).find(|i| echo[at + i] != echo[at]).unwrap();
+        echo.swap(at, at + other);
+        verify_in_pieces(&mut ledger, &echo, BLOCK_BYTES);
+        assert_eq!(ledger.fault(), Some(Fault::Block { offset: at as u64 }));
+    }
+
+    #[test]
+    fn more_than_was_sent_is_surplus() {
+        let mut ledger = Ledger::new();
+        ledger.sent(b"hello");
+        assert_eq!(ledger.verify(b"hello..."), 5);
+        assert_eq!(ledger.fault(), Some(Fault::Surplus));
+        let mut ledger = Ledger::new();
+        assert_eq!(ledger.verify(b""), 0);
+        assert_eq!(ledger.fault(), None);
+        assert_eq!(ledger.verify(b"x"), 0);
+        assert_eq!(ledger.fault(), Some(Fault::Surplus));
+    }
+
+    #[test]
+    fn two_streams_do_not_hash_alike() {
+        let hash = |ledger: Ledger| ledger.keys.hash_one(&b"the same"[..]);
+        assert_ne!(hash(Ledger::new()), hash(Ledger::new()));
+    }
+
+    #[test]
+    fn a_wrong_byte_is_named_with_its_place() {
+        let fault = Fault::Byte { offset: 3, sent: b'l', received: 0x1b };
+        let line = "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x1b";
+        assert_eq!(fault.to_string(), line);
+    }
+}

@@ -1,0 +1,190 @@
+//! Standard output, on which nothing that a server sent acts if it is a terminal.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::{mem, str};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use crate::net::{Escaped, delegate_source};
+use crate::stdio::Standard;
+
+/// How much is escaped at once: an escape is up to ten times as long as what it stands for.
+const PIECE_BYTES: usize = 4096;
+
+/// Standard output. A pipe or a file gets the bytes as they are; a terminal gets them escaped.
+#[derive(Debug)]
+pub struct Output {
+    standard: Standard,
+    escaping: Option<Escaping>,
+}
+
+/// A piece on its way to the terminal.
+#[derive(Debug, Default)]
+struct Escaping {
+    escape: Escape,
+    /// How many bytes of the caller's it stands for.
+    piece: usize,
+    shown: Vec<u8>,
+    written: usize,
+}
+
+impl Output {
+    /// # Errors
+    ///
+    /// If the system gives no further descriptor: dup(2).
+    pub fn new() -> io::Result<Self> {
+        let standard = Standard::output()?;
+        let escaping = standard.as_fd().is_terminal().then(Escaping::default);
+        Ok(Self { standard, escaping })
+    }
+
+    /// Shows what is left of a character that the stream ended in.
+    pub fn end(&mut self) -> io::Result<()> {
+        match &mut self.escaping {
+            Some(escaping) if escaping.escape.is_in_character() => {
+                self.standard.write(REPLACEMENT.as_bytes()).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        &mut self.standard
+    }
+}
+
+delegate_source!(Output);
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.standard.as_fd()
+    }
+}
+
+/// After `WouldBlock`, the next call must begin with the same bytes: some of them may be on the terminal.
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.escaping {
+            None => self.standard.write(bytes),
+            Some(escaping) => escaping.write(bytes, &mut self.standard),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.standard.flush()
+    }
+}
+
+impl Escaping {
+    fn write(&mut self, bytes: &[u8], terminal: &mut impl Write) -> io::Result<usize> {
+        if self.piece == 0 {
+            self.piece = bytes.len().min(PIECE_BYTES);
+            (self.shown, self.written) = (self.escape.next(&bytes[..self.piece]).into_bytes(), 0);
+        }
+        while self.written < self.shown.len() {
+            match terminal.write(&self.shown[self.written..])? {
+                0 => return Err(ErrorKind::WriteZero.into()),
+                n => self.written += n,
+            }
+        }
+        Ok(mem::take(&mut self.piece))
+    }
+}
+
+/// Text in which what could act on a terminal is escaped, but for line breaks and tabs. The characters of
+/// the stream may come in pieces.
+#[derive(Debug, Default)]
+struct Escape {
+    /// The beginning of a character, at most three bytes.
+    begun: Vec<u8>,
+}
+
+/// Stands for what is not UTF-8.
+const REPLACEMENT: &str = "\u{fffd}";
+
+impl Escape {
+    fn next(&mut self, bytes: &[u8]) -> String {
+        let mut rest = mem::take(&mut self.begun);
+        rest.extend_from_slice(bytes);
+        let mut shown = String::with_capacity(rest.len());
+        let mut rest = &rest[..];
+        loop {
+            let error = match str::from_utf8(rest) {
+                Ok(text) => {
+                    escape(text, &mut shown);
+                    return shown;
+                }
+                Err(error) => error,
+            };
+            let (valid, invalid) = rest.split_at(error.valid_up_to());
+            escape(str::from_utf8(valid).unwrap_or_default(), &mut shown);
+            let Some(n) = error.error_len() else {
+                self.begun = invalid.to_vec();
+                return shown;
+            };
+            shown.push_str(REPLACEMENT);
+            rest = &invalid[n..];
+        }
+    }
+
+    fn is_in_character(&self) -> bool {
+        !self.begun.is_empty()
+    }
+}
+
+fn escape(text: &str, shown: &mut String) {
+    for piece in text.split_inclusive(['\n', '\t']) {
+        let text = piece.trim_end_matches(['\n', '\t']);
+        // A string takes everything.
+        let _ = write!(shown, "{}", Escaped(text));
+        shown.push_str(&piece[text.len()..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scripted::{Scripted, Takes};
+    use super::*;
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped_and_text_is_not() {
+        for (bytes, shown) in [
+            (&b"one\n\ttwo\n"[..], "one\n\ttwo\n"),
+            ("Grüße, 世界 🦀".as_bytes(), "Grüße, 世界 🦀"),
+            (b"\x1b]0;pwned\x07\x1b[31m\r\n", "\\u{1b}]0;pwned\\u{7}\\u{1b}[31m\\r\n"),
+            (b"\x9b31m", "\u{fffd}31m"),
+            ("\u{9b}31m\u{202e}".as_bytes(), "\\u{9b}31m\\u{202e}"),
+            (b"\0\x08\x7f\n\n\t\t\x0b", "\\u{0}\\u{8}\\u{7f}\n\n\t\t\\u{b}"),
+        ] {
+            assert_eq!(Escape::default().next(bytes), shown);
+        }
+    }
+
+    #[test]
+    fn a_character_may_come_in_pieces() {
+        let text = "a\u{1b}ü世🦀\u{9b}";
+        let mut escape = Escape::default();
+        let shown: String = text.bytes().map(|byte| escape.next(&[byte])).collect();
+        assert_eq!(shown, "a\\u{1b}ü世🦀\\u{9b}");
+        assert!(!escape.is_in_character());
+        assert_eq!(escape.next(&[0xf0, 0x9f]), "");
+        assert!(escape.is_in_character());
+        assert_eq!(escape.next(b"\x1b"), "\u{fffd}\\u{1b}");
+    }
+
+    /// The terminal takes an escape in pieces, and the caller repeats what was not taken.
+    #[test]
+    fn a_terminal_that_takes_little_gets_each_byte_once() {
+        let takes = [Takes::Bytes(2), Takes::Blocks, Takes::Bytes(1), Takes::Blocks];
+        let mut terminal = Scripted::new(&[], &[&takes[..], &[Takes::Bytes(9); 3]].concat());
+        let mut escaping = Escaping::default();
+        assert!(escaping.write(b"\x1bx", &mut terminal).is_err());
+        assert!(escaping.write(b"\x1bxyz", &mut terminal).is_err());
+        assert_eq!(escaping.write(b"\x1bxyz", &mut terminal).unwrap(), 2);
+        assert_eq!(escaping.write(b"yz", &mut terminal).unwrap(), 2);
+        assert_eq!(terminal.taken, b"\\u{1b}xyz");
+    }
+}

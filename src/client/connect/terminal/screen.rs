@@ -1,0 +1,292 @@
+//! The prompt and the line on a terminal: what to write so that they appear, and vanish.
+//!
+//! Terminals differ in how wide they take a joined character to be. So each row is broken here, by the
+//! largest width that any of them gives, and the cursor is put in its place by writing its row up to there.
+
+use std::fmt::Write;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+pub const PROMPT: &str = "> ";
+
+/// From one stop to the next.
+const TAB_COLUMNS: usize = 8;
+
+/// Columns and rows of a terminal.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// What of the prompt and the line is on the terminal.
+#[derive(Debug, Default)]
+pub struct Screen {
+    /// The widths of the rows from the prompt down to the cursor, where the last ends at the cursor.
+    /// Empty if there is no prompt.
+    above: Vec<usize>,
+}
+
+impl Screen {
+    /// Draws the prompt and the line anew, with the cursor in its place.
+    pub fn draw(&mut self, line: &str, cursor: usize, size: Size) -> String {
+        let mut text = self.erase(size);
+        let rows = rows(line, cursor, size.columns);
+        let at = rows.iter().position(|row| row.cursor.is_some()).unwrap_or(0);
+        // Of more rows than the terminal has, those around the cursor.
+        let first = rows.len().saturating_sub(size.rows).min(at);
+        let last = rows.len().min(first + size.rows);
+        for row in &rows[first..last] {
+            text.push_str(&row.text);
+            text.push('\n');
+        }
+        text.pop();
+        if let Some((bytes, column)) = rows[at].cursor {
+            if last - 1 > at {
+                let _ = write!(text, "\x1b[{}A", last - 1 - at);
+            }
+            if last - 1 > at || bytes < rows[at].text.len() {
+                let _ = write!(text, "\r{}", &rows[at].text[..bytes]);
+            }
+            self.above = rows[first..at].iter().map(|row| row.columns).chain([column]).collect();
+        }
+        text
+    }
+
+    /// Removes the prompt and the line, and leaves the cursor where the prompt was.
+    pub fn erase(&mut self, size: Size) -> String {
+        // A terminal that has become narrower has broken the rows anew.
+        let height = |columns: &usize| columns.saturating_sub(1) / size.columns + 1;
+        let up = self.above.iter().map(height).sum::<usize>();
+        let text = match up {
+            0 => String::new(),
+            1 => "\r\x1b[J".into(),
+            _ => format!("\x1b[{}A\r\x1b[J", up - 1),
+        };
+        self.above.clear();
+        text
+    }
+
+    /// Leaves what is on the terminal as it is. The cursor must be at its end.
+    pub fn leave(&mut self) {
+        self.above.clear();
+    }
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Row {
+    text: String,
+    columns: usize,
+    /// The cursor, if it is in this row: how many bytes and columns are before it.
+    cursor: Option<(usize, usize)>,
+}
+
+impl Row {
+    fn push(&mut self, text: &str, columns: usize) {
+        self.text.push_str(text);
+        self.columns += columns;
+    }
+
+    fn put_cursor(&mut self) {
+        self.cursor = Some((self.text.len(), self.columns));
+    }
+}
+
+/// Breaks the prompt and the line into rows.
+fn rows(line: &str, cursor: usize, columns: usize) -> Vec<Row> {
+    let mut row = Row::default();
+    row.push(PROMPT, PROMPT.len());
+    let mut rows = Vec::new();
+    for (at, cluster) in line.grapheme_indices(true) {
+        let (shown, width) = shown(cluster, row.columns);
+        if row.columns + width > columns {
+            rows.push(std::mem::take(&mut row));
+        }
+        if at == cursor {
+            row.put_cursor();
+        }
+        row.push(&shown, width.min(columns));
+        if cluster.ends_with('\n') {
+            rows.push(std::mem::take(&mut row));
+        }
+    }
+    if row.columns >= columns {
+        rows.push(std::mem::take(&mut row));
+    }
+    if cursor == line.len() {
+        row.put_cursor();
+    }
+    rows.push(row);
+    rows
+}
+
+/// How a character is shown at a column, and how many columns that takes at most.
+fn shown(cluster: &str, column: usize) -> (String, usize) {
+    match cluster {
+        "\n" => (String::new(), 0),
+        "\r\n" => ("^M".into(), 2),
+        "\t" => {
+            let width = TAB_COLUMNS - column % TAB_COLUMNS;
+            (" ".repeat(width), width)
+        }
+        _ => {
+            let text = cluster.chars().map(visible).collect::<String>();
+            let apart = text.chars().map(|c| c.width().unwrap_or(0)).sum::<usize>();
+            let width = apart.max(text.width());
+            (text, width)
+        }
+    }
+}
+
+/// A character that could act on the terminal as `^[` or `\u{9b}`, any other as it is.
+fn visible(c: char) -> String {
+    match c {
+        '\x7f' => "^?".into(),
+        '\0'..' ' => format!("^{}", char::from(c as u8 + b'@')),
+        _ if c.is_control() || is_mark_of_direction(c) => c.escape_unicode().to_string(),
+        _ => c.into(),
+    }
+}
+
+fn is_mark_of_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: Size = Size { columns: 10, rows: 4 };
+
+    /// A terminal, in as much of it as is needed here. Each character is as wide as wcwidth(3) says.
+    struct Paper {
+        cells: Vec<Vec<String>>,
+        at: (usize, usize),
+    }
+
+    impl Paper {
+        fn new() -> Self {
+            Self { cells: vec![Vec::new()], at: (0, 0) }
+        }
+
+        fn write(&mut self, text: &str) {
+            let mut rest = text.chars();
+            while let Some(c) = rest.next() {
+                match c {
+                    '\x1b' => {
+                        let sequence = rest.by_ref().skip(1);
+                        let mut number = String::new();
+                        for c in sequence {
+                            match c {
+                                'A' => self.at.0 -= number.parse::<usize>().unwrap(),
+                                'J' => {
+                                    self.cells.truncate(self.at.0 + 1);
+                                    self.cells[self.at.0].truncate(self.at.1);
+                                }
+                                digit => {
+                                    number.push(digit);
+                                    continue;
+                                }
+                            }
+                            break;
+                        }
+                    }
+                    '\r' => self.at.1 = 0,
+                    '\n' => {
+                        self.at = (self.at.0 + 1, 0);
+                        if self.at.0 == self.cells.len() {
+                            self.cells.push(Vec::new());
+                        }
+                    }
+                    c => self.put(c),
+                }
+            }
+        }
+
+        fn put(&mut self, c: char) {
+            let width = c.width().unwrap();
+            let (row, column) = self.at;
+            let cells = &mut self.cells[row];
+            if width == 0 {
+                let before = &mut cells[column - 1];
+                if !before.contains(c) {
+                    before.push(c);
+                }
+                return;
+            }
+            assert!(column + width <= SIZE.columns, "the terminal itself broke the row");
+            cells.resize(cells.len().max(column + width), String::new());
+            cells[column] = c.into();
+            cells[column + 1..column + width].fill(String::new());
+            self.at.1 += width;
+        }
+
+        fn rows(&self) -> Vec<String> {
+            self.cells.iter().map(|row| row.concat()).collect()
+        }
+    }
+
+    /// What is on the terminal, and the cursor's place.
+    #[track_caller]
+    fn check(line: &str, cursor: usize, expected: &[&str], at: (usize, usize)) {
+        let (mut screen, mut paper) = (Screen::default(), Paper::new());
+        // Whatever was there before must leave nothing behind.
+        for (line, cursor) in [("something else", 3), (line, cursor)] {
+            paper.write(&screen.draw(line, cursor, SIZE));
+        }
+        assert_eq!(
+            (paper.rows(), paper.at),
+            (expected.iter().map(|&row| row.into()).collect(), at)
+        );
+        paper.write(&screen.erase(SIZE));
+        assert_eq!((paper.rows(), paper.at), (vec![String::new()], (0, 0)));
+    }
+
+    #[test]
+    fn a_line_is_broken_where_the_terminal_ends() {
+        check("abc", 3, &["> abc"], (0, 5));
+        check("abc", 0, &["> abc"], (0, 2));
+        check("abcdefghij", 10, &["> abcdefgh", "ij"], (1, 2));
+        check("abcdefghij", 1, &["> abcdefgh", "ij"], (0, 3));
+        check("abcdefgh", 8, &["> abcdefgh", ""], (1, 0));
+        check("abcdefgh", 7, &["> abcdefgh", ""], (0, 9));
+    }
+
+    #[test]
+    fn wide_and_joined_characters_keep_the_cursor_in_its_place() {
+        check("世界x", 6, &["> 世界x"], (0, 6));
+        check("世界x", 3, &["> 世界x"], (0, 4));
+        check("abcdefg世", 7, &["> abcdefg", "世"], (1, 0));
+        check("e\u{301}x", 3, &["> e\u{301}x"], (0, 3));
+        check("👩\u{200d}👧x", 11, &["> 👩\u{200d}👧x"], (0, 6));
+    }
+
+    #[test]
+    fn characters_that_could_act_on_the_terminal_are_shown() {
+        check("\x1b[1m\x7f", 1, &["> ^[[1m^?"], (0, 4));
+        check("\u{9b}", 2, &["> \\u{9b}"], (0, 8));
+        check("\r\nx", 3, &["> ^M", "x"], (1, 1));
+    }
+
+    #[test]
+    fn tabs_and_line_breaks_are_what_they_are() {
+        check("a\tb", 3, &["> a     b"], (0, 9));
+        check("one\ntwo", 2, &["> one", "two"], (0, 4));
+        check("one\n", 4, &["> one", ""], (1, 0));
+    }
+
+    #[test]
+    fn of_more_rows_than_the_terminal_has_those_around_the_cursor_are_drawn() {
+        check("1\n2\n3\n4\n5\n6", 11, &["3", "4", "5", "6"], (3, 1));
+        check("1\n2\n3\n4\n5\n6", 1, &["> 1", "2", "3", "4"], (0, 3));
+        check("1\n2\n3\n4\n5\n6", 3, &["2", "3", "4", "5"], (0, 1));
+    }
+
+    #[test]
+    fn rows_that_a_narrower_terminal_broke_anew_are_erased_too() {
+        let mut screen = Screen::default();
+        screen.draw("abcdefgh", 7, SIZE);
+        assert_eq!(screen.erase(Size { columns: 5, ..SIZE }), "\x1b[1A\r\x1b[J");
+    }
+}

@@ -1,0 +1,67 @@
+//! Looking a name up on a thread of its own: getaddrinfo(3) blocks, for as long as the system takes.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use mio::Waker;
+
+use crate::net::{Addr, Endpoint};
+
+/// What a look-up finds.
+pub(super) type Answer = io::Result<Vec<Endpoint>>;
+
+/// How to look an address up. A parameter, so that a test can have names of its own.
+pub(super) type Resolve = Arc<dyn Fn(&Addr) -> Answer + Send + Sync>;
+
+/// Whether the address can be had without asking anybody.
+pub(super) fn is_immediate(addr: &Addr) -> bool {
+    match addr {
+        Addr::Inet { host, .. } => host.contains(':') || host.parse::<Ipv4Addr>().is_ok(),
+        _ => true,
+    }
+}
+
+/// Starts a look-up, and wakes `waker` when the answer is there.
+///
+/// A look-up cannot be stopped: it goes on even if nothing waits for it any more.
+///
+/// # Errors
+///
+/// If the system gives no further thread: pthread_create(3).
+pub(super) fn start(
+    resolve: &Resolve,
+    addr: &Addr,
+    waker: &Arc<Waker>,
+) -> io::Result<Receiver<Answer>> {
+    let (sender, answer) = mpsc::channel();
+    let (resolve, addr, waker) = (Arc::clone(resolve), addr.clone(), Arc::clone(waker));
+    thread::Builder::new().name("lookup".into()).spawn(move || {
+        // Either fails only if nothing waits for it any more.
+        let _ = sender.send(resolve(&addr));
+        let _ = waker.wake();
+    })?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_are_asked_for() {
+        for (text, expected) in [
+            ("127.0.0.1:7", true),
+            ("[::1]:7", true),
+            ("[fe80::1%lo]:7", true),
+            ("unix:/run/echo", true),
+            ("localhost:7", false),
+            // An IPv4 address to getaddrinfo(3), and to nothing else.
+            ("127.1:7", false),
+        ] {
+            assert_eq!(is_immediate(&text.parse().unwrap()), expected, "{text}");
+        }
+    }
+}

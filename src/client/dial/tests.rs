@@ -1,0 +1,319 @@
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use mio::net::TcpStream;
+use socket2::{Domain, Type};
+
+use super::*;
+use crate::reactor::Reactor;
+
+const LONG: Duration = Duration::from_secs(10);
+const MS: Duration = Duration::from_millis(1);
+
+fn quietly(_: Progress) -> io::Result<()> {
+    Ok(())
+}
+
+fn addr_of(listener: &TcpListener) -> Addr {
+    listener.local_addr().unwrap().to_string().parse().unwrap()
+}
+
+/// Dials a name that stands for these addresses, and gives what was reported too.
+fn dial_all(peers: &[Endpoint], limits: Limits) -> (io::Result<Connection>, Vec<String>) {
+    let peers = peers.to_vec();
+    looked_up(limits, move || Ok(peers.clone()))
+}
+
+/// Dials a name that is looked up so.
+fn looked_up(
+    limits: Limits,
+    look_up: impl Fn() -> io::Result<Vec<Endpoint>> + Send + Sync + 'static,
+) -> (io::Result<Connection>, Vec<String>) {
+    let name = "name.example:7".parse().unwrap();
+    let dialer = Dialer::with_resolver(&name, limits, Arc::new(move |_: &Addr| look_up()));
+    let mut reported = Vec::new();
+    let made = finish(dialer.unwrap(), |progress| {
+        reported.push(progress.to_string());
+        Ok(())
+    });
+    (made, reported)
+}
+
+fn listening() -> (TcpListener, Endpoint) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = listener.local_addr().unwrap().into();
+    (listener, endpoint)
+}
+
+fn refusing() -> Endpoint {
+    listening().1
+}
+
+/// A listener that answers no further connection: its accept queue is full.
+fn silent() -> (socket2::Socket, Vec<std::net::TcpStream>, Endpoint) {
+    let socket = bound();
+    socket.listen(0).unwrap();
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    let connect = || std::net::TcpStream::connect_timeout(&addr, MS * 200).ok();
+    let queue = std::iter::from_fn(connect).collect();
+    (socket, queue, addr.into())
+}
+
+fn bound() -> socket2::Socket {
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket
+}
+
+#[test]
+fn both_ends_know_each_other() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let made = dial(&addr_of(&listener), Limits::new(LONG), quietly).unwrap();
+    let (_accepted, peer) = listener.accept().unwrap();
+    assert_eq!(made.local, peer.into());
+    assert_eq!(made.peer, listener.local_addr().unwrap().into());
+    assert!(made.took > Duration::ZERO);
+}
+
+#[test]
+fn a_refusal_says_who_refused_and_what_helps() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = addr_of(&listener);
+    drop(listener);
+    let error = dial(&addr, Limits::new(LONG), quietly).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    let line = error.to_string();
+    assert!(line.starts_with(&format!("cannot connect to {addr}: connection refused")), "{line}");
+}
+
+#[test]
+fn an_address_that_refuses_is_reported_and_the_next_one_tried_at_once() {
+    let (refusing, (_listener, answering)) = (refusing(), listening());
+    let (made, reported) = dial_all(&[refusing.clone(), answering.clone()], Limits::new(LONG));
+    assert_eq!(made.unwrap().peer, answering);
+    assert_eq!(reported.len(), 3, "{reported:?}");
+    assert_eq!(reported[0], format!("connecting to {refusing}"));
+    let failed = format!("cannot connect to {refusing}: connection refused; ");
+    assert!(reported[1].starts_with(&failed), "{reported:?}");
+    assert!(reported[1].ends_with("; trying the next address"), "{reported:?}");
+    assert_eq!(reported[2], format!("connecting to {answering}"));
+}
+
+/// Failed when each address had the whole time-out, one after the other.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_silent_address_does_not_keep_another_from_answering() {
+    let ((_socket, _queue, silent), (_listener, answering)) = (silent(), listening());
+    for timeout in [LONG * 10, MS * 400] {
+        let began = Instant::now();
+        let (made, reported) =
+            dial_all(&[silent.clone(), silent.clone(), answering.clone()], Limits::new(timeout));
+        assert_eq!(made.unwrap().peer, answering, "{reported:?}");
+        assert!(began.elapsed() < timeout, "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn what_fails_on_one_address_does_not_decide_whatever_it_is() {
+    let (_listener, answering) = listening();
+    for peer in ["[ff02::1]:7", "255.255.255.255:7", "[2001:db8::1]:7", "[::1]:1"] {
+        let odd = Endpoint::Inet(peer.parse().unwrap());
+        let (made, reported) = dial_all(&[odd, answering.clone()], Limits::new(LONG));
+        assert_eq!(made.unwrap().peer, answering, "{reported:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn all_addresses_together_have_one_time_out() {
+    let (_socket, _queue, silent) = silent();
+    let began = Instant::now();
+    let (made, _) = dial_all(&vec![silent; 5], Limits::new(MS * 500));
+    let error = made.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains(": no answer within 500ms; "), "{error}");
+    let elapsed = began.elapsed();
+    assert!(elapsed >= MS * 500 && elapsed < LONG, "{elapsed:?}");
+}
+
+#[test]
+fn an_unknown_name_is_told_apart_from_a_refusal() {
+    let server = "no.such.host.invalid:7".parse().unwrap();
+    let error = dial(&server, Limits::new(LONG), quietly).unwrap_err();
+    assert!(error.to_string().starts_with("cannot resolve no.such.host.invalid:7"), "{error}");
+}
+
+/// Failed when the look-up blocked the caller.
+#[test]
+fn a_look_up_that_takes_long_ends_with_the_time_out() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let (made, _) = looked_up(Limits::new(MS * 200), move || {
+        let _ = gate.lock().unwrap().recv();
+        Ok(Vec::new())
+    });
+    let error = made.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    let line = "cannot resolve name.example:7: no answer within 200ms; ";
+    assert!(error.to_string().starts_with(line), "{error}");
+}
+
+/// The look-up is slow but not stuck, so that its thread must wake the one that waits.
+#[test]
+fn a_slow_look_up_is_waited_for() {
+    let (_listener, answering) = listening();
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let peers = vec![answering.clone()];
+    let name = "name.example:7".parse().unwrap();
+    let resolve = move |_: &Addr| {
+        let _ = gate.lock().unwrap().recv();
+        Ok(peers.clone())
+    };
+    let mut dialer = Dialer::with_resolver(&name, Limits::new(LONG), Arc::new(resolve)).unwrap();
+    let mut reactor = Reactor::new().unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    let token = reactor.insert(dialer).unwrap();
+    open.send(()).unwrap();
+    let mut ready = Vec::new();
+    loop {
+        reactor.wait(Some(LONG), &mut ready).unwrap();
+        assert!(!ready.is_empty(), "no event of the dialer's");
+        let dialer = reactor.get_mut(token).unwrap();
+        let step = std::iter::repeat_with(|| dialer.poll(Instant::now()))
+            .find(|step| !matches!(step, Step::Progress(_)));
+        match step.unwrap() {
+            Step::Connected(made) => return assert_eq!(made.peer, answering),
+            step => assert!(matches!(step, Step::Wait), "{step:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_that_comes_up_in_time_is_connected_to_and_reported_once() {
+    let (listener, endpoint) = listening();
+    drop(listener);
+    let (late, is_late) = (std::sync::Mutex::new(0), endpoint.clone());
+    let limits = Limits { wait: Some(LONG * 10), ..Limits::new(LONG) };
+    let keep = Arc::new(std::sync::Mutex::new(None));
+    let kept = Arc::clone(&keep);
+    let (made, reported) = looked_up(limits, move || {
+        let mut rounds = late.lock().unwrap();
+        *rounds += 1;
+        match (*rounds, &is_late) {
+            (1, _) => return Err(io::Error::other("no such name")),
+            (3, Endpoint::Inet(addr)) => {
+                *kept.lock().unwrap() = Some(TcpListener::bind(addr).unwrap());
+            }
+            _ => {}
+        }
+        Ok(vec![is_late.clone()])
+    });
+    assert_eq!(made.unwrap().peer, endpoint);
+    assert_eq!(reported, ["no such name; trying again until it is up, for 100s at most"]);
+    drop(keep);
+}
+
+#[test]
+fn a_server_that_does_not_come_up_is_given_up() {
+    let limits = Limits { wait: Some(MS * 500), ..Limits::new(LONG) };
+    let began = Instant::now();
+    let (made, reported) = dial_all(&[refusing()], limits);
+    let error = made.unwrap_err().to_string();
+    assert!(error.ends_with("; waited for 500ms"), "{error}");
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    let waits = reported.iter().filter(|line| line.contains("trying again")).count();
+    assert_eq!((waits, reported.len()), (1, 2), "{reported:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
+    let server: Addr = format!("unix:{}", path.display()).parse().unwrap();
+    let _first = dial(&server, Limits::new(LONG), quietly).unwrap();
+    let error = dial(&server, Limits::new(MS * 100), quietly).unwrap_err();
+    let line =
+        format!("cannot connect to {server}: no room within 100ms; its accept queue is full");
+    assert!(error.to_string().starts_with(&line), "{error}");
+
+    let mut dialer = Dialer::new(&server, Limits::new(LONG)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Progress(Progress::Connecting(_))));
+    assert!(matches!(dialer.poll(now), Step::Wait), "the queue is full");
+    listener.accept().unwrap();
+    finish(dialer, quietly).unwrap();
+}
+
+/// A full accept queue leaves a connecting client without any answer, as a firewall does.
+#[test]
+#[cfg(target_os = "linux")]
+fn silence_ends_with_the_time_out() {
+    let (_socket, _queue, silent) = silent();
+    let error = dial(&silent.to_string().parse().unwrap(), Limits::new(MS * 200), quietly);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("no answer within 200ms"), "{error}");
+}
+
+/// Failed when a client that was stopped gave up before it looked.
+#[test]
+fn a_connection_that_is_made_is_taken_however_late_it_is_looked_at() {
+    let (_listener, answering) = listening();
+    let server = answering.to_string().parse().unwrap();
+    let mut dialer = Dialer::new(&server, Limits::new(MS * 50)).unwrap();
+    let mut now = Instant::now();
+    dialer.start(now);
+    loop {
+        match dialer.poll(now) {
+            Step::Progress(_) => now += LONG,
+            Step::Connected(made) => return assert_eq!(made.peer, answering),
+            step => assert!(matches!(step, Step::Wait), "{step:?}"),
+        }
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standstill_counts_against_no_server() {
+    let (_socket, _queue, silent) = silent();
+    let server = silent.to_string().parse().unwrap();
+    let mut dialer = Dialer::new(&server, Limits::new(MS * 500)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    while matches!(dialer.poll(now), Step::Progress(_)) {}
+    assert_eq!(dialer.left(now), Some(MS * 500));
+    dialer.discount(LONG);
+    assert!(matches!(dialer.poll(now + LONG), Step::Wait));
+    assert!(matches!(dialer.poll(now + LONG + MS * 500), Step::Failed(_)));
+    assert_eq!(dialer.left(now), None);
+}
+
+/// By every name of it: the address that was dialled may not be the one that the kernel gives.
+#[test]
+fn a_socket_connected_to_itself_is_no_connection() {
+    for (ip, port_of) in
+        [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("0.0.0.0", "0.0.0.0")]
+    {
+        let local = SocketAddr::new(ip.parse().unwrap(), 0);
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&local.into()).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+        let target = SocketAddr::new(port_of.parse().unwrap(), port);
+        socket.connect(&target.into()).unwrap();
+        let socket = Socket::Tcp(TcpStream::from_std(socket.into()));
+        assert!(socket.connected().unwrap().is_some());
+        let error = outcome(&socket).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{ip} {target}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A pipe for standard input and a terminal for standard output: nothing that a server sends acts on it.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::Stdio;
+use std::thread;
+
+use super::peers::{self, serve};
+use super::piped::{Client, Ended, command};
+use super::pty;
+
+/// Sets the title, rings, clears, turns colours on, reports; and the same in 8-bit controls.
+const HOSTILE: &[u8] = b"\x1b]0;pwned\x07\x1b[2J\x1b[31m\x1b[6n\r\x08\x9b31m\xc2\x9b31m\x7f\x0e\n";
+
+const BOTH: [&[&str]; 2] = [&[], &["--reconnect"]];
+
+/// What appears on the terminal, and how it ends.
+fn show(args: &[&str], addr: &str, input: &[u8]) -> (Vec<u8>, Ended) {
+    let (mut screen, terminal) = pty::open();
+    let mut command = command(&[args, &[addr]].concat());
+    let mut client = Client::start(command.stdin(Stdio::piped()).stdout(terminal));
+    drop(command);
+    let shown = thread::spawn(move || read_all(&mut screen));
+    client.child.stdin.take().unwrap().write_all(input).unwrap();
+    let ended = client.end();
+    (shown.join().unwrap(), ended)
+}
+
+/// Up to the end of its last user, which is an error (`EIO`).
+fn read_all(screen: &mut File) -> Vec<u8> {
+    let mut shown = Vec::new();
+    let _ = screen.read_to_end(&mut shown);
+    shown
+}
+
+/// A terminal writes `\r\n` for each line break itself.
+fn assert_harmless(bytes: &[u8]) {
+    let text = String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n", "\n");
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
+}
+
+#[test]
+fn what_comes_back_is_escaped_on_a_terminal() {
+    for args in BOTH {
+        let (shown, ended) = show(args, &serve(peers::faithful), HOSTILE);
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{args:?}");
+        assert_harmless(&shown);
+        let expected = "\\u{1b}]0;pwned\\u{7}\\u{1b}[2J\\u{1b}[31m\\u{1b}[6n\\r\\u{8}\u{fffd}31m\
+                        \\u{9b}31m\\u{7f}\\u{e}\r\n";
+        assert_eq!(String::from_utf8(shown).unwrap(), expected, "{args:?}");
+    }
+}
+
+#[test]
+fn text_comes_back_as_text_even_in_pieces() {
+    let text = "Grüße,\t世界 🦀\n";
+    for args in BOTH {
+        for addr in [serve(peers::faithful), serve(peers::cutting)] {
+            let (shown, ended) = show(args, &addr, text.as_bytes());
+            assert_eq!(ended.code, Some(0), "{ended:?}");
+            // The terminal has blanks for a tab.
+            let shown = String::from_utf8(shown).unwrap();
+            let words: Vec<_> = shown.split_whitespace().collect();
+            assert_eq!(words, ["Grüße,", "世界", "🦀"], "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_character_that_is_cut_by_the_end_is_shown_as_such() {
+    for args in BOTH {
+        let (shown, ended) = show(args, &serve(peers::faithful), b"a\xf0\x9f");
+        assert_eq!((ended.code, &*shown), (Some(0), "a\u{fffd}".as_bytes()), "{args:?}");
+    }
+}
+
+/// Before, in place of, and after what is owed.
+#[test]
+fn nothing_that_was_not_sent_is_shown() {
+    let before = serve(|stream| {
+        (&stream).write_all(&HOSTILE.repeat(1000))?;
+        peers::silent(stream)
+    });
+    let instead = serve(peers::saying(HOSTILE));
+    let after = serve(|stream| {
+        let mut two = [0; 2];
+        (&stream).read_exact(&mut two)?;
+        (&stream).write_all(&[&two, HOSTILE].concat())?;
+        peers::silent(stream)
+    });
+    for (addr, shown_of_it) in [(before, ""), (instead, ""), (after, "x\r\n")] {
+        let (shown, ended) = show(&[], &addr, b"x\n");
+        assert_eq!(String::from_utf8(shown).unwrap(), shown_of_it);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert_harmless(ended.stderr.as_bytes());
+        let (shown, ended) = show(&["--reconnect"], &addr, b"x\n");
+        assert_harmless(&shown);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert_harmless(ended.stderr.as_bytes());
+    }
+}
+
+/// A program reads it, and wants the bytes.
+#[test]
+fn a_pipe_gets_the_bytes_as_they_are() {
+    for args in BOTH {
+        super::piped::run(&[args, &[&serve(peers::faithful)]].concat(), HOSTILE)
+            .assert_fine(HOSTILE);
+    }
+}
