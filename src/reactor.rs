@@ -196,7 +196,7 @@ impl<T: Source> Reactor<T> {
     /// with each source that is, once. Does not wait while anything is queued by [`again`](Self::again).
     ///
     /// If there is no memory for a longer list, what is queued is reported over several waits: as much as there is
-    /// room for, beside [`EVENTS_PER_WAIT`] events. A list with [`READY_CAPACITY`] from the start always has some.
+    /// room for, beside the events. A list with [`READY_CAPACITY`] from the start always has some.
     ///
     /// A wait that a signal interrupts ends early with what is queued, so that the caller can look at
     /// the clock before it waits on.
