@@ -43,4 +43,5 @@ mod peers;
 mod places;
 mod reach;
 mod soak;
+mod time;
 mod traced;
