@@ -13,6 +13,10 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
+/// What a peer makes the server allocate is refused unless this much memory is left after it: the rest of the
+/// program cannot do without some, for a line of the log for example.
+pub(crate) const SPARE_BYTES: usize = 64 << 10;
+
 /// What the caller knows about the readiness that led to a call of [`Echo::drive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
@@ -58,6 +62,8 @@ enum Phase {
     /// Closing at once instead would answer the peer's next bytes with a reset, and a reset destroys
     /// the part of the echo that is still on its way.
     Lingering,
+    /// The same, and some bytes were thrown away already.
+    Discarding,
 }
 
 /// The echo of one connection: everything written to the peer is, byte for byte, what was read from it.
@@ -98,7 +104,14 @@ impl Echo {
     pub fn finish(&mut self) {
         match self.phase {
             Phase::Open | Phase::Once => self.phase = Phase::Finishing,
-            Phase::Finishing | Phase::Parting | Phase::Lingering => {}
+            Phase::Finishing | Phase::Parting | Phase::Lingering | Phase::Discarding => {}
+        }
+    }
+
+    /// Ends the echo at once: what still comes is thrown away, and makes it [short](Self::is_short).
+    pub fn abandon(&mut self) {
+        if self.phase != Phase::Discarding {
+            self.phase = Phase::Lingering;
         }
     }
 
@@ -114,7 +127,12 @@ impl Echo {
 
     /// Whether the writing side has been given up, after [`Turn::Shut`].
     pub fn is_lingering(&self) -> bool {
-        self.phase == Phase::Lingering
+        matches!(self.phase, Phase::Lingering | Phase::Discarding)
+    }
+
+    /// Whether less was written to the peer than was read from it.
+    pub fn is_short(&self) -> bool {
+        self.phase == Phase::Discarding || !self.pending.is_empty()
     }
 
     /// Writes what is pending, then reads once and writes that: what a connection gets done before the
@@ -126,7 +144,8 @@ impl Echo {
     /// # Errors
     ///
     /// Any error of `io` but `WouldBlock` and `Interrupted`, which are handled here. A write that takes
-    /// nothing is [`ErrorKind::WriteZero`]. The connection is over then: drop it.
+    /// nothing is [`ErrorKind::WriteZero`], and pending bytes without memory to keep them are
+    /// [`ErrorKind::OutOfMemory`]. The connection is over then: drop it.
     #[inline(always)]
     pub fn drive(
         &mut self,
@@ -169,13 +188,11 @@ impl Echo {
         if self.phase != Phase::Open && self.discards() {
             return Ok(Wrote::All);
         }
-        let wrote = write(io, bytes)?;
-        match wrote {
-            Wrote::All => {}
-            Wrote::Some(n) => self.keep(&bytes[n..]),
-            Wrote::Nothing => self.keep(bytes),
+        match write(io, bytes)? {
+            Wrote::All => Ok(Wrote::All),
+            wrote @ Wrote::Some(n) => self.keep(&bytes[n..], wrote),
+            Wrote::Nothing => self.keep(bytes, Wrote::Nothing),
         }
-        Ok(wrote)
     }
 
     /// Bytes have come: whether they are to be thrown away. The first are the last that are not, where
@@ -183,15 +200,24 @@ impl Echo {
     #[cold]
     #[inline(never)] // Spares the path of every other echo two comparisons.
     fn discards(&mut self) -> bool {
-        if self.phase == Phase::Once {
-            self.phase = Phase::Parting;
+        match self.phase {
+            Phase::Once => self.phase = Phase::Parting,
+            Phase::Lingering => self.phase = Phase::Discarding,
+            Phase::Open | Phase::Finishing | Phase::Parting | Phase::Discarding => {}
         }
-        self.phase == Phase::Lingering
+        self.phase == Phase::Discarding
     }
 
+    /// Makes pending what a write has left.
     #[cold]
-    fn keep(&mut self, bytes: &[u8]) {
-        self.pending = Pending { bytes: bytes.into(), taken: 0 };
+    #[inline(never)]
+    fn keep(&mut self, bytes: &[u8], wrote: Wrote) -> io::Result<Wrote> {
+        let Some(pending) = Pending::of(bytes) else {
+            self.phase = Phase::Discarding;
+            return Err(ErrorKind::OutOfMemory.into());
+        };
+        self.pending = pending;
+        Ok(wrote)
     }
 
     /// The socket is empty, and nothing is pending: whether more is to be waited for.
@@ -221,6 +247,15 @@ struct Pending {
 }
 
 impl Pending {
+    /// Keeps a copy of these bytes, if there is memory for it.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(bytes.len() + SPARE_BYTES).ok()?;
+        copy.extend_from_slice(bytes);
+        // Gives the spare part back.
+        Some(Self { bytes: copy.into(), taken: 0 })
+    }
+
     fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

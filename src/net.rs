@@ -25,6 +25,8 @@ mod endpoint;
 mod explain;
 mod listener;
 mod options;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod queue;
 mod services;
 mod unix;
 
@@ -53,6 +55,10 @@ pub trait Stream: Source + Read + Write {
     ///
     /// Where the connection is gone already.
     fn shutdown_write(&self) -> io::Result<()>;
+
+    /// How many of the bytes written would be lost if a reset came now, if the system says: the peer's own
+    /// system has not acknowledged them.
+    fn unacknowledged(&self) -> Option<u32>;
 }
 
 /// A connected, or connecting, TCP or Unix socket.
@@ -172,6 +178,19 @@ impl Stream for Socket {
         match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        match self {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            Self::Tcp(stream) => {
+                queue::unacknowledged(stream.local_addr().ok()?, stream.peer_addr().ok()?).ok()
+            }
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            Self::Tcp(_) => None,
+            // What was written is in the peer's own queue.
+            Self::Unix(_) => Some(0),
         }
     }
 }

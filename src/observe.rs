@@ -29,7 +29,12 @@ pub enum Event<'a> {
     /// It was accepted and closed at once.
     Refused(Refusal),
     /// It was closed.
-    Closed(&'a Closed),
+    Closed {
+        /// The reason.
+        why: &'a Closed,
+        /// Whether the server ended it although its peer was sent less than was read from it.
+        is_cut: bool,
+    },
 }
 
 /// Why a connection was refused.
@@ -41,6 +46,8 @@ pub enum Refusal {
     MaxPerIp,
     /// The system could not watch it: epoll_ctl(2).
     Unwatchable,
+    /// There was no memory for it.
+    NoMemory,
 }
 
 /// Why a connection was closed.
@@ -68,6 +75,11 @@ impl Closed {
             if matches!(e.kind(), ConnectionReset | ConnectionAborted | BrokenPipe))
     }
 
+    /// Whether the server ended it, and not its peer, nor the network: those have no use for more.
+    pub fn is_by_server(&self) -> bool {
+        !matches!(self, Self::Failed(e) if e.kind() != ErrorKind::OutOfMemory)
+    }
+
     /// Whether it was closed because something took too long: the server's own limits, or the
     /// kernel's, which gives silent peers up.
     pub fn is_timeout(&self) -> bool {
@@ -85,6 +97,7 @@ impl fmt::Display for Refusal {
             Self::MaxConnections => "there are --max-connections already",
             Self::MaxPerIp => "there are --max-per-ip from its address already",
             Self::Unwatchable => "the system could not watch it",
+            Self::NoMemory => "there is no memory for it",
         })
     }
 }
@@ -143,7 +156,7 @@ pub struct Counters {
     pub reset: u64,
     /// Connections closed because something took too long.
     pub timed_out: u64,
-    /// Connections not done when the server had to stop.
+    /// Connections that the server ended although their peers were sent less than was read from them.
     pub cut: u64,
 }
 
@@ -156,8 +169,8 @@ impl Observer for Counters {
             Event::Blocked => {}
             Event::Accepted => self.accepted += 1,
             Event::Refused(_) => self.refused += 1,
-            Event::Closed(Closed::Cut) => self.cut += 1,
-            Event::Closed(why) => {
+            Event::Closed { why, is_cut } => {
+                self.cut += u64::from(is_cut);
                 self.reset += u64::from(why.is_reset());
                 self.timed_out += u64::from(why.is_timeout());
             }
@@ -208,7 +221,10 @@ fn log_other(peer: &Endpoint, event: Event<'_>) {
         Event::Blocked => trace!("{peer}: takes no more for now"),
         Event::Accepted => debug!("{peer}: accepted"),
         Event::Refused(why) => debug!("{peer}: refused: {why}"),
-        Event::Closed(why) => debug!("{peer}: closed: {why}"),
+        Event::Closed { why, is_cut: true } => {
+            debug!("{peer}: closed: {why}; not all that it sent was echoed");
+        }
+        Event::Closed { why, is_cut: false } => debug!("{peer}: closed: {why}"),
     }
 }
 

@@ -22,6 +22,7 @@
 //! even to another that took its slot since. The first is not found; the second is driven for nothing,
 //! which costs it one `WouldBlock`. Readiness is a hint: the system call decides.
 
+use std::hint::black_box;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
@@ -29,9 +30,17 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
+use crate::conn::SPARE_BYTES;
+
 /// Events fetched by one system call. Enough to share its cost among many, and few enough that what
 /// one batch brings is soon dealt with: 12 bytes each on Linux.
 const EVENTS_PER_WAIT: usize = 1024;
+
+/// Room in a list of ready sources that lets a wait report something of everything, without memory for more.
+pub const READY_CAPACITY: usize = 2 * EVENTS_PER_WAIT;
+
+/// What the slab begins with.
+const FIRST_SLOTS: usize = 4;
 
 /// Urgent data makes a read stop short at its mark. Only Linux tells of it here.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -56,6 +65,10 @@ pub struct Reactor<T> {
     slots: Slab<Slot<T>>,
     /// Slots to report without an event. Whether an entry still counts stands in the slot itself.
     queue: Vec<Token>,
+    /// The queue could not grow: some slots that are queued are missing from it.
+    queue_is_short: bool,
+    /// Something was queued by [`Reactor::again`] since the last wait, and not only reported from outside.
+    has_more: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +97,8 @@ impl<T: Source> Reactor<T> {
             events: Events::with_capacity(EVENTS_PER_WAIT),
             slots: Slab::new(),
             queue: Vec::new(),
+            queue_is_short: false,
+            has_more: false,
         })
     }
 
@@ -91,13 +106,34 @@ impl<T: Source> Reactor<T> {
     ///
     /// # Errors
     ///
-    /// Where the system cannot watch it: epoll_ctl(2). The source is dropped then.
+    /// Where the system cannot watch it, epoll_ctl(2), or there is no memory for it. The source is dropped
+    /// then.
     pub fn insert(&mut self, mut source: T) -> io::Result<Token> {
+        self.reserve_slot()?;
         let entry = self.slots.vacant_entry();
         let token = Token(entry.key());
         self.poll.registry().register(&mut source, token, INTEREST)?;
         entry.insert(Slot { source, queued: Queued::No });
         Ok(token)
+    }
+
+    /// Makes sure that the slab has room for one more.
+    ///
+    /// A slab that finds no memory ends the program. So this tries first whether there is as much as it will
+    /// ask for, and gives that back: with a single thread, it is still there then.
+    fn reserve_slot(&mut self) -> io::Result<()> {
+        let capacity = self.slots.capacity();
+        if self.slots.len() < capacity {
+            return Ok(());
+        }
+        let more = capacity.max(FIRST_SLOTS);
+        let bytes = (capacity + more) * (size_of::<Slot<T>>() + size_of::<usize>());
+        let mut trial = Vec::<u8>::new();
+        trial.try_reserve_exact(bytes + SPARE_BYTES).map_err(|_| ErrorKind::OutOfMemory)?;
+        // Or the compiler would leave out an allocation that nobody uses.
+        drop(black_box(trial));
+        self.slots.reserve_exact(more);
+        Ok(())
     }
 
     /// The source behind `token`, unless it was removed.
@@ -107,6 +143,7 @@ impl<T: Source> Reactor<T> {
 
     /// Reports `token` with the next [`wait`](Self::wait), which will not block.
     pub fn again(&mut self, token: Token) {
+        self.has_more = true;
         self.report(Ready { token, special: false });
     }
 
@@ -114,7 +151,10 @@ impl<T: Source> Reactor<T> {
     pub fn report(&mut self, Ready { token, special }: Ready) {
         let Some(slot) = self.slots.get_mut(token.0) else { return };
         if slot.queued == Queued::No {
-            self.queue.push(token);
+            match self.queue.try_reserve(1) {
+                Ok(()) => self.queue.push(token),
+                Err(_) => self.queue_is_short = true,
+            }
         }
         slot.queued = slot.queued.max(if special { Queued::Special } else { Queued::Plain });
     }
@@ -138,6 +178,15 @@ impl<T: Source> Reactor<T> {
         self.slots.is_empty()
     }
 
+    /// Whether the next [`wait`](Self::wait) will not block, since [`again`](Self::again) was called.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    fn has_queued(&self) -> bool {
+        !self.queue.is_empty() || self.queue_is_short
+    }
+
     /// Every token's number is less than this, at present.
     pub fn token_bound(&self) -> usize {
         self.slots.capacity()
@@ -145,6 +194,9 @@ impl<T: Source> Reactor<T> {
 
     /// Waits until a source is ready or `timeout` has passed, for ever if it is `None`, and fills `ready`
     /// with each source that is, once. Does not wait while anything is queued by [`again`](Self::again).
+    ///
+    /// If there is no memory for a longer list, what is queued is reported over several waits: as much as there is
+    /// room for, beside the events. A list with [`READY_CAPACITY`] from the start always has some.
     ///
     /// A wait that a signal interrupts ends early with what is queued, so that the caller can look at
     /// the clock before it waits on.
@@ -154,13 +206,13 @@ impl<T: Source> Reactor<T> {
     /// Only where the poll itself is broken: epoll_wait(2).
     pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let timeout = if self.queue.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let timeout = if self.has_queued() { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
         ready.extend(self.events.iter().map(Ready::from));
-        if !self.queue.is_empty() {
+        if self.has_queued() {
             self.report_queue(ready);
         }
         Ok(())
@@ -168,19 +220,49 @@ impl<T: Source> Reactor<T> {
 
     /// Adds what was queued; to its event, where there is one.
     fn report_queue(&mut self, ready: &mut Vec<Ready>) {
-        let slots = &mut self.slots;
-        let mut unqueue = |token: Token| match slots.get_mut(token.0) {
+        for ready in &mut *ready {
+            ready.special |= self.unqueue(ready.token) == Queued::Special;
+        }
+        // Without memory for all, the rest stays in the queue.
+        let _ = ready.try_reserve(self.queue.len());
+        let mut queue = std::mem::take(&mut self.queue);
+        let fit = queue.len().min(ready.capacity() - ready.len());
+        for token in queue.drain(..fit) {
+            self.report_queued(token, ready);
+        }
+        self.has_more = !queue.is_empty();
+        self.queue = queue;
+        if self.queue_is_short {
+            self.report_missing(ready);
+        }
+    }
+
+    fn report_queued(&mut self, token: Token, ready: &mut Vec<Ready>) {
+        match self.unqueue(token) {
+            Queued::No => {} // By its event, or it was removed.
+            queued => ready.push(Ready { token, special: queued == Queued::Special }),
+        }
+    }
+
+    /// Adds, in place of a queue that could not grow, whatever is queued, as far as there is room.
+    #[cold]
+    fn report_missing(&mut self, ready: &mut Vec<Ready>) {
+        self.queue.clear();
+        self.queue_is_short = false;
+        for token in (0..self.token_bound()).map(Token) {
+            if ready.len() == ready.capacity() {
+                // There may be more.
+                (self.queue_is_short, self.has_more) = (true, true);
+                return;
+            }
+            self.report_queued(token, ready);
+        }
+    }
+
+    fn unqueue(&mut self, token: Token) -> Queued {
+        match self.slots.get_mut(token.0) {
             Some(slot) => std::mem::replace(&mut slot.queued, Queued::No),
             None => Queued::No,
-        };
-        for ready in &mut *ready {
-            ready.special |= unqueue(ready.token) == Queued::Special;
-        }
-        for token in self.queue.drain(..) {
-            match unqueue(token) {
-                Queued::No => {} // By its event, or it was removed.
-                queued => ready.push(Ready { token, special: queued == Queued::Special }),
-            }
         }
     }
 }

@@ -4,32 +4,34 @@
 //! in here reads a clock or knows a real socket: the time is a parameter, and what it accepts from is
 //! a type parameter, so a simulation runs the very same code.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use crate::conn::{Echo, Turn};
 use crate::net::{Endpoint, Listen, Stream, delegate_source};
 use crate::observe::{Closed, Event, Observer, Refusal};
-use crate::reactor::{Reactor, Ready};
+use crate::reactor::{READY_CAPACITY, Reactor, Ready};
 
 use accept::{Acceptor, Next};
+use clock::ServedClock;
 use connection::{Connection, Shared};
-use deadlines::{Deadlines, Expiry, ServedClock};
+use deadlines::Deadlines;
 use limits::{Admission, PendingLimit};
 use stop::Life;
 
 pub use limits::Config;
 
 mod accept;
+mod clock;
 mod connection;
 mod deadlines;
 mod limits;
 mod stop;
+mod sweep;
 
 /// Connections taken off one accept queue in one turn. A flood of new connections then holds the
 /// established ones up for well under a millisecond, at some 5 µs each.
@@ -58,15 +60,20 @@ enum Slot<L: Listen> {
 pub struct Server<L: Listen, O> {
     config: Config,
     reactor: Reactor<Slot<L>>,
-    /// What the last wait found.
+    /// What the last wait found, and how much of it was dealt with since.
     ready: Vec<Ready>,
+    attended: usize,
     listeners: Vec<Token>,
+    /// Why a listener is gone for good, which ends the server.
+    lost_listener: Option<io::Error>,
     shared: Shared<O>,
     admission: Admission,
     clock: ServedClock,
     life: Life,
     /// When something was last ready.
     busy: Instant,
+    /// When the last wait ended: what happened before is in its events.
+    polled: Instant,
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
@@ -78,8 +85,10 @@ impl<L: Listen, O: Observer> Server<L, O> {
     pub fn new(config: Config, observer: O, now: Instant) -> io::Result<Self> {
         Ok(Self {
             reactor: Reactor::new()?,
-            ready: Vec::new(),
+            ready: Vec::with_capacity(READY_CAPACITY),
+            attended: 0,
             listeners: Vec::new(),
+            lost_listener: None,
             shared: Shared {
                 scratch: vec![0; config.buffer_bytes].into(),
                 pending: PendingLimit::new(&config),
@@ -91,6 +100,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             clock: ServedClock::new(now),
             life: Life::Serving,
             busy: now,
+            polled: now,
             config,
         })
     }
@@ -120,32 +130,60 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.reactor.insert(Slot::Signals(signals)).map(drop)
     }
 
-    /// Deals with what the last turn's wait found ready, then with deadlines, then waits.
+    /// Deals with what the last turn's wait found ready, then with deadlines, then waits. While turns are slow,
+    /// each call deals with one thing only, and a call of its own waits.
     ///
     /// `now` must not go backwards. Real servers pass `Instant::now()`.
     ///
     /// # Errors
     ///
-    /// Only where polling itself fails. What goes wrong with one connection ends that one alone.
+    /// Where polling itself fails, or a listener was gone for good and the server has stopped for it. What goes wrong
+    /// with one connection ends that one alone.
     #[inline(never)]
     pub fn turn(&mut self, now: Instant) -> io::Result<Flow> {
         self.shared.now = self.clock.served(now);
-        let ready = std::mem::take(&mut self.ready);
-        if !ready.is_empty() {
-            self.busy = self.shared.now;
+        if !self.is_mid_turn() {
+            self.polled = self.shared.now;
         }
-        for ready in &ready {
-            self.attend(*ready);
+        let is_piece = self.attend_ready() && self.clock.is_watching();
+        if !is_piece {
+            self.resume_accepting();
+            self.sweep();
         }
-        self.ready = ready;
-        self.resume_accepting();
-        self.sweep();
         if let Some(end) = self.approach_end() {
-            return Ok(end);
+            return self.lost_listener.take().map_or(Ok(end), Err);
+        }
+        if is_piece {
+            self.clock.works();
+            return Ok(Flow::Continue);
         }
         let timer = self.next_timer();
-        self.reactor.wait(self.clock.patience(timer), &mut self.ready)?;
+        self.attended = 0;
+        self.reactor.wait(self.clock.waits(timer, self.polled), &mut self.ready)?;
         Ok(Flow::Continue)
+    }
+
+    /// Whether the last [`turn`](Self::turn) was but a piece of one, and did not wait.
+    pub fn is_mid_turn(&self) -> bool {
+        self.attended > 0
+    }
+
+    /// Deals with what is ready: with all of it, or with one thing while turns are slow.
+    #[inline(always)]
+    fn attend_ready(&mut self) -> bool {
+        let ready = std::mem::take(&mut self.ready);
+        let rest = &ready[self.attended..];
+        let part = if self.clock.is_watching() { &rest[..rest.len().min(1)] } else { rest };
+        let has_attended = !part.is_empty();
+        if has_attended {
+            self.busy = self.shared.now;
+        }
+        for ready in part {
+            self.attend(*ready);
+        }
+        self.attended += part.len();
+        self.ready = ready;
+        has_attended
     }
 
     #[inline(always)]
@@ -166,12 +204,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.reactor.get_mut(token) {
             Some(Slot::Listener(_)) => self.accept(token),
             Some(Slot::Signals(signals)) => {
-                for signal in signals.pending().collect::<Vec<_>>() {
-                    // A terminal that closes may say so twice, which is not to press anybody.
-                    if signal != SIGHUP || self.life == Life::Serving {
-                        self.stop();
-                    }
-                }
+                let batch: Vec<_> = signals.pending().collect();
+                self.request(&batch);
             }
             // It was removed since the wait.
             Some(Slot::Peer(_)) | None => {}
@@ -206,9 +240,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         // If that fails, the connection is gone already, as the next read will find.
         let _ = connection.stream.shutdown_write();
         connection.active = self.shared.now;
-        if let Some((at, _)) = self.shared.deadlines.of(&connection.echo, connection.active) {
-            self.shared.deadlines.note(at);
-        }
+        connection.note_deadline(&mut self.shared);
     }
 
     fn accept(&mut self, token: Token) {
@@ -222,6 +254,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
                 }
                 Next::NotThisOne(e) => fault = Some(e),
                 Next::NoMore => return,
+                Next::NeverMore(e) => return self.lost_listener = Some(e),
             }
         }
         match (self.reactor.get_mut(token), fault) {
@@ -244,13 +277,18 @@ impl<L: Listen, O: Observer> Server<L, O> {
             echo,
             peer: peer.clone(),
             active: self.shared.now,
+            left: 0,
             timed_out: false,
         };
         match self.reactor.insert(Slot::Peer(connection)) {
             Ok(_) => self.shared.observer.observe(&peer, Event::Accepted),
-            Err(_) => {
+            Err(e) => {
+                let why = match e.kind() {
+                    ErrorKind::OutOfMemory => Refusal::NoMemory,
+                    _ => Refusal::Unwatchable,
+                };
                 self.admission.release(&peer);
-                self.shared.observer.observe(&peer, Event::Refused(Refusal::Unwatchable));
+                self.shared.observer.observe(&peer, Event::Refused(why));
             }
         }
     }
@@ -263,72 +301,18 @@ impl<L: Listen, O: Observer> Server<L, O> {
             why => why,
         };
         drop(stream);
+        let is_cut = echo.is_short() && why.is_by_server();
         self.shared.pending.hold(echo.held_bytes(), 0);
+        // Before anything is said about it, which may need memory.
+        drop(echo);
         self.admission.release(&peer);
-        self.shared.observer.observe(&peer, Event::Closed(&why));
+        self.shared.observer.observe(&peer, Event::Closed { why: &why, is_cut });
         // Its descriptor may be just what accepting was short of.
         for token in &self.listeners {
             if let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(*token) {
                 acceptor.cut_rest_short(self.shared.now);
             }
         }
-    }
-
-    /// Tries again to accept where it is time, since there may be no edge to say so.
-    fn resume_accepting(&mut self) {
-        for token in &self.listeners {
-            if retry_at(&mut self.reactor, *token).is_some_and(|at| at <= self.shared.now) {
-                self.reactor.again(*token);
-            }
-        }
-    }
-
-    /// Acts on whatever has passed its deadline, in slices, so that a great many connections do not
-    /// hold a turn up.
-    fn sweep(&mut self) {
-        let now = self.shared.now;
-        let Some(slice) = self.shared.deadlines.slice(self.reactor.token_bound(), now) else {
-            return;
-        };
-        for token in slice.map(Token) {
-            let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { continue };
-            match self.shared.deadlines.of(&connection.echo, connection.active) {
-                Some((at, _)) if at > now => self.shared.deadlines.note(at),
-                Some((_, Expiry::Close(why))) => self.close(token, why),
-                Some((_, Expiry::Quiet)) => self.finish(token),
-                Some((_, Expiry::Idle)) => {
-                    connection.timed_out = true;
-                    self.finish(token);
-                }
-                None => {}
-            }
-        }
-    }
-
-    /// When the next turn must be taken even if nothing becomes ready.
-    fn next_timer(&mut self) -> Option<Instant> {
-        let drain = match self.life {
-            Life::Draining { finish_at, .. } => Some(finish_at),
-            Life::Finishing { until } => Some(until),
-            Life::Serving | Life::Aborted => None,
-        };
-        let sweep =
-            (self.admission.connections() > 0).then(|| self.shared.deadlines.next()).flatten();
-        let spin = self
-            .config
-            .spin
-            .filter(|spin| self.shared.now < self.busy + *spin)
-            .map(|_| self.shared.now);
-        let retry = self.listeners.iter().filter_map(|token| retry_at(&mut self.reactor, *token));
-        [drain, sweep, spin].into_iter().flatten().chain(retry).min()
-    }
-}
-
-/// When to try again to accept from a listener, if that went wrong.
-fn retry_at<L: Listen>(reactor: &mut Reactor<Slot<L>>, listener: Token) -> Option<Instant> {
-    match reactor.get_mut(listener) {
-        Some(Slot::Listener(acceptor)) => acceptor.retry_at(),
-        _ => None,
     }
 }
 

@@ -42,14 +42,19 @@ pub struct Serve {
     max_connections: Option<usize>,
 
     /// Close connections beyond this many from one IP address at once [default: no limit]
+    ///
+    /// IPv6 is counted by its /64 network: a host that has one address there can take any of it.
     #[arg(long, value_name = "N", value_parser = connections)]
     max_per_ip: Option<usize>,
 
     /// Close a connection on which nothing has moved for this long, such as 30s or 5m [default: never]
+    ///
+    /// Bytes that the kernel has taken count as delivered. If the peer is still taking them, the server waits for
+    /// that before it closes, and none of them is lost.
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     idle_timeout: Option<Duration>,
 
-    /// Close a connection whose peer has taken nothing of its pending echo for this long
+    /// Close a connection whose peer has taken nothing of its echo for this long
     ///
     /// It is not what finds a TCP peer that has vanished. If it is owed nothing, keepalive finds it after two
     /// minutes, whatever this says. If it is owed bytes that the kernel holds, the kernel gives it up after two
@@ -149,13 +154,14 @@ impl Serve {
             _ => warn!("stopped before all was echoed: {counters}"),
         }
         log::logger().flush();
-        match end {
+        match end? {
             Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
             Flow::Stopped | Flow::Continue => Ok(()),
         }
     }
 
-    fn serve(&self, observer: impl Observer) -> Result<Flow, Failure> {
+    /// Starts a server, which may fail, and runs it to its end, which may fail too.
+    fn serve(&self, observer: impl Observer) -> Result<io::Result<Flow>, Failure> {
         // Before signals are watched: a look-up can take long, and a signal must be able to end it.
         let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
         let config = self.config(endpoints.iter().map(Vec::len).sum())?;
@@ -168,8 +174,8 @@ impl Serve {
         // Removed when the server has finished: to remove them must not delay a peer.
         let _files = self.listen(&mut server, &endpoints)?;
         loop {
-            match server.turn(Instant::now())? {
-                Flow::Continue => {}
+            match server.turn(Instant::now()) {
+                Ok(Flow::Continue) => {}
                 end => return Ok(end),
             }
         }

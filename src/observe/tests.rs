@@ -29,6 +29,8 @@ fn resets_and_timeouts_are_told_from_the_rest() {
     for (why, is_reset, is_timeout) in reasons() {
         assert_eq!((why.is_reset(), why.is_timeout()), (is_reset, is_timeout), "{why:?}");
     }
+    assert!(failed(ErrorKind::OutOfMemory).is_by_server() && Closed::Idle.is_by_server());
+    assert!(!failed(ErrorKind::TimedOut).is_by_server());
 }
 
 /// Everything once or twice, to two observers.
@@ -42,11 +44,12 @@ fn counted() -> Counters {
         both.observe(&NOBODY, Event::Wrote(10));
         both.observe(&NOBODY, Event::Blocked);
     }
-    for why in [Refusal::MaxConnections, Refusal::MaxPerIp, Refusal::Unwatchable] {
+    for why in [Refusal::MaxConnections, Refusal::MaxPerIp, Refusal::NoMemory] {
         both.observe(&NOBODY, Event::Refused(why));
     }
     for (why, ..) in &reasons() {
-        both.observe(&NOBODY, Event::Closed(why));
+        let is_cut = matches!(why, Closed::Cut | Closed::Stalled);
+        both.observe(&NOBODY, Event::Closed { why, is_cut });
     }
     let [one, other] = counters;
     assert_eq!(one, other, "they were told the same");
@@ -62,7 +65,7 @@ fn everything_is_counted() {
         bytes_out: 20,
         reset: 3,
         timed_out: 3,
-        cut: 1,
+        cut: 2,
     };
     assert_eq!(counted(), expected);
 }
@@ -71,7 +74,7 @@ fn everything_is_counted() {
 fn counts_are_said_in_one_line() {
     assert_eq!(
         counted().to_string(),
-        "2 connections, 40 bytes in, 20 bytes out, 3 refused, 3 reset, 3 timed out, 1 cut off"
+        "2 connections, 40 bytes in, 20 bytes out, 3 refused, 3 reset, 3 timed out, 2 cut off"
     );
 }
 
@@ -99,6 +102,7 @@ fn reasons_name_the_option_that_they_come_from() {
         (Refusal::MaxConnections, "there are --max-connections already"),
         (Refusal::MaxPerIp, "there are --max-per-ip from its address already"),
         (Refusal::Unwatchable, "the system could not watch it"),
+        (Refusal::NoMemory, "there is no memory for it"),
     ] {
         assert_eq!(why.to_string(), expected);
     }

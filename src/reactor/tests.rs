@@ -449,3 +449,39 @@ fn interrupt_until_it_ends(mut child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Failed when what did not fit into the queue was forgotten: no event would ever tell of it again.
+#[test]
+fn without_memory_for_the_queue_everything_queued_is_reported_all_the_same() {
+    let mut reactor = reactor();
+    let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
+    tokens.iter().for_each(|token| reactor.again(*token));
+    // As if it could not have grown.
+    reactor.queue.truncate(1);
+    reactor.queue_is_short = true;
+    assert!(reactor.has_more());
+    let all: Vec<_> = tokens.iter().copied().map(plain).collect();
+    let mut ready = Vec::with_capacity(READY_CAPACITY);
+    reactor.wait(Some(LONG), &mut ready).unwrap();
+    assert_eq!(ready, all);
+    assert!(!reactor.has_more() && !reactor.has_queued());
+}
+
+#[test]
+fn what_the_list_has_no_room_for_waits_in_the_queue() {
+    let mut reactor = reactor();
+    let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
+    tokens.iter().for_each(|token| reactor.again(*token));
+    reactor.queue.clear();
+    reactor.queue_is_short = true;
+    // Nobody asks for more room for what is missing from the queue.
+    let mut ready = Vec::with_capacity(2);
+    let mut reported = Vec::new();
+    while reactor.has_more() {
+        reactor.wait(Some(LONG), &mut ready).unwrap();
+        assert!(ready.len() <= ready.capacity());
+        reported.extend_from_slice(&ready);
+    }
+    let all: Vec<_> = tokens.iter().copied().map(plain).collect();
+    assert_eq!(reported, all);
+}

@@ -13,6 +13,9 @@ use crate::net::{Endpoint, Listen, reason};
 /// and short enough that a waiting client hardly notices.
 const REST: Duration = Duration::from_millis(500);
 
+/// A listener that fails in a way from which there is no recovery is tried this often before it is given up.
+const ATTEMPTS: u32 = 3;
+
 /// The log is told of a failure once in this time, however often accepting fails and recovers.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -26,6 +29,8 @@ pub(super) struct Acceptor<L> {
     /// been emptied. No edge will tell: the queue may be full, and then it makes no more of them.
     retry_at: Option<Instant>,
     complained_at: Option<Instant>,
+    /// How often accepting failed, one attempt after the other, as it does where there is no listener any more.
+    hopeless: u32,
 }
 
 /// What came of an attempt to accept.
@@ -36,11 +41,13 @@ pub(super) enum Next<S> {
     NotThisOne(io::Error),
     /// Accept no more until there is an event, or the time to try again has come.
     NoMore,
+    /// The listener is gone for good, as the error says.
+    NeverMore(io::Error),
 }
 
 impl<L: Listen> Acceptor<L> {
     pub(super) fn new(listener: L, name: String) -> Self {
-        Self { listener, name, retry_at: None, complained_at: None }
+        Self { listener, name, retry_at: None, complained_at: None, hopeless: 0 }
     }
 
     pub(super) fn source(&mut self) -> &mut dyn Source {
@@ -61,16 +68,31 @@ impl<L: Listen> Acceptor<L> {
         if self.retry_at.is_some_and(|at| now < at) {
             return Next::NoMore;
         }
-        let error = match self.listener.accept() {
+        let fault = self.listener.accept().map_err(|e| (Fault::of(&e), e));
+        if !matches!(fault, Err((Fault::Gone, _))) {
+            self.hopeless = 0;
+        }
+        match fault {
             Ok((stream, peer)) => return Next::Connection(stream, peer),
-            Err(e) => e,
-        };
-        match Fault::of(&error) {
-            Fault::OfOne => return Next::NotThisOne(error),
-            Fault::QueueEmpty => self.retry_at = None,
-            Fault::Exhausted => self.rest(&error, now),
+            Err((Fault::OfOne, e)) => return Next::NotThisOne(e),
+            Err((Fault::QueueEmpty, _)) => self.retry_at = None,
+            Err((Fault::Exhausted, e)) => self.rest(&e, now),
+            Err((Fault::Gone, e)) => return self.try_again_or_give_up(&e, now),
         }
         Next::NoMore
+    }
+
+    #[cold]
+    fn try_again_or_give_up(&mut self, error: &io::Error, now: Instant) -> Next<L::Stream> {
+        self.hopeless += 1;
+        if self.hopeless < ATTEMPTS {
+            self.rest(error, now);
+            return Next::NoMore;
+        }
+        self.retry_at = None;
+        let (name, reason) = (&self.name, reason(error));
+        let text = format!("the listener on {name} is gone for good: {reason}");
+        Next::NeverMore(io::Error::new(error.kind(), text))
     }
 
     /// Stops trying for a while.
@@ -92,6 +114,8 @@ enum Fault {
     /// That one connection's: go on with the next. Linux passes network errors that are already
     /// pending on the new socket as errors of accept, and asks that they be treated so.
     OfOne,
+    /// There is no listener any more: an administrator has closed it (`ss -K`).
+    Gone,
     /// The machine's: descriptors or memory ran out. Anything unheard of counts as this, for it
     /// neither spins nor gives up.
     Exhausted,
@@ -117,6 +141,7 @@ impl Fault {
                 | Errno::NETUNREACH
                 | Errno::TIMEDOUT,
             ) => Self::OfOne,
+            Some(Errno::INVAL | Errno::BADF | Errno::NOTSOCK) => Self::Gone,
             #[cfg(any(target_os = "linux", target_os = "android"))]
             Some(Errno::NONET) => Self::OfOne,
             _ => Self::Exhausted,

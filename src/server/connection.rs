@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Instant;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadlines, Expiry};
 use super::limits::PendingLimit;
 use crate::conn::{Echo, Readiness, Turn};
 use crate::net::{Endpoint, Stream};
@@ -15,8 +15,10 @@ pub(super) struct Connection<S> {
     pub(super) stream: S,
     pub(super) echo: Echo,
     pub(super) peer: Endpoint,
-    /// When bytes last moved, or the goodbye was said.
+    /// When bytes last moved, as far as was seen, or the goodbye was said.
     pub(super) active: Instant,
+    /// How many bytes its peer had yet to acknowledge when it was last looked at after the goodbye.
+    pub(super) left: u32,
     /// Whether it is ending because it was idle for too long.
     pub(super) timed_out: bool,
 }
@@ -35,7 +37,7 @@ pub(super) struct Shared<O> {
 
 impl<S: Stream> Connection<S> {
     /// Gives the connection its turn.
-    #[inline] // This is the path of every echo, and it has one caller.
+    #[inline(always)] // This is the path of every echo.
     pub(super) fn drive<O: Observer>(
         &mut self,
         special: bool,
@@ -50,15 +52,37 @@ impl<S: Stream> Connection<S> {
         echo.drive(&mut tap, hint, &mut shared.scratch[..room])
     }
 
+    /// The same, off the path of an echo: there has been no event.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn try_drive<O: Observer>(&mut self, shared: &mut Shared<O>) -> io::Result<Turn> {
+        self.drive(false, shared)
+    }
+
     /// Enters into the accounts that it held `before` bytes before its turn.
     pub(super) fn hold<O>(&mut self, before: usize, shared: &mut Shared<O>) {
         shared.pending.hold(before, self.echo.held_bytes());
         if before == 0 && self.echo.held_bytes() > 0 {
             // They have come now, even if none has gone.
             self.active = shared.now;
-            if let Some((at, _)) = shared.deadlines.of(&self.echo, self.active) {
-                shared.deadlines.note(at);
-            }
+            self.note_deadline(shared);
+        }
+    }
+
+    /// When something is to be done about it although there is no event, and what.
+    pub(super) fn deadline<O>(&self, shared: &Shared<O>) -> Option<(Instant, Expiry)> {
+        shared.deadlines.of(&self.echo, self.left, self.active)
+    }
+
+    /// Sees to it that its deadline is not missed.
+    pub(super) fn note_deadline<O>(&self, shared: &mut Shared<O>) {
+        self.note_deadline_after(self.active, shared);
+    }
+
+    /// The same when it was looked at until `time`.
+    pub(super) fn note_deadline_after<O>(&self, time: Instant, shared: &mut Shared<O>) {
+        if let Some((at, _)) = shared.deadlines.after(time, &self.echo, self.left, self.active) {
+            shared.deadlines.note(at);
         }
     }
 }

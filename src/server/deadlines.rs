@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::limits::Config;
 use crate::conn::Echo;
-use crate::observe::Closed;
 
-/// After the goodbye, a peer gets this long to take the rest of its echo and say goodbye too.
+/// When it has been sent all of its echo, and the goodbye, a peer gets this long to say goodbye too.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// While the server is stopping, a connection on which nothing moves for this long is at its end: no
@@ -28,9 +27,9 @@ const MIN_GAP: Duration = Duration::from_millis(1);
 /// ...and at most this. No connection ends before its deadline, and none later than this after.
 const MAX_GAP: Duration = Duration::from_secs(1);
 
-/// A turn that starts this much later than its wait allowed shows that the server was stopped, or
-/// starved of the processor, and not merely busy.
-const OVERSLEPT: Duration = Duration::from_secs(1);
+/// Whether a peer takes bytes cannot be heard: the kernel tells of room only when there is much of it. So in
+/// a time in which a peer must take something, it is looked at this often.
+const LOOKS: u32 = 4;
 
 /// Knows each connection's deadline, and when to pass over the connections next.
 #[derive(Debug)]
@@ -38,21 +37,26 @@ pub(super) struct Deadlines {
     idle: Option<Duration>,
     stall: Option<Duration>,
     is_draining: bool,
-    /// When the last pass began, or the one under way.
+    /// When the last pass began, or the one under way...
     pass_began: Instant,
+    /// ...and the one before that.
+    last_pass_began: Instant,
     /// The first slot that the pass under way has not looked at; 0 between passes.
     cursor: usize,
     /// The earliest deadline known to be still to come.
     earliest: Option<Instant>,
-    /// Follows from the others, and is asked for every turn.
+    /// These follow from the others, and are asked for every turn.
     due: Option<Instant>,
+    longest_wait: Duration,
 }
 
 /// What happens at a deadline.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expiry {
-    /// It is closed.
-    Close(Closed),
+    /// What is pending is written, if that is possible by now. It is closed as stalled if not for long.
+    Stalled,
+    /// It is closed if its peer has taken everything, or nothing for long.
+    Parted,
     /// It is asked to end, having been idle for too long.
     Idle,
     /// It is asked to end, as the server is stopping and the moment is good.
@@ -66,9 +70,11 @@ impl Deadlines {
             stall: config.stall_timeout,
             is_draining: false,
             pass_began: now,
+            last_pass_began: now,
             cursor: 0,
             earliest: None,
             due: None,
+            longest_wait: Duration::ZERO,
         };
         new.schedule();
         new
@@ -82,18 +88,37 @@ impl Deadlines {
         self.schedule();
     }
 
-    /// The deadline of a connection whose bytes last moved at `active`, and what is to happen then.
-    pub(super) fn of(&self, echo: &Echo, active: Instant) -> Option<(Instant, Expiry)> {
-        let (timeout, expiry) = if echo.held_bytes() > 0 {
-            (self.stall?, Expiry::Close(Closed::Stalled))
+    /// When to look at a connection whose bytes last moved at `active`, and what to do then. `left` bytes were
+    /// still on their way to its peer when it lingered and was last looked at.
+    pub(super) fn of(&self, echo: &Echo, left: u32, active: Instant) -> Option<(Instant, Expiry)> {
+        self.after(self.last_pass_began, echo, left, active)
+    }
+
+    /// The same for one that was looked at until `time`.
+    pub(super) fn after(
+        &self,
+        time: Instant,
+        echo: &Echo,
+        left: u32,
+        active: Instant,
+    ) -> Option<(Instant, Expiry)> {
+        Some(if echo.held_bytes() > 0 {
+            (next_look(self.stall? / LOOKS, active, time), Expiry::Stalled)
+        } else if echo.is_lingering() && left > 0 {
+            let interval = self.stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
+            (next_look(interval, active, time), Expiry::Parted)
         } else if echo.is_lingering() {
-            (LINGER, Expiry::Close(Closed::Parted))
+            (active + LINGER, Expiry::Parted)
         } else if self.is_draining {
-            (QUIET, Expiry::Quiet)
+            (active + QUIET, Expiry::Quiet)
         } else {
-            (self.idle?, Expiry::Idle)
-        };
-        Some((active + timeout, expiry))
+            (active + self.idle?, Expiry::Idle)
+        })
+    }
+
+    /// Whether a peer that takes nothing since `active` has had its time.
+    pub(super) fn is_stalled(&self, active: Instant, now: Instant) -> bool {
+        self.stall.is_some_and(|stall| active + stall <= now)
     }
 
     /// Takes note of a deadline that a pass must not miss. That a connection is active again, and will
@@ -105,9 +130,10 @@ impl Deadlines {
         }
     }
 
-    /// When to call [`slice`](Self::slice) next, provided that there are connections.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.due
+    /// When to call [`slice`](Self::slice) next, provided that there are connections, or to look at the clock:
+    /// a server that is stopped in a wait cannot tell when, so waits are short beside the timeouts.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        self.due.map(|due| due.min(now + self.longest_wait))
     }
 
     /// The slots, of those below `bound`, to look at in this turn, if it is time for any. The caller
@@ -117,6 +143,7 @@ impl Deadlines {
             return None;
         }
         if self.cursor == 0 {
+            self.last_pass_began = self.pass_began;
             self.pass_began = now;
             self.earliest = None;
         }
@@ -126,60 +153,40 @@ impl Deadlines {
         Some(slice)
     }
 
+    /// How long a peer to whom nothing is owed may be silent.
+    fn silence(&self) -> Option<Duration> {
+        if self.is_draining { Some(QUIET) } else { self.idle }
+    }
+
+    /// The shortest timeout that peers can be blamed by.
+    fn shortest(&self) -> Duration {
+        self.silence().into_iter().chain(self.stall).min().unwrap_or(LINGER)
+    }
+
     /// Works out when the next slice is due.
     fn schedule(&mut self) {
+        self.longest_wait = (self.shortest() / LOOKS).max(MIN_GAP);
         if self.cursor > 0 {
             self.due = Some(self.pass_began); // Which is past: the pass goes on in the next turn.
             return;
         }
-        let silence = if self.is_draining { Some(QUIET) } else { self.idle };
+        let silence = self.silence();
         // Whoever has been active since the pass began is silent for too long after this at the earliest.
         let unknown = silence.map(|timeout| self.pass_began + timeout);
-        let shortest = silence.into_iter().chain(self.stall).fold(LINGER, Duration::min);
+        let shortest = LINGER.min(self.shortest());
         let gap = (shortest / LATENESS).clamp(MIN_GAP, MAX_GAP);
         let earliest = self.earliest.into_iter().chain(unknown).min();
         self.due = earliest.map(|at| at.max(self.pass_began + gap));
     }
 }
 
-/// A clock that stands still while the server does.
-///
-/// A server that was stopped (SIGSTOP, a suspended machine, a debugger) finds, on waking, that every
-/// peer seems to have been silent. But it is the server that did not listen, so the time is not held
-/// against them.
-#[derive(Debug)]
-pub(super) struct ServedClock {
-    /// What it said last.
-    now: Instant,
-    /// When the wait that followed was to end at the latest, by this clock, if it was to end.
-    wake: Option<Instant>,
-    /// How much the caller's clock is ahead of this one.
-    lost: Duration,
-}
-
-impl ServedClock {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { now, wake: None, lost: Duration::ZERO }
-    }
-
-    /// The served time when the caller's clock says `now`.
-    pub(super) fn served(&mut self, now: Instant) -> Instant {
-        let mut served = if self.lost.is_zero() { now } else { now - self.lost };
-        if let Some(wake) = self.wake
-            && served > wake + OVERSLEPT
-        {
-            self.lost += served - wake;
-            served = wake;
-        }
-        self.now = served;
-        served
-    }
-
-    /// How long to wait for something due at `timer` in served time.
-    pub(super) fn patience(&mut self, timer: Option<Instant>) -> Option<Duration> {
-        self.wake = timer.map(|timer| timer.max(self.now));
-        self.wake.map(|wake| wake - self.now)
-    }
+/// When a peer that takes nothing since `active` is looked at for the first time after `time`: once in each
+/// `interval`, however often passes come.
+fn next_look(interval: Duration, active: Instant, time: Instant) -> Instant {
+    // Rounded up, so that the last is not over before the whole timeout is.
+    let interval = interval + Duration::from_nanos(1);
+    let looks = time.saturating_duration_since(active).as_nanos() / interval.as_nanos() + 1;
+    active + interval * u32::try_from(looks).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What the server allows, and the accounts that it keeps to hold to it.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::net::Endpoint;
@@ -12,7 +12,8 @@ use crate::observe::Refusal;
 pub struct Config {
     /// Connections beyond these are closed as soon as they are accepted.
     pub max_connections: usize,
-    /// The same for connections from one IP address. Unix sockets have none.
+    /// The same for connections from one IPv4 address, or from one /64 network of IPv6: a host
+    /// that has one address there can take any. Unix sockets have none.
     pub max_per_ip: Option<usize>,
     /// How long a connection on which nothing moves is kept. This and the other timeouts are added to the
     /// time, which must hold them: a century is no problem.
@@ -91,7 +92,7 @@ pub(super) struct Admission {
     max_per_ip: Option<usize>,
     connections: usize,
     /// Kept only where there is a limit.
-    per_ip: HashMap<IpAddr, usize>,
+    per_network: HashMap<IpAddr, usize>,
 }
 
 impl Admission {
@@ -100,7 +101,7 @@ impl Admission {
             max_connections: config.max_connections,
             max_per_ip: config.max_per_ip,
             connections: 0,
-            per_ip: HashMap::new(),
+            per_network: HashMap::new(),
         }
     }
 
@@ -113,8 +114,9 @@ impl Admission {
         if self.connections >= self.max_connections {
             return Err(Refusal::MaxConnections);
         }
-        if let (Some(most), Some(ip)) = (self.max_per_ip, peer.ip()) {
-            let count = self.per_ip.entry(ip).or_default();
+        if let (Some(most), Some(network)) = (self.max_per_ip, network(peer)) {
+            self.per_network.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
+            let count = self.per_network.entry(network).or_default();
             if *count >= most {
                 return Err(Refusal::MaxPerIp);
             }
@@ -126,15 +128,24 @@ impl Admission {
 
     pub(super) fn release(&mut self, peer: &Endpoint) {
         self.connections -= 1;
-        if let Some(ip) = peer.ip()
-            && let Some(count) = self.per_ip.get_mut(&ip)
+        if let Some(network) = network(peer)
+            && let Some(count) = self.per_network.get_mut(&network)
         {
             *count -= 1;
             if *count == 0 {
-                self.per_ip.remove(&ip);
+                self.per_network.remove(&network);
             }
         }
     }
+}
+
+/// What a peer's connections are counted under: an IPv4 address, or the first address of a /64 network.
+fn network(peer: &Endpoint) -> Option<IpAddr> {
+    const PREFIX: Ipv6Addr = Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0, 0);
+    Some(match peer.ip()? {
+        IpAddr::V6(ip) => (ip & PREFIX).into(),
+        ip => ip,
+    })
 }
 
 #[cfg(test)]

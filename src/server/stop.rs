@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
-use log::info;
+use log::{error, info};
 use mio::Token;
+use signal_hook::consts::SIGHUP;
 
 use super::{ACCEPTS_PER_TURN, Flow, Server, Slot};
+use crate::conn::Turn;
 use crate::net::Listen;
 use crate::observe::{Closed, Observer};
+use crate::signals::is_stop;
 use crate::words::Plural;
 use crate::words::figures::setting;
 
@@ -15,7 +18,7 @@ use crate::words::figures::setting;
 /// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.
 pub(super) const LAST_ACCEPTS: usize = 4096;
 
-/// Where the server is in its life.
+/// Where the server is in its life. Its ends are on the caller's clock: whoever stops a server counts on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
     Serving,
@@ -33,6 +36,17 @@ pub(super) enum Life {
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
+    /// Does what signals ask for that came at once. However many they are, they are one request: timeout(1) sends
+    /// SIGTERM twice, and systemd may send SIGHUP with it.
+    pub fn request(&mut self, signals: &[i32]) {
+        let is_serving = self.life == Life::Serving;
+        // A terminal that closes may say so twice, and that must not press.
+        let counts = |signal: &i32| is_stop(*signal) && (is_serving || *signal != SIGHUP);
+        if signals.iter().any(counts) {
+            self.stop();
+        }
+    }
+
     /// Begins to stop: accepts no more, and ends each connection when nothing has moved on it for a
     /// moment, or when half of the drain timeout has passed and what has arrived is echoed. Asked again,
     /// it gives up at once.
@@ -42,7 +56,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             return;
         }
         self.stop_accepting();
-        let (now, timeout) = (self.shared.now, self.config.drain_timeout);
+        let (now, timeout) = (self.clock.real(), self.config.drain_timeout);
         match self.admission.connections() {
             0 => info!("stopping"),
             n => {
@@ -53,7 +67,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             }
         }
         self.life = Life::Draining { finish_at: now + timeout / 2, until: now + timeout };
-        self.shared.deadlines.drain(now);
+        self.shared.deadlines.drain(self.shared.now);
     }
 
     /// Whoever waits to be accepted believes to be connected, and has perhaps sent something.
@@ -68,16 +82,23 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// Takes a server that is stopping a step further, if it is time, and says when there is none left.
     pub(super) fn approach_end(&mut self) -> Option<Flow> {
+        let now = self.clock.real();
         match self.life {
-            Life::Serving => return None,
-            Life::Draining { finish_at, until } if finish_at <= self.shared.now => {
+            Life::Serving => match &self.lost_listener {
+                None => return None,
+                Some(e) => {
+                    error!("{e}; stopping");
+                    self.stop();
+                }
+            },
+            Life::Draining { finish_at, until } if finish_at <= now => {
                 self.life = Life::Finishing { until };
                 self.each_connection(Self::finish);
             }
             Life::Draining { .. } => {}
-            Life::Finishing { until } if self.shared.now < until => {}
+            Life::Finishing { until } if now < until => {}
             Life::Finishing { .. } | Life::Aborted => {
-                self.each_connection(Self::cut);
+                self.each_connection(|server, token| server.end(token, Closed::Cut));
             }
         }
         match self.life {
@@ -102,9 +123,20 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
-    fn cut(&mut self, token: Token) {
+    /// Closes a connection as it is. A last look at what its peer still sends tells whether it is `short`.
+    #[cold]
+    pub(super) fn end(&mut self, token: Token, short: Closed) {
         let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
-        let why = if connection.echo.held_bytes() == 0 { Closed::Parted } else { Closed::Cut };
+        if connection.echo.held_bytes() > 0 {
+            return self.close(token, short);
+        }
+        connection.echo.abandon();
+        let why = match connection.try_drive(&mut self.shared) {
+            Err(e) => Closed::Failed(e),
+            Ok(_) if connection.echo.is_short() => short,
+            Ok(Turn::Done) => Closed::Finished,
+            Ok(_) => Closed::Parted,
+        };
         self.close(token, why);
     }
 }

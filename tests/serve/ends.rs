@@ -232,7 +232,45 @@ fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A peer that never stops sending cannot put the end off for longer than the drain timeout.
+/// FAULTS 43. Failed when two signals that came at once were one request to stop and one to stop at once.
+#[test]
+fn signals_that_come_at_once_are_one_request() {
+    for pair in [[Signal::TERM, Signal::HUP], [Signal::TERM, Signal::INT]] {
+        let mut server = Server::start(&["--drain-timeout", "30s"]);
+        let stream = server.connect();
+        let bytes = pattern(1, 64 << 20);
+        let sent = stuff(&stream, &bytes);
+        server.pause();
+        pair.iter().for_each(|signal| server.signal(*signal));
+        server.resume();
+        let mut echo = Vec::new();
+        (&stream).read_to_end(&mut echo).unwrap();
+        assert!(echo == bytes[..sent], "{} of {sent}", echo.len());
+        drop(stream);
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(server.log().last().unwrap().contains("0 cut off"), "{:#?}", server.log());
+    }
+}
+
+/// FAULTS 42. Failed when the drain timeout was measured in time that the server had served.
+#[test]
+fn the_drain_timeout_is_on_the_real_clock() {
+    let mut server = Server::start(&["--drain-timeout", "2s"]);
+    let stream = server.connect();
+    stuff(&stream, &pattern(2, 32 << 20));
+    server.signal(Signal::TERM);
+    server.expect_line("stopping");
+    server.pause();
+    thread::sleep(Duration::from_millis(2000)); // The fault itself.
+    let start = Instant::now();
+    server.resume();
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(1), "after {:?}", start.elapsed());
+    assert!(server.log().last().unwrap().contains("1 cut off"), "{:#?}", server.log());
+}
+
+/// FAULTS 44. A peer that never stops sending cannot put the end off for longer than the drain timeout. Failed when it
+/// was not counted, as all that was read from it had been echoed.
 #[test]
 fn a_flooder_does_not_keep_the_server() {
     let mut server = Server::start(&["--drain-timeout", "1s"]);
@@ -245,4 +283,6 @@ fn a_flooder_does_not_keep_the_server() {
         server.signal(Signal::TERM);
         assert_eq!(server.wait().code(), Some(0));
     });
+    let last = server.log().last().unwrap();
+    assert!(last.contains("WARN") && last.contains("1 cut off"), "{last}");
 }

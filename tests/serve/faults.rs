@@ -295,6 +295,22 @@ fn whoever_comes_in_the_place_of_another_is_served() {
     bystander.expect_all_as_before(&server);
 }
 
+/// FAULTS 41. It is not held against them when what they say comes some time after. Failed when the time until the
+/// server meant to look at them counted, although it was stopped by then.
+#[test]
+fn a_stopped_server_gives_its_peers_all_of_their_time() {
+    let server = Server::start(&["--idle-timeout", "1s"]);
+    let streams: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    streams.iter().for_each(|stream| expect_echo(stream, b"before"));
+    server.pause();
+    thread::sleep(Duration::from_millis(1500)); // The fault itself.
+    server.resume();
+    thread::sleep(Duration::from_millis(300)); // They have nothing to say yet.
+    streams.iter().for_each(|stream| expect_echo(stream, b"after"));
+    streams.iter().for_each(expect_closed);
+    assert!(server.stop().contains("20 timed out"));
+}
+
 /// FAULTS 37. Whoever was silent, or took nothing, because the server stood still is not timed out for it.
 /// Failed when the server's clock went on meanwhile.
 #[test]

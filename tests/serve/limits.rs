@@ -1,5 +1,6 @@
 //! What the server allows, and how it gets by when there is no more.
 
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
+use crate::ends::connect_with_little_room;
 use crate::server::{PATIENCE, Server, eventually};
 use crate::wire::{expect_closed, expect_echo, expect_end, pattern, stuff};
 
@@ -72,6 +74,116 @@ fn idle_peers_are_closed_in_time_and_not_before() {
     assert!(since.elapsed() >= Duration::from_millis(500), "closed after {:?}", since.elapsed());
     assert!(last.elapsed() < Duration::from_secs(5), "closed after {:?}", last.elapsed());
     assert!(server.stop().contains("2 timed out"));
+}
+
+/// FAULTS 40. Failed when only an edge told that the peer had taken something: the kernel reports room when a third
+/// of its buffer is free, and that takes this peer longer than the stall timeout.
+#[test]
+fn a_reader_that_is_slow_but_steady_is_not_stalled() {
+    let server = Server::start(&["--stall-timeout", "600ms"]);
+    let stream = server.connect();
+    let bytes = pattern(7, 12 << 20);
+    let mut echo = vec![0; bytes.len()];
+    thread::scope(|scope| {
+        scope.spawn(|| (&stream).write_all(&bytes).unwrap());
+        let mut taken = 0;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(2) {
+            (&stream).read_exact(&mut echo[taken..taken + 10_000]).unwrap();
+            taken += 10_000;
+            thread::sleep(Duration::from_millis(10)); // 1 MB/s at the most.
+        }
+        (&stream).read_exact(&mut echo[taken..]).unwrap();
+    });
+    assert!(echo == bytes);
+    drop(stream);
+    assert!(server.stop().contains("0 timed out, 0 cut off"));
+}
+
+/// And the others are, in time. What they were sent less than was read from them is counted.
+#[test]
+fn a_peer_that_takes_nothing_is_closed_in_time_and_counted() {
+    let mut server = Server::start(&["-v", "--stall-timeout", "400ms"]);
+    let start = Instant::now();
+    let bytes = pattern(8, 16 << 20);
+    for half_closed in [false, true] {
+        let stream = server.connect();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                if half_closed {
+                    // As far as the buffers between them go.
+                    let _ = (&stream).write_all(&bytes[..10 << 20]);
+                    let _ = stream.shutdown(Shutdown::Write);
+                } else {
+                    assert!((&stream).write_all(&bytes).is_err());
+                }
+            });
+            let closed = "took nothing for --stall-timeout; not all that it sent was echoed";
+            server.expect_line(closed);
+        });
+    }
+    assert!(start.elapsed() < Duration::from_secs(10), "after {:?}", start.elapsed());
+    let last = server.stop();
+    assert!(last.contains("2 timed out, 2 cut off") && last.contains("WARN"), "{last}");
+}
+
+/// FAULTS 40. The server has nothing left to write, so the peer is idle; but it has not taken everything. Failed when
+/// the server lingered for a second only: what the peer sends after that is answered by a reset, which
+/// destroys what is still on its way.
+#[test]
+fn an_idle_peer_that_still_takes_its_echo_gets_all_of_it() {
+    let server = Server::start(&["--idle-timeout", "300ms"]);
+    let stream = connect_with_little_room(&server);
+    let bytes = pattern(9, 1_000_000);
+    (&stream).write_all(&bytes).unwrap();
+    let mut echo = vec![0; bytes.len()];
+    let start = Instant::now();
+    for (i, part) in echo.chunks_mut(25_000).enumerate() {
+        (&stream).read_exact(part).unwrap();
+        thread::sleep(Duration::from_millis(60)); // It reads slowly.
+        if i == 32 {
+            assert!(start.elapsed() > Duration::from_millis(1800));
+            (&stream).write_all(b"and another thing").unwrap();
+        }
+    }
+    assert!(echo == bytes);
+    expect_end(&stream);
+    // What it said after the goodbye was not echoed.
+    drop(stream);
+    assert!(server.stop().contains("1 timed out, 1 cut off"));
+}
+
+/// FAULTS 45. Each peer is read from as much as the limit allows, and there is no memory for that. Failed when memory
+/// was taken as if there always were some: the server was aborted.
+#[test]
+fn memory_that_runs_out_ends_connections_and_not_the_server() {
+    let mut server = Server::start(&["-v", "--pending-limit", "1g"]);
+    let bystander = server.connect();
+    expect_echo(&bystander, b"before");
+    server.limit_memory((server.status_kib("VmSize") as u64 + 4096) << 10);
+    let bytes = pattern(2, 8 << 20);
+    let peers: Vec<_> = (0..40).map(|_| server.connect()).collect();
+    thread::scope(|scope| {
+        for mut stream in &peers {
+            let bytes = &bytes;
+            stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+            // Whoever is closed sees it, or not.
+            scope.spawn(move || stream.write_all(bytes).is_ok());
+        }
+    });
+    server.expect_line("closed: ");
+    expect_echo(&bystander, &pattern(3, 10_000));
+    drop(peers);
+    expect_echo(server.connect(), b"in the place of others");
+    drop(bystander);
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    let log = server.log();
+    assert!(
+        log.iter()
+            .any(|line| line.contains("out of memory") || line.contains("annot allocate memory")),
+        "{log:#?}"
+    );
 }
 
 /// FAULTS 21, in small: the sum of all pending echoes is bounded, and those who read are served on. Failed when

@@ -16,10 +16,9 @@ const TURNS: usize = 24;
 impl World {
     pub fn begin_turn(&mut self, passes: Duration) {
         let patience = self.patience();
-        if passes > crate::clock::SERVED_IN_FULL {
+        if self.clock.pass(passes, patience) {
             self.coverage.note(Feature::LostTime);
         }
-        self.clock.pass(passes, patience);
         self.turn += 1;
         self.calls = 0;
         self.gone = 0;
@@ -115,24 +114,29 @@ impl World {
 
     /// Half of the drain timeout is over, and there is nothing left to wait for.
     fn is_unasked(&self, socket: &Socket) -> bool {
-        let Life::Stopping { since } = self.life else { return false };
+        if !matches!(self.life, Life::Stopping { .. }) {
+            return false;
+        }
         // It was seen to be empty, and still is.
         let is_empty = socket.treatment.vain > 0 && !socket.is_readable();
         is_empty
             && socket.pending() == 0
             && socket.treatment.goodbye.is_none()
-            && self.clock.at_least(since) >= self.scenario.config.drain_timeout / 2
+            && self.has_stopped_for(self.scenario.config.drain_timeout / 2)
     }
 
     fn is_late(&self, socket: &Socket) -> bool {
         // Whoever had been silent for long before the server was told to stop was not late by then.
         let since_stop = match self.life {
-            Life::Stopping { since } => self.clock.at_least(since),
+            Life::Stopping { since, .. } => self.clock.at_least(since),
             Life::Serving | Life::Aborted => Duration::MAX,
         };
-        laws::timeout(self, socket).is_some_and(|timeout| {
-            self.clock.at_least(socket.treatment.active).min(since_stop) > timeout + LATE
-        })
+        let treatment = &socket.treatment;
+        let mut silent = self.clock.at_least(treatment.active).min(since_stop);
+        if treatment.goodbye.is_some() {
+            silent = silent.min(self.clock.at_least(treatment.took));
+        }
+        laws::timeout(self, socket).is_some_and(|timeout| silent > timeout + LATE)
     }
 
     fn check_listener(&mut self, listener: usize, is_idle: bool) {
@@ -161,8 +165,10 @@ impl World {
 
     /// A server that was told to stop does, in time.
     fn check_stop(&mut self) {
-        let Life::Stopping { since } = self.life else { return };
-        let is_late = self.clock.at_least(since) >= self.scenario.config.drain_timeout;
+        if !matches!(self.life, Life::Stopping { .. }) {
+            return;
+        }
+        let is_late = self.has_stopped_for(self.scenario.config.drain_timeout);
         self.late = if is_late { self.late + 1 } else { 0 };
         // One turn to ask everybody to end, and one to end.
         if self.late > 2 {

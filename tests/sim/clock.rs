@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-/// A turn that is no later than this after the last has no time in it that was not served.
-pub const SERVED_IN_FULL: Duration = Duration::from_secs(1);
+/// A turn that is no later than this after its wait was to end has no time in it that was not served.
+const SERVED_IN_FULL: Duration = Duration::from_millis(50);
+
+/// If it is later, so many times that are not served, up to all.
+const DOUBT: u32 = 8;
 
 /// A point in served time: between `least` and `most`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,16 +28,16 @@ pub struct Clock {
 
 impl Clock {
     /// Lets time pass, at the beginning of which the server meant to wait `patience` at the most; any
-    /// time if that is `None`.
-    pub fn pass(&mut self, time: Duration, patience: Option<Duration>) {
+    /// time if that is `None`. Returns whether some of it was certainly not served.
+    pub fn pass(&mut self, time: Duration, patience: Option<Duration>) -> bool {
         self.raw += time;
-        let (least, most) = match patience {
-            _ if time <= SERVED_IN_FULL => (time, time),
-            Some(patience) if time > patience + SERVED_IN_FULL => (Duration::ZERO, patience),
-            _ => (Duration::ZERO, time),
-        };
+        let late = patience.map_or(Duration::ZERO, |patience| time.saturating_sub(patience));
+        let is_late = late > SERVED_IN_FULL;
+        let least = if time <= SERVED_IN_FULL { time } else { Duration::ZERO };
+        let most = if is_late { time.saturating_sub(late * DOUBT) } else { time };
         self.served.least += least;
         self.served.most += most;
+        is_late
     }
 
     /// The server has served this long since then, or longer.

@@ -29,6 +29,9 @@ features![
     Stalled,
     Parted,
     Cut,
+    CutForLate,
+    CutForTalking,
+    LeftAfterLinger,
     OncePartedFirst,
     Stopped,
     Aborted,
@@ -46,6 +49,9 @@ features![
     SlotReusedInBatch,
     FullPending,
     LostTime,
+    SlowTurn,
+    RoomWithoutEdge,
+    SignalsAtOnce,
     StoppedWithQueue,
 ];
 

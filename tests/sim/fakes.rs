@@ -75,6 +75,10 @@ impl Stream for FakeStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.world.borrow_mut().sys_shutdown_write(self.id)
     }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        Some(self.world.borrow_mut().sys_unacknowledged(self.id))
+    }
 }
 
 impl Read for FakeStream {

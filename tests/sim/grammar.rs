@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::rng::Rng;
 use crate::scenario::{Crowd, Pace, Scenario};
@@ -54,6 +55,10 @@ pub enum Action {
     ReadAgain {
         who: Who,
     },
+    /// From now on, it reads little at a time.
+    Sip {
+        who: Who,
+    },
     HalfClose {
         who: Who,
     },
@@ -79,8 +84,13 @@ pub enum Action {
         error: Errno,
         times: u8,
     },
-    Stop,
+    /// These signals arrive, at once.
+    Signals(&'static [i32]),
 }
+
+/// They stop the server, each in one batch.
+pub const BATCHES: [&[i32]; 5] =
+    [&[SIGTERM], &[SIGINT], &[SIGHUP], &[SIGTERM, SIGHUP], &[SIGHUP, SIGINT, SIGTERM]];
 
 /// Errors of accept(2) that concern the one connection, and those that concern the machine.
 pub const OF_ONE: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
@@ -116,12 +126,12 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop again half close reset vanish quiet
-    let weights: [u64; 11] = match scenario.crowd {
-        Crowd::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6],
-        Crowd::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5],
-        Crowd::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5],
-        Crowd::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10],
+    //           connect send flood urgent stop again half close reset vanish quiet sip
+    let weights: [u64; 12] = match scenario.crowd {
+        Crowd::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
+        Crowd::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
+        Crowd::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4],
+        Crowd::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4],
     };
     if rng.below(24) == 0 {
         return rare(rng);
@@ -153,6 +163,7 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
             Action::Reset { who, error }
         }
         9 => Action::Vanish { who },
+        11 => Action::Sip { who },
         _ => Action::Quiet,
     }
 }
@@ -171,7 +182,7 @@ fn rare(rng: &mut Rng) -> Action {
             Action::AcceptFails { listener, error: rng.pick(&OF_ALL), times }
         }
         15 => Action::Rush { listener, peers: rng.size(1, 200) as u8 },
-        _ => Action::Stop,
+        _ => Action::Signals(rng.pick(&BATCHES)),
     }
 }
 

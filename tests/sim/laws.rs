@@ -7,7 +7,7 @@ use resound::observe::{Closed, Refusal};
 use crate::coverage::Feature;
 use crate::socket::{End, Socket};
 use crate::syscalls::feature;
-use crate::world::{Life, World};
+use crate::world::World;
 
 /// After the goodbye, a peer gets this long to say goodbye too.
 const LINGER: Duration = Duration::from_secs(1);
@@ -15,15 +15,22 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Whoever is silent for this long while the server is stopping may be asked to end.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// In a time in which a peer must take something, it is looked at so often.
+const LOOKS: u32 = 4;
+
 /// A read asks for no less than this, if buffer and limit allow, and while nobody has anything pending.
 const USUAL_READ: usize = 4 * 1024;
 
 /// How long a connection may be in the state that it is in without a byte moving, and no longer.
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
+    let stall = world.scenario.config.stall_timeout;
     if socket.pending() > 0 {
-        world.scenario.config.stall_timeout
+        stall
     } else if socket.treatment.goodbye.is_some() {
-        Some(LINGER)
+        // It takes a look to see that a peer takes nothing more, or has taken all.
+        let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
+        let time = if socket.left() > 0 { stall? } else { LINGER };
+        Some(LINGER + look + time)
     } else {
         silence(world)
     }
@@ -59,14 +66,8 @@ pub fn before_read(world: &mut World, id: usize, asked: usize) {
 
 /// Whether the server may ask a connection to end although its peer has not finished.
 fn may_part(world: &World, socket: &Socket) -> bool {
-    let stopping = match world.life {
-        Life::Serving => false,
-        Life::Stopping { since } => {
-            world.clock.at_most(since) >= world.scenario.config.drain_timeout / 2
-        }
-        Life::Aborted => true,
-    };
-    stopping || socket.treatment.may_part
+    let half = world.scenario.config.drain_timeout / 2;
+    world.has_stopped_for(half) || socket.treatment.may_part
 }
 
 /// What is noted at the end of each turn: the server may have seen the same, and act on it later.
@@ -118,6 +119,7 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
             is_tcp && config.max_per_ip.is_some_and(|most| others.filter(of_ip).count() >= most)
         }
         Refusal::Unwatchable => socket.treatment.is_unwatchable,
+        Refusal::NoMemory => false,
     };
     world.coverage.note(feature(why));
     if !is_lawful || socket.treatment.is_registered {
@@ -131,22 +133,27 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
     let treatment = &socket.treatment;
     let owed = if treatment.goodbye.is_some() { treatment.owed } else { socket.read };
     let stall = world.scenario.config.stall_timeout;
-    let has_parted = treatment.goodbye.is_some() && may_be_over(world, socket, Some(LINGER));
-    let is_finished = socket.end == Some(End::OfFile) && treatment.goodbye.is_some();
+    let has_parted = treatment.goodbye.is_some() && may_part_from(world, socket);
+    let is_finished =
+        socket.end == Some(End::OfFile) && (treatment.goodbye.is_some() || may_be_cut(world));
     let is_cut = may_be_cut(world) && socket.end.is_none();
     let (is_lawful, feature) = match why {
         Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
         Closed::Failed(e) => (socket.end == Some(End::Error(e.kind())), Feature::Failed),
         Closed::Stalled => {
-            let stalled = socket.pending() > 0 && may_be_over(world, socket, stall);
-            (stalled, Feature::Stalled)
+            // If there is room, however little, it has moved.
+            let stalled = socket.free() == 0 && may_be_over(world, socket, stall);
+            (socket.pending() > 0 && stalled, Feature::Stalled)
         }
         Closed::Idle => (
             treatment.may_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
             Feature::ClosedIdle,
         ),
         Closed::Parted => (has_parted || is_cut && socket.pending() == 0, Feature::Parted),
-        Closed::Cut => (is_cut && socket.pending() > 0, Feature::Cut),
+        Closed::Cut => {
+            let is_short = may_be_cut(world) && socket.read > socket.written;
+            (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::Cut)
+        }
     };
     world.coverage.note(feature);
     if !is_lawful {
@@ -155,15 +162,49 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
     }
 }
 
+/// Whether a peer that was told goodbye may be closed: it has everything, or has taken nothing for long. If it
+/// sent anything after that, the rest would be lost.
+fn may_part_from(world: &World, socket: &Socket) -> bool {
+    let (clock, treatment) = (&world.clock, &socket.treatment);
+    let rests = clock.at_most(treatment.active).min(clock.at_most(treatment.took));
+    match socket.left() {
+        0 => may_be_over(world, socket, Some(LINGER)),
+        _ => world.scenario.config.stall_timeout.is_some_and(|stall| rests >= stall),
+    }
+}
+
 /// Whether the server's patience with all may be over.
 fn may_be_cut(world: &World) -> bool {
-    match world.life {
-        Life::Serving => false,
-        Life::Stopping { since } => {
-            world.clock.at_most(since) >= world.scenario.config.drain_timeout
-        }
-        Life::Aborted => true,
+    world.has_stopped_for(world.scenario.config.drain_timeout)
+}
+
+/// Whoever was sent less than was read from it is counted, unless it or the network broke off, and so is whoever
+/// still had something to say when the server closed. Nobody else is.
+pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
+    let socket = &world.sockets[id];
+    let is_short = socket.read > socket.written;
+    let is_unheard = socket.arrived > socket.read && !socket.treatment.is_interrupted;
+    let by_server = matches!(why, Closed::Parted | Closed::Idle | Closed::Cut);
+    if is_cut != (is_short && !matches!(why, Closed::Failed(_))) {
+        let socket = socket.to_string();
+        world.accuse(|| format!("socket {id}: closed as {why:?}, cut: {is_cut}\n{socket}"));
+    } else if by_server && is_unheard && !is_cut {
+        let socket = socket.to_string();
+        world.accuse(|| format!("socket {id}: closed as {why:?}, unheard, uncounted\n{socket}"));
     }
+    if is_cut {
+        let is_known = matches!(why, Closed::Cut | Closed::Stalled);
+        let feature = if is_known { Feature::CutForLate } else { Feature::CutForTalking };
+        world.coverage.note(feature);
+    }
+}
+
+/// Whether the server may look at a connection without an event: it may be about to give it up.
+pub fn may_be_looked_at(world: &World, id: usize) -> bool {
+    let socket = &world.sockets[id];
+    let looks = world.scenario.config.stall_timeout.map(|stall| stall / LOOKS);
+    let is_stuck = socket.pending() > 0 || socket.treatment.is_flushed;
+    may_be_cut(world) || socket.treatment.goodbye.is_some() || is_stuck && looks.is_some()
 }
 
 /// Whoever waits to be accepted when the server stops is accepted, if at all possible.

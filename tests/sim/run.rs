@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use resound::reactor::Ready;
 use resound::server::{Flow, Server};
+use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::coverage::{Coverage, Feature};
@@ -94,8 +95,12 @@ impl Run {
         drop(world);
         self.told.iter().for_each(|ready| self.server.wake(*ready));
         self.server.wake(PACEMAKER);
-        let flow = self.server.turn(now).map_err(|e| format!("a turn failed: {e}"))?;
-        self.judge(flow, passes)
+        let mut flow = self.server.turn(now);
+        while matches!(flow, Ok(Flow::Continue)) && self.server.is_mid_turn() {
+            self.world.borrow_mut().coverage.note(Feature::SlowTurn);
+            flow = self.server.turn(now);
+        }
+        self.judge(flow.map_err(|e| format!("a turn failed: {e}"))?, passes)
     }
 
     fn judge(&mut self, flow: Flow, passes: Duration) -> Wrong<bool> {
@@ -138,23 +143,28 @@ impl Run {
         self.base + self.world.borrow().clock.raw
     }
 
-    fn stop(&mut self) {
+    fn signal(&mut self, signals: &[i32]) {
         let mut world = self.world.borrow_mut();
+        if signals.len() > 1 && !world.live.is_empty() {
+            world.coverage.note(Feature::SignalsAtOnce);
+        }
         world.life = match world.life {
-            Life::Serving => Life::Stopping { since: world.clock.served },
+            Life::Serving => Life::Stopping { since: world.clock.served, raw: world.clock.raw },
+            // A terminal that closes may say so once more.
+            life if signals == [SIGHUP] => life,
             Life::Stopping { .. } | Life::Aborted => Life::Aborted,
         };
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
         }
         drop(world);
-        self.server.stop();
+        self.server.request(signals);
         self.is_stirred = true;
     }
 
     fn act(&mut self, action: &Action) -> Wrong {
-        if matches!(action, Action::Stop) {
-            self.stop();
+        if let Action::Signals(signals) = action {
+            self.signal(signals);
             return self.world.borrow_mut().wrong.take().map_or(Ok(()), Err);
         }
         let mut world = self.world.borrow_mut();
@@ -172,7 +182,7 @@ impl Run {
             Action::AcceptFails { listener, error, times } => {
                 world.listeners[listener].failing.extend([error].repeat(times.into()));
             }
-            Action::Quiet | Action::Stop => {}
+            Action::Quiet | Action::Signals(_) => {}
             _ => act_of_peer(&mut world, action),
         }
         Ok(())
@@ -182,9 +192,9 @@ impl Run {
     fn settle(&mut self) -> Wrong {
         self.world.borrow_mut().calm();
         self.until_idle()?;
-        for _ in 0..15 {
+        for _ in 0..30 {
             // Accepting may rest for a while yet.
-            self.turn(Duration::from_millis(100), true)?;
+            self.turn(Duration::from_millis(50), true)?;
             self.until_idle()?;
         }
         self.check_settled(|socket| {
@@ -229,7 +239,7 @@ impl Run {
     }
 
     fn stop_in_time(&mut self) -> Wrong {
-        self.stop();
+        self.signal(&[SIGTERM]);
         let timeout = self.world.borrow().scenario.config.drain_timeout;
         for _ in 0..timeout.as_millis() / 50 + 4 {
             self.world.borrow_mut().flow();
@@ -260,7 +270,12 @@ fn act_of_peer(world: &mut World, action: &Action) {
         Action::Flood { who } => with(world, who, |peer| peer.sent += peer.patience(unit)),
         Action::Urgent { who } => with(world, who, Socket::urge),
         Action::StopReading { who } => with(world, who, |peer| peer.is_reading = false),
-        Action::ReadAgain { who } => with(world, who, |peer| peer.is_reading = true),
+        Action::ReadAgain { who } => with(world, who, |peer| {
+            (peer.is_reading, peer.is_sipping) = (true, false);
+        }),
+        Action::Sip { who } => with(world, who, |peer| {
+            (peer.is_reading, peer.is_sipping) = (true, true);
+        }),
         Action::HalfClose { who } => with(world, who, |peer| peer.fin = true),
         Action::Close { who } => with(world, who, |peer| {
             peer.fin = true;

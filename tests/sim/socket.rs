@@ -15,6 +15,9 @@ use crate::rng::Rng;
 /// What a peer has in hand before it waits for the echo, in parts of what goes through at once.
 const OUTSTANDING: u64 = 256;
 
+/// The parts of the space in which a peer that reads slowly takes it.
+const SIPS: u64 = 64;
+
 /// Where it is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -57,6 +60,8 @@ pub struct Socket {
     pub sent: u64,
     pub fin: bool,
     pub is_reading: bool,
+    /// It takes little at a time.
+    pub is_sipping: bool,
     pub taken: u64,
 
     // What has come through.
@@ -95,6 +100,7 @@ impl Socket {
             sent: 0,
             fin: false,
             is_reading: true,
+            is_sipping: false,
             taken: 0,
             arrived: 0,
             fin_arrived: false,
@@ -110,6 +116,11 @@ impl Socket {
             end: None,
             treatment: Treatment::default(),
         }
+    }
+
+    /// What was written and would be lost if a reset came: nothing over a Unix socket, where the peer has it.
+    pub fn left(&self) -> u64 {
+        if self.is_tcp { self.written - self.taken } else { 0 }
     }
 
     /// What was read and not written, but is to be.
@@ -140,12 +151,12 @@ impl Socket {
     }
 
     /// Lets the network do its part, some of it or all. Returns whether there was any.
-    pub fn flow(&mut self, rng: &mut Rng, all: bool) -> bool {
+    pub fn flow(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
         if self.error.is_some() || self.peer == Peer::Vanished {
             return false;
         }
         let came = self.come(rng, all);
-        let went = self.peer == Peer::Alive && self.is_reading && self.go(rng, all);
+        let went = self.peer == Peer::Alive && self.is_reading && self.go(rng, all, now);
         if self.peer == Peer::Closed && self.written > self.taken {
             self.break_off(Errno::CONNRESET, rng);
             return true;
@@ -164,9 +175,13 @@ impl Socket {
         came
     }
 
-    fn go(&mut self, rng: &mut Rng, all: bool) -> bool {
-        let n = part(self.written - self.taken, rng, all);
+    fn go(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
+        let sip = if self.is_sipping && !all { self.send_space / SIPS + 1 } else { u64::MAX };
+        let n = part((self.written - self.taken).min(sip), rng, all);
         self.taken += n;
+        if n > 0 {
+            self.treatment.took = now;
+        }
         if n > 0 && self.wants_space && self.is_writable() {
             self.wants_space = false;
             self.edge = true;
@@ -271,6 +286,8 @@ fn part(most: u64, rng: &mut Rng, all: bool) -> u64 {
 pub struct Treatment {
     /// When bytes last moved, or the goodbye was said.
     pub active: Stamp,
+    /// When its peer last took something.
+    pub took: Stamp,
     pub goodbye: Option<Stamp>,
     /// What was read before the goodbye, and so is owed.
     pub owed: u64,
@@ -292,6 +309,8 @@ pub struct Treatment {
     /// The first call of that turn brought all that was pending on its way.
     pub is_flushed: bool,
     pub has_read: bool,
+    /// The last read was interrupted.
+    pub is_interrupted: bool,
     /// How often it was told to wait since it was woken or got something done.
     pub vain: usize,
     /// Turns since its deadline and all patience were over.

@@ -16,12 +16,15 @@ use crate::world::{Exhaustion, World};
 /// What was pending, a read, and its echo. More would be unfair to the others.
 const CALLS_PER_TURN: usize = 3;
 
+/// The same, before or after a last look at one that may be given up.
+const CALLS_WITH_A_LOOK: usize = CALLS_PER_TURN + 1;
+
 /// Connections that may be accepted from one queue in one turn: README.md says that batches are bounded.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// How often a call may say "not now" to one who was not woken: after a stranger's event, say, or at
-/// some deadline. More is spinning.
-const IN_VAIN: usize = 8;
+/// some deadline, to which come the looks at whether it takes anything. More is spinning.
+const IN_VAIN: usize = 16;
 
 impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
@@ -35,8 +38,10 @@ impl World {
         laws::before_read(self, id, buffer.len());
         if self.chance(self.scenario.weather.interrupted) {
             self.coverage.note(Feature::Interrupted);
+            self.sockets[id].treatment.is_interrupted = true;
             return Err(ErrorKind::Interrupted.into());
         }
+        self.sockets[id].treatment.is_interrupted = false;
         let cut = if self.is_calm { 0 } else { self.scenario.weather.cut };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
@@ -59,6 +64,10 @@ impl World {
             return Err(ErrorKind::Interrupted.into());
         }
         let cut = if self.is_calm { 0 } else { self.scenario.weather.cut };
+        let socket = &self.sockets[id];
+        if socket.wants_space && socket.free() > 0 && !socket.is_writable() {
+            self.coverage.note(Feature::RoomWithoutEdge);
+        }
         let wrote = self.sockets[id].send(bytes.len(), &mut self.rng, cut);
         self.count(id, &wrote);
         let socket = &mut self.sockets[id];
@@ -97,7 +106,8 @@ impl World {
         treatment.calls += 1;
         let calls = treatment.calls;
         let (end, is_watched) = (socket.end, socket.token.is_some());
-        if calls > CALLS_PER_TURN {
+        let is_looked_at = laws::may_be_looked_at(self, id);
+        if calls > if is_looked_at { CALLS_WITH_A_LOOK } else { CALLS_PER_TURN } {
             self.accuse(|| format!("socket {id}: {what} is call {calls} of one turn"));
         }
         if let Some(end) = end {
@@ -142,6 +152,15 @@ impl World {
             socket.treatment.goodbye = Some(served);
         }
         if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
+    }
+
+    /// What the kernel says of a peer that was told goodbye.
+    pub fn sys_unacknowledged(&mut self, id: usize) -> u32 {
+        let left = self.sockets[id].left();
+        if left > 0 {
+            self.coverage.note(Feature::LeftAfterLinger);
+        }
+        left as u32
     }
 
     pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
@@ -293,8 +312,9 @@ impl World {
                 self.sockets[id].treatment.is_refused = true;
                 self.announce(id);
             }
-            Event::Closed(why) => {
+            Event::Closed { why, is_cut } => {
                 laws::closed(self, id, why);
+                laws::counted(self, id, why, is_cut);
                 self.announce(id);
             }
         }
@@ -315,6 +335,7 @@ pub fn feature(why: Refusal) -> Feature {
     match why {
         Refusal::MaxConnections => Feature::RefusedMaxConnections,
         Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
-        Refusal::Unwatchable => Feature::RefusedUnwatchable,
+        // There always is memory: what makes it fail is another test's to find.
+        Refusal::Unwatchable | Refusal::NoMemory => Feature::RefusedUnwatchable,
     }
 }

@@ -60,7 +60,11 @@ pub struct World {
 #[derive(Clone, Copy, Debug)]
 pub enum Life {
     Serving,
-    Stopping { since: Stamp },
+    /// Since then, as the server has it and as the wall has it.
+    Stopping {
+        since: Stamp,
+        raw: Duration,
+    },
     Aborted,
 }
 
@@ -130,6 +134,15 @@ impl World {
         }
     }
 
+    /// Whether the server was told to stop so long ago, on the wall's clock.
+    pub fn has_stopped_for(&self, time: Duration) -> bool {
+        match self.life {
+            Life::Serving => false,
+            Life::Stopping { raw, .. } => self.clock.raw - raw >= time,
+            Life::Aborted => true,
+        }
+    }
+
     pub fn is_stopping(&self) -> bool {
         !matches!(self.life, Life::Serving)
     }
@@ -168,10 +181,10 @@ impl World {
 
     /// Lets the network do its part for everybody. Returns whether there was any.
     pub fn flow(&mut self) -> bool {
-        let Self { sockets, afoot, rng, is_calm, .. } = self;
+        let Self { sockets, afoot, rng, is_calm, clock, .. } = self;
         let mut flowed = false;
         for id in afoot.iter() {
-            flowed |= sockets[*id].flow(rng, *is_calm);
+            flowed |= sockets[*id].flow(rng, *is_calm, clock.served);
         }
         (0..2).for_each(|listener| self.enqueue(listener));
         flowed | self.answer_goodbyes()
@@ -195,7 +208,7 @@ impl World {
     /// Something may arrive between two system calls.
     pub fn meanwhile(&mut self, id: usize) {
         if self.chance(self.scenario.weather.meanwhile) {
-            self.sockets[id].flow(&mut self.rng, false);
+            self.sockets[id].flow(&mut self.rng, false, self.clock.served);
         }
         if self.chance(self.scenario.weather.reset) {
             self.coverage.note(Feature::ResetMidTurn);
@@ -327,7 +340,7 @@ impl World {
             socket.is_reading = true;
             socket.treatment.unasked = 0;
             // The kernel gives up what nobody acknowledges.
-            if socket.peer == Peer::Vanished && socket.pending() > 0 {
+            if socket.peer == Peer::Vanished && (socket.pending() > 0 || socket.left() > 0) {
                 socket.break_off(Errno::TIMEDOUT, &mut self.rng);
             }
         }

@@ -170,6 +170,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Sets the limit of its address space, while it runs.
+    pub fn limit_memory(&self, bytes: u64) {
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(Some(self.pid()), Resource::As, limit).unwrap();
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -29,7 +29,7 @@ fn an_error_of_one_connection_is_passed_over() {
 #[test]
 fn exhaustion_rests_until_the_time_to_retry_or_until_something_is_set_free() {
     let now = Instant::now();
-    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::INVAL] {
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::NODEV] {
         let mut acceptor = acceptor([Err(errno), Ok(()), Err(errno), Ok(())]);
         assert!(matches!(acceptor.next(now), Next::NoMore), "{errno:?}");
         let retry = acceptor.retry_at().unwrap();
@@ -72,4 +72,40 @@ fn setting_something_free_means_nothing_while_all_is_well() {
     let mut acceptor = acceptor([]);
     acceptor.cut_rest_short(Instant::now());
     assert_eq!(acceptor.retry_at(), None);
+}
+
+/// Failed when it was tried again and again for ever, with a word once a minute.
+#[test]
+fn a_listener_that_is_gone_is_given_up_after_some_attempts() {
+    for errno in [Errno::INVAL, Errno::BADF, Errno::NOTSOCK] {
+        let mut acceptor = acceptor(vec![Err(errno); ATTEMPTS as usize]);
+        let mut now = Instant::now();
+        for _ in 1..ATTEMPTS {
+            assert!(matches!(acceptor.next(now), Next::NoMore), "{errno:?}");
+            now = acceptor.retry_at().unwrap();
+        }
+        let Next::NeverMore(e) = acceptor.next(now) else { panic!("{errno:?}: it goes on") };
+        assert!(e.to_string().starts_with("the listener on here is gone for good: "), "{e}");
+        assert_eq!(acceptor.retry_at(), None);
+    }
+}
+
+#[test]
+fn a_listener_that_recovers_is_not_given_up() {
+    let mut script = Vec::new();
+    for _ in 0..10 {
+        script.extend(vec![Err(Errno::INVAL); ATTEMPTS as usize - 1]);
+        script.push(Ok(()));
+    }
+    let mut acceptor = acceptor(script);
+    let mut now = Instant::now();
+    let mut accepted = 0;
+    for _ in 0..10 * ATTEMPTS {
+        match acceptor.next(now) {
+            Next::Connection(..) => accepted += 1,
+            Next::NoMore => now = acceptor.retry_at().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(accepted, 10);
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::conn::{Readiness, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
+const INSTANT: Duration = Duration::from_nanos(1);
 
 fn config(idle: Option<Duration>, stall: Option<Duration>) -> Config {
     Config {
@@ -51,23 +52,74 @@ fn what_a_connection_waits_for_decides_its_deadline() {
     let now = Instant::now();
     let mut deadlines = Deadlines::new(&config(Some(2 * SECOND), Some(3 * SECOND)), now);
     let (idle, stuck) = (Echo::new(), stuck_echo());
-    let at = |deadlines: &Deadlines, echo| deadlines.of(echo, now).map(|(at, _)| at - now);
-    assert_eq!(at(&deadlines, &idle), Some(2 * SECOND));
-    assert_eq!(at(&deadlines, &stuck), Some(3 * SECOND));
-    assert!(matches!(deadlines.of(&idle, now), Some((_, Expiry::Idle))));
-    assert!(matches!(deadlines.of(&stuck, now), Some((_, Expiry::Close(Closed::Stalled)))));
+    let look = 3 * SECOND / LOOKS + INSTANT;
+    assert_eq!(deadlines.of(&idle, 0, now), Some((now + 2 * SECOND, Expiry::Idle)));
+    assert_eq!(deadlines.of(&stuck, 0, now), Some((now + look, Expiry::Stalled)));
     deadlines.drain(now);
-    assert!(matches!(deadlines.of(&idle, now), Some((_, Expiry::Quiet))));
-    assert!(matches!(deadlines.of(&stuck, now), Some((_, Expiry::Close(Closed::Stalled)))));
+    assert_eq!(deadlines.of(&idle, 0, now), Some((now + QUIET, Expiry::Quiet)));
+    assert_eq!(deadlines.of(&stuck, 0, now), Some((now + look, Expiry::Stalled)));
+    let mut lingering = Echo::new();
+    lingering.abandon();
+    assert_eq!(deadlines.of(&lingering, 0, now), Some((now + LINGER, Expiry::Parted)));
+    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + look, Expiry::Parted)));
+}
+
+/// A peer that takes nothing is looked at in each quarter of its time, however often a pass comes, and at its end.
+#[test]
+fn looks_come_at_quarters_and_at_the_end() {
+    let start = Instant::now();
+    let mut deadlines = Deadlines::new(&config(Some(SECOND / 10), Some(4 * SECOND)), start);
+    let stuck = stuck_echo();
+    let mut looks = Vec::new();
+    for tenth in 1..=42 {
+        let now = start + SECOND / 10 * tenth;
+        assert!(deadlines.slice(1, now).is_some());
+        let (at, _) = deadlines.of(&stuck, 0, start).unwrap();
+        if at <= now {
+            looks.push((tenth, deadlines.is_stalled(start, now)));
+            let (next, _) = deadlines.after(now, &stuck, 0, start).unwrap();
+            assert!(next > now && next <= now + SECOND);
+        }
+    }
+    assert_eq!(looks, [(11, false), (21, false), (31, false), (41, true)]);
+}
+
+/// Without a stall timeout, nobody is given up, but a peer that takes the rest is seen to be done.
+#[test]
+fn without_a_stall_timeout_a_lingering_peer_is_looked_at_all_the_same() {
+    let now = Instant::now();
+    let deadlines = Deadlines::new(&config(None, None), now);
+    let mut lingering = Echo::new();
+    lingering.abandon();
+    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + LINGER + INSTANT, Expiry::Parted)));
+    let later = deadlines.after(now + SECOND / 2 + LINGER, &lingering, 1, now);
+    assert_eq!(later, Some((now + 2 * (LINGER + INSTANT), Expiry::Parted)));
+    assert!(!deadlines.is_stalled(now, now + 1000 * SECOND));
+    assert_eq!(deadlines.of(&stuck_echo(), 0, now), None);
+}
+
+/// A server that is stopped in a wait does not know when, so the time in which that may have been is a part
+/// of the timeout.
+#[test]
+fn no_wait_is_long_beside_the_timeouts() {
+    let now = Instant::now();
+    let mut deadlines = Deadlines::new(&config(Some(8 * SECOND), Some(60 * SECOND)), now);
+    assert_eq!(deadlines.next(now), Some(now + 2 * SECOND));
+    assert_eq!(deadlines.next(now + 7 * SECOND), Some(now + 8 * SECOND));
+    deadlines.drain(now);
+    deadlines.slice(1, now + SECOND);
+    assert_eq!(deadlines.next(now + SECOND), Some(now + SECOND + QUIET / LOOKS));
+    let tiny = Deadlines::new(&config(Some(MIN_GAP), None), now);
+    assert_eq!(tiny.next(now), Some(now + MIN_GAP));
 }
 
 #[test]
 fn without_timeouts_nothing_is_ever_due() {
     let now = Instant::now();
     let mut deadlines = Deadlines::new(&config(None, None), now);
-    assert_eq!(deadlines.next(), None);
+    assert_eq!(deadlines.due, None);
     assert_eq!(deadlines.slice(10, now + 1000 * SECOND), None);
-    assert!(deadlines.of(&Echo::new(), now).is_none());
+    assert!(deadlines.of(&Echo::new(), 0, now).is_none());
 }
 
 /// However the deadlines lie, no pass is later than the gap after any of them, and none comes so often
@@ -81,12 +133,12 @@ fn a_pass_comes_soon_after_every_deadline() {
         if let Some(ms) = known {
             deadlines.note(start + Duration::from_millis(ms));
         }
-        let due = deadlines.next().unwrap();
+        let due = deadlines.due.unwrap();
         let earliest = start + known.map_or(timeout, Duration::from_millis);
         assert!(due >= earliest && due <= earliest + SECOND, "{known:?}: {:?}", due - start);
         assert_eq!(deadlines.slice(10, due - Duration::from_nanos(1)), None);
         assert_eq!(deadlines.slice(10, due), Some(0..10));
-        assert!(deadlines.next().unwrap() >= due + SECOND, "the next follows too soon");
+        assert!(deadlines.due.unwrap() >= due + SECOND, "the next follows too soon");
     }
 }
 
@@ -96,7 +148,7 @@ fn of_all_that_is_noted_the_earliest_counts() {
     let mut deadlines = Deadlines::new(&config(None, Some(SECOND)), start);
     for (noted, earliest) in [(5, 5), (7, 5), (3, 3), (3, 3), (4, 3)] {
         deadlines.note(start + noted * SECOND);
-        assert_eq!(deadlines.next(), Some(start + earliest * SECOND));
+        assert_eq!(deadlines.due, Some(start + earliest * SECOND));
     }
 }
 
@@ -114,7 +166,7 @@ fn passes_keep_their_distance() {
     for (idle, stall, gap) in passes {
         let mut deadlines = Deadlines::new(&config(idle, stall), start);
         deadlines.note(start);
-        assert_eq!(deadlines.next(), Some(start + gap), "{idle:?}, {stall:?}");
+        assert_eq!(deadlines.due, Some(start + gap), "{idle:?}, {stall:?}");
     }
 }
 
@@ -127,10 +179,10 @@ fn a_long_pass_is_cut_in_slices_that_follow_at_once() {
     assert_eq!(deadlines.slice(bound, now), Some(0..SLOTS_PER_TURN));
     // What is noted on the way counts for the next pass, and does not end this one.
     deadlines.note(now + SECOND / 2);
-    assert!(deadlines.next().unwrap() <= now);
+    assert!(deadlines.due.unwrap() <= now);
     assert_eq!(deadlines.slice(bound, now), Some(SLOTS_PER_TURN..2 * SLOTS_PER_TURN));
     assert_eq!(deadlines.slice(bound, now), Some(2 * SLOTS_PER_TURN..bound));
-    assert_eq!(deadlines.next(), Some(now + SECOND / 2));
+    assert_eq!(deadlines.due, Some(now + SECOND / 2));
 }
 
 #[test]
@@ -139,42 +191,8 @@ fn draining_starts_a_pass_that_finds_who_was_quiet_already() {
     let mut deadlines = Deadlines::new(&config(None, Some(60 * SECOND)), start);
     let now = start + 10 * SECOND;
     deadlines.drain(now);
-    assert!(deadlines.next().unwrap() <= now);
+    assert!(deadlines.due.unwrap() <= now);
     assert_eq!(deadlines.slice(3, now), Some(0..3));
-    let (at, _) = deadlines.of(&Echo::new(), start).unwrap();
+    let (at, _) = deadlines.of(&Echo::new(), 0, start).unwrap();
     assert!(at <= now);
-}
-
-#[test]
-fn the_clock_stands_still_while_the_server_does() {
-    let start = Instant::now();
-    let mut clock = ServedClock::new(start);
-    let at = |seconds: u32| start + seconds * SECOND;
-    assert_eq!(clock.served(at(1)), at(1));
-    // It meant to sleep for 5 seconds, and did.
-    assert_eq!(clock.patience(Some(at(6))), Some(5 * SECOND));
-    assert_eq!(clock.served(at(6)), at(6));
-    // It meant to sleep for 5 seconds, and was stopped for a minute.
-    clock.patience(Some(at(11)));
-    assert_eq!(clock.served(at(71)), at(11));
-    // From then on it goes as before.
-    assert_eq!(clock.patience(Some(at(12))), Some(SECOND));
-    assert_eq!(clock.served(at(72)), at(12));
-    // A short delay is nobody's fault.
-    clock.patience(Some(at(11)));
-    assert_eq!(clock.served(at(73)), at(13));
-    // With nothing to wait for, no sleep is too long.
-    assert_eq!(clock.patience(None), None);
-    assert_eq!(clock.served(at(1000)), at(940));
-}
-
-#[test]
-fn oversleeping_begins_after_a_second() {
-    let start = Instant::now();
-    let overslept = OVERSLEPT + Duration::from_nanos(1);
-    for (late, served) in [(OVERSLEPT, SECOND + OVERSLEPT), (overslept, SECOND)] {
-        let mut clock = ServedClock::new(start);
-        clock.patience(Some(start + SECOND));
-        assert_eq!(clock.served(start + SECOND + late), start + served, "{late:?} late");
-    }
 }

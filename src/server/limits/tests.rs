@@ -89,7 +89,7 @@ fn each_address_is_counted_for_itself_and_given_back() {
         admission.release(peer);
     }
     assert_eq!(admission.connections(), 0);
-    assert!(admission.per_ip.is_empty(), "addresses are remembered for ever");
+    assert!(admission.per_network.is_empty(), "addresses are remembered for ever");
 }
 
 #[test]
@@ -107,4 +107,22 @@ fn the_most_connections_are_counted_over_all_addresses() {
     assert_eq!(admission.admit(&inet("127.0.0.3:1")), Err(Refusal::MaxConnections));
     admission.release(&inet("127.0.0.2:1"));
     assert_eq!(admission.admit(&inet("127.0.0.3:1")), Ok(()));
+}
+
+/// Failed when a peer could pass the limit from other addresses of its own network.
+#[test]
+fn ipv6_is_counted_by_its_64_network_and_mapped_ipv4_by_its_address() {
+    let mut admission = Admission::new(&config(1000, 100));
+    let peers = ["[fd00:0:0:1::1]:1", "[fd00:0:0:1:ffff:2:3:4]:1", "[fd00:0:0:1::2]:1"].map(inet);
+    assert_eq!(admission.admit(&peers[0]), Ok(()));
+    assert_eq!(admission.admit(&peers[1]), Ok(()));
+    assert_eq!(admission.admit(&peers[2]), Err(Refusal::MaxPerIp));
+    assert_eq!(admission.admit(&inet("[fd00:0:0:2::1]:1")), Ok(()), "a neighbour");
+    // All that is mapped is of one /64.
+    for mapped in ["[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:2", "[::ffff:10.0.0.2]:1"] {
+        assert_eq!(admission.admit(&inet(mapped)), Ok(()));
+    }
+    assert_eq!(admission.admit(&inet("10.0.0.1:3")), Err(Refusal::MaxPerIp));
+    admission.release(&peers[1]);
+    assert_eq!(admission.admit(&peers[2]), Ok(()));
 }
