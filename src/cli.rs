@@ -59,7 +59,8 @@ enum Command {
     /// From a terminal, each line is a message: it is sent, and its echo waited for, shown and compared;
     /// bye, Ctrl-D or Ctrl-C ends, and Ctrl-\ shows how things stand. What the server does meanwhile is
     /// shown above the prompt. From a pipe or a file, standard input is streamed to the server and
-    /// its echo to standard output, until all has come back.
+    /// its echo to standard output, until all has come back. Ctrl-C, SIGTERM or SIGHUP end a stream early,
+    /// with what was sent and received, and exit code 130; Ctrl-\ shows the same and goes on.
     Connect(Connect),
     /// Measure how long an echo takes: one small message after the other, as ping(8) does
     ///

@@ -21,7 +21,8 @@ fn show(args: &[&str], addr: &str, input: &[u8]) -> (Vec<u8>, Ended) {
     let mut client = Client::start(command.stdin(Stdio::piped()).stdout(terminal));
     drop(command);
     let shown = thread::spawn(move || read_all(&mut screen));
-    client.child.stdin.take().unwrap().write_all(input).unwrap();
+    // A client that has seen enough may end before it reads.
+    let _ = client.child.stdin.take().unwrap().write_all(input);
     let ended = client.end();
     (shown.join().unwrap(), ended)
 }

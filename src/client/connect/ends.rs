@@ -144,6 +144,14 @@ impl Ends {
         Ok(woken)
     }
 
+    /// Whether the server has had its time, less that in which this program stood still. Ask after reading
+    /// what has come.
+    pub fn is_over(&mut self, patience: &mut Patience) -> bool {
+        let now = Instant::now();
+        patience.discount(self.standstill.end(now));
+        patience.left(now).is_none()
+    }
+
     /// Waits until [`dial`](Self::dial) may go on, or a signal comes.
     pub fn wait_to_connect(&mut self) -> io::Result<Woken> {
         let left = self.dialer()?.left(Instant::now());

@@ -96,7 +96,7 @@ impl Ledger {
         self.fault
     }
 
-    /// Whether nothing is owed.
+    /// Whether the server owes nothing.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
     }

@@ -20,11 +20,10 @@ use crate::stdio::{INPUT, complain};
 /// The longest line, in bytes: it is held in memory twice, as sent and as received, to be compared.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Of what a server sends though nothing is owed, no more than this is read: it shows well enough what it is.
+/// The most that is read of what a server sends though it owes nothing: enough to see what it is.
 const LOOK_BYTES: usize = 256;
 
-/// Finished connections that are watched, at once, for what the server sends too much: so many descriptors
-/// can be spared.
+/// The most finished connections that are watched at once for surplus bytes. Each takes a descriptor.
 const MAX_FINISHED: usize = 64;
 
 /// Sends each line of standard input on a new connection, and writes what comes back to standard output.
@@ -142,11 +141,10 @@ impl Lines<'_> {
                 log(&Notice::CutShort { echo: exchange.echo(), of, why });
                 break;
             }
-            let now = Instant::now();
             if after != before {
-                patience.renew(now);
+                patience.renew(Instant::now());
             }
-            if patience.left(now).is_none() {
+            if self.ends.is_over(&mut patience) {
                 let (received, of) = (exchange.echo().len(), exchange.message_bytes());
                 return Err(timed_out(self.options.timeout, received as u64, of as u64));
             }
@@ -189,7 +187,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Sees what the server did while nothing was owed: nothing, if all is well.
+    /// Sees what the server did while it owed nothing.
     fn look(&mut self) {
         if let Some(connection) = self.connection
             && self.has_ended(connection)
@@ -198,7 +196,7 @@ impl Lines<'_> {
         }
     }
 
-    /// Whether a connection on which nothing is owed has ended, or is out of step.
+    /// Whether a connection has ended, or is out of step, while the server owed nothing.
     fn has_ended(&mut self, connection: Token) -> bool {
         let Ok(socket) = self.ends.server(connection) else { return true };
         let mut unasked = [0; LOOK_BYTES];
@@ -253,7 +251,7 @@ impl Lines<'_> {
     fn see_the_end(&mut self) -> io::Result<()> {
         let mut patience = Patience::new(GOODBYE, Instant::now());
         self.look_at_finished();
-        while !self.finished.is_empty() && patience.left(Instant::now()).is_some() {
+        while !self.finished.is_empty() && !self.ends.is_over(&mut patience) {
             let woken = self.ends.wait(Some(&mut patience))?;
             self.look_at_finished();
             match self.heed(woken) {

@@ -9,8 +9,8 @@ use crate::client::attempt;
 /// would not be whole.
 const BUFFER_BYTES: usize = BLOCK_BYTES;
 
-/// Holds what was taken in until it is passed on, and takes in nothing more before that is done: so a
-/// slow sink holds the source back.
+/// Holds what was taken in until it is passed on, and only then takes in more: so a slow sink holds the
+/// source back.
 pub struct Pump {
     buffer: Box<[u8]>,
     /// Of the buffer, `passed <= cleared <= filled`: what is cleared may be passed on.
@@ -22,7 +22,7 @@ pub struct Pump {
     has_ended: bool,
 }
 
-/// What became of an attempt to take bytes in.
+/// The result of an attempt to take bytes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filled {
     Bytes,

@@ -22,7 +22,7 @@ use crate::stdio::{INPUT, OUTPUT, complain, end_if_reader_left};
 use crate::words::Plural;
 
 /// A direction ends its turn after this many buffers, so that the other gets its own: each of them alone
-/// could go on for ever.
+/// could go on without end.
 const BUFFERS_PER_TURN: usize = 16;
 
 /// Streams standard input to the server and its echo to standard output, until both have ended; or until all
@@ -67,7 +67,7 @@ struct Stream {
     /// What the server owes.
     ledger: Ledger,
     timeout: Duration,
-    /// Why nothing more can be sent. What the server sent before that is still on its way.
+    /// Why sending failed. What the server sent before that is still on its way.
     unsendable: Option<io::Error>,
     /// What to end with once all that was right has been written.
     failure: Option<io::Error>,
@@ -123,11 +123,10 @@ impl Stream {
             } else if self.is_complete() {
                 return Ok(());
             }
-            let now = Instant::now();
             if self.moved_bytes() != before || !self.waits_for_server() {
-                patience.renew(now);
+                patience.renew(Instant::now());
             }
-            if patience.left(now).is_none() {
+            if self.ends.is_over(&mut patience) {
                 return Err(self.gave_up());
             }
             if !self.ends.has_reader() {
@@ -149,7 +148,7 @@ impl Stream {
     /// meanwhile is too much.
     fn see_the_end(&mut self) -> io::Result<()> {
         let mut patience = Patience::new(GOODBYE, Instant::now());
-        // All has come back, so it is no matter how the connection ends.
+        // All has come back, so it does not matter how the connection ends.
         while let Ok(filled) = self.fill_down() {
             if let Some(fault) = self.ledger.fault() {
                 return Err(self.wrong(fault));
@@ -157,7 +156,7 @@ impl Stream {
             if filled == Filled::Ended {
                 break;
             }
-            if patience.left(Instant::now()).is_none() {
+            if self.ends.is_over(&mut patience) {
                 log::debug!("the server has echoed everything, and keeps the connection");
                 break;
             }
