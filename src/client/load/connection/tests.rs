@@ -17,7 +17,8 @@ fn shared(length: Length, start: Instant) -> Shared {
         plan,
         record: Record::new(S, None),
         in_flight: 1,
-        waiting: 0,
+        begun: 0,
+        standstills: Standstills::new(start),
         reconnect_every: u64::MAX,
         timeout: 2 * S,
     }
