@@ -55,7 +55,7 @@ fn who_asks_to_stop_gets_the_highest_rate_so_far() {
     let ended = Client::collect(child).end();
     let stdout = String::from_utf8_lossy(&ended.stdout);
     assert!(stdout.contains("\ninterrupted; highest so far: "), "{stdout}");
-    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.code, Some(130), "{ended:?}");
     server.stop();
 }
 
