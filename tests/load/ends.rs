@@ -102,7 +102,7 @@ fn a_server_that_is_gone_does_not_keep_a_run_going_for_ever() {
     // Both messages of the open loop are due by the time that the first is sent; the closed loop is not
     // through with its own.
     for args in [&["-n", "2", "-r", "100m"][..], &["-n", "9"]] {
-        let (child, addr) = left_behind(&[args, &["-W", "300ms"]].concat());
+        let (child, addr) = left_behind(&[args, &["-W", "1s"]].concat());
         let ended = Client::collect(child).end();
         let last = ended.stderr.lines().last().unwrap_or_default();
         assert!(

@@ -65,7 +65,7 @@ fn pausing_at_the_80th(mut stream: TcpStream) -> io::Result<()> {
     for number in 1.. {
         stream.read_exact(&mut message)?;
         if number == 80 {
-            thread::sleep(Duration::from_millis(350)); // The fault that this server has.
+            thread::sleep(Duration::from_millis(900)); // The fault that this server has.
         }
         stream.write_all(&message)?;
     }

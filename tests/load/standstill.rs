@@ -15,7 +15,7 @@ use crate::piped::{Client, spawn};
 use crate::server::Server;
 
 /// Longer than the timeouts below.
-const STANDSTILL: Duration = Duration::from_millis(900);
+const STANDSTILL: Duration = Duration::from_millis(1500);
 
 fn stop_for_a_while(child: &Child) {
     let pid = Pid::from_child(child);
@@ -41,7 +41,7 @@ fn report_of_stopped(args: &[&str]) -> (Option<i32>, Value) {
 fn a_client_that_was_stopped_calls_nothing_late_and_says_that_it_stood_still() {
     let server = Server::start(&[]);
     for loop_args in [&[][..], &["-p", "20"], &["-r", "500"]] {
-        let args = [server.addr(), "-c", "3", "-d", "1200ms", "-W", "300ms"];
+        let args = [server.addr(), "-c", "3", "-d", "1200ms", "-W", "800ms"];
         let (code, report) = report_of_stopped(&[&args[..], loop_args].concat());
         assert_eq!((code, &report["trouble_count"]), (Some(0), &0.into()), "{report:#}");
         let stood = report["generator"]["standstill_seconds"].as_f64().unwrap();

@@ -15,13 +15,15 @@ const REMEMBERED: usize = 256;
 #[derive(Debug)]
 pub(super) struct Standstills {
     waits: Standstill,
+    /// When this turn began, in which nothing has been noted yet.
+    turn_began: Instant,
     /// When each ended, and how long it was. In that order.
     all: VecDeque<(Instant, Duration)>,
 }
 
 impl Standstills {
     pub(super) fn new(now: Instant) -> Self {
-        Self { waits: Standstill::new(now), all: VecDeque::new() }
+        Self { waits: Standstill::new(now), turn_began: now, all: VecDeque::new() }
     }
 
     /// How long to wait at `now`: no longer than `left`.
@@ -33,6 +35,7 @@ impl Standstills {
     /// The wait is over. Returns how long this client stood still; nothing, usually.
     #[inline]
     pub(super) fn after_wait(&mut self, now: Instant) -> Duration {
+        self.turn_began = now;
         let stood = self.waits.end(now);
         self.note(stood, now)
     }
@@ -64,9 +67,12 @@ impl Standstills {
     }
 
     /// Whether it is more than `timeout` since `then`, without the time that this client stood still.
+    ///
+    /// This turn counts as such: it may have been stopped in the middle of it, between two reads.
     pub(super) fn is_overdue(&self, then: Instant, timeout: Duration, now: Instant) -> bool {
         let passed = now.saturating_duration_since(then);
-        passed > timeout && passed.saturating_sub(self.since(then)) > timeout
+        let turn = now.saturating_duration_since(self.turn_began.max(then));
+        passed > timeout && passed.saturating_sub(self.since(then) + turn) > timeout
     }
 }
 
@@ -100,9 +106,23 @@ mod tests {
         assert_eq!(standstills.after_turn(3 * S, || S, start + 9 * S), 2 * S);
         let since = [0, 3, 4, 8, 9].map(|s| standstills.since(start + s * S).as_secs());
         assert_eq!(since, [5, 5, 2, 2, 0]);
+        wait(&mut standstills, start + 10 * S, Duration::ZERO);
         assert!(!standstills.is_overdue(start, 5 * S, start + 10 * S));
+        wait(&mut standstills, start + 11 * S, Duration::ZERO);
         assert!(standstills.is_overdue(start, 5 * S, start + 11 * S));
         assert!(standstills.is_overdue(start + 9 * S, S, start + 11 * S));
+    }
+
+    /// Failed when a client that was stopped between two reads of a turn called late what it read after that.
+    #[test]
+    fn a_standstill_within_a_turn_counts_at_once() {
+        let start = Instant::now();
+        let mut standstills = Standstills::new(start);
+        wait(&mut standstills, start + S, Duration::ZERO);
+        assert!(!standstills.is_overdue(start, 2 * S, start + 9 * S));
+        assert!(standstills.is_overdue(start, S / 2, start + 9 * S));
+        // It was sent in this turn.
+        assert!(!standstills.is_overdue(start + 2 * S, S, start + 9 * S));
     }
 
     #[test]

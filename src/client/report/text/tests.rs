@@ -175,7 +175,7 @@ fn troubles_are_shown_once_for_each_kind_with_their_number() {
     let lines = "\ntroubles      2,469\n\
                  \x20 altered            1\n\
                  \x20 connect        1,230  connection 8: connection refused\n\
-                 \x20 timeout        1,238  connection 9: no echo within 10s: 64 of 128 bytes came back, 64 are missing\n";
+                 \x20 timeout        1,238  connection 9: no echo within 10 s: 64 of 128 bytes came back, 64 are missing\n";
     assert!(text.ends_with(lines), "{text}");
 }
 
