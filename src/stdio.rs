@@ -88,7 +88,12 @@ impl Standard {
         Self::new(io::stderr().as_fd())
     }
 
-    fn new(shared: BorrowedFd<'_>) -> io::Result<Self> {
+    /// The same for another descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`input`](Self::input).
+    pub(crate) fn new(shared: BorrowedFd<'_>) -> io::Result<Self> {
         let file = File::from(shared.try_clone_to_owned()?);
         let kind = file.metadata()?.file_type();
         Ok(match () {

@@ -13,6 +13,9 @@ mod peers;
 #[path = "support/piped.rs"]
 mod piped;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/pty.rs"]
+mod pty;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "support/server.rs"]
 mod server;
 
@@ -29,7 +32,17 @@ mod findings;
 mod figures;
 #[path = "load/output.rs"]
 mod output;
+#[path = "load/files.rs"]
+mod files;
+#[path = "load/reaching.rs"]
+mod reaching;
 #[path = "load/search.rs"]
 mod search;
+#[path = "load/signals.rs"]
+mod signals;
+#[path = "load/standstill.rs"]
+mod standstill;
+#[path = "load/terminal.rs"]
+mod terminal;
 #[path = "load/usage.rs"]
 mod usage;

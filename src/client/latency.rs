@@ -40,6 +40,23 @@ impl Latency {
         self.nanoseconds.saturating_record(time.as_nanos() as u64);
     }
 
+    /// Counts in `count` times of which the first is `longest`, and each is shorter by `gap_seconds` than the
+    /// one before. Takes no longer for very many: they are counted in groups, each as its shortest.
+    pub fn record_evenly(&mut self, longest: Duration, gap_seconds: f64, count: u64) {
+        const GROUPS: u64 = 1000;
+        let Some(others) = count.checked_sub(1) else { return };
+        self.record(longest);
+        let groups = others.min(GROUPS);
+        let bound =
+            |group: u64| (u128::from(others) * u128::from(group) / u128::from(groups)) as u64;
+        for group in 0..groups {
+            let (begin, end) = (bound(group), bound(group + 1));
+            let shorter = Duration::from_secs_f64(end as f64 * gap_seconds);
+            let shortest = longest.saturating_sub(shorter).as_nanos() as u64;
+            self.nanoseconds.saturating_record_n(shortest, end - begin);
+        }
+    }
+
     /// Counts all of another's in.
     pub fn add(&mut self, other: &Self) {
         // Fails only where the other's bounds are wider.
@@ -126,6 +143,35 @@ mod tests {
             let found = [99.9, 99.900_001].map(|p| latency.percentile(p).as_millis());
             assert_eq!(found, [1, 2], "{thousands}");
         }
+    }
+
+    #[test]
+    fn times_at_even_distances_are_counted_as_if_one_by_one() {
+        for count in [0, 1, 2, 999, 1_001, 50_000] {
+            let (mut one_by_one, mut evenly) = (Latency::new(), Latency::new());
+            let longest = Duration::from_secs(10);
+            let time = |i: u64| longest.saturating_sub(Duration::from_micros(70) * i as u32);
+            (0..count).for_each(|i| one_by_one.record(time(i)));
+            evenly.record_evenly(longest, 70e-6, count);
+            assert_eq!((evenly.count(), evenly.max()), (count, one_by_one.max()));
+            for percentile in [0.0, 10.0, 50.0, 99.0, 100.0] {
+                let (found, truth) =
+                    (evenly.percentile(percentile), one_by_one.percentile(percentile));
+                let most = truth / 500 + longest / 1000;
+                assert!(found.abs_diff(truth) <= most, "{count}, p{percentile}: {found:?}");
+            }
+        }
+    }
+
+    /// As many as a client that falls behind for an hour leaves at the highest rate. A second would be long.
+    #[test]
+    fn very_many_take_no_longer() {
+        let mut latency = Latency::new();
+        let began = std::time::Instant::now();
+        (0..100)
+            .for_each(|_| latency.record_evenly(Duration::from_secs(3600), 1e-8, 360_000_000_000));
+        assert_eq!(latency.count(), 36_000_000_000_000);
+        assert!(began.elapsed() < Duration::from_secs(20));
     }
 
     #[test]

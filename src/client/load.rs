@@ -6,28 +6,40 @@
 //! may, waits, and its wait counts. A closed loop cannot show what a server's pauses do to those who come
 //! meanwhile, for nobody comes.
 
-use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use crate::client::dial::{self, Family, Limits};
-use crate::client::latency::Latency;
-use crate::net::{Addr, Endpoint};
+use signal_hook::consts::SIGQUIT;
+use signal_hook_mio::v1_0::Signals;
 
+use crate::client::latency::Latency;
+use crate::net::{Addr, cannot};
+use crate::signals;
+
+use contact::{Missed, contact};
 use engine::Engine;
 
-pub use outcome::{Cause, End, Interval, Outcome, OwnLimit, Trouble};
+pub use memory::check_memory;
+pub use outcome::{End, Interval, Outcome, OwnLimit};
 pub use search::{Found, Search, Trial, search};
 pub use threshold::{Objective, Threshold, Verdict};
+pub use trouble::{Cause, Trouble};
 
+mod trouble;
 mod outcome;
+mod schedule;
 mod plan;
+mod cost;
 mod record;
+mod standstills;
 mod connection;
+mod contact;
 mod engine;
+mod dispatch;
 mod lives;
 mod stages;
+mod memory;
 mod threshold;
 mod search;
 
@@ -53,16 +65,27 @@ pub struct Options {
     pub warmup: Duration,
     /// How long an echo, or a connection, may take before the run fails.
     pub timeout: Duration,
-    /// This machine's addresses to connect from, in turn, of one family. The system's choice if there are none.
-    pub sources: Vec<IpAddr>,
+    /// How long to try again and again while the server is not up, before the first connection.
+    pub wait: Duration,
+    /// This machine's addresses to connect from, in turn, of one family and with port 0. The system's choice if
+    /// there are none.
+    pub sources: Vec<SocketAddr>,
     /// After how many messages a connection is replaced by a new one.
     pub reconnect_every: Option<u64>,
     /// Whether to replace a connection that has died, and go on.
     pub keep_going: bool,
     /// How long the [intervals](Outcome::intervals) are.
     pub interval: Duration,
-    /// In an open loop, how long before a message is due to ask for the time, and not to sleep any more.
+    /// In an open loop, how long before a message is due to busy-wait.
     pub spin: Duration,
+}
+
+/// How a person writes an address to connect from: without its port.
+pub fn source_name(source: &SocketAddr) -> String {
+    match source {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
+        _ => source.ip().to_string(),
+    }
 }
 
 /// When the measured part of a run is over.
@@ -85,31 +108,43 @@ pub trait Watch {
 
     /// Called several times a second.
     fn progress(&mut self, progress: &Progress);
-}
 
-/// Loads the server until the measured part is over, something goes wrong, or the user asks to stop.
-///
-/// # Errors
-///
-/// Where there is nothing to load: an address that cannot be resolved, or of which none can be reached. What
-/// goes wrong later is part of the outcome.
-pub fn run(options: &Options, watch: &mut impl Watch) -> io::Result<Outcome> {
-    Engine::new(options, peer(options)?, watch)?.run()
-}
+    /// The user asks how things stand (SIGQUIT).
+    fn status(&mut self, _progress: &Progress) {}
 
-/// The address to load: if there are several, the first that answers.
-fn peer(options: &Options) -> io::Result<Endpoint> {
-    let family = options.sources.first().map(Family::of);
-    let mut peers = options.server.resolve()?;
-    peers.retain(|peer| family.is_none() || peer.ip().as_ref().map(Family::of) == family);
-    if let Ok([peer]) = <[Endpoint; 1]>::try_from(peers) {
-        return Ok(peer);
+    /// Whether no one wants the rest of the run, which then ends as if the user had asked it to.
+    fn is_abandoned(&self) -> bool {
+        false
     }
-    let limits = Limits { family, ..Limits::new(options.timeout) };
-    Ok(dial::dial(&options.server, limits, |_| Ok(()))?.peer)
 }
 
-/// Nobody looks.
+/// Loads the server until the measured part is over, something goes wrong, or the user asks to stop. All that
+/// goes wrong is part of the outcome.
+pub fn run(options: &Options, watch: &mut impl Watch) -> Outcome {
+    match watch_signals() {
+        Ok(mut signals) => run_under(options, &mut signals, watch),
+        Err(cause) => Outcome::failed(cause),
+    }
+}
+
+fn watch_signals() -> Result<Signals, Cause> {
+    signals::watch(&[SIGQUIT]).map_err(|e| Cause::System(cannot("watch for", &"signals", &e)))
+}
+
+/// As [`run`], for a caller that goes on to watch the signals afterwards.
+fn run_under(options: &Options, signals: &mut Signals, watch: &mut impl Watch) -> Outcome {
+    let contact = match contact(options, signals, watch) {
+        Ok(contact) => contact,
+        Err(Missed::Interrupted) => return Outcome::interrupted(),
+        Err(Missed::Failed(cause)) => return Outcome::failed(cause),
+    };
+    match Engine::new(options, contact, signals, watch) {
+        Ok(engine) => engine.run(),
+        Err(e) => Outcome::failed(Cause::System(e)),
+    }
+}
+
+/// Shows nothing.
 impl Watch for () {
     fn start(&mut self, _: SystemTime) {}
     fn interval(&mut self, _: &Interval, _: &Latency) {}
@@ -125,10 +160,26 @@ pub struct Progress {
     pub connections: usize,
     /// Messages of the measured part whose echo has come back.
     pub messages: u64,
+    /// What has gone wrong so far.
+    pub failures: u64,
     /// How long the measured part has been going on.
     pub measured: Duration,
     /// How much of the measured part is over, from 0 to 1.
     pub fraction: f64,
+}
+
+impl Progress {
+    /// In this stage, before anything has happened.
+    fn none(stage: Stage) -> Self {
+        Self {
+            stage,
+            connections: 0,
+            messages: 0,
+            failures: 0,
+            measured: Duration::ZERO,
+            fraction: 0.0,
+        }
+    }
 }
 
 /// What a run is doing.

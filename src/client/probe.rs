@@ -12,8 +12,9 @@
 //! A client that measures from the second alone leaves out the time for which a slow server kept it from
 //! sending, and so makes the server look better the worse it is ("coordinated omission").
 
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem::take;
 use std::time::Instant;
 
 pub use fault::{Cause, Fault, Wrong};
@@ -77,9 +78,26 @@ pub enum Received {
 impl Probe {
     /// A stream of which nothing is sent yet, for up to `depth` messages in flight.
     pub fn new(stream: usize, depth: usize) -> Self {
-        let flights = VecDeque::with_capacity(depth);
+        Self::with_room(stream, depth, VecDeque::with_capacity(depth))
+    }
+
+    /// The same for a depth that may be too much.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory for that many messages.
+    pub fn try_new(stream: usize, depth: usize) -> Result<Self, TryReserveError> {
+        let mut flights = VecDeque::new();
+        flights.try_reserve_exact(depth)?;
+        Ok(Self::with_room(stream, depth, flights))
+    }
+
+    fn with_room(stream: usize, depth: usize, flights: VecDeque<Flight>) -> Self {
         Self { stream, sent: 0, received: 0, end: 0, flights, stamped: 0, depth }
     }
+
+    /// What a message in flight takes, in bytes of memory.
+    pub const FLIGHT_BYTES: usize = size_of::<Flight>();
 
     /// The same on a new connection: what was in flight is forgotten.
     pub fn restart(&mut self) {
@@ -88,9 +106,13 @@ impl Probe {
         self.stamped = 0;
     }
 
-    /// The same for another connection beside this one.
-    pub fn anew(&self) -> Self {
-        Self::new(self.stream, self.depth)
+    /// The same for another connection beside this one, which gets the room for messages: nothing may be in
+    /// flight here, or be begun any more.
+    #[must_use]
+    pub fn hand_on(&mut self) -> Self {
+        debug_assert!(self.flights.is_empty());
+        let (depth, flights) = (take(&mut self.depth), take(&mut self.flights));
+        Self::with_room(self.stream, depth, flights)
     }
 
     /// Whether another message may be [begun](Self::begin).

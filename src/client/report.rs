@@ -6,6 +6,8 @@
 
 pub use files::{Files, Paths};
 pub use json::Report;
+pub use outbox::Outbox;
+pub use output::is_stdout;
 pub use text::{INTERVAL_HEADER, Summary, header, interval_line};
 
 mod times;
@@ -17,6 +19,7 @@ mod text;
 mod hdr;
 mod page;
 
+mod outbox;
 mod output;
 mod files;
 

@@ -32,7 +32,7 @@ fn interval_lines_do_not_stand_in_the_way_of_the_json() {
     let report: Result<Value, _> = serde_json::from_slice(&ended.stdout);
     assert!(report.is_ok(), "{ended:?}");
     assert!(ended.stderr.lines().any(|line| line.contains("p99")), "{ended:?}");
-    assert_eq!(ended.stderr.lines().filter(|line| line.contains("MB/s")).count(), 3, "{ended:?}");
+    assert_eq!(ended.stderr.lines().filter(|line| line.contains("B/s")).count(), 3, "{ended:?}");
     server.stop();
 }
 

@@ -37,6 +37,7 @@ mod accuracy;
 mod cost;
 mod hostile;
 mod kernel;
+mod load;
 mod masses;
 mod own_cost;
 mod peers;

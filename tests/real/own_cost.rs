@@ -31,7 +31,7 @@ fn peak_kib(server: &Server, connections: usize) -> usize {
     }
     let peak = load.status_kib("VmHWM");
     load.signal(Signal::INT);
-    assert_eq!(load.wait().code(), Some(0), "{:#?}", load.log());
+    assert_eq!(load.wait().code(), Some(130), "{:#?}", load.log());
     peak
 }
 

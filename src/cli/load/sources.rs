@@ -1,40 +1,132 @@
-//! Whether the addresses to connect from can be that.
+//! This machine's addresses to connect from.
 
-use std::net::{IpAddr, TcpListener};
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use crate::cli::Failure;
-use crate::net::{Addr, Endpoint, reason};
+use crate::client::load::source_name;
+use crate::net::{Addr, reason};
+
+/// Reads one: an IP address, with the interface of a link-local one after it.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub(super) fn source(text: &str) -> Result<SocketAddr, String> {
+    let (ip, zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (text, None),
+    };
+    match (ip.parse(), zone) {
+        (Err(_), _) => Err("write an IP address, such as 127.0.0.2, ::1 or fe80::1%eth0".into()),
+        (Ok(IpAddr::V4(ip)), Some(_)) => {
+            Err(format!("an IPv4 address has no interface: write {ip}"))
+        }
+        (Ok(IpAddr::V6(_)), Some(zone)) => scoped(text).ok_or_else(|| {
+            format!("this machine has no interface {zone}: write one that `ip link` shows")
+        }),
+        (Ok(IpAddr::V6(ip)), None) if ip.is_unicast_link_local() => Err(zone_help(ip)),
+        (Ok(ip), None) => Ok(SocketAddr::new(ip, 0)),
+    }
+}
+
+/// The system knows interfaces by name and by number.
+fn scoped(text: &str) -> Option<SocketAddr> {
+    (text, 0).to_socket_addrs().ok()?.find(SocketAddr::is_ipv6)
+}
+
+fn zone_help(ip: Ipv6Addr) -> String {
+    let interfaces = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let zone = interface_of(ip, &interfaces).unwrap_or("eth0");
+    format!("a link-local address needs its interface: write {ip}%{zone}")
+}
+
+/// The interface that has an address, by /proc/net/if_inet6: proc_net(5) describes its neighbours.
+fn interface_of(ip: Ipv6Addr, interfaces: &str) -> Option<&str> {
+    let address = format!("{:032x}", u128::from(ip));
+    let line = interfaces.lines().find(|line| line.starts_with(&address))?;
+    line.split_whitespace().last()
+}
 
 /// Refuses what no connection to the server could begin from.
 ///
 /// # Errors
 ///
-/// What is wrong with which address; or the server's name is unknown.
-pub(super) fn check(sources: &[IpAddr], server: &Addr) -> Result<(), Failure> {
+/// What is wrong with which address.
+pub(super) fn check(sources: &[SocketAddr], server: &Addr) -> Result<(), Failure> {
     let Some(first) = sources.first() else { return Ok(()) };
-    let refuse = |source: &IpAddr, why: &str| {
-        Err(Failure::usage(&format!("--source-ip {source} cannot be: {why}")))
+    let refuse = |source: &SocketAddr, why: &str| {
+        let source = source_name(source);
+        Err(Failure::usage(&format!("--source-ip {source} cannot be used: {why}")))
     };
-    if let Addr::Unix(_) | Addr::Abstract(_) = server {
-        return refuse(first, &format!("{server} has no IP address, so leave it out"));
-    }
+    let first_name = source_name(first);
     if let Some(other) = sources.iter().find(|source| source.is_ipv4() != first.is_ipv4()) {
-        return refuse(other, &format!("{first} is of another family; give one or the other"));
+        return refuse(other, &format!("{first_name} is of another family; give one or the other"));
     }
-    let peers = server.resolve()?;
-    if !peers.iter().any(|peer| is_alike(first, peer)) {
-        let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
-        return refuse(first, &format!("{server} has no {family} address"));
+    match server {
+        Addr::Inet { host, .. } => {
+            let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
+            // What a name has is found out when the run begins.
+            if is_ipv4(host).is_some_and(|is_ipv4| is_ipv4 != first.is_ipv4()) {
+                return refuse(first, &format!("{server} has no {family} address"));
+            }
+        }
+        _ => return refuse(first, &format!("{server} has no IP address, so leave it out")),
     }
     for source in sources {
-        // Any port will do: the question is whether the address is this machine's.
-        if let Err(e) = TcpListener::bind((*source, 0)) {
-            return refuse(source, &format!("{}: give addresses of this machine", reason(&e)));
+        // Takes no port that a connection could use: UDP has ports of its own.
+        match UdpSocket::bind(source) {
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                return refuse(source, &format!("{}: give addresses of this machine", reason(&e)));
+            }
+            Err(e) => return refuse(source, &reason(&e)),
+            Ok(_) => {}
         }
     }
     Ok(())
 }
 
-fn is_alike(source: &IpAddr, peer: &Endpoint) -> bool {
-    matches!(peer, Endpoint::Inet(peer) if peer.is_ipv4() == source.is_ipv4())
+/// Of a host that is written as an address.
+fn is_ipv4(host: &str) -> Option<bool> {
+    let ip = host.split_once('%').map_or(host, |(ip, _)| ip);
+    ip.parse().ok().map(|ip: IpAddr| ip.is_ipv4())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_an_interface_and_a_link_local_one_must() {
+        assert_eq!(source("127.0.0.2"), Ok(SocketAddr::from(([127, 0, 0, 2], 0))));
+        assert_eq!(source("::1"), Ok(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)));
+        for (text, words) in [
+            ("nowhere", "write an IP address"),
+            ("127.0.0.1%lo", "write 127.0.0.1"),
+            ("fe80::1%nosuch0", "no interface nosuch0"),
+            ("fe80::1", "write fe80::1%"),
+            ("", "write an IP address"),
+        ] {
+            let error = source(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_interface_is_given_by_name_or_number_and_shown() {
+        for text in ["fe80::1%lo", "fe80::1%1"] {
+            assert_eq!(source_name(&source(text).unwrap()), "fe80::1%1", "{text}");
+        }
+    }
+
+    #[test]
+    fn the_interface_that_has_an_address_is_named() {
+        let text = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                    fe800000000000000042acfffe110002 05 40 20 80   wlan0\n";
+        let ip = "fe80::42:acff:fe11:2".parse().unwrap();
+        assert_eq!(interface_of(ip, text), Some("wlan0"));
+        assert_eq!(interface_of("fe80::1".parse().unwrap(), text), None);
+    }
 }

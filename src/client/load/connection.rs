@@ -1,11 +1,12 @@
 //! One of the connections of a run: a probe with its socket.
 
-use std::mem;
+use std::collections::TryReserveError;
 use std::time::{Duration, Instant};
 
 use super::Cause;
 use super::plan::Plan;
 use super::record::Record;
+use super::standstills::Standstills;
 use crate::client::dial;
 use crate::client::probe::{Fault, Message, Pattern, Probe, Received};
 use crate::net::{Socket, Stream as _};
@@ -31,12 +32,10 @@ pub(super) struct Lane {
     /// From 0.
     pub(super) number: usize,
     pub(super) probe: Probe,
-    /// Messages of an open loop that have fallen due and are not begun.
-    waiting: u64,
-    /// How many messages were begun.
+    /// How many messages were begun, or given up.
     begun: u64,
     /// Since when the server's accept queue has had no room for it, if so.
-    refused_since: Option<Instant>,
+    pub(super) refused_since: Option<Instant>,
 }
 
 /// Where a connection is in its life.
@@ -58,8 +57,9 @@ pub(super) struct Shared {
     pub(super) record: Record,
     /// Messages in flight, over all connections.
     pub(super) in_flight: usize,
-    /// Messages of an open loop that have fallen due and are not begun, likewise.
-    pub(super) waiting: u64,
+    /// Messages of an open loop that are begun, or given up, over all connections.
+    pub(super) begun: u64,
+    pub(super) standstills: Standstills,
     /// After how many messages a connection is replaced.
     pub(super) reconnect_every: u64,
     /// How long an echo may take.
@@ -99,7 +99,7 @@ impl Shared {
         self.in_flight -= 1;
         let took = now.saturating_duration_since(message.sent);
         let counts = self.plan.counts(message.due);
-        if took > self.timeout {
+        if took > self.timeout && self.standstills.is_overdue(message.sent, self.timeout, now) {
             if counts {
                 self.record.lost(now.saturating_duration_since(message.due));
             }
@@ -114,32 +114,32 @@ impl Shared {
         Ok(())
     }
 
-    /// Gives up what is on the schedule still, as the run is over: its waits until `end` count.
-    pub(super) fn forgo(&mut self, end: Instant) {
-        let now = Instant::now();
-        while let Some((_, due)) = self.plan.fall_due(end) {
-            self.take_up(due, now);
-            if self.plan.counts(due) {
-                self.record.unsent(end.saturating_duration_since(due));
-            }
+    /// Takes what is on the schedule still, as the run is over.
+    pub(super) fn take_rest(&mut self) {
+        if let Some(schedule) = self.plan.schedule_mut() {
+            let rest = schedule.take_rest();
+            self.record.late_all(&rest, Instant::now());
         }
+    }
+
+    /// Messages of an open loop that were due, and are not begun.
+    pub(super) fn waiting(&self) -> u64 {
+        self.plan.schedule().map_or(0, |schedule| schedule.taken() - self.begun)
     }
 }
 
 impl Lane {
-    pub(super) fn new(number: usize, depth: usize) -> Self {
-        let probe = Probe::new(number, depth);
-        Self { number, probe, waiting: 0, begun: 0, refused_since: None }
+    /// # Errors
+    ///
+    /// If there is no memory for the messages that may be in flight.
+    pub(super) fn new(number: usize, depth: usize) -> Result<Self, TryReserveError> {
+        let probe = Probe::try_new(number, depth)?;
+        Ok(Self { number, probe, begun: 0, refused_since: None })
     }
 
-    /// A message of an open loop has fallen due.
-    pub(super) fn wait(&mut self, shared: &mut Shared) {
-        self.waiting += 1;
-        shared.waiting += 1;
-    }
-
-    pub(super) fn is_waited_for(&self) -> bool {
-        self.waiting > 0
+    /// Whether a message of an open loop waits for it.
+    pub(super) fn is_waited_for(&self, plan: &Plan) -> bool {
+        plan.schedule().is_some_and(|schedule| schedule.taken_of(self.number) > self.begun)
     }
 
     /// There was no room for it in the server's accept queue. Gives since when.
@@ -159,27 +159,22 @@ impl Lane {
 
     /// Gives up what waits to be sent, as the run is over: its waits until `end` count.
     pub(super) fn forgo(&mut self, end: Instant, shared: &mut Shared) {
-        for number in self.begun..self.begun + self.waiting {
-            if let Some(due) = shared.plan.due(self.number, number)
-                && shared.plan.counts(due)
-            {
-                shared.record.unsent(end.saturating_duration_since(due));
-            }
-        }
-        shared.waiting -= self.waiting;
-        self.begun += self.waiting;
-        self.waiting = 0;
+        let Some(schedule) = shared.plan.schedule() else { return };
+        shared.record.unsent(&schedule.waiting(self.number, self.begun), end);
+        let taken = schedule.taken_of(self.number);
+        shared.begun += taken - self.begun;
+        self.begun = taken;
     }
 
     /// When the next message is due, if it may be begun by now.
     #[inline]
     fn next_due(&mut self, now: Instant, shared: &mut Shared) -> Option<Instant> {
-        if !shared.plan.is_open_loop() {
+        let Some(schedule) = shared.plan.schedule() else {
             return shared.plan.take(now).then_some(now);
-        }
-        self.waiting = self.waiting.checked_sub(1)?;
-        shared.waiting -= 1;
-        shared.plan.due(self.number, self.begun)
+        };
+        let due = schedule.due_of(self.number, self.begun)?;
+        shared.begun += 1;
+        Some(due)
     }
 }
 
@@ -285,7 +280,6 @@ impl Connection {
     ///
     /// The connection is gone.
     pub(super) fn fall_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
-        self.lane.wait(shared);
         if self.state != State::Open || !self.may_begin(shared) {
             return Ok(());
         }
@@ -296,7 +290,7 @@ impl Connection {
     pub(super) fn retire(&mut self, now: Instant) -> Lane {
         self.say_goodbye(now);
         let lane = &mut self.lane;
-        Lane { probe: lane.probe.anew(), waiting: mem::take(&mut lane.waiting), ..*lane }
+        Lane { probe: lane.probe.hand_on(), ..*lane }
     }
 
     /// Says goodbye. What comes after that can only be surplus.

@@ -1,15 +1,18 @@
 //! From the first step of a connection to its end.
 
+use std::cmp::Reverse;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::time::{Duration, Instant};
 
 use mio::Token;
 
 use super::connection::{Connection, Lane, State};
-use super::engine::{Engine, Slot};
+use super::engine::{Engine, Place, Slot};
 use super::{Cause, Stage, Trouble, Watch};
 use crate::client::{GOODBYE, dial};
 use crate::net::{Endpoint, Socket, cannot, with_help};
+use crate::reactor::Ready;
 
 /// Connections under way at the same time where nobody says how fast to make them: few enough for the
 /// shortest of accept queues.
@@ -19,31 +22,59 @@ const CONNECTING_AT_ONCE: usize = 100;
 /// time.
 const REVIVAL: Duration = Duration::from_millis(100);
 
+/// Connections that are begun before events are looked at again.
+const CONNECTS_PER_TURN: usize = 64;
+
 /// A connection for which there was no room in the server's accept queue is tried again after this long.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// What helps if the ports of an address are used up.
+const MORE_SOURCES: &str = "give more addresses to connect from, by --source-ip";
+
 impl<W: Watch> Engine<'_, W> {
-    /// Begins what connections it is time for.
-    pub(super) fn connect(&mut self, now: Instant) -> io::Result<()> {
+    /// Begins what connections it is time for, some at a time: those that are there must not wait for them.
+    pub(super) fn connect(&mut self, now: Instant) {
         self.forget(now);
-        while self.dead.first().is_some_and(|(at, _)| *at <= now) {
-            let (_, lane) = self.dead.remove(0);
-            if self.is_needed(&lane) {
-                self.open(lane)?;
+        for _ in 0..CONNECTS_PER_TURN {
+            if self.is_over || !(self.connect_again(now) || self.connect_next(now)) {
+                return;
             }
         }
-        while !self.is_over && self.begun < self.options.connections && self.may_connect(now) {
+    }
+
+    /// Begins one that has waited until `now`. Returns whether there was any.
+    fn connect_again(&mut self, now: Instant) -> bool {
+        let Some(Reverse((at, number))) = self.queue.peek().copied() else { return false };
+        if at > now {
+            return false;
+        }
+        self.queue.pop();
+        if let Place::Waiting(lane) = mem::replace(&mut self.places[number], Place::Nowhere)
+            && self.is_needed(&lane)
+        {
+            self.open(*lane);
+        }
+        true
+    }
+
+    /// Begins one that there has not been yet. Returns whether it was time for any.
+    fn connect_next(&mut self, now: Instant) -> bool {
+        let is_time = self.begun < self.options.connections && self.may_connect(now);
+        if is_time {
             let lane = Lane::new(self.begun, self.options.depth);
             self.begun += 1;
-            self.open(lane)?;
+            match lane {
+                Ok(lane) => self.open(lane),
+                Err(_) => self.break_down(Cause::System(ErrorKind::OutOfMemory.into())),
+            }
         }
-        Ok(())
+        is_time
     }
 
     fn may_connect(&self, now: Instant) -> bool {
         match self.connect_at() {
             Some(at) => at <= now,
-            None => self.connecting + self.dead.len() < CONNECTING_AT_ONCE,
+            None => self.connecting + self.queue.len() < CONNECTING_AT_ONCE,
         }
     }
 
@@ -53,47 +84,65 @@ impl<W: Watch> Engine<'_, W> {
         Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
     }
 
-    fn open(&mut self, mut lane: Lane) -> io::Result<()> {
+    fn open(&mut self, mut lane: Lane) {
         // Each counts from its own first step, and not from that of the first of many.
         let now = Instant::now();
-        let sources = &self.options.sources;
-        let socket = match sources.get(lane.number % sources.len().max(1)) {
-            Some(source) => Socket::connect_from((*source, 0).into(), &self.peer),
-            None => Socket::connect(&self.peer),
+        let socket = match self.first.take() {
+            Some(made) => {
+                lane.refused_since = now.checked_sub(made.took);
+                Ok(made.socket)
+            }
+            None => self.socket(lane.number),
         };
         match socket {
-            Ok(socket) => {
-                let number = lane.number;
-                let connection = Connection::new(socket, lane, now);
-                let token = self.reactor.insert(Slot::Connection(connection))?;
-                self.tokens[number] = Some(token);
-                self.connecting += 1;
-                // A Unix socket is connected by now, and no event may tell.
-                self.reactor.again(token);
-            }
+            Ok(socket) => self.enter_connection(Connection::new(socket, lane, now)),
             // The full accept queue of a Unix socket, connect(2): a TCP one would have it wait.
-            Err(e)
-                if e.kind() == ErrorKind::WouldBlock
-                    && now < lane.refuse(now) + self.options.timeout =>
-            {
+            Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_refused(&mut lane, now) => {
                 self.defer(now + RETRY, lane);
             }
             Err(e) => self.note(lane, None, Cause::Connect(e)),
         }
-        Ok(())
+    }
+
+    fn socket(&self, number: usize) -> io::Result<Socket> {
+        let sources = &self.options.sources;
+        match sources.get(number % sources.len().max(1)) {
+            Some(source) => Socket::connect_from(*source, &self.peer),
+            None => Socket::connect(&self.peer),
+        }
+    }
+
+    fn enter_connection(&mut self, connection: Connection) {
+        let number = connection.lane.number;
+        match self.reactor.insert(Slot::Connection(connection)) {
+            Ok(token) => {
+                self.places[number] = Place::At(token);
+                self.connecting += 1;
+                // A Unix socket is connected by now, and no event may tell.
+                self.reactor.again(token);
+            }
+            Err(e) => self.break_down(Cause::System(cannot("watch", &"a connection", &e))),
+        }
+    }
+
+    /// Whether the server has had no room for it in its accept queue for too long.
+    fn is_refused(&self, lane: &mut Lane, now: Instant) -> bool {
+        let since = lane.refuse(now);
+        self.shared.standstills.is_overdue(since, self.options.timeout, now)
     }
 
     /// Has a connection made later.
     fn defer(&mut self, at: Instant, lane: Lane) {
-        let place = self.dead.partition_point(|(other, _)| *other <= at);
-        self.dead.insert(place, (at, lane));
+        self.queue.push(Reverse((at, lane.number)));
+        let number = lane.number;
+        self.places[number] = Place::Waiting(Box::new(lane));
     }
 
     /// Whether there is something to do for a connection that does not exist yet.
     fn is_needed(&self, lane: &Lane) -> bool {
         match self.stage {
             Stage::Connecting | Stage::WarmingUp | Stage::Measuring => true,
-            Stage::Draining | Stage::Closing => lane.is_waited_for(),
+            Stage::Draining | Stage::Closing => lane.is_waited_for(&self.shared.plan),
         }
     }
 
@@ -109,26 +158,29 @@ impl<W: Watch> Engine<'_, W> {
 
     /// Lets a connection that has had its number of messages end in its own time, and makes another in its
     /// place.
-    pub(super) fn replace(&mut self, token: Token) -> io::Result<()> {
-        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return Ok(()) };
+    pub(super) fn replace(&mut self, token: Token) {
+        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return };
         let now = Instant::now();
         let lane = connection.retire(now);
-        self.tokens[lane.number] = None;
+        self.places[lane.number] = Place::Nowhere;
         (self.open, self.closing) = (self.open - 1, self.closing + 1);
         self.retired.push_back((now, token));
         // Its end may be there already.
         self.reactor.again(token);
         self.forget(now);
-        if self.is_needed(&lane) { self.open(lane) } else { Ok(()) }
+        if self.is_needed(&lane) {
+            self.open(lane);
+        }
     }
 
     /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.
     fn forget(&mut self, now: Instant) {
         while let Some((since, token)) = self.retired.front().copied()
-            && (now >= since + GOODBYE || self.retired.len() > self.options.connections)
+            && (self.shared.standstills.is_overdue(since, GOODBYE, now)
+                || self.retired.len() > self.options.connections)
         {
             self.retired.pop_front();
-            // If it is not somebody else by now.
+            // If it is not another by now.
             if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
                 && connection.state == State::Closing(since)
             {
@@ -139,8 +191,12 @@ impl<W: Watch> Engine<'_, W> {
 
     /// Says goodbye on all connections, and drops those that are not made yet.
     pub(super) fn say_goodbye(&mut self, now: Instant) {
-        self.dead.clear();
-        for token in self.tokens.clone().into_iter().flatten() {
+        self.queue.clear();
+        for number in 0..self.places.len() {
+            let Place::At(token) = self.places[number] else {
+                self.places[number] = Place::Nowhere;
+                continue;
+            };
             match self.reactor.get_mut(token) {
                 Some(Slot::Connection(connection)) if connection.state == State::Open => {
                     connection.say_goodbye(now);
@@ -152,18 +208,33 @@ impl<W: Watch> Engine<'_, W> {
         }
     }
 
-    /// Closes the connections that have waited for the server for too long.
-    pub(super) fn bury_late(&mut self, now: Instant) {
-        let timeout = self.options.timeout;
-        let mut late = Vec::new();
-        for token in self.tokens.iter().flatten() {
-            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
-                && connection.waiting_since().is_some_and(|since| now > since + timeout)
-            {
-                late.push((*token, connection.timed_out(timeout)));
+    /// Closes the connections that have waited for the server for too long. What has come meanwhile is read
+    /// before anything is called late.
+    pub(super) fn bury_late(&mut self, now: Instant) -> io::Result<()> {
+        for number in 0..self.places.len() {
+            let Place::At(token) = self.places[number] else { continue };
+            if self.is_late(token, now) {
+                self.attend(Ready { token, special: true })?;
+                if self.is_late(token, now) {
+                    self.bury_timed_out(token);
+                }
             }
         }
-        late.into_iter().for_each(|(token, cause)| self.bury(token, cause));
+        Ok(())
+    }
+
+    fn is_late(&mut self, token: Token, now: Instant) -> bool {
+        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return false };
+        let timeout = self.options.timeout;
+        let since = connection.waiting_since();
+        since.is_some_and(|since| self.shared.standstills.is_overdue(since, timeout, now))
+    }
+
+    fn bury_timed_out(&mut self, token: Token) {
+        if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
+            let cause = connection.timed_out(self.options.timeout);
+            self.bury(token, cause);
+        }
     }
 
     /// A connection has died.
@@ -189,11 +260,14 @@ impl<W: Watch> Engine<'_, W> {
             && !self.is_forsaken(now);
         let cause = match cause {
             Cause::Connect(e) => {
-                Cause::Connect(with_help(cannot("connect to", &self.peer, &e), dial::help))
+                // Only an error of our own says that: the system's can mean other things too.
+                let is_used_up = e.get_ref().is_some() && e.kind() == ErrorKind::AddrNotAvailable;
+                let help = |kind| if is_used_up { Some(MORE_SOURCES) } else { dial::help(kind) };
+                Cause::Connect(with_help(cannot("connect to", &self.peer, &e), help))
             }
             cause => cause,
         };
-        let connection = lane.number;
+        let connection = Some(lane.number);
         self.shared.record.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
         if is_excused {
             self.defer(now + REVIVAL, lane);
@@ -214,7 +288,10 @@ impl<W: Watch> Engine<'_, W> {
         }
         self.shared.in_flight -= lane.probe.in_flight();
         // It may be its successor's by now.
-        self.tokens[lane.number].take_if(|of| *of == token);
+        let place = &mut self.places[lane.number];
+        if matches!(place, Place::At(at) if *at == token) {
+            *place = Place::Nowhere;
+        }
         Some(lane)
     }
 }

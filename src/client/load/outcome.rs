@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::time::{Duration, SystemTime};
 
-use crate::client::figures::{count, elapsed, setting, time};
+use super::trouble::{Cause, Trouble};
+use crate::client::figures::time;
 use crate::client::latency::Latency;
-use crate::client::probe::Fault;
-use crate::net::{Endpoint, reason};
 
 /// This many troubles are kept in full; the rest are counted.
 pub const TROUBLES_KEPT: usize = 20;
@@ -32,19 +30,23 @@ pub struct Outcome {
     /// Their bytes, one way.
     pub bytes_in_time: u64,
     /// Messages that fell due in the measured part and were never sent, as their connections had as many
-    /// in flight as they may. Their wait until the end counts as a response that took at least so long.
+    /// in flight as they may.
     pub unsent: u64,
     /// Messages of the measured part that were in flight on a connection when it died, and are not sent
-    /// again. Their wait until then counts as a response that took at least so long.
+    /// again.
     pub lost: u64,
-    /// From when a message was due to the last byte of its echo; or to when it was given up.
+    /// From when a message was due to the last byte of its echo.
     pub response: Latency,
+    /// From when a message was due to when it was given up, unsent or lost: its response would have taken at
+    /// least as long.
+    pub unanswered: Latency,
     /// From when its first byte was sent to the last byte of its echo.
     pub service: Latency,
     /// From the first step of connecting to the connection.
     pub connect: Latency,
     /// How late this client itself was to take messages off the schedule of an open loop: whether their
-    /// connections were free is no part of it.
+    /// connections were free is no part of it. In a closed loop, how long it stood still, once for each
+    /// connection that had a message in flight.
     pub lag: Latency,
     /// Connections made, those before the measured part included.
     pub connections_made: u64,
@@ -52,6 +54,12 @@ pub struct Outcome {
     pub busy: Duration,
     /// Processor time that this client used in the measured part.
     pub cpu: Duration,
+    /// The part of it that went into asking for the time before a message was due: [`Options::spin`].
+    ///
+    /// [`Options::spin`]: super::Options::spin
+    pub spin_cpu: Duration,
+    /// For how long of the measured part this client did not run, since it was stopped or got no processor.
+    pub standstill: Duration,
     /// The measured part, second by second or whatever was asked for.
     pub intervals: Vec<Interval>,
     /// What went wrong, the first of it in full, and in any case what ended the run.
@@ -87,7 +95,7 @@ pub struct Interval {
     /// Their bytes, one way.
     pub bytes: u64,
     /// Response times that it has: of those messages that were not begun before the measured part; in the last
-    /// interval also of what came back, or was given up, after the end; and of those that were lost.
+    /// interval also of what came back after the end.
     pub responses: u64,
     /// Half of the responses took no longer.
     pub p50: Duration,
@@ -95,58 +103,6 @@ pub struct Interval {
     pub p99: Duration,
     /// None of them took longer.
     pub max: Duration,
-}
-
-/// Something that went wrong with a connection.
-#[derive(Debug)]
-pub struct Trouble {
-    /// The number of the connection, from 0.
-    pub connection: usize,
-    /// Its end at this side, where it had one.
-    pub local: Option<Endpoint>,
-    /// What went wrong.
-    pub cause: Cause,
-    /// Whether it ended the run.
-    pub is_fatal: bool,
-}
-
-/// What can go wrong with a connection.
-#[derive(Debug)]
-pub enum Cause {
-    /// It could not be made.
-    Connect(io::Error),
-    /// Its echo was not what was sent, or ended.
-    Fault(Fault),
-    /// No echo came for so long.
-    TimedOut {
-        /// How long that was.
-        after: Duration,
-        /// Bytes that had come back by then.
-        received: u64,
-        /// Bytes that had been sent by then.
-        sent: u64,
-    },
-    /// An echo came, and too late.
-    Late {
-        /// How long it might have taken.
-        after: Duration,
-        /// How long it took.
-        took: Duration,
-    },
-    /// The server ended it while nothing was in flight.
-    Left,
-}
-
-impl Cause {
-    /// What to call it in a summary: one word, always the same for the same kind.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Connect(_) => "connect",
-            Self::Fault(fault) => fault.kind(),
-            Self::TimedOut { .. } | Self::Late { .. } => "timeout",
-            Self::Left => "closed",
-        }
-    }
 }
 
 impl Outcome {
@@ -163,18 +119,52 @@ impl Outcome {
             unsent: 0,
             lost: 0,
             response: Latency::new(),
+            unanswered: Latency::new(),
             service: Latency::new(),
             connect: Latency::new(),
             lag: Latency::new(),
             connections_made: 0,
             busy: Duration::ZERO,
             cpu: Duration::ZERO,
+            spin_cpu: Duration::ZERO,
+            standstill: Duration::ZERO,
             intervals: Vec::new(),
             troubles: Vec::new(),
             trouble_count: 0,
             trouble_counts: BTreeMap::new(),
             is_wrong: false,
         }
+    }
+
+    /// A run that could not begin, and why.
+    pub fn failed(cause: Cause) -> Self {
+        let kind = cause.kind();
+        let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
+        Self {
+            end: End::Failed,
+            troubles: vec![trouble],
+            trouble_count: 1,
+            trouble_counts: [(kind, 1)].into(),
+            ..Self::nothing(SystemTime::now())
+        }
+    }
+
+    /// A run that the user ended before it began.
+    pub fn interrupted() -> Self {
+        Self { end: End::Interrupted, ..Self::nothing(SystemTime::now()) }
+    }
+
+    /// Messages that were never answered: not sent, or lost.
+    pub fn unanswered_count(&self) -> u64 {
+        self.unsent + self.lost
+    }
+
+    /// How long every message took at the least: its response time, or if it was never answered how long it
+    /// had waited by then.
+    pub fn at_least(&self) -> Latency {
+        let mut all = self.response.clone();
+        all.add(&self.unanswered);
+        all
     }
 
     /// What ended the run, if something that went wrong did.
@@ -197,14 +187,15 @@ impl Outcome {
         per_second(self.bytes_in_time, self.measured)
     }
 
-    /// Which part of the measured time this client was busy, from 0 to 1. In an open loop that is when it did
-    /// not wait, as it may use processor time for waiting; in a closed loop it does not, and what it used is
-    /// the better measure: it may be kept from its work, by the server too where they share a processor.
+    /// Which part of the measured time this client was busy, from 0 to 1: the processor time that it used for its
+    /// work. In an open loop, when it did not wait, if that is more: it may be kept from its work by others,
+    /// and is late then. In a closed loop the server may be what it is kept by, if they share a processor.
     pub fn busy_fraction(&self) -> f64 {
         if self.measured.is_zero() {
             return 0.0;
         }
-        let busy = if self.rate_target.is_some() { self.busy } else { self.cpu };
+        let work = self.cpu.saturating_sub(self.spin_cpu);
+        let busy = if self.rate_target.is_some() { self.busy.max(work) } else { work };
         (busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
     }
 
@@ -234,14 +225,22 @@ impl Outcome {
     /// How late this client itself was with one of 100 messages, where that matters to the figures.
     pub fn own_lateness(&self) -> Option<Duration> {
         const MOST: Duration = Duration::from_micros(100);
+        self.rate_target?;
         let lag = self.lag.percentile(99.0);
         (lag > MOST && lag > self.response.percentile(99.0) / 10).then_some(lag)
     }
 
     /// What to know of this client where it set no limit, and is in the figures all the same.
     pub fn warning(&self) -> Option<String> {
-        let late = self.own_lateness().filter(|_| self.own_limit().is_none())?;
-        let late = time(late.as_nanos() as u64);
+        let shown = |duration: Duration| time(duration.as_nanos() as u64);
+        if !self.standstill.is_zero() {
+            let stood = shown(self.standstill);
+            return Some(format!(
+                "this client itself stood still for {stood} (it was stopped, or got no processor); rates and \
+                 times include that"
+            ));
+        }
+        let late = self.own_lateness().filter(|_| self.own_limit().is_none()).map(shown)?;
         Some(format!(
             "this client woke up late (p99 {late}); response times include that, and --spin may lessen it"
         ))
@@ -274,42 +273,6 @@ impl fmt::Display for OwnLimit {
 
 fn per_second(n: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { n as f64 / time.as_secs_f64() }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection {}", self.connection)?;
-        if let Some(local) = &self.local {
-            write!(f, " (from {local})")?;
-        }
-        write!(f, ": {}", self.cause)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(e) => f.write_str(&reason(e)),
-            Self::Fault(fault) => fault.fmt(f),
-            Self::TimedOut { after, received, sent } => {
-                let missing = sent - received;
-                write!(
-                    f,
-                    "no echo within {}: {} of {} bytes came back, {} are missing",
-                    setting(*after),
-                    count(*received),
-                    count(*sent),
-                    count(missing)
-                )
-            }
-            Self::Late { after, took } => {
-                write!(f, "no echo within {}: it took {}", setting(*after), elapsed(*took))
-            }
-            Self::Left => {
-                f.write_str("the server closed the connection while nothing was in flight")
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use super::cost::{Cost, Spent};
 use super::outcome::TROUBLES_KEPT;
+use super::schedule::Series;
 use super::{Cause, End, Interval, Outcome, Trouble, Watch};
 use crate::client::latency::Latency;
 use crate::client::probe::{Fault, Message};
@@ -16,8 +16,7 @@ pub(super) struct Record {
     /// When the measured part began, once it has.
     start: Option<Instant>,
     is_over: bool,
-    /// What the processor time was then.
-    cpu: Duration,
+    cost: Cost,
     interval_length: Duration,
     current: Current,
 }
@@ -37,7 +36,7 @@ impl Record {
             outcome: Outcome { rate_target, ..Outcome::nothing(SystemTime::now()) },
             start: None,
             is_over: false,
-            cpu: Duration::ZERO,
+            cost: Cost::default(),
             interval_length: interval,
             current: Current {
                 start: Duration::ZERO,
@@ -51,7 +50,7 @@ impl Record {
     /// The measured part has begun.
     pub(super) fn start(&mut self, at: Instant, watch: &mut impl Watch) {
         self.start = Some(at);
-        self.cpu = cpu_time();
+        self.cost.start();
         self.outcome.began = SystemTime::now() - at.elapsed();
         watch.start(self.outcome.began);
     }
@@ -84,22 +83,40 @@ impl Record {
         self.outcome.lag.record(lag);
     }
 
-    /// A message that counts has waited so long, and will never be sent.
-    pub(super) fn unsent(&mut self, waited: Duration) {
-        self.outcome.unsent += 1;
-        self.current.responses.record(waited);
+    /// Messages that count were taken off the schedule at `now`, and only now.
+    pub(super) fn late_all(&mut self, series: &Series, now: Instant) {
+        let longest = now.saturating_duration_since(series.first);
+        self.outcome.lag.record_evenly(longest, series.gap_seconds, series.count);
     }
 
-    /// A message that counts was in flight when its connection died, and had waited so long.
+    /// Messages that count were never sent by `end`, and will not be.
+    pub(super) fn unsent(&mut self, series: &Series, end: Instant) {
+        self.outcome.unsent += series.count;
+        let longest = end.saturating_duration_since(series.first);
+        self.outcome.unanswered.record_evenly(longest, series.gap_seconds, series.count);
+    }
+
+    /// A message that counts was in flight when its connection died, after it had waited for `waited`.
     pub(super) fn lost(&mut self, waited: Duration) {
         self.outcome.lost += 1;
-        self.current.responses.record(waited);
+        self.outcome.unanswered.record(waited);
     }
 
-    /// This client worked for so long.
-    pub(super) fn worked(&mut self, time: Duration) {
-        if self.start.is_some() && !self.is_over {
-            self.outcome.busy += time;
+    /// What this client does with its time.
+    #[inline]
+    pub(super) fn cost(&mut self) -> &mut Cost {
+        &mut self.cost
+    }
+
+    /// This client did not run for `stood`, while messages were in flight on `connections`.
+    pub(super) fn stood_still(&mut self, stood: Duration, connections: u64) {
+        if self.start.is_none() || self.is_over {
+            return;
+        }
+        self.outcome.standstill += stood;
+        // An open loop is late with what fell due meanwhile, which shows by itself.
+        if self.outcome.rate_target.is_none() {
+            self.outcome.lag.record_evenly(stood, 0.0, connections);
         }
     }
 
@@ -107,13 +124,35 @@ impl Record {
         self.outcome.trouble_count += 1;
         *self.outcome.trouble_counts.entry(trouble.cause.kind()).or_default() += 1;
         self.outcome.is_wrong |= matches!(&trouble.cause, Cause::Fault(fault) if fault.is_wrong());
-        if self.outcome.troubles.len() == TROUBLES_KEPT {
-            if !trouble.is_fatal || self.outcome.fatal_trouble().is_some() {
-                return;
-            }
-            self.outcome.troubles.pop();
+        if self.outcome.troubles.len() < TROUBLES_KEPT {
+            self.outcome.troubles.push(trouble);
+        } else {
+            self.keep_rare(trouble);
         }
-        self.outcome.troubles.push(trouble);
+    }
+
+    /// Keeps a trouble beyond the first if it is the first of its kind, or ended the run: in the place of the
+    /// last that is not.
+    fn keep_rare(&mut self, trouble: Trouble) {
+        let troubles = &mut self.outcome.troubles;
+        let kind = trouble.cause.kind();
+        let is_known = troubles.iter().any(|kept| kept.cause.kind() == kind);
+        if is_known && !trouble.is_fatal {
+            return;
+        }
+        let is_common = |at: &usize| {
+            let kept = &troubles[*at];
+            let is_alike = |other: &Trouble| other.cause.kind() == kept.cause.kind();
+            !kept.is_fatal && troubles[..*at].iter().any(is_alike)
+        };
+        if let Some(at) = (0..troubles.len()).rev().find(is_common) {
+            troubles.remove(at);
+            troubles.push(trouble);
+        }
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.outcome.trouble_count
     }
 
     /// Messages that count of which it is known what became of them.
@@ -162,7 +201,10 @@ impl Record {
             max: responses.max(),
         };
         watch.interval(&interval, responses);
-        self.outcome.intervals.push(interval);
+        // Very many in very little memory are not kept; their figures are part of the whole.
+        if self.outcome.intervals.try_reserve(1).is_ok() {
+            self.outcome.intervals.push(interval);
+        }
         self.outcome.messages_in_time += *messages;
         self.outcome.bytes_in_time += *bytes;
         self.outcome.response.add(responses);
@@ -177,7 +219,9 @@ impl Record {
         self.is_over = true;
         self.roll(end, watch);
         self.outcome.measured = end.saturating_duration_since(start);
-        self.outcome.cpu = cpu_time().saturating_sub(self.cpu);
+        if let Some(Spent { busy, cpu, spin_cpu }) = self.cost.end() {
+            (self.outcome.busy, self.outcome.cpu, self.outcome.spin_cpu) = (busy, cpu, spin_cpu);
+        }
     }
 
     /// All is over.
@@ -193,12 +237,6 @@ impl Record {
         }
         self.outcome
     }
-}
-
-/// The processor time of this process so far.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// A fault, where the connection is at no fault when it has nothing to say.

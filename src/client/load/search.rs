@@ -1,17 +1,13 @@
 //! The highest rate at which a server keeps to an objective, by trial.
 
 use std::fmt;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook_mio::v1_0::Signals;
 
-use super::{End, Objective, Options, Outcome, Verdict, Watch, run};
+use super::{End, Objective, Options, Outcome, Verdict, Watch, run_under, watch_signals};
 use crate::client::figures::{self, counted, time};
-use crate::net::cannot;
+use crate::signals::is_stop;
 
 /// The search ends when what was kept and what was missed are this close.
 const CLOSE: f64 = 1.03;
@@ -111,61 +107,70 @@ impl Search {
 /// Runs again and again, each time as long as the options say, between the rates that were kept and those
 /// that were not. The first run is a closed loop, which shows where to begin. A rate at which something goes
 /// wrong was not kept, and the search goes on, unless bytes were wrong.
-///
-/// # Errors
-///
-/// As [`run`].
 pub fn search(
     options: &Options,
     objective: Objective,
     watch: &mut impl Watch,
+    tell: impl FnMut(&Trial),
+) -> Found {
+    let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
+    match watch_signals() {
+        Ok(mut signals) => search_under(options, nothing, &mut signals, watch, tell),
+        Err(cause) => Found { outcome: Outcome::failed(cause), search: nothing },
+    }
+}
+
+fn search_under(
+    options: &Options,
+    search: Search,
+    signals: &mut Signals,
+    watch: &mut impl Watch,
     mut tell: impl FnMut(&Trial),
-) -> io::Result<Found> {
-    // A run looks out for signals while it goes on: one that comes between two would be lost.
-    let is_asked_to_stop = asked_to_stop()?;
-    let most = run(&Options { rate: None, ..options.clone() }, watch)?;
+) -> Found {
+    let most = run_under(&Options { rate: None, ..options.clone() }, signals, watch);
     let mut bracket = Bracket::new(most.rate());
     let is_interrupted = most.end == End::Interrupted;
     let is_over = is_interrupted || most.is_wrong || most.messages_in_time == 0;
-    let search = Search { objective, trials: Vec::new(), is_interrupted };
-    let mut found = Found { outcome: most, search };
+    let mut found = Found { outcome: most, search: Search { is_interrupted, ..search } };
     while !is_over && found.search.trials.len() < MAX_TRIALS {
         let Some(rate) = bracket.next() else { break };
-        if is_asked_to_stop.load(Ordering::Relaxed) {
-            found.search.is_interrupted = true;
-            break;
-        }
-        let outcome = run(&Options { rate: Some(rate), ..options.clone() }, watch)?;
+        // One that comes between two runs must not be lost.
+        let outcome = match signals.pending().any(is_stop) {
+            true => Outcome::interrupted(),
+            false => run_under(&Options { rate: Some(rate), ..options.clone() }, signals, watch),
+        };
         if outcome.end == End::Interrupted {
-            found.search.is_interrupted = true;
-            if found.search.highest().is_none() {
-                found.outcome = outcome;
-            }
+            found.interrupt(outcome);
             break;
         }
-        let trial = Trial::of(rate, objective, &outcome);
+        let trial = Trial::of(rate, found.search.objective, &outcome);
         tell(&trial);
         bracket.tried(rate, trial.is_kept());
-        let is_wrong = outcome.is_wrong;
-        if trial.is_kept() || is_wrong || bracket.kept.is_none() {
-            found.outcome = outcome;
-        }
-        found.search.trials.push(trial);
-        if is_wrong {
+        if found.add(trial, outcome) {
             break;
         }
     }
-    Ok(found)
+    found
 }
 
-/// Becomes true when the user asks to stop.
-fn asked_to_stop() -> io::Result<Arc<AtomicBool>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register(signal, Arc::clone(&asked))
-            .map_err(|e| cannot("watch for", &"signals", &e))?;
+impl Found {
+    /// The user has asked to stop in the middle of this run.
+    fn interrupt(&mut self, outcome: Outcome) {
+        self.search.is_interrupted = true;
+        if self.search.highest().is_none() && outcome.messages > 0 {
+            self.outcome = outcome;
+        }
     }
-    Ok(asked)
+
+    /// Another rate was tried. Returns whether bytes were wrong.
+    fn add(&mut self, trial: Trial, outcome: Outcome) -> bool {
+        let is_wrong = outcome.is_wrong;
+        if trial.is_kept() || is_wrong || self.search.highest().is_none() {
+            self.outcome = outcome;
+        }
+        self.search.trials.push(trial);
+        is_wrong
+    }
 }
 
 /// What is known of the highest rate.

@@ -37,7 +37,8 @@ impl<W: Watch> Engine<'_, W> {
             self.shared.record.start(start, self.watch);
             self.enter(Stage::Measuring, now);
         }
-        if self.stage == Stage::Draining && self.shared.in_flight == 0 && self.shared.waiting == 0 {
+        if self.stage == Stage::Draining && self.shared.in_flight == 0 && self.shared.waiting() == 0
+        {
             // Not `now`: the last echo came later in this turn.
             self.shared.record.end(Instant::now(), self.watch);
             self.enter(Stage::Closing, now);
@@ -50,8 +51,8 @@ impl<W: Watch> Engine<'_, W> {
 
     /// Notes when anything became of a message.
     pub(super) fn look_for_movement(&mut self, now: Instant) {
-        let Shared { record, in_flight, waiting, .. } = &self.shared;
-        let movement = (record.settled(), *in_flight, *waiting);
+        let Shared { record, in_flight, .. } = &self.shared;
+        let movement = (record.settled(), *in_flight, self.shared.waiting());
         if movement != self.moved.0 {
             self.moved = (movement, now);
         }
@@ -69,7 +70,8 @@ impl<W: Watch> Engine<'_, W> {
             Stage::Draining => true,
             Stage::Connecting | Stage::WarmingUp | Stage::Closing => false,
         };
-        is_waiting && now > self.moved.1 + self.options.timeout
+        let (standstills, timeout) = (&self.shared.standstills, self.options.timeout);
+        is_waiting && standstills.is_overdue(self.moved.1, timeout, now)
     }
 
     fn enter(&mut self, stage: Stage, now: Instant) {
@@ -107,7 +109,7 @@ impl<W: Watch> Engine<'_, W> {
         match self.stage {
             Stage::Measuring if is_first => self.shared.plan.stop(now),
             // Done once: it leaves nothing that waits.
-            Stage::Draining if self.interrupts == 1 && self.shared.waiting > 0 => self.forgo(now),
+            Stage::Draining if self.interrupts == 1 && self.shared.waiting() > 0 => self.forgo(now),
             Stage::Draining | Stage::Closing if self.interrupts == 1 => {}
             _ => self.give_up(now),
         }
@@ -140,11 +142,12 @@ impl<W: Watch> Engine<'_, W> {
     }
 
     /// Looks for timeouts, if it is time.
-    pub(super) fn sweep(&mut self, now: Instant) {
-        if now >= self.sweeps_at() {
-            self.swept = now;
-            self.bury_late(now);
+    pub(super) fn sweep(&mut self, now: Instant) -> io::Result<()> {
+        if now < self.sweeps_at() {
+            return Ok(());
         }
+        self.swept = now;
+        self.bury_late(now)
     }
 }
 
@@ -164,7 +167,7 @@ impl Shared {
 }
 
 impl Connection {
-    /// What there is to say when it has waited for so long.
+    /// Why it failed if nothing came for `after`.
     pub(super) fn timed_out(&self, after: Duration) -> Cause {
         if let State::Connecting(_) = self.state {
             let why = format!("no answer within {}", setting(after));

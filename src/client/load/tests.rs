@@ -12,6 +12,7 @@ pub(super) fn options() -> Options {
         connect_rate: None,
         warmup: Duration::ZERO,
         timeout: Duration::from_secs(10),
+        wait: Duration::ZERO,
         sources: Vec::new(),
         reconnect_every: None,
         keep_going: false,

@@ -1,4 +1,8 @@
 //! Conditions under which a run counts as failed, as people write them: `p99>1ms`, `rate<10k`, `errors>0`.
+//!
+//! A message that was never answered has no response time, but it has waited. In a condition on response
+//! times it counts as a response that took as long as that: the true time would have been longer. So it
+//! misses a limit that it had waited for already, and is no reason to fail if it was given up before.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,9 +38,9 @@ enum Metric {
 impl Metric {
     fn of(self, outcome: &Outcome) -> f64 {
         match self {
-            Self::Percentile(p) => outcome.response.percentile(p).as_secs_f64(),
-            Self::Mean => outcome.response.mean().as_secs_f64(),
-            Self::Max => outcome.response.max().as_secs_f64(),
+            Self::Percentile(p) => outcome.at_least().percentile(p).as_secs_f64(),
+            Self::Mean => outcome.at_least().mean().as_secs_f64(),
+            Self::Max => outcome.response.max().max(outcome.unanswered.max()).as_secs_f64(),
             Self::Lag => outcome.lag.percentile(99.0).as_secs_f64(),
             Self::Rate => outcome.rate(),
             Self::Errors => outcome.trouble_count as f64,
@@ -95,6 +99,7 @@ impl Threshold {
         text: &str,
         time: impl Fn(&str) -> Result<Duration, String>,
         count: impl Fn(&str) -> Result<usize, String>,
+        rate: impl Fn(&str) -> Result<f64, String>,
     ) -> Result<Self, String> {
         let at = text.find(['<', '>']).ok_or(HELP)?;
         if text[at + 1..].starts_with('=') {
@@ -102,8 +107,11 @@ impl Threshold {
         }
         let (metric, limit) = (text[..at].trim(), text[at + 1..].trim());
         let metric = Metric::parse(metric).ok_or(HELP)?;
-        let limit =
-            if metric.is_time() { time(limit)?.as_secs_f64() } else { count(limit)? as f64 };
+        let limit = match metric {
+            Metric::Rate => rate(limit)?,
+            Metric::Errors => count(limit)? as f64,
+            _ => time(limit)?.as_secs_f64(),
+        };
         Ok(Self { metric, is_most: text[at..].starts_with('>'), limit, text: text.trim().into() })
     }
 }
@@ -152,7 +160,7 @@ impl Objective {
         if outcome.messages == 0 {
             return Verdict::Failed("nothing came back".into());
         }
-        let found = outcome.response.percentile(self.percentile);
+        let found = outcome.at_least().percentile(self.percentile);
         match outcome.unsent {
             _ if found > self.limit => Verdict::Slow(found),
             0 => Verdict::Kept(found),
@@ -188,7 +196,8 @@ mod tests {
     use crate::cli::units;
 
     fn threshold(text: &str) -> Result<Threshold, String> {
-        Threshold::parse(text, units::duration, units::count)
+        let rate = |text: &str| units::count(text).map(|n| n as f64);
+        Threshold::parse(text, units::duration, units::count, rate)
     }
 
     #[test]
@@ -216,6 +225,28 @@ mod tests {
         assert_eq!(missed.unwrap(), "rate<101: it was 100");
         let missed = threshold("mean<1s").unwrap().missed_by(&outcome);
         assert_eq!(missed.unwrap(), "mean<1s: it was 501 ms");
+    }
+
+    /// Of 1100 messages 100 were never answered. Each had waited for 5 s: of one in eleven it is known that it
+    /// took longer than 4 s, and of none that it took longer than 6 s.
+    #[test]
+    fn a_message_that_was_never_answered_misses_a_limit_that_it_has_waited_for() {
+        let mut outcome = Outcome { unsent: 100, ..outcome() };
+        outcome.unanswered.record_evenly(Duration::from_secs(5), 0.0, 100);
+        for (text, is_missed) in [
+            ("p90>1.1s", false),
+            ("p99>4s", true),
+            ("p99>6s", false),
+            ("max>4s", true),
+            ("max>6s", false),
+            ("mean>900ms", true),
+            ("mean>920ms", false),
+            ("p99<4s", false),
+        ] {
+            let missed = threshold(text).unwrap().missed_by(&outcome);
+            assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
+        }
+        assert_eq!(outcome.response.max().as_millis(), 1000, "it is no response");
     }
 
     #[test]
@@ -252,7 +283,7 @@ mod tests {
         let unsent = Outcome { unsent: 1, ..outcome() };
         assert!(matches!(objective.judge(&unsent), Verdict::Unsent(_, 1)));
         let cause = Cause::Late { after: Duration::ZERO, took: Duration::ZERO };
-        let trouble = Trouble { connection: 3, local: None, cause, is_fatal: true };
+        let trouble = Trouble { connection: Some(3), local: None, cause, is_fatal: true };
         let failed = Outcome { troubles: vec![trouble], ..outcome() };
         assert!(
             matches!(objective.judge(&failed), Verdict::Failed(why) if why.contains("no echo"))

@@ -1,15 +1,17 @@
 //! The files that a run's figures go to, opened before it begins.
 
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::conditions::Conditions;
 use super::hdr::Log;
-use super::output::Output;
+use super::output::{Identity, Output};
 use super::{Report, page};
 use crate::client::latency::Latency;
 use crate::client::load::{Interval, Options, Outcome, Search};
+use crate::net::cannot;
 
 /// Where figures are wanted.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +26,8 @@ pub struct Paths {
     pub baseline: Option<PathBuf>,
 }
 
-/// The files that a run's figures go to. What was in them stays there until there is something to
-/// replace it with, and one that was not there before is gone again if there never is.
+/// The files that a run's figures go to. What was in them stays there until there is something whole to
+/// replace it with.
 pub struct Files {
     json: Option<Output>,
     hdr: Option<Hdr>,
@@ -38,17 +40,18 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// Where one cannot be written, or the baseline not be read; the error says so in a line. It is
-    /// [`ErrorKind::InvalidInput`] where two of them would be one.
+    /// If one cannot be written, or the baseline not be read; the error says so in a line. It is
+    /// [`ErrorKind::InvalidInput`] if a report would take the place of what must stay: another report, the
+    /// baseline, standard output or standard error.
     pub fn open(paths: &Paths) -> io::Result<Self> {
         let baseline = paths.baseline.as_deref().map(Report::read).transpose()?;
         let open = |path: &Option<PathBuf>| path.as_deref().map(Output::open).transpose();
-        let json = match &paths.json {
-            Some(path) if path.as_os_str() == "-" => Some(Output::stdout()?),
-            path => open(path)?,
-        };
-        let (hdr, page) = (open(&paths.hdr)?, open(&paths.page)?);
+        let (json, hdr, page) = (open(&paths.json)?, open(&paths.hdr)?, open(&paths.page)?);
         apart(&[&json, &hdr, &page])?;
+        // A run may replace what it is compared with, but by its own kind only.
+        [&hdr, &page].into_iter().flatten().try_for_each(|output| {
+            paths.baseline.as_deref().map_or(Ok(()), |path| refuse_baseline(output, path))
+        })?;
         Ok(Self { json, hdr: hdr.map(Hdr::new), page, baseline })
     }
 
@@ -59,7 +62,7 @@ impl Files {
         }
     }
 
-    /// An interval of the measured part is over. What goes wrong here is told at the [end](Self::finish).
+    /// An interval of the measured part is over. What goes wrong here is reported at the [end](Self::finish).
     pub fn interval(&mut self, interval: &Interval, responses: &Latency) {
         if let Some(hdr) = &mut self.hdr {
             hdr.interval(interval, responses);
@@ -67,11 +70,11 @@ impl Files {
     }
 
     /// Writes all that is not written yet, about a run that `command` began, and the search that it was a part
-    /// of, if any.
+    /// of, if any. Ordinary files come first: whatever else happens, they are there.
     ///
     /// # Errors
     ///
-    /// Where that fails. The other files are written all the same.
+    /// If that fails. The other files are written all the same.
     pub fn finish(
         self,
         outcome: &Outcome,
@@ -80,30 +83,63 @@ impl Files {
         command: Vec<String>,
     ) -> io::Result<()> {
         let mut report = Report::of(outcome, options, command, Conditions::here());
-        report.search = search.map(Into::into);
-        let done = [
-            self.json.map_or(Ok(()), |mut out| out.append(report.to_json()?.as_bytes())),
-            self.hdr.map_or(Ok(()), |hdr| hdr.finish(outcome.began)),
-            self.page.map_or(Ok(()), |mut out| {
-                out.append(page::render(&report, self.baseline.as_ref()).as_bytes())
-            }),
-        ];
-        done.into_iter().collect()
+        report.set_search(search);
+        let page = |baseline: Option<&Report>| page::render(&report, baseline).into_bytes();
+        let mut outputs = Vec::new();
+        let mut errors = Vec::new();
+        let mut add = |output: Option<io::Result<Output>>| match output {
+            Some(Ok(output)) => outputs.push(output),
+            Some(Err(e)) => errors.push(e),
+            None => {}
+        };
+        add(self.json.map(|output| {
+            let json = report.to_json().map_err(|e| cannot("make", &"the JSON", &e))?;
+            with(output, json.as_bytes())
+        }));
+        add(self.hdr.map(|hdr| hdr.into_output(outcome.began)));
+        add(self.page.map(|output| with(output, &page(self.baseline.as_ref()))));
+        let (files, others): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Output::is_file);
+        let done = files.into_iter().chain(others).map(Output::finish);
+        errors.extend(done.filter_map(Result::err));
+        together(errors)
     }
+}
+
+fn with(mut output: Output, bytes: &[u8]) -> io::Result<Output> {
+    output.append(bytes)?;
+    Ok(output)
+}
+
+/// All of the errors in a line.
+fn together(errors: Vec<io::Error>) -> io::Result<()> {
+    let Some(first) = errors.first() else { return Ok(()) };
+    let all: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    Err(io::Error::new(first.kind(), all.join("; ")))
 }
 
 /// Refuses to have two reports in one file.
 fn apart(outputs: &[&Option<Output>]) -> io::Result<()> {
-    let mut seen = Vec::new();
-    for output in outputs.iter().copied().flatten() {
-        let identity = output.identity()?;
-        if identity.is_some() && seen.contains(&identity) {
-            let why = "another report goes there already: name another file";
-            return Err(output.failed(&io::Error::new(ErrorKind::InvalidInput, why)));
+    let outputs: Vec<_> = outputs.iter().copied().flatten().collect();
+    for (n, output) in outputs.iter().enumerate() {
+        if outputs[..n].iter().any(|other| other.is_same(output)) {
+            return refuse(output, "another report goes there already: name another file");
         }
-        seen.push(identity);
     }
     Ok(())
+}
+
+fn refuse_baseline(output: &Output, baseline: &Path) -> io::Result<()> {
+    let baseline = fs::metadata(baseline).map(|metadata| Identity::of(&metadata));
+    match baseline {
+        Ok(baseline) if output.is(&baseline) => {
+            refuse(output, "it is the baseline: name another file")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse(output: &Output, why: &str) -> io::Result<()> {
+    Err(output.failed(&io::Error::new(ErrorKind::InvalidInput, why)))
 }
 
 /// The log, which is written as the run goes on.
@@ -139,16 +175,17 @@ impl Hdr {
         self.out.append(&text)
     }
 
-    fn finish(mut self, began: SystemTime) -> io::Result<()> {
-        match self.error {
-            Some(e) => Err(e),
-            None if self.log.is_some() => Ok(()),
-            None => {
-                let mut text = Vec::new();
-                Log::begin(&mut text, began)?;
-                self.out.append(&text)
-            }
+    /// Its file, with all that belongs there.
+    fn into_output(mut self, began: SystemTime) -> io::Result<Output> {
+        if let Some(e) = self.error {
+            return Err(e);
         }
+        if self.log.is_none() {
+            let mut text = Vec::new();
+            Log::begin(&mut text, began)?;
+            self.out.append(&text)?;
+        }
+        Ok(self.out)
     }
 }
 

@@ -18,7 +18,10 @@ use crate::net::{Escaped, reason};
 
 /// The schema's name and version. Keys may be added to a version; a key that goes, or comes to mean something
 /// else, makes a new one.
-pub const SCHEMA: &str = "resound-load/1";
+pub const SCHEMA: &str = "resound-load/2";
+
+/// The version before, which can still be read. Its response latency includes what was never answered.
+const OLDER_SCHEMA: &str = "resound-load/1";
 
 /// A finished run: what it was, what it found, and where. Each key carries its unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,10 @@ pub struct Report {
     pub(super) has_missed_rate: bool,
     pub(super) unsent_messages: u64,
     pub(super) lost_messages: u64,
+    #[serde(default)]
+    pub(super) unanswered_messages: u64,
+    #[serde(default)]
+    pub(super) unanswered_wait_nanoseconds: Times,
     pub(super) connections_made: u64,
     pub(super) response_latency_nanoseconds: Times,
     pub(super) service_latency_nanoseconds: Times,
@@ -72,6 +79,8 @@ pub struct Options {
     pub length_messages: Option<u64>,
     pub warmup_seconds: f64,
     pub timeout_seconds: f64,
+    #[serde(default)]
+    pub wait_seconds: f64,
     pub interval_seconds: f64,
     pub spin_seconds: f64,
     pub connect_rate_per_second: Option<f64>,
@@ -108,6 +117,10 @@ pub struct Interval {
 pub struct Generator {
     pub busy_fraction: f64,
     pub cpu_seconds: f64,
+    #[serde(default)]
+    pub spin_cpu_seconds: f64,
+    #[serde(default)]
+    pub standstill_seconds: f64,
     pub was_bottleneck: bool,
     pub why: Option<String>,
     pub warning: Option<String>,
@@ -116,7 +129,8 @@ pub struct Generator {
 /// Something that went wrong with a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    pub connection: u64,
+    /// None if it was before there were any.
+    pub connection: Option<u64>,
     pub local: Option<String>,
     pub kind: String,
     pub message: String,
@@ -155,6 +169,8 @@ impl Report {
             has_missed_rate: outcome.has_missed_rate(),
             unsent_messages: outcome.unsent,
             lost_messages: outcome.lost,
+            unanswered_messages: outcome.unanswered_count(),
+            unanswered_wait_nanoseconds: Times::of(&outcome.unanswered),
             connections_made: outcome.connections_made,
             response_latency_nanoseconds: Times::of(&outcome.response),
             service_latency_nanoseconds: Times::of(&outcome.service),
@@ -173,6 +189,15 @@ impl Report {
                 .collect(),
             troubles: outcome.troubles.iter().map(Into::into).collect(),
             search: None,
+        }
+    }
+
+    /// Adds the search that the run was a part of. A search that the user ended is not complete, whichever of
+    /// its runs is reported.
+    pub(super) fn set_search(&mut self, search: Option<&load::Search>) {
+        self.search = search.map(Into::into);
+        if search.is_some_and(|search| search.is_interrupted) && self.end == End::Complete {
+            self.end = End::Interrupted;
         }
     }
 
@@ -205,7 +230,7 @@ fn parse(text: &str) -> Result<Report, String> {
     let none = |e| format!("it is no report of resound load --json: {e}");
     let value: Value = serde_json::from_str(text).map_err(none)?;
     match value.get("schema").and_then(Value::as_str) {
-        Some(SCHEMA) => serde_json::from_value(value).map_err(none),
+        Some(SCHEMA | OLDER_SCHEMA) => serde_json::from_value(value).map_err(none),
         Some(other) => Err(format!(
             "its schema is {}, and resound {} knows {SCHEMA}",
             Escaped(other),
@@ -231,12 +256,13 @@ impl From<&load::Options> for Options {
             length_messages,
             warmup_seconds: options.warmup.as_secs_f64(),
             timeout_seconds: options.timeout.as_secs_f64(),
+            wait_seconds: options.wait.as_secs_f64(),
             interval_seconds: options.interval.as_secs_f64(),
             spin_seconds: options.spin.as_secs_f64(),
             connect_rate_per_second: options.connect_rate,
             reconnect_every_messages: options.reconnect_every,
             keep_going: options.keep_going,
-            source_addresses: options.sources.iter().map(ToString::to_string).collect(),
+            source_addresses: options.sources.iter().map(load::source_name).collect(),
         }
     }
 }
@@ -272,6 +298,8 @@ impl From<&Outcome> for Generator {
         Self {
             busy_fraction: outcome.busy_fraction(),
             cpu_seconds: outcome.cpu.as_secs_f64(),
+            spin_cpu_seconds: outcome.spin_cpu.as_secs_f64(),
+            standstill_seconds: outcome.standstill.as_secs_f64(),
             was_bottleneck: limit.is_some(),
             why: limit.map(|limit| limit.to_string()),
             warning: outcome.warning(),
@@ -291,10 +319,12 @@ impl From<&load::Trouble> for Trouble {
             Cause::Fault(Fault::Ended { received, .. }) | Cause::TimedOut { received, .. } => {
                 (Some(*received), None, None)
             }
-            Cause::Connect(_) | Cause::Late { .. } | Cause::Left => (None, None, None),
+            Cause::Connect(_) | Cause::Late { .. } | Cause::Left | Cause::System(_) => {
+                (None, None, None)
+            }
         };
         Self {
-            connection: trouble.connection as u64,
+            connection: trouble.connection.map(|number| number as u64),
             local: trouble.local.as_ref().map(ToString::to_string),
             kind: trouble.cause.kind().into(),
             message: Escaped(&trouble.cause.to_string()).to_string(),

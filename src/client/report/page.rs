@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Report;
-use super::text::{asked, cost, described, ending, kinds, lateness, lost, plan, unsent};
+use super::text::{asked, cost, described, ending, kinds, lateness, plan, unanswered};
 use super::times::{latency_columns, rows};
 use crate::client::figures::{byte_rate, count, counted, rate, seconds, time};
 use crate::net::Escaped;
@@ -100,21 +100,18 @@ fn notes(report: &Report) -> String {
     let missed = asked(report).map(|asked| {
         format!("{} messages/s {asked} were reached.", rate(report.rate_messages_per_second))
     });
-    let unsent = unsent(report).map(|unsent| unsent + ".");
-    let lost = lost(report).map(|lost| format!("Lost: {lost}."));
-    let notes = [ending(report), missed, limit, warning, unsent, lost].into_iter().flatten();
+    let unanswered = unanswered(report).map(|unanswered| format!("Never answered: {unanswered}."));
+    let notes = [ending(report), missed, limit, warning, unanswered].into_iter().flatten();
     let mut notes: Vec<_> = notes.map(|note| format!("<p>{}\n", Html(&note))).collect();
     if report.trouble_count > 0 {
         let what = counted(report.trouble_count, "thing", "things");
-        let shown = report.troubles.iter().map(|trouble| {
-            let (kind, text) = (Html(&trouble.kind), described(trouble));
-            format!("<li><b>{kind}</b> {}\n", Html(&text))
-        });
-        let all = report.troubles.len() as u64 == report.trouble_count;
-        let first = if all { "" } else { "; the first of them" };
-        let list: String = shown.collect();
-        let kinds = kinds(report);
-        notes.push(format!("<p>{what} went wrong ({}){first}:\n<ul>\n{list}</ul>\n", Html(&kinds)));
+        let list: String = kinds(report)
+            .map(|(kind, n, first)| {
+                let first = first.map_or(String::new(), |first| format!(": {}", described(first)));
+                format!("<li>{} <b>{}</b>{}\n", count(n), Html(kind), Html(&first))
+            })
+            .collect();
+        notes.push(format!("<p>{what} went wrong; of each kind the first:\n<ul>\n{list}</ul>\n"));
     }
     if notes.is_empty() { String::new() } else { format!("<aside>\n{}</aside>\n", notes.concat()) }
 }

@@ -23,6 +23,7 @@ pub fn options() -> Options {
         connect_rate: None,
         warmup: Duration::from_secs(1),
         timeout: Duration::from_secs(10),
+        wait: Duration::ZERO,
         sources: Vec::new(),
         reconnect_every: None,
         keep_going: false,
@@ -85,10 +86,15 @@ pub fn troubles() -> Vec<Trouble> {
     let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
     vec![
-        Trouble { connection: 7, local, cause: Cause::Fault(altered()), is_fatal: true },
-        Trouble { connection: 8, local: None, cause: Cause::Connect(refused), is_fatal: false },
+        Trouble { connection: Some(7), local, cause: Cause::Fault(altered()), is_fatal: true },
         Trouble {
-            connection: 9,
+            connection: Some(8),
+            local: None,
+            cause: Cause::Connect(refused),
+            is_fatal: false,
+        },
+        Trouble {
+            connection: Some(9),
             local: None,
             cause: Cause::TimedOut { after: Duration::from_secs(10), received: 64, sent: 128 },
             is_fatal: false,

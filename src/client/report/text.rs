@@ -4,13 +4,10 @@ use std::fmt;
 
 use super::Report;
 use super::conditions::Conditions;
-use super::json::{End, Options, Trouble};
+use super::json::{End, Generator, Options, Trouble};
 use super::times::{Times, latency_columns, rows};
 use crate::client::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
 use crate::client::load::{self, Interval, Objective, Outcome};
-
-/// This many troubles are shown; of more, there is only the number.
-const TROUBLES_SHOWN: usize = 5;
 
 /// Above the lines that [`interval_line`] makes.
 pub const INTERVAL_HEADER: &str =
@@ -39,7 +36,7 @@ pub struct Summary<'a>(pub &'a Outcome, pub &'a load::Options);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither the command nor the machine is news to whoever has just started it.
+        // A person who has just started it knows the command and the machine.
         let report = Report::of(self.0, self.1, Vec::new(), Conditions::default());
         if let Some(ending) = ending(&report) {
             writeln!(f, "{ending}")?;
@@ -109,6 +106,9 @@ pub(super) fn ending(report: &Report) -> Option<String> {
         End::Failed => "failed",
     };
     let after = seconds(report.measured_seconds);
+    if report.search.as_ref().is_some_and(|search| search.was_interrupted) {
+        return Some("The search was interrupted; all figures are of what it got to.".into());
+    }
     Some(match report.measured_seconds {
         0.0 => format!("The run {how} before anything was measured."),
         _ => {
@@ -117,26 +117,22 @@ pub(super) fn ending(report: &Report) -> Option<String> {
     })
 }
 
-/// What messages that could not be sent mean, if there are any.
-pub(super) fn unsent(report: &Report) -> Option<String> {
-    let messages = counted(report.unsent_messages, "message", "messages");
-    (report.unsent_messages > 0).then(|| {
-        format!(
-            "{messages} fell due and could not be sent in time, for want of a connection with room for them; \
-             the wait until the end counts as a response that took at least so long"
-        )
-    })
-}
-
-/// What was lost with connections that died, if anything.
-pub(super) fn lost(report: &Report) -> Option<String> {
-    let messages = counted(report.lost_messages, "message", "messages");
-    (report.lost_messages > 0).then(|| {
-        format!(
-            "{messages} in flight on connections that died; none was sent again, and the wait until then \
-             counts as a response that took at least so long"
-        )
-    })
+/// What was never answered, if anything: it is in no figure of the responses.
+pub(super) fn unanswered(report: &Report) -> Option<String> {
+    let messages = counted(report.unanswered_messages, "message", "messages");
+    let wait = &report.unanswered_wait_nanoseconds;
+    let least = match (wait.min?, wait.max?) {
+        (min, max) if time(min) == time(max) => format!("each waited {} in vain", time(min)),
+        (min, max) => format!("each waited {} to {} in vain", time(min), time(max)),
+    };
+    let parts = [
+        (report.unsent_messages, "not sent, for want of a connection with room for them"),
+        (report.lost_messages, "lost with connections that died"),
+    ];
+    let parts =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    Some(format!("{messages} ({parts}); {least}, and no figure of responses includes them"))
 }
 
 /// How late this client was, where it had a plan to keep to.
@@ -155,11 +151,22 @@ pub(super) fn asked(report: &Report) -> Option<String> {
     Some(format!("of {} asked ({part})", rate(target)))
 }
 
-/// What this client cost.
+/// What this client cost: its work, and apart from that what it spent to be on time.
 pub(super) fn cost(report: &Report) -> String {
-    let cpu = report.generator.cpu_seconds;
-    let part = if report.measured_seconds > 0.0 { cpu / report.measured_seconds } else { 0.0 };
-    format!("{} of a processor ({})", percent(part), seconds(cpu))
+    let of_one = |cpu: f64| {
+        let whole = report.measured_seconds;
+        let part = if whole > 0.0 { cpu / whole } else { 0.0 };
+        format!("{} of a processor ({})", percent(part), seconds(cpu))
+    };
+    let Generator { cpu_seconds, spin_cpu_seconds: spin, .. } = report.generator;
+    match spin {
+        0.0 => of_one(cpu_seconds),
+        _ => format!(
+            "{} for its work, {} for busy-waiting (--spin)",
+            of_one(cpu_seconds - spin),
+            of_one(spin)
+        ),
+    }
 }
 
 /// A line with a label, aligned with the others.
@@ -211,38 +218,41 @@ fn client(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let generator = &report.generator;
     let this = [Some(cost(report)), lateness(&report.lag_nanoseconds)];
     line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
-    if let Some(unsent) = unsent(report) {
-        line(f, "unsent", unsent)?;
-    }
-    if let Some(lost) = lost(report) {
-        line(f, "lost", lost)?;
+    if let Some(unanswered) = unanswered(report) {
+        line(f, "unanswered", unanswered)?;
     }
     generator.why.iter().try_for_each(|why| line(f, "limit", why))?;
     generator.warning.iter().try_for_each(|warning| line(f, "warning", warning))
 }
 
+/// Each kind of trouble once, with its number and its first. What ended the run is left to the last line, on
+/// standard error.
 fn troubles(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if report.trouble_count == 0 {
         return Ok(());
     }
-    let shown = &report.troubles[..report.troubles.len().min(TROUBLES_SHOWN)];
-    let first =
-        if (shown.len() as u64) < report.trouble_count { "; the first of them" } else { "" };
-    let kinds = kinds(report);
-    line(f, "troubles", format_args!("{} ({kinds}){first}:", count(report.trouble_count)))?;
-    shown.iter().try_for_each(|trouble| writeln!(f, "  {}", described(trouble)))
+    line(f, "troubles", count(report.trouble_count))?;
+    for (kind, n, first) in kinds(report) {
+        let first = first.filter(|first| !first.is_fatal).map(described);
+        let text = format!("  {kind:<9} {:>10}  {}", count(n), first.unwrap_or_default());
+        writeln!(f, "{}", text.trim_end())?;
+    }
+    Ok(())
 }
 
-/// How many troubles there are of each kind.
-pub(super) fn kinds(report: &Report) -> String {
-    let kinds = report.trouble_counts.iter();
-    kinds.map(|(kind, n)| format!("{kind} {}", count(*n))).collect::<Vec<_>>().join(", ")
+/// The kinds of trouble, how many there are of each, and the first of each.
+pub(super) fn kinds(report: &Report) -> impl Iterator<Item = (&str, u64, Option<&Trouble>)> {
+    report.trouble_counts.iter().map(|(kind, n)| {
+        let first = report.troubles.iter().find(|trouble| trouble.kind == *kind);
+        (kind.as_str(), *n, first)
+    })
 }
 
 /// A trouble in a line, safe to print.
 pub(super) fn described(trouble: &Trouble) -> String {
+    let Some(connection) = trouble.connection else { return trouble.message.clone() };
     let from = trouble.local.as_ref().map(|local| format!(" (from {local})"));
-    format!("connection {}{}: {}", trouble.connection, from.unwrap_or_default(), trouble.message)
+    format!("connection {connection}{}: {}", from.unwrap_or_default(), trouble.message)
 }
 
 #[cfg(test)]

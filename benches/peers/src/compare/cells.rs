@@ -143,7 +143,7 @@ fn run(
     let running = server.start(processors)?;
     let options = options(&running, cell, cell.time(time))?;
     let mut meter = Meter::new(&running);
-    let outcome = load::run(&options, &mut meter)?;
+    let outcome = load::run(&options, &mut meter);
     if outcome.end == End::Interrupted {
         // The load has caught the signal, which was meant for all of this.
         drop(running);
@@ -177,6 +177,7 @@ fn options(running: &Running, cell: &Cell, time: Duration) -> Result<Options, Bo
         connect_rate: None,
         warmup: WARMUP,
         timeout: TIMEOUT,
+        wait: Duration::ZERO,
         sources: Vec::new(),
         reconnect_every: None,
         keep_going: false,

@@ -17,7 +17,8 @@ fn shared(length: Length, start: Instant) -> Shared {
         plan,
         record: Record::new(S, None),
         in_flight: 1,
-        waiting: 0,
+        begun: 0,
+        standstills: Standstills::new(start),
         reconnect_every: u64::MAX,
         timeout: 2 * S,
     }
@@ -64,6 +65,9 @@ fn an_echo_that_came_too_late_is_lost_and_no_part_of_the_rate() {
     let mut shared = shared(Length::Time(2 * S), start);
     shared.timeout = S / 2;
     let message = Message { due: start + S, sent: start + S, bytes: 64 };
+    // This turn begins when it comes.
+    shared.standstills.plan(Duration::ZERO, start + 2 * S);
+    shared.standstills.after_wait(start + 2 * S);
     let outcome = shared.settle(&message, start + 2 * S);
     assert!(matches!(outcome, Err(Cause::Late { took, .. }) if took == S), "{outcome:?}");
     let record = &shared.record;

@@ -66,7 +66,7 @@ struct Wire {
 
 impl Wire {
     fn interrupt(&mut self) -> io::Result<()> {
-        match std::mem::take(&mut self.interrupts) {
+        match take(&mut self.interrupts) {
             0 => Ok(()),
             _ => Err(ErrorKind::Interrupted.into()),
         }

@@ -36,6 +36,8 @@ fn a_finished_run_leaves_its_reports() {
     let mut files = Files::open(&paths).unwrap();
     let outcome = sample::run(2, 1.0);
     files.start(outcome.began);
+    // What is under way does not stand at the place of what is whole.
+    assert!(all(&paths).iter().all(|path| !path.exists()));
     outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
     finish(files).unwrap();
     let [json, hdr, page] = all(&paths).map(|path| fs::read_to_string(path).unwrap());
@@ -125,4 +127,68 @@ fn a_disk_that_is_full_is_told_at_the_end() {
     let error = finish(files).unwrap_err().to_string();
     assert_eq!(error, "cannot write /dev/full: no space left on device");
     assert!(fs::read_to_string(dir.path().join("run.html")).is_ok_and(|page| !page.is_empty()));
+}
+
+#[test]
+fn a_report_keeps_the_mode_of_the_one_before_and_leaves_nothing_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let paths = paths(dir.path());
+    let [json, ..] = all(&paths);
+    fs::write(json, "earlier").unwrap();
+    fs::set_permissions(json, fs::Permissions::from_mode(0o640)).unwrap();
+    finish(Files::open(&paths).unwrap()).unwrap();
+    assert_eq!(fs::metadata(json).unwrap().permissions().mode() & 0o7777, 0o640);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+}
+
+/// Links may lead through links, to a file that is not there yet, and from where the link is.
+#[test]
+fn links_are_followed_to_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    symlink("sub/second", dir.path().join("first")).unwrap();
+    symlink("target", dir.path().join("sub/second")).unwrap();
+    let paths = Paths { json: Some(dir.path().join("first")), ..Paths::default() };
+    finish(Files::open(&paths).unwrap()).unwrap();
+    assert!(fs::read_to_string(dir.path().join("sub/target")).unwrap().starts_with('{'));
+    symlink("loop", dir.path().join("loop")).unwrap();
+    let error = refused(&Paths { json: Some(dir.path().join("loop")), ..Paths::default() });
+    assert!(error.ends_with("too many levels of symbolic links"), "{error}");
+}
+
+#[test]
+fn one_file_under_two_names_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    let (plain, around) = (dir.path().join("run"), dir.path().join("sub/../run"));
+    let two = Paths { json: Some(plain.clone()), page: Some(around), ..Paths::default() };
+    assert!(refused(&two).contains("another report goes there already"));
+    fs::write(&plain, "earlier").unwrap();
+    let linked = dir.path().join("linked");
+    fs::hard_link(&plain, &linked).unwrap();
+    let two = Paths { json: Some(plain), page: Some(linked), ..Paths::default() };
+    assert!(refused(&two).contains("another report goes there already"));
+}
+
+#[test]
+fn the_baseline_may_be_replaced_by_its_successor_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = paths(dir.path());
+    finish(Files::open(&paths).unwrap()).unwrap();
+    let baseline = paths.json.clone();
+    finish(Files::open(&Paths { baseline: baseline.clone(), ..paths.clone() }).unwrap()).unwrap();
+    let page = Paths { json: None, page: baseline.clone(), baseline: baseline.clone(), hdr: None };
+    assert!(refused(&page).ends_with("it is the baseline: name another file"));
+    let hdr = Paths { json: None, hdr: baseline.clone(), baseline, page: None };
+    assert!(refused(&hdr).ends_with("it is the baseline: name another file"));
+}
+
+#[test]
+fn what_cannot_be_written_is_said_of_each() {
+    let full = Some(PathBuf::from("/dev/full"));
+    let files = Files::open(&Paths { json: full.clone(), page: full, ..Paths::default() }).unwrap();
+    let error = finish(files).unwrap_err().to_string();
+    let one = "cannot write /dev/full: no space left on device";
+    assert_eq!(error, format!("{one}; {one}"));
 }

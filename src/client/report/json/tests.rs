@@ -50,7 +50,7 @@ fn every_key_is_in_the_documentation() {
 #[test]
 fn troubles_say_where_in_the_returned_stream_they_are() {
     let [altered, refused, late] = &in_trouble().troubles[..] else { panic!("three") };
-    assert_eq!((altered.connection, altered.kind.as_str()), (7, "altered"));
+    assert_eq!((altered.connection, altered.kind.as_str()), (Some(7), "altered"));
     assert_eq!((altered.local.as_deref(), altered.offset), (Some("127.0.0.1:40001"), Some(5)));
     assert_eq!(altered.expected_byte.map(|byte| !byte), altered.got_byte);
     assert_eq!((refused.kind.as_str(), refused.offset), ("connect", None));
@@ -67,17 +67,41 @@ fn a_client_that_was_the_bottleneck_says_so() {
     assert!(generator.why.is_some_and(|why| why.contains("busy 100 %")));
 }
 
+/// Of the version before, which had fewer keys.
+#[test]
+fn an_older_report_can_still_be_a_baseline() {
+    let mut older = serde_json::to_value(in_trouble()).unwrap();
+    older["schema"] = OLDER_SCHEMA.into();
+    let object = older.as_object_mut().unwrap();
+    object.remove("unanswered_messages");
+    object.remove("unanswered_wait_nanoseconds");
+    object["options"].as_object_mut().unwrap().remove("wait_seconds");
+    object["generator"].as_object_mut().unwrap().remove("spin_cpu_seconds");
+    object["generator"].as_object_mut().unwrap().remove("standstill_seconds");
+    assert_eq!(parse(&older.to_string()).unwrap().messages, in_trouble().messages);
+}
+
+/// Whichever of its runs is the one that is reported.
+#[test]
+fn a_search_that_was_interrupted_is_not_complete() {
+    let mut report = sample::report(&sample::run(3, 1.0), &sample::options());
+    report.set_search(Some(&sample::search()));
+    assert_eq!(report.end, End::Complete);
+    report.set_search(Some(&load::Search { is_interrupted: true, ..sample::search() }));
+    assert_eq!(report.end, End::Interrupted);
+}
+
 #[test]
 fn what_is_no_report_is_refused_in_a_line() {
     let mut other = serde_json::to_value(in_trouble()).unwrap();
-    other["schema"] = "resound-load/2\n".into();
+    other["schema"] = "resound-load/3\n".into();
     let mut lacking = serde_json::to_value(in_trouble()).unwrap();
     lacking.as_object_mut().unwrap().remove("messages");
     for (text, why) in [
         ("", "it is no report of resound load --json: EOF"),
         ("[1]", "it has no schema"),
         ("{\"schema\":1}", "it has no schema"),
-        (&other.to_string(), "its schema is resound-load/2\\n, and resound "),
+        (&other.to_string(), "its schema is resound-load/3\\n, and resound "),
         (&lacking.to_string(), "missing field `messages`"),
     ] {
         let mut file = tempfile::NamedTempFile::new().unwrap();

@@ -35,8 +35,13 @@ fn nothing_from_outside_is_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
     let trouble =
-        Trouble { connection: 1, local: None, cause: Cause::Connect(error), is_fatal: true };
-    let outcome = Outcome { troubles: vec![trouble], trouble_count: 1, ..sample::run(1, 1.0) };
+        Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: true };
+    let outcome = Outcome {
+        troubles: vec![trouble],
+        trouble_count: 1,
+        trouble_counts: [("connect", 1)].into(),
+        ..sample::run(1, 1.0)
+    };
     let server = format!("unix:/{evil}").parse().unwrap();
     let mut report = sample::report(&outcome, &Options { server, ..sample::options() });
     report.command.push(evil.into());
@@ -124,14 +129,15 @@ fn what_must_be_known_stands_above_the_figures() {
         Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
     outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
     (outcome.cpu, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
+    outcome.unanswered.record_evenly(Duration::from_secs(1), 0.01, 17);
     let page = render(&open_loop(&outcome), None);
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
     for note in [
         "It was not the server that set the limit: this client was busy 100 % of the time",
-        "12 messages fell due and could not be sent",
-        "Lost: 5 messages in flight on connections that died; none was sent again",
-        "30 things went wrong (altered 7, connect 23); the first of them:",
-        "<li><b>altered</b> connection 7 (from 127.0.0.1:40001): wrong byte at offset 5",
+        "Never answered: 17 messages (12 not sent, for want of a connection with room for them, 5 lost with",
+        "30 things went wrong; of each kind the first:",
+        "<li>7 <b>altered</b>: connection 7 (from 127.0.0.1:40001): wrong byte at offset 5",
+        "<li>23 <b>connect</b>: connection 8: connection refused",
     ] {
         assert!(notes.contains(note), "no {note:?} in {notes}");
     }

@@ -108,16 +108,40 @@ fn sizes_lengths_and_new_connections_are_said() {
 }
 
 #[test]
-fn what_was_not_sent_what_was_lost_and_what_set_the_limit_are_said() {
-    let outcome = Outcome { unsent: 12, lost: 1, ..sample::run(10, 1.0) };
+fn what_was_never_answered_and_what_set_the_limit_are_said() {
+    let mut outcome = Outcome { unsent: 12, lost: 1, ..sample::run(10, 1.0) };
+    let max = outcome.response.max();
+    outcome.unanswered.record_evenly(Duration::from_millis(1_200), 0.1, 13);
     let outcome = Outcome { cpu: outcome.measured, ..outcome };
     let text = summary(&outcome, &sample::options());
-    assert!(text.contains("\nunsent        12 messages fell due and could not be sent"), "{text}");
-    assert!(
-        text.contains("\nlost          1 message in flight on connections that died; "),
-        "{text}"
-    );
+    let line = "\nunanswered    13 messages (12 not sent, for want of a connection with room for them, 1 lost with \
+                connections that died); each waited 0 ns to 1.20 s in vain, and no figure of responses includes \
+                them\n";
+    assert!(text.contains(line), "{text}");
     assert!(text.contains("\nlimit         this client was busy 100 % of the time"), "{text}");
+    assert_eq!(outcome.response.max(), max);
+    let mut alike = Outcome { lost: 2, ..sample::run(10, 1.0) };
+    alike.unanswered.record_evenly(Duration::from_millis(50), 0.0, 2);
+    let text = summary(&alike, &sample::options());
+    let line = "\nunanswered    2 messages (2 lost with connections that died); each waited 50.0 ms in vain, and";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn what_was_spun_is_told_apart_from_work() {
+    let outcome = Outcome { spin_cpu: Duration::from_secs(2), ..sample::run(10, 1.0) };
+    let text = summary(&outcome, &sample::options());
+    let line = "\nthis client   10.0 % of a processor (1.00 s) for its work, 20.0 % of a processor (2.00 s) for busy-waiting \
+                (--spin), late by ";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn a_standstill_of_the_client_is_put_down_to_the_client() {
+    let outcome = Outcome { standstill: Duration::from_millis(1_500), ..sample::run(10, 1.0) };
+    let text = summary(&outcome, &sample::closed_loop());
+    let line = "\nwarning       this client itself stood still for 1.50 s (it was stopped, or got no processor); ";
+    assert!(text.contains(line), "{text}");
 }
 
 /// A client that is late with its messages has not kept the server from anything where all were sent.
@@ -138,32 +162,40 @@ fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
 }
 
 #[test]
-fn troubles_are_counted_and_the_first_of_them_shown_in_a_line_each() {
+fn troubles_are_shown_once_for_each_kind_with_their_number() {
     let many = || (0..7).flat_map(|_| sample::troubles());
     let outcome = Outcome {
         troubles: many().collect(),
-        trouble_count: 1_234,
-        trouble_counts: [("altered", 4), ("connect", 1_230)].into(),
+        trouble_count: 2_469,
+        trouble_counts: [("altered", 1), ("connect", 1_230), ("timeout", 1_238)].into(),
         ..sample::run(1, 1.0)
     };
     let text = summary(&outcome, &sample::options());
-    assert!(
-        text.contains("\ntroubles      1,234 (altered 4, connect 1,230); the first of them:\n"),
-        "{text}"
-    );
-    let shown: Vec<_> = text.lines().filter(|line| line.starts_with("  connection")).collect();
-    assert_eq!(shown.len(), TROUBLES_SHOWN, "{text}");
-    assert!(shown[0].contains("connection 7 (from 127.0.0.1:40001): wrong byte at offset 5"));
+    // What ended the run is said in the last line, on standard error.
+    let lines = "\ntroubles      2,469\n\
+                 \x20 altered            1\n\
+                 \x20 connect        1,230  connection 8: connection refused\n\
+                 \x20 timeout        1,238  connection 9: no echo within 10 s: 64 of 128 bytes came back, 64 are missing\n";
+    assert!(text.ends_with(lines), "{text}");
 }
 
 #[test]
 fn what_somebody_else_wrote_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
-    let trouble =
-        load::Trouble { connection: 1, local: None, cause: Cause::Connect(error), is_fatal: true };
-    let outcome = Outcome { troubles: vec![trouble], trouble_count: 1, ..sample::nothing() };
+    let trouble = load::Trouble {
+        connection: Some(1),
+        local: None,
+        cause: Cause::Connect(error),
+        is_fatal: false,
+    };
+    let outcome = Outcome {
+        troubles: vec![trouble],
+        trouble_count: 1,
+        trouble_counts: [("connect", 1)].into(),
+        ..sample::nothing()
+    };
     let text = summary(&outcome, &sample::options());
-    let line = "\n  connection 1: \\u{1b}[2Jgone\\nconnection 9: all is well\n";
+    let line = "  connection 1: \\u{1b}[2Jgone\\nconnection 9: all is well\n";
     assert!(text.ends_with(line), "{text:?}");
 }
 

@@ -1,0 +1,127 @@
+//! A line that shows how far a run is, on a terminal.
+
+use std::io;
+
+use rustix::termios::tcgetwinsize;
+
+use crate::client::figures::{count, counted, percent, rate, seconds};
+use crate::client::load::{Progress, Stage};
+
+/// The text's width, so that what stands behind it does not move.
+const TEXT: usize = 44;
+
+/// The width of the bar itself, between its brackets: at most, and at least.
+const BAR: (usize, usize) = (30, 5);
+
+/// Returns to the beginning of the line.
+const START: &str = "\r";
+/// Removes what a longer line left.
+const REST: &str = "\x1b[K";
+
+/// Takes the line away.
+pub(super) const CLEAR: &str = "\r\x1b[K";
+
+/// What to write to a terminal of `columns` to show the progress.
+pub(super) fn frame(progress: &Progress, columns: usize) -> String {
+    // In the last column some terminals begin the next line.
+    let width = columns.saturating_sub(1);
+    format!("{START}{}{REST}", line(progress, width))
+}
+
+fn line(progress: &Progress, width: usize) -> String {
+    let text = text(progress);
+    let room = width.saturating_sub(TEXT.max(text.len()) + " []".len()).min(BAR.0);
+    if room < BAR.1 {
+        return text.chars().take(width).collect();
+    }
+    let full = (progress.fraction * room as f64) as usize;
+    let tip = if full < room { ">" } else { "" };
+    format!("{text:<TEXT$} [{:<room$}]", "=".repeat(full) + tip)
+}
+
+fn text(progress: &Progress) -> String {
+    match progress.stage {
+        Stage::Connecting => format!("connecting: {}", count(progress.connections as u64)),
+        Stage::WarmingUp => "warming up".into(),
+        Stage::Measuring => {
+            let messages = counted(progress.messages, "message", "messages");
+            format!("{messages}, {} a second", rate(per_second(progress)))
+        }
+        Stage::Draining => "waiting for the last echoes".into(),
+        Stage::Closing => "closing".into(),
+    }
+}
+
+fn per_second(progress: &Progress) -> f64 {
+    progress.messages as f64 / progress.measured.as_secs_f64().max(0.001)
+}
+
+/// How things stand, in a line of its own.
+pub(super) fn status(progress: &Progress) -> String {
+    let mut parts = vec![text(progress)];
+    if !progress.measured.is_zero() {
+        let measured = seconds(progress.measured.as_secs_f64());
+        parts.push(format!("{measured} measured ({})", percent(progress.fraction)));
+    }
+    parts.push(counted(progress.connections as u64, "connection", "connections"));
+    parts.push(counted(progress.failures, "failure", "failures"));
+    parts.join(", ")
+}
+
+/// How wide the terminal on standard error is.
+pub(super) fn columns() -> usize {
+    const DEFAULT: usize = 80;
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => DEFAULT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn progress(fraction: f64) -> Progress {
+        Progress {
+            stage: Stage::Measuring,
+            connections: 1_000,
+            messages: 1_234_567,
+            failures: 2,
+            measured: Duration::from_millis(2_500),
+            fraction,
+        }
+    }
+
+    #[test]
+    fn a_line_fits_whatever_the_width() {
+        for columns in 0..200 {
+            for fraction in [0.0, 0.5, 0.999, 1.0] {
+                let frame = frame(&progress(fraction), columns);
+                let line = frame.strip_prefix(START).unwrap().strip_suffix(REST).unwrap();
+                assert!(line.len() < columns.max(1), "{columns}: {line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bar_grows_to_its_end() {
+        let at = |fraction| line(&progress(fraction), 79);
+        let text = "1,234,567 messages, 493,827 a second         [";
+        assert_eq!(at(0.0), format!("{text}>{}]", " ".repeat(29)));
+        assert_eq!(at(0.5), format!("{text}{}>{}]", "=".repeat(15), " ".repeat(14)));
+        assert_eq!(at(1.0), format!("{text}{}]", "=".repeat(30)));
+    }
+
+    #[test]
+    fn a_status_says_how_things_stand() {
+        assert_eq!(
+            status(&progress(0.25)),
+            "1,234,567 messages, 493,827 a second, 2.50 s measured (25.0 %), 1,000 connections, 2 failures"
+        );
+        let before =
+            Progress { stage: Stage::Connecting, measured: Duration::ZERO, ..progress(0.0) };
+        assert_eq!(status(&before), "connecting: 1,000, 1,000 connections, 2 failures");
+    }
+}

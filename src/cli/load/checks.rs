@@ -1,0 +1,52 @@
+//! What is found out before a run begins.
+
+use super::rate::Rate;
+use super::{Load, sources};
+use crate::cli::Failure;
+use crate::cli::descriptors::raise_descriptor_limit;
+use crate::client::load::{Options, check_memory};
+
+/// Descriptors kept for other things than connections.
+const RESERVED_DESCRIPTORS: usize = 32;
+
+impl Load {
+    /// Refuses what makes no sense, or cannot be done on this machine.
+    pub(super) fn check(&self, options: &Options) -> Result<(), Failure> {
+        self.refuse_contradictions()?;
+        sources::check(&options.sources, &options.server)?;
+        self.check_descriptors()?;
+        check_memory(options).map_err(|line| Failure::usage(&line))
+    }
+
+    fn refuse_contradictions(&self) -> Result<(), Failure> {
+        let (rate, fail_if) = (self.traffic.rate, &self.verdict.fail_if);
+        if let Some(Rate::Highest(_)) = rate
+            && (self.traffic.count.is_some() || self.reports.hdr.is_some())
+        {
+            return Err(Failure::usage(
+                "--rate max@… is a search in runs of --duration each: leave out --count and --hdr",
+            ));
+        }
+        if let (None, Some(lag)) = (rate, fail_if.iter().find(|fail| fail.is_about_lag())) {
+            return Err(Failure::usage(&format!(
+                "--fail-if '{lag}' needs --rate: without, no message is due at any time to be late for"
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_descriptors(&self) -> Result<(), Failure> {
+        let descriptors = raise_descriptor_limit();
+        // One that is replaced has its successor beside it for a while.
+        let each = 1 + usize::from(self.connecting.reconnect_every.is_some());
+        let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / each;
+        let connections = self.connecting.connections;
+        if connections > room {
+            return Err(Failure::usage(&format!(
+                "--connections {connections} are more than the {room} that the limit of {descriptors} \
+                 descriptors leaves room for: raise ulimit -n, or give fewer"
+            )));
+        }
+        Ok(())
+    }
+}

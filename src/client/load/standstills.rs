@@ -1,0 +1,136 @@
+//! Times in which this client did not run, which count against no server.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::client::standstill::Standstill;
+
+/// A turn that takes less than this is work. Of a longer one it must be asked.
+const LONG_TURN: Duration = Duration::from_millis(100);
+
+/// This many are remembered. Each was long, so together they are longer than most timeouts.
+const REMEMBERED: usize = 256;
+
+/// Finds out when this client was stopped (SIGSTOP, a debugger), or got no processor.
+#[derive(Debug)]
+pub(super) struct Standstills {
+    waits: Standstill,
+    /// When this turn began, in which nothing has been noted yet.
+    turn_began: Instant,
+    /// When each ended, and how long it was. In that order.
+    all: VecDeque<(Instant, Duration)>,
+}
+
+impl Standstills {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { waits: Standstill::new(now), turn_began: now, all: VecDeque::new() }
+    }
+
+    /// How long to wait at `now`: no longer than `left`.
+    #[inline]
+    pub(super) fn plan(&mut self, left: Duration, now: Instant) -> Duration {
+        self.waits.plan(left, now)
+    }
+
+    /// The wait is over. Returns how long this client stood still; nothing, usually.
+    #[inline]
+    pub(super) fn after_wait(&mut self, now: Instant) -> Duration {
+        self.turn_began = now;
+        let stood = self.waits.end(now);
+        self.note(stood, now)
+    }
+
+    /// A turn took `took`, of which this client worked for as long as `worked` says.
+    #[inline]
+    pub(super) fn after_turn(
+        &mut self,
+        took: Duration,
+        worked: impl FnOnce() -> Duration,
+        now: Instant,
+    ) -> Duration {
+        let idle = if took < LONG_TURN { Duration::ZERO } else { took.saturating_sub(worked()) };
+        self.note(if idle < LONG_TURN { Duration::ZERO } else { idle }, now)
+    }
+
+    #[inline]
+    fn note(&mut self, stood: Duration, now: Instant) -> Duration {
+        if !stood.is_zero() {
+            self.all.truncate(REMEMBERED - 1);
+            self.all.push_front((now, stood));
+        }
+        stood
+    }
+
+    /// For how long this client stood still since then.
+    pub(super) fn since(&self, then: Instant) -> Duration {
+        self.all.iter().take_while(|(end, _)| *end > then).map(|(_, stood)| *stood).sum()
+    }
+
+    /// Whether it is more than `timeout` since `then`, without the time that this client stood still.
+    ///
+    /// This turn counts as such: it may have been stopped in the middle of it, between two reads.
+    pub(super) fn is_overdue(&self, then: Instant, timeout: Duration, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(then);
+        let turn = now.saturating_duration_since(self.turn_began.max(then));
+        passed > timeout && passed.saturating_sub(self.since(then) + turn) > timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    /// With a wait of no time at all that ended `late`.
+    fn wait(standstills: &mut Standstills, now: Instant, late: Duration) -> Duration {
+        standstills.plan(Duration::ZERO, now);
+        standstills.after_wait(now + late)
+    }
+
+    #[test]
+    fn work_is_no_standstill() {
+        let start = Instant::now();
+        let mut standstills = Standstills::new(start);
+        assert_eq!(standstills.after_turn(S, || S, start + S), Duration::ZERO);
+        assert_eq!(standstills.after_turn(S, || S - LONG_TURN / 2, start + S), Duration::ZERO);
+        let short = standstills.after_turn(LONG_TURN / 2, || unreachable!(), start);
+        assert_eq!((short, standstills.since(start)), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_standstill_counts_only_for_what_began_before_it() {
+        let start = Instant::now();
+        let mut standstills = Standstills::new(start);
+        assert_eq!(wait(&mut standstills, start + S, 3 * S), 3 * S);
+        assert_eq!(standstills.after_turn(3 * S, || S, start + 9 * S), 2 * S);
+        let since = [0, 3, 4, 8, 9].map(|s| standstills.since(start + s * S).as_secs());
+        assert_eq!(since, [5, 5, 2, 2, 0]);
+        wait(&mut standstills, start + 10 * S, Duration::ZERO);
+        assert!(!standstills.is_overdue(start, 5 * S, start + 10 * S));
+        wait(&mut standstills, start + 11 * S, Duration::ZERO);
+        assert!(standstills.is_overdue(start, 5 * S, start + 11 * S));
+        assert!(standstills.is_overdue(start + 9 * S, S, start + 11 * S));
+    }
+
+    /// Failed when a client that was stopped between two reads of a turn called late what it read after that.
+    #[test]
+    fn a_standstill_within_a_turn_counts_at_once() {
+        let start = Instant::now();
+        let mut standstills = Standstills::new(start);
+        wait(&mut standstills, start + S, Duration::ZERO);
+        assert!(!standstills.is_overdue(start, 2 * S, start + 9 * S));
+        assert!(standstills.is_overdue(start, S / 2, start + 9 * S));
+        // It was sent in this turn.
+        assert!(!standstills.is_overdue(start + 2 * S, S, start + 9 * S));
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let start = Instant::now();
+        let mut standstills = Standstills::new(start);
+        (0..2 * REMEMBERED as u32)
+            .for_each(|n| assert_eq!(wait(&mut standstills, start + n * S, S), S));
+        assert_eq!(standstills.since(start), S * REMEMBERED as u32);
+    }
+}
