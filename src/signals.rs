@@ -4,9 +4,6 @@
 //! however many signals are in it: timeout(1) sends SIGTERM twice, and systemd can send SIGHUP right after
 //! SIGTERM (`SendSIGHUP=`).
 
-// Until the clients use all of it.
-#![allow(dead_code)]
-
 use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;

@@ -4,9 +4,6 @@
 //! and the next program share with this one. So it is never set there, and [`Standard`] finds another way
 //! for each kind of file.
 
-// Until the clients use all of it.
-#![allow(dead_code)]
-
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
