@@ -51,7 +51,8 @@ pub enum Flow {
 
 /// What the reactor watches.
 enum Slot<L: Listen> {
-    Listener(Acceptor<L>),
+    /// Boxed, since each of a great many connections takes as much room as the largest of these.
+    Listener(Box<Acceptor<L>>),
     Peer(Connection<L::Stream>),
     Signals(Signals),
 }
@@ -111,7 +112,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     ///
     /// Where the system cannot watch it.
     pub fn listen(&mut self, listener: L, name: String) -> io::Result<()> {
-        let acceptor = Acceptor::new(listener, name);
+        let acceptor = Box::new(Acceptor::new(listener, name));
         self.listeners.push(self.reactor.insert(Slot::Listener(acceptor))?);
         Ok(())
     }
