@@ -14,6 +14,8 @@ pub mod probe;
 
 pub mod dial;
 mod standstill;
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
+mod alarm;
 
 pub mod connect;
 pub mod ping;

@@ -21,6 +21,8 @@ mod faults;
 mod output;
 #[path = "ping/pinger.rs"]
 mod pinger;
+#[path = "ping/reach.rs"]
+mod reach;
 #[path = "ping/schedule.rs"]
 mod schedule;
 #[path = "ping/usage.rs"]

@@ -1,27 +1,28 @@
 //! From the arguments of `resound ping` to lines on standard output.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::Failure;
 use super::units::{count, size, timeout, within};
-use crate::client::ping::{self, Json, Notice, Options, Summary, Tally};
+use crate::client::dial::Progress::Waiting;
+use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
-use crate::stdio::say;
+use crate::stdio::{complain, say};
 
-/// What `resound ping` can be told.
+/// The arguments of `resound ping`.
 #[derive(Args, Debug)]
 pub struct Ping {
     #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
     server: Addr,
 
-    /// Stop after this many messages [default: only when told to]
+    /// Stop after this many messages [default: go on until a signal]
     #[arg(short, long, value_name = "COUNT", value_parser = messages)]
     count: Option<u64>,
 
-    /// Send a message every so often, 1ms at the least
+    /// The time from one message to the next, 1ms at the least
     #[arg(short, long, value_name = "DURATION", value_parser = timeout, default_value = "1s")]
     interval: Duration,
 
@@ -29,9 +30,14 @@ pub struct Ping {
     #[arg(short, long, value_name = "SIZE", value_parser = message_size, default_value = "56")]
     size: usize,
 
-    /// Count an echo as lost that has not come back whole after this long; likewise a connection
+    /// Count an echo as lost if it has not come back whole after this long; and so a connection, with the
+    /// look-up of the server's name
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
+
+    /// Wait this long for a server that is not up yet: try again until it is
+    #[arg(long, value_name = "DURATION", value_parser = timeout)]
+    wait: Option<Duration>,
 
     /// Print only the first line and the summary
     // The global flag's name, so that it can stand before `ping` too, and then means this.
@@ -64,18 +70,30 @@ impl Ping {
     ///
     /// # Errors
     ///
-    /// Where the server cannot be reached, or an echo was lost or wrong, or there was none.
+    /// If the server cannot be reached, or an echo was lost or wrong, or there was none.
     pub fn run(self) -> Result<(), Failure> {
-        let Self { server, count, interval, size, timeout, quiet, json } = self;
-        let options = Options { server, count, interval, size, timeout };
+        let Self { server, count, interval, size, timeout, wait, quiet, json } = self;
+        let options = Options { server, count, interval, size, timeout, wait };
         let show = match (json, quiet) {
             (true, _) => Show::Json,
             (false, true) => Show::FirstAndLast,
             (false, false) => Show::All,
         };
-        let tally = ping::run(&options, |notice| show.step(notice))?;
-        show.end(&options, &tally)?;
-        tally.verdict().map_err(|e| Failure::run(&e))
+        let (tally, end) = ping::run(&options, |notice| show.step(notice));
+        let verdict = verdict(&tally, &end);
+        show.end(&options, &tally, &end, verdict.as_ref().err())?;
+        verdict
+    }
+}
+
+/// What the exit code says of how it ended.
+fn verdict(tally: &Tally, end: &End) -> Result<(), Failure> {
+    match end {
+        End::Failed(error) => Err(Failure::run(&error.to_string())),
+        End::Interrupted if tally.received == 0 && tally.wrong == 0 => {
+            Err(Failure { message: "interrupted before any echo came back".into(), code: 130 })
+        }
+        End::Complete | End::Interrupted => tally.verdict().map_err(|e| Failure::run(&e)),
     }
 }
 
@@ -89,28 +107,37 @@ enum Show {
 
 impl Show {
     fn step(self, notice: &Notice<'_>) -> io::Result<()> {
+        use Notice::{Dialing, Interim, Start};
         match (self, notice) {
-            (Self::Json, Notice::Interim(_)) => {
-                // Whoever asks for it looks at a terminal, but standard output is a program's.
-                let _ = writeln!(io::stderr(), "{notice}");
-                Ok(())
-            }
-            (Self::All, _) | (Self::FirstAndLast, Notice::Start { .. } | Notice::Interim(_)) => {
+            (Self::All, _)
+            | (Self::FirstAndLast, Start { .. } | Interim { .. } | Dialing(Waiting { .. })) => {
                 say(notice)
+            }
+            // They are for a person at a terminal, but standard output is for a program.
+            (Self::Json, Interim { .. } | Dialing(Waiting { .. })) => {
+                complain(notice);
+                Ok(())
             }
             (Self::FirstAndLast | Self::Json, _) => Ok(()),
         }
     }
 
-    fn end(self, options: &Options, tally: &Tally) -> io::Result<()> {
-        match self {
-            Self::All | Self::FirstAndLast => {
+    fn end(
+        self,
+        options: &Options,
+        tally: &Tally,
+        end: &End,
+        failure: Option<&Failure>,
+    ) -> io::Result<()> {
+        match (self, end) {
+            (Self::Json, _) => {
+                let error = failure.map(|failure| &*failure.message);
+                say(&serde_json::to_string_pretty(&Json::new(options, tally, end, error))?)
+            }
+            (Self::All | Self::FirstAndLast, End::Failed(_)) => Ok(()),
+            (Self::All | Self::FirstAndLast, End::Complete | End::Interrupted) => {
                 let summary = Summary { server: &options.server, tally };
                 say(&format_args!("\n{summary}"))
-            }
-            Self::Json => {
-                let json = serde_json::to_string_pretty(&Json::new(options, tally))?;
-                say(&json)
             }
         }
     }

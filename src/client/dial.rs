@@ -96,7 +96,7 @@ impl fmt::Display for Progress {
             Self::Connecting(peer) => write!(f, "connecting to {peer}"),
             Self::Failed(error) => write!(f, "{error}; trying the next address"),
             Self::Waiting { error, wait } => {
-                write!(f, "{error}; trying again until it is up, for {wait:?} at most")
+                write!(f, "{error}; trying again until it is up, for {} at most", setting(*wait))
             }
         }
     }
@@ -128,6 +128,8 @@ fn finish(
             Step::Connected(connection) => return Ok(connection),
             Step::Failed(error) => return Err(error),
             Step::Wait => {
+                now = Instant::now();
+                dialer.discount(standstill.worked(now));
                 let left = dialer.left(now).unwrap_or_default();
                 dialer.wait(standstill.plan(left, now))?;
                 now = Instant::now();
@@ -138,12 +140,12 @@ fn finish(
 }
 
 /// Why there is no connection if nothing came within `timeout`.
-pub(super) fn unanswered(timeout: Duration) -> io::Error {
+fn unanswered(timeout: Duration) -> io::Error {
     io::Error::new(ErrorKind::TimedOut, format!("no answer within {}", setting(timeout)))
 }
 
 /// A failure to connect as a line for people.
-pub(super) fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
+fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
     with_help(cannot("connect to", peer, error), help)
 }
 

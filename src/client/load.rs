@@ -25,8 +25,6 @@ mod outcome;
 mod plan;
 mod record;
 mod connection;
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "load/no_alarm.rs")]
-mod alarm;
 mod engine;
 mod lives;
 mod stages;

@@ -9,16 +9,18 @@
 //!
 //! At fixed times, an interval apart, from the first connection on: a late echo does not shift those after
 //! it. A message that is due while another's echo is outstanding waits for that, or for its time-out, and
-//! is then sent at once. Of several that fell due meanwhile only one is; the rest are
-//! [skipped](Tally::skipped), for they would be a burst, and no ping.
+//! is then sent at once. If several fall due meanwhile, one is sent; the rest are
+//! [skipped](Tally::skipped), since they would be a burst, and no ping.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::net::Addr;
 
+use session::Session;
+
 pub use json::Json;
-pub use notice::{Notice, Summary};
+pub use notice::{Doing, Notice, Summary};
 pub use tally::{Cause, Kept, Spread, TROUBLES_KEPT, Tally, Trouble};
 
 mod json;
@@ -26,6 +28,7 @@ mod notice;
 mod schedule;
 mod session;
 mod tally;
+mod watched;
 
 /// What `resound ping` was asked to do.
 #[derive(Clone, Debug)]
@@ -38,17 +41,29 @@ pub struct Options {
     pub interval: Duration,
     /// The size of a message in bytes. At least 1.
     pub size: usize,
-    /// How long to wait for an echo, and for a connection.
+    /// How long to wait for an echo, and for a connection, with the look-up of the server's name.
     pub timeout: Duration,
+    /// How long to wait for a server that is not up.
+    pub wait: Option<Duration>,
 }
 
-/// Pings until it has sent as many messages as asked for, or is told to stop by SIGINT or SIGTERM; says
-/// each step to `say`, and gives what it found.
-///
-/// # Errors
-///
-/// A line for people: the server's name is unknown, or the very first connection failed. An error of `say`
-/// ends it too.
-pub fn run(options: &Options, say: impl FnMut(&Notice<'_>) -> io::Result<()>) -> io::Result<Tally> {
-    session::Session::open(options, say)?.run()
+/// How a ping ended.
+#[derive(Debug)]
+pub enum End {
+    /// All that was asked for was sent.
+    Complete,
+    /// By SIGINT, SIGTERM or SIGHUP.
+    Interrupted,
+    /// There was no first connection, or nothing more could be said.
+    Failed(io::Error),
+}
+
+/// Pings until it has sent as many messages as asked for, or a signal tells it to stop; reports each step to
+/// `say`, and gives what it found and how it ended. An error of `say` ends it too.
+pub fn run(options: &Options, say: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
+    let began = Instant::now();
+    let mut tally = Tally::default();
+    let end = Session::open(options, &mut tally, say).and_then(Session::run);
+    tally.elapsed = began.elapsed();
+    (tally, end.unwrap_or_else(End::Failed))
 }

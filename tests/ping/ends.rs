@@ -1,8 +1,9 @@
 //! How it ends before all is sent, and what becomes of its own output.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use rustix::process::Signal;
 
 use super::peers::{self, serve};
 use super::pinger::{Pinger, command, json, text};
-use super::piped::{Client, spawn};
+use super::piped::{Client, Ended, spawn};
 
 #[test]
-fn ctrl_c_and_sigterm_print_the_summary() {
-    for signal in [Signal::INT, Signal::TERM] {
+fn a_signal_to_stop_prints_the_summary() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let mut pinger = Pinger::start(&["-i", "20ms", &serve(peers::faithful)]);
         (1..=3).for_each(|k| drop(pinger.expect(&format!("seq={k} time="))));
         pinger.signal(signal);
@@ -35,6 +36,37 @@ fn ctrl_c_and_sigterm_print_the_summary() {
     }
 }
 
+/// It was interrupted before anything came.
+#[track_caller]
+fn assert_interrupted(ended: &Ended) {
+    assert_eq!(ended.stderr, "resound: interrupted before any echo came back\n");
+    assert_eq!(ended.code, Some(130));
+}
+
+/// timeout(1) sends SIGTERM to its child and then to its group. Failed when the second ended it at once.
+#[test]
+fn several_signals_at_once_are_one_request() {
+    let mut pinger = Pinger::start(&["-i", "1h", &serve(peers::faithful)]);
+    pinger.expect("seq=1 time=");
+    pinger.signal(Signal::STOP);
+    [Signal::TERM, Signal::HUP, Signal::TERM].iter().for_each(|signal| pinger.signal(*signal));
+    pinger.signal(Signal::CONT);
+    pinger.expect("1 sent, 1 received, 0 lost (0 %), ");
+    pinger.expect("echo min/avg/max/mdev = ");
+    let ended = pinger.end();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+}
+
+#[test]
+fn what_was_lost_is_a_failure_also_if_it_is_interrupted() {
+    let addr = serve(peers::losing_the_first());
+    let mut pinger = Pinger::start(&["-i", "20ms", &addr]);
+    pinger.expect("seq=2 time=");
+    let ended = pinger.interrupt();
+    assert!(text(&ended).contains("\nfailures: 1 closed\n"), "{}", text(&ended));
+    ended.assert_failed("1 of ");
+}
+
 #[test]
 fn ctrl_c_during_an_hour_of_waiting_takes_effect_at_once() {
     let (_keep, gate) = mpsc::channel::<()>();
@@ -45,7 +77,7 @@ fn ctrl_c_during_an_hour_of_waiting_takes_effect_at_once() {
     let counts =
         "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects, 1 still under way, time ";
     assert!(text(&ended).contains(counts), "{}", text(&ended));
-    ended.assert_failed("no echo came back");
+    assert_interrupted(&ended);
 }
 
 /// A full accept queue leaves a connecting client without any answer, as a firewall does.
@@ -64,7 +96,7 @@ fn ctrl_c_while_connecting_takes_effect_at_once() {
         text(&ended)
     );
     assert!(text(&ended).contains(", 1 still under way, "), "{}", text(&ended));
-    ended.assert_failed("no echo came back");
+    assert_interrupted(&ended);
 }
 
 #[test]
@@ -112,6 +144,61 @@ fn ctrl_backslash_shows_how_things_stand() {
 }
 
 #[test]
+fn ctrl_backslash_says_that_an_echo_is_waited_for() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
+    let mut pinger = Pinger::start(&["-W", "1h", &addr]);
+    pinger.expect("connected to ");
+    pinger.signal(Signal::QUIT);
+    pinger.expect(
+        "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects; waiting for seq=1 since ",
+    );
+    assert_interrupted(&pinger.interrupt());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_backslash_says_that_a_connection_is_waited_for() {
+    let (_listener, _queue, addr) = full();
+    for quiet in [&[][..], &["-q"]] {
+        let mut pinger = Pinger::start(&[&["-W", "1h", &addr], quiet].concat());
+        pinger.expect("PING ");
+        pinger.signal(Signal::QUIT);
+        pinger.expect(&format!(
+            "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects; connecting to {addr}"
+        ));
+        assert_interrupted(&pinger.interrupt());
+    }
+}
+
+/// Standard output is for the one object.
+#[test]
+fn ctrl_backslash_goes_to_standard_error_with_json() {
+    let mut child = spawn(&mut command(&["--json", "-i", "1h", &serve(peers::faithful)]));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    // Before it watches for the signal, that would end it.
+    let pid = rustix::process::Pid::from_child(&child);
+    wait_until_watched(child.id(), Signal::QUIT);
+    rustix::process::kill_process(pid, Signal::QUIT).unwrap();
+    assert!(lines.next().unwrap().unwrap().contains(" sent, "));
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let ended = Client::collect(child).end();
+    assert_eq!(json(&ended)["end"], "interrupted");
+}
+
+#[cfg(target_os = "linux")]
+fn wait_until_watched(pid: u32, signal: Signal) {
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+    };
+    while !caught() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn json_is_printed_when_interrupted_too() {
     let (counted, messages) = mpsc::channel();
     let addr = serve(move |stream| {
@@ -126,14 +213,45 @@ fn json_is_printed_when_interrupted_too() {
     let json = json(&ended);
     let n = |key: &str| json["messages"][key].as_u64().unwrap();
     assert!(n("sent") >= 3 && n("sent") == n("received") + n("under_way"), "{json}");
+    assert_eq!((&json["end"], json["error"].is_null()), (&"interrupted".into(), true));
     assert_eq!(ended.code, Some(0));
 }
 
+/// `resound ping … | head -1`. Failed with an error about the closed pipe.
 #[test]
-fn an_output_that_is_closed_is_told() {
-    let mut child = spawn(&mut command(&["-i", "1ms", &serve(peers::faithful)]));
-    drop(child.stdout.take());
-    Client::collect(child).end().assert_failed("cannot write to standard output: broken pipe");
+fn a_reader_that_leaves_ends_it_as_it_ends_other_filters() {
+    for args in [&["-i", "1ms"][..], &["-q", "-c", "1"], &["--json", "-c", "1"]] {
+        let mut child = spawn(&mut command(&[args, &[&serve(peers::faithful)]].concat()));
+        drop(child.stdout.take());
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(Signal::PIPE.as_raw()), "{args:?}: {status}");
+        let mut stderr = String::new();
+        child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!(stderr, "", "{args:?}");
+    }
+}
+
+/// The pipe takes a small part of the lines, and another program has made it non-blocking. Failed when it
+/// gave up at the first line for which there was no room.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_output_that_is_non_blocking_and_full_gets_every_line_whole() {
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    let mut command = command(&["-i", "1ms", "-c", "300", &serve(peers::faithful)]);
+    let child = spawn(command.stdout(writer));
+    drop(command);
+    while rustix::io::ioctl_fionread(&reader).unwrap() < 4000 {
+        std::thread::yield_now();
+    }
+    let mut text = String::new();
+    File::from(reader).read_to_string(&mut text).unwrap();
+    let echoes: Vec<_> = text.lines().filter(|line| line.starts_with("56 bytes from ")).collect();
+    assert_eq!(echoes.len(), 300, "{text}");
+    assert!(echoes.iter().all(|line| line.ends_with(" ms")), "{text}");
+    assert!(text.contains("\n300 sent, 300 received, 0 lost (0 %), 0 wrong, "), "{text}");
+    assert_eq!(Client::collect(child).end().code, Some(0));
 }
 
 #[test]

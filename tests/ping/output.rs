@@ -39,7 +39,8 @@ fn summary(addr: &str, counts: &str) -> Vec<String> {
         format!("{counts}, time # ms"),
         "connect min/avg/max = #/#/# ms".into(),
         "echo min/avg/max/mdev = #/#/#/# ms".into(),
-        "echo p50/p90/p99/p99.9 = #/#/#/# ms, jitter # ms".into(),
+        // Too few echoes for others.
+        "echo p50 = # ms, jitter # ms".into(),
     ]
 }
 
@@ -128,12 +129,60 @@ fn json_is_one_object_with_its_units() {
     assert_eq!(json["trouble_counts"], serde_json::json!({}));
     assert_eq!(json["troubles"], serde_json::json!([]));
     let echo = |key: &str| json["echo_nanoseconds"][key].as_u64().unwrap();
-    let ascending = ["min", "p50", "p90", "p99", "p99_9", "max"].map(echo);
+    let ascending = ["min", "p50", "max"].map(echo);
     assert!(ascending[0] > 0 && ascending.is_sorted(), "{json}");
     assert!(echo("min") <= echo("mean") && echo("mean") <= echo("max"), "{json}");
     assert!(echo("standard_deviation") <= echo("max") - echo("min"), "{json}");
     assert!(echo("jitter") <= echo("max") - echo("min"), "{json}");
     assert!(json["connect_nanoseconds"]["min"].as_u64().unwrap() > 0, "{json}");
+    assert_eq!((&json["end"], json["error"].is_null()), (&"complete".into(), true));
+    assert_eq!(
+        (json["wait_nanoseconds"].is_null(), &json["stood_still_nanoseconds"]),
+        (true, &0.into())
+    );
+}
+
+/// Failed when five echoes had a 99.9th percentile.
+#[test]
+fn json_has_the_percentiles_that_its_echoes_can_give() {
+    let addr = serve(peers::faithful);
+    for (count, known) in [("1", 0), ("5", 1), ("10", 2), ("100", 3)] {
+        let ended = ping(&["--json", "-c", count, "-i", "1ms", &addr]);
+        let echo = &json(&ended)["echo_nanoseconds"];
+        let is_known = ["p50", "p90", "p99", "p99_9"].map(|key| echo[key].is_u64());
+        assert_eq!(is_known, [0, 1, 2, 3].map(|at| at < known), "{count}: {echo}");
+        assert_eq!(echo["p99_9"], serde_json::Value::Null);
+    }
+}
+
+/// Failed with nothing at all on standard output.
+#[test]
+fn json_is_printed_if_there_is_no_connection_too() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = format!("cannot connect to {closed}: connection refused; ");
+    for (addr, line) in [
+        ("no.such.host.invalid:7", "cannot resolve no.such.host.invalid:7: "),
+        (&*closed.to_string(), &*refused),
+        ("unix:/no/such/socket", "cannot connect to unix:/no/such/socket: "),
+    ] {
+        let ended = ping(&["--json", addr]);
+        ended.assert_failed(line);
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        let json = json(&ended);
+        assert_eq!((&json["schema"], &json["server"]), (&"resound-ping/1".into(), &addr.into()));
+        assert_eq!(json["end"], "failed");
+        let error = json["error"].as_str().unwrap();
+        assert_eq!(ended.stderr, format!("resound: {error}\n"));
+        assert_eq!((&json["messages"]["sent"], &json["connections"]), (&0.into(), &0.into()));
+    }
+}
+
+#[test]
+fn json_says_what_went_wrong_with_echoes() {
+    let ended = ping(&["--json", "-c", "1", &serve(peers::closing_at_once)]);
+    let json = json(&ended);
+    assert_eq!(json["end"], "complete");
+    assert_eq!(json["error"], "1 of 1 echoes did not come back");
 }
 
 #[test]

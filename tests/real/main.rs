@@ -41,6 +41,7 @@ mod masses;
 mod own_cost;
 mod peers;
 mod places;
+mod reach;
 mod soak;
 mod time;
 mod traced;

@@ -15,6 +15,7 @@ use super::order::order;
 use super::race::{Lap, Race};
 use super::{Connection, Family, Limits, Progress, failures::Failures};
 use crate::net::{Addr, Endpoint, cannot};
+use crate::words::figures::setting;
 
 /// From one round that failed to the next.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -80,7 +81,7 @@ impl Dialer {
         Self::with_resolver(server, limits, Arc::new(Addr::resolve))
     }
 
-    pub(super) fn with_resolver(
+    pub(in crate::client) fn with_resolver(
         server: &Addr,
         limits: Limits,
         resolve: Resolve,
@@ -122,9 +123,14 @@ impl Dialer {
         self.state = State::Resting;
     }
 
-    /// Starts to retry for no more than `wait` from its next start on, or not at all.
+    /// Sets how long to wait for a server that is not up, from the next start on.
     pub fn set_wait(&mut self, wait: Option<Duration>) {
         self.limits.wait = wait;
+    }
+
+    /// Whether the server's name is being looked up.
+    pub fn is_looking_up(&self) -> bool {
+        matches!(self.state, State::LookingUp)
     }
 
     /// Does what can be done without waiting.
@@ -236,9 +242,9 @@ impl Dialer {
 
     fn unanswered_lookup(&self) -> io::Error {
         let line = format!(
-            "cannot resolve {}: no answer within {:?}; is the name server reachable?",
+            "cannot resolve {}: no answer within {}; is the name server reachable?",
             self.server,
-            self.limit()
+            setting(self.limit())
         );
         io::Error::new(ErrorKind::TimedOut, line)
     }
@@ -295,7 +301,7 @@ impl Dialer {
             return Some(Step::Failed(error));
         };
         if self.left_to_wait(now).is_none_or(|left| left < PAUSE) {
-            let line = format!("{error}; waited for {wait:?}");
+            let line = format!("{error}; waited for {}", setting(wait));
             return Some(Step::Failed(io::Error::new(error.kind(), line)));
         }
         self.state = State::Due(now + PAUSE);

@@ -11,10 +11,10 @@ use mio::Waker;
 use crate::net::{Addr, Endpoint};
 
 /// What a look-up finds.
-pub(super) type Answer = io::Result<Vec<Endpoint>>;
+pub(in crate::client) type Answer = io::Result<Vec<Endpoint>>;
 
 /// How to look an address up. A parameter, so that a test can have names of its own.
-pub(super) type Resolve = Arc<dyn Fn(&Addr) -> Answer + Send + Sync>;
+pub(in crate::client) type Resolve = Arc<dyn Fn(&Addr) -> Answer + Send + Sync>;
 
 /// Whether the address can be had without asking anybody.
 pub(super) fn is_immediate(addr: &Addr) -> bool {

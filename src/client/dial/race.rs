@@ -10,6 +10,7 @@ use mio::{Interest, Registry, Token};
 use super::failures::Failures;
 use super::{Connection, outcome, unanswered, unreachable};
 use crate::net::{Endpoint, Socket};
+use crate::words::figures::setting;
 
 /// From one attempt to the next, if nothing fails meanwhile: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -113,7 +114,10 @@ impl Race {
             let error = match peer {
                 Endpoint::Inet(_) => unanswered(limit),
                 // It would have answered at once if there were room in its accept queue.
-                _ => io::Error::new(ErrorKind::WouldBlock, format!("no room within {limit:?}")),
+                _ => io::Error::new(
+                    ErrorKind::WouldBlock,
+                    format!("no room within {}", setting(limit)),
+                ),
             };
             failures.push(peer, error);
         }

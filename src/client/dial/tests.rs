@@ -133,7 +133,7 @@ fn all_addresses_together_have_one_time_out() {
     let (made, _) = dial_all(&vec![silent; 5], Limits::new(MS * 500));
     let error = made.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(error.to_string().contains(": no answer within 500ms; "), "{error}");
+    assert!(error.to_string().contains(": no answer within 500 ms; "), "{error}");
     let elapsed = began.elapsed();
     assert!(elapsed >= MS * 500 && elapsed < LONG, "{elapsed:?}");
 }
@@ -156,7 +156,7 @@ fn a_look_up_that_takes_long_ends_with_the_time_out() {
     });
     let error = made.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    let line = "cannot resolve name.example:7: no answer within 200ms; ";
+    let line = "cannot resolve name.example:7: no answer within 200 ms; ";
     assert!(error.to_string().starts_with(line), "{error}");
 }
 
@@ -214,7 +214,7 @@ fn a_server_that_comes_up_in_time_is_connected_to_and_reported_once() {
         Ok(vec![is_late.clone()])
     });
     assert_eq!(made.unwrap().peer, endpoint);
-    assert_eq!(reported, ["no such name; trying again until it is up, for 100s at most"]);
+    assert_eq!(reported, ["no such name; trying again until it is up, for 100 s at most"]);
     drop(keep);
 }
 
@@ -224,7 +224,7 @@ fn a_server_that_does_not_come_up_is_given_up() {
     let began = Instant::now();
     let (made, reported) = dial_all(&[refusing()], limits);
     let error = made.unwrap_err().to_string();
-    assert!(error.ends_with("; waited for 500ms"), "{error}");
+    assert!(error.ends_with("; waited for 500 ms"), "{error}");
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
     let waits = reported.iter().filter(|line| line.contains("trying again")).count();
     assert_eq!((waits, reported.len()), (1, 2), "{reported:?}");
@@ -243,7 +243,7 @@ fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
     let _first = dial(&server, Limits::new(LONG), quietly).unwrap();
     let error = dial(&server, Limits::new(MS * 100), quietly).unwrap_err();
     let line =
-        format!("cannot connect to {server}: no room within 100ms; its accept queue is full");
+        format!("cannot connect to {server}: no room within 100 ms; its accept queue is full");
     assert!(error.to_string().starts_with(&line), "{error}");
 
     let mut dialer = Dialer::new(&server, Limits::new(LONG)).unwrap();
@@ -263,7 +263,7 @@ fn silence_ends_with_the_time_out() {
     let error = dial(&silent.to_string().parse().unwrap(), Limits::new(MS * 200), quietly);
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(error.to_string().contains("no answer within 200ms"), "{error}");
+    assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
 }
 
 /// Failed when a client that was stopped gave up before it looked.

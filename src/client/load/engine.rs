@@ -10,11 +10,11 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::alarm::Alarm;
 use super::connection::{Connection, Lane, Shared, Turn};
 use super::plan::Plan;
 use super::record::Record;
 use super::{Cause, Options, Outcome, Progress, Stage, Watch};
+use crate::client::alarm::Alarm;
 use crate::client::probe::Pattern;
 use crate::net::{Endpoint, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};

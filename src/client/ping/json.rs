@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Options;
 use super::tally::{Kept, Spread, Tally};
+use super::{End, Options};
 
 /// Changes whenever a program that reads it would have to.
 const SCHEMA: &str = "resound-ping/1";
@@ -17,10 +17,14 @@ pub struct Json<'a> {
     schema: &'static str,
     version: &'static str,
     server: String,
+    end: &'static str,
+    error: Option<&'a str>,
     message_bytes: usize,
     interval_nanoseconds: u64,
     timeout_nanoseconds: u64,
+    wait_nanoseconds: Option<u64>,
     elapsed_nanoseconds: u64,
+    stood_still_nanoseconds: u64,
     messages: Messages,
     skipped_due_times: u64,
     connections: u64,
@@ -54,10 +58,10 @@ struct Echo {
     max: u64,
     standard_deviation: u64,
     jitter: u64,
-    p50: u64,
-    p90: u64,
-    p99: u64,
-    p99_9: u64,
+    p50: Option<u64>,
+    p90: Option<u64>,
+    p99: Option<u64>,
+    p99_9: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,16 +72,24 @@ struct Trouble<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// What was asked for, and what was found.
-    pub fn new(options: &Options, tally: &'a Tally) -> Self {
+    /// What was asked for, what was found, how it ended, and the line of what went wrong, if anything did.
+    pub fn new(options: &Options, tally: &'a Tally, end: &End, error: Option<&'a str>) -> Self {
         Self {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
             server: options.server.to_string(),
+            end: match end {
+                End::Complete => "complete",
+                End::Interrupted => "interrupted",
+                End::Failed(_) => "failed",
+            },
+            error,
             message_bytes: options.size,
             interval_nanoseconds: nanoseconds(options.interval),
             timeout_nanoseconds: nanoseconds(options.timeout),
+            wait_nanoseconds: options.wait.map(nanoseconds),
             elapsed_nanoseconds: nanoseconds(tally.elapsed),
+            stood_still_nanoseconds: nanoseconds(tally.stood_still),
             messages: Messages::of(tally),
             skipped_due_times: tally.skipped,
             connections: tally.connect.count(),
@@ -107,7 +119,7 @@ impl Connect {
 impl Echo {
     fn of(tally: &Tally) -> Option<Self> {
         let Connect { min, mean, max } = Connect::of(&tally.echo)?;
-        let at = |percentile| nanoseconds(tally.percentile(percentile));
+        let at = |percentile| tally.percentile(percentile).map(nanoseconds);
         Some(Self {
             min,
             mean,

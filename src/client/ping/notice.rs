@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::tally::{Cause, Spread, Tally, Trouble};
+use crate::client::dial::Progress;
 use crate::net::{Addr, Endpoint, reason};
 use crate::words::Plural;
 use crate::words::figures::{count, counted, setting};
@@ -21,8 +22,8 @@ pub enum Notice<'a> {
         /// The size of a message.
         bytes: usize,
     },
-    /// An address failed, and another is tried next.
-    NextAddress(&'a io::Error),
+    /// An address failed, or the server is not up.
+    Dialing(&'a Progress),
     /// There is a connection.
     Connected {
         /// The server's end.
@@ -49,13 +50,49 @@ pub enum Notice<'a> {
     Trouble(&'a Trouble),
     /// The server ended the connection while nothing was owed.
     ServerLeft {
-        /// What the system says, where it was no orderly end.
+        /// What the system says, if it was no orderly end.
         error: Option<&'a io::Error>,
         /// The message for which there will be another.
         next: u64,
     },
-    /// How things stand, for whoever asked.
-    Interim(&'a Tally),
+    /// How things stand: the user has asked.
+    Interim {
+        /// What was found so far.
+        tally: &'a Tally,
+        /// What it waits for.
+        doing: Doing<'a>,
+    },
+}
+
+/// What a ping waits for.
+#[derive(Debug)]
+pub enum Doing<'a> {
+    /// Nothing but the next message's time.
+    Nothing,
+    /// The addresses of the server.
+    LookingUp(&'a Addr),
+    /// A connection to the server.
+    Connecting(&'a Addr),
+    /// An echo.
+    Waiting {
+        /// The number of its message.
+        sequence: u64,
+        /// How long it has been waiting.
+        waited: Duration,
+    },
+}
+
+impl fmt::Display for Doing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::LookingUp(server) => write!(f, "; looking up {server}"),
+            Self::Connecting(server) => write!(f, "; connecting to {server}"),
+            Self::Waiting { sequence, waited } => {
+                write!(f, "; waiting for seq={sequence} since {} ms", Ms(*waited))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Notice<'_> {
@@ -69,7 +106,7 @@ impl fmt::Display for Notice<'_> {
                     way(peer)
                 )
             }
-            Self::NextAddress(error) => write!(f, "{error}; trying the next address"),
+            Self::Dialing(progress) => progress.fmt(f),
             Self::Connected { peer, local, took, again } => {
                 let connected = if *again { "reconnected" } else { "connected" };
                 write!(f, "{connected} to {peer} from {local} in {} ms", Ms(*took))
@@ -85,8 +122,13 @@ impl fmt::Display for Notice<'_> {
             Self::ServerLeft { error: Some(e), next } => {
                 write!(f, "the connection broke: {}; reconnecting for seq={next}", reason(e))
             }
-            Self::Interim(tally) => {
-                write!(f, "{}; echo {}", Counts(tally), Times(&tally.echo))
+            Self::Interim { tally, doing } => {
+                Counts(tally).fmt(f)?;
+                doing.fmt(f)?;
+                if tally.received > 0 {
+                    write!(f, "; echo {}", Times(&tally.echo))?;
+                }
+                Ok(())
             }
         }
     }
@@ -133,18 +175,52 @@ impl fmt::Display for Summary<'_> {
         let Self { server, tally } = self;
         writeln!(f, "--- {server} ping statistics ---")?;
         write!(f, "{}, time {} ms", Counts(tally), tally.elapsed.as_millis())?;
+        if !tally.stood_still.is_zero() {
+            let stood_still = tally.stood_still.as_millis();
+            write!(
+                f,
+                "\nthis program was stopped for {stood_still} ms, which counts against no echo"
+            )?;
+        }
+        if !tally.trouble_counts.is_empty() {
+            write!(f, "\nfailures: {}", Failures(tally))?;
+        }
         if tally.connect.count() > 0 {
             let connect = &tally.connect;
             let [min, avg, max] = [connect.min(), connect.mean(), connect.max()].map(Ms);
             write!(f, "\nconnect min/avg/max = {min}/{avg}/{max} ms")?;
         }
         if tally.received > 0 {
-            let [p50, p90, p99, p999] = [50.0, 90.0, 99.0, 99.9].map(|p| Ms(tally.percentile(p)));
             write!(f, "\necho {}", Times(&tally.echo))?;
-            write!(f, "\necho p50/p90/p99/p99.9 = {p50}/{p90}/{p99}/{p999} ms")?;
-            write!(f, ", jitter {} ms", Ms(tally.jitter()))?;
+        }
+        if tally.received > 1 {
+            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.jitter()))?;
         }
         Ok(())
+    }
+}
+
+/// How often what went wrong, by kind.
+struct Failures<'a>(&'a Tally);
+
+impl fmt::Display for Failures<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.0.trouble_counts.iter();
+        let phrases: Vec<_> = counts.map(|(kind, n)| format!("{n} {kind}")).collect();
+        f.write_str(&phrases.join(", "))
+    }
+}
+
+/// The percentiles that the number of echoes can give.
+struct Percentiles<'a>(&'a Tally);
+
+impl fmt::Display for Percentiles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99.9", 99.9)];
+        let known =
+            |(name, percentile)| Some((name, Ms(self.0.percentile(percentile)?).to_string()));
+        let (names, times): (Vec<_>, Vec<_>) = all.into_iter().filter_map(known).unzip();
+        write!(f, "{} = {} ms", names.join("/"), times.join("/"))
     }
 }
 

@@ -22,10 +22,13 @@ pub struct Tally {
     /// How often bytes came that are not an echo. Where they came after an echo that was right, that is
     /// [received](Self::received) all the same.
     pub wrong: u64,
-    /// Whether an echo was still outstanding when it was told to stop.
+    /// Whether an echo was still outstanding when a signal ended it.
     pub is_under_way: bool,
-    /// Due times at which nothing was sent, since an echo was outstanding and one message waited already.
+    /// Due times at which nothing was sent, since the message before was not settled, or this program stood
+    /// still, and one message waited already.
     pub skipped: u64,
+    /// For how long this program did not run: it was stopped, or its output was.
+    pub stood_still: Duration,
     /// From the first step of connecting to the connection.
     pub connect: Spread,
     /// From the first write of a message to the read that completed its echo.
@@ -129,10 +132,16 @@ impl Tally {
         self.connect.count().saturating_sub(1)
     }
 
-    /// A time that so many of 100 echoes did not exceed.
-    pub fn percentile(&self, percentile: f64) -> Duration {
+    /// A time that this percentage of echoes did not exceed; `None` if there are too few to say: fewer than
+    /// 10 for the 90th, 100 for the 99th, 1,000 for the 99.9th.
+    pub fn percentile(&self, percentile: f64) -> Option<Duration> {
+        // Rounded, since 100 - 99.9 is not quite 0.1.
+        let needed = (100.0 / (100.0 - percentile)).round();
+        if self.received == 0 || (self.received as f64) < needed {
+            return None;
+        }
         // The distribution knows its bounds to a thousandth only.
-        self.distribution.percentile(percentile).clamp(self.echo.min(), self.echo.max())
+        Some(self.distribution.percentile(percentile).clamp(self.echo.min(), self.echo.max()))
     }
 
     /// The mean of how far each echo's time was from the last one's.
@@ -262,7 +271,6 @@ mod tests {
             (MS * 3, MS * 3, MS * 3)
         );
         assert_eq!((tally.echo.deviation(), tally.jitter()), (Duration::ZERO, Duration::ZERO));
-        assert_eq!(tally.percentile(50.0), MS * 3);
     }
 
     #[test]
@@ -270,7 +278,7 @@ mod tests {
         let tally = of(&[]);
         let times = [tally.echo.min(), tally.echo.mean(), tally.echo.max(), tally.jitter()];
         assert_eq!(times, [Duration::ZERO; 4]);
-        assert_eq!((tally.percentile(99.9), tally.reconnects()), (Duration::ZERO, 0));
+        assert_eq!((tally.percentile(50.0), tally.reconnects()), (None, 0));
     }
 
     /// A sum of squares less a square of sums would have no digits left for this.
@@ -290,9 +298,18 @@ mod tests {
     fn percentiles_stay_between_the_shortest_and_the_longest() {
         let mut tally = Tally::default();
         let time = Duration::from_nanos(123_456_789);
-        tally.echoed(time);
-        for percentile in [0.0, 50.0, 90.0, 99.9, 100.0] {
-            assert_eq!(tally.percentile(percentile), time);
+        (0..1000).for_each(|_| tally.echoed(time));
+        for percentile in [0.0, 50.0, 90.0, 99.9] {
+            assert_eq!(tally.percentile(percentile), Some(time));
+        }
+    }
+
+    /// Failed when three echoes had a 99.9th percentile.
+    #[test]
+    fn a_percentile_needs_as_many_echoes_as_can_give_it() {
+        for (percentile, needed) in [(50.0, 2), (90.0, 10), (99.0, 100), (99.9, 1000)] {
+            let has_it = |n| of(&vec![3; n]).percentile(percentile).is_some();
+            assert_eq!((has_it(needed - 1), has_it(needed)), (false, true), "p{percentile}");
         }
     }
 

@@ -98,15 +98,60 @@ fn the_summary_reads_like_pings() {
     let expected = "\
 --- localhost:7007 ping statistics ---
 4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect, time 3004 ms
+failures: 1 timeout
 connect min/avg/max = 0.100/0.200/0.300 ms
 echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms
-echo p50/p90/p99/p99.9 = 2.001/3.000/3.000/3.000 ms, jitter 1.000 ms";
+echo p50 = 2.001 ms, jitter 1.000 ms";
     assert_eq!(Summary { server: &server(), tally: &tally }.to_string(), expected);
     check(
-        &Notice::Interim(&tally),
+        &Notice::Interim { tally: &tally, doing: Doing::Nothing },
         "4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect; \
          echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms",
     );
+}
+
+#[test]
+fn the_status_says_what_it_waits_for() {
+    let (server, tally) = (server(), Tally { sent: 1, ..Tally::default() });
+    let counts = "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects";
+    for (doing, expected) in [
+        (Doing::Nothing, ""),
+        (Doing::LookingUp(&server), "; looking up localhost:7007"),
+        (Doing::Connecting(&server), "; connecting to localhost:7007"),
+        (Doing::Waiting { sequence: 1, waited: us(1500) }, "; waiting for seq=1 since 1.500 ms"),
+    ] {
+        check(&Notice::Interim { tally: &tally, doing }, &format!("{counts}{expected}"));
+    }
+}
+
+#[test]
+fn only_percentiles_that_the_echoes_can_give_are_shown() {
+    let shown = |n: u64| {
+        let mut tally = Tally::default();
+        (0..n).for_each(|_| tally.echoed(us(500)));
+        Summary { server: &server(), tally: &tally }.to_string().lines().last().unwrap().to_string()
+    };
+    assert_eq!(shown(1), "echo min/avg/max/mdev = 0.500/0.500/0.500/0.000 ms");
+    assert_eq!(shown(9), "echo p50 = 0.500 ms, jitter 0.000 ms");
+    assert_eq!(shown(10), "echo p50/p90 = 0.500/0.500 ms, jitter 0.000 ms");
+    assert_eq!(shown(100), "echo p50/p90/p99 = 0.500/0.500/0.500 ms, jitter 0.000 ms");
+    let all = "echo p50/p90/p99/p99.9 = 0.500/0.500/0.500/0.500 ms, jitter 0.000 ms";
+    assert_eq!(shown(1000), all);
+}
+
+#[test]
+fn failures_are_counted_by_kind_and_a_standstill_is_named() {
+    let mut tally = Tally { sent: 9, stood_still: us(3_000_000), ..Tally::default() };
+    for sequence in 1..=7 {
+        let cause = Cause::Late { timeout: us(1), received: 0, bytes: 56 };
+        tally.failed(&Trouble { sequence, cause });
+    }
+    let cause = Cause::Unreachable(io::Error::other("nobody is there"));
+    tally.failed(&Trouble { sequence: 8, cause });
+    let summary = Summary { server: &server(), tally: &tally }.to_string();
+    let expected = "\nthis program was stopped for 3000 ms, which counts against no echo\n\
+                    failures: 1 connect, 7 timeout";
+    assert!(summary.ends_with(expected), "{summary}");
 }
 
 #[test]

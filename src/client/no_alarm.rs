@@ -8,14 +8,14 @@ use mio::{Interest, Registry, Token};
 
 /// Leaves everything to the time-out of the wait.
 #[derive(Debug)]
-pub(super) struct Alarm;
+pub struct Alarm;
 
 impl Alarm {
-    pub(super) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         Ok(Self)
     }
 
-    pub(super) fn set(&mut self, _: Instant, _: Instant) -> io::Result<()> {
+    pub fn set(&mut self, _: Instant, _: Instant) -> io::Result<()> {
         Ok(())
     }
 }

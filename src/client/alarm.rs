@@ -14,14 +14,14 @@ use rustix::time::{
 
 /// Makes an event at the time that it is set to: timerfd_create(2).
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub struct Alarm {
     timer: OwnedFd,
     at: Option<Instant>,
 }
 
 impl Alarm {
     /// One that is not set.
-    pub(super) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Self { timer, at: None })
@@ -29,7 +29,7 @@ impl Alarm {
 
     /// Sets it to go off at `at`, and at no other time. What it went off for before need not be read: to
     /// set it makes the next event an edge again.
-    pub(super) fn set(&mut self, at: Instant, now: Instant) -> io::Result<()> {
+    pub fn set(&mut self, at: Instant, now: Instant) -> io::Result<()> {
         if self.at == Some(at) {
             return Ok(());
         }

@@ -1,0 +1,143 @@
+//! Clients and addresses that only a namespace can have. The numbers are those of the project's list of faults.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::parts::part;
+use crate::piped::{Client, Ended, spawn};
+
+/// Much longer than anything here takes that works.
+const LONG: Duration = Duration::from_secs(30);
+
+/// A command that runs a shell script in namespaces of its own, with the program as $RESOUND.
+fn alone(spaces: &[&str], script: &str, args: &[&str]) -> Command {
+    let mut command = part("unshare");
+    command.args(spaces).args(["sh", "-c", &format!("ip link set lo up; {script}"), "sh"]);
+    command.args(args).env("RESOUND", env!("CARGO_BIN_EXE_resound"));
+    command.stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+}
+
+/// Runs it to its end. What the script left running ends with it.
+fn run_alone(script: &str, args: &[&str]) -> Ended {
+    let spaces = ["-mnpf", "--mount-proc", "--kill-child"];
+    Client::start(&mut alone(&spaces, script, args)).end()
+}
+
+/// FAULTS 55. The one port that the kernel gives to clients is the one that is connected to. Failed with a
+/// faultless echo under every name but the first.
+#[test]
+fn row_55_a_connection_to_oneself_is_an_error_and_no_echo() {
+    const ONE_PORT: &str = "ip addr add fe80::7/64 dev lo nodad; echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec \"$RESOUND\" \"$@\"";
+    for host in ["127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[fe80::7%lo]"] {
+        let addr = format!("{host}:40000");
+        for args in [
+            &["ping", "-c", "1", "-W", "5s"][..],
+            &["connect", "-W", "5s"],
+            &["load", "-c", "1", "-n", "5", "-W", "5s"],
+        ] {
+            let ended = run_alone(ONE_PORT, &[args, &[&addr]].concat());
+            let stdout = String::from_utf8_lossy(&ended.stdout);
+            let told = format!("{stdout}{}", ended.stderr);
+            assert!(
+                told.contains("the system connected the socket to itself"),
+                "{args:?} {ended:?}"
+            );
+            assert_eq!(ended.code, Some(1), "{args:?} {ended:?}");
+        }
+    }
+}
+
+/// Names, and an interface that takes every packet and answers none: no one at the other end has the address.
+const NAMES: &str = "\
+    ip link add void type veth peer name end && ip link set void up && ip link set end up && \
+    ip addr add 2001:db8::1/64 dev void nodad && ip addr add 10.9.9.1/24 dev void && \
+    ip neigh add 2001:db8::2 lladdr 02:00:00:00:00:99 dev void && \
+    ip neigh add 10.9.9.2 lladdr 02:00:00:00:00:99 dev void && \
+    dir=$(mktemp -d) && mount -t tmpfs none $dir && \
+    printf '2001:db8::2 half\\n127.0.0.1 half\\n::1 six\\n127.0.0.1 six\\n2001:db8::2 none\\n10.9.9.2 none\\n' \
+        > $dir/hosts && mount --bind $dir/hosts /etc/hosts && \
+    echo nameserver 10.9.9.2 > $dir/resolv.conf && mount --bind $dir/resolv.conf /etc/resolv.conf && ";
+
+const SERVED: &str = "\
+    { \"$RESOUND\" -q serve -l 127.0.0.1:7007 >/dev/null 2>&1 & } && \"$RESOUND\" ping --wait 20s -q -c 1 127.0.0.1:7007 >&2 && \
+    exec \"$RESOUND\" \"$@\"";
+
+/// FAULTS 53. Failed when the silent address was waited for to the end of the time-out, and the other one
+/// was never tried.
+#[test]
+fn row_53_an_address_that_is_silent_does_not_keep_the_other_from_answering() {
+    for args in [
+        &["ping", "-c", "1", "-W", "20s", "half:7007"][..],
+        &["connect", "-W", "20s", "half:7007"],
+        &["load", "-c", "1", "-n", "5", "-W", "20s", "half:7007"],
+    ] {
+        let began = Instant::now();
+        let ended = run_alone(&format!("{NAMES}{SERVED}"), args);
+        assert_eq!(ended.code, Some(0), "{args:?} {ended:?}");
+        assert!(began.elapsed() < Duration::from_secs(15), "{args:?} {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn row_53_an_address_of_a_protocol_that_is_missing_does_not_decide() {
+    const NO_IPV6: &str = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ";
+    let ended = run_alone(&format!("{NAMES}{NO_IPV6}{SERVED}"), &["ping", "-c", "1", "six:7007"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended =
+        run_alone(&format!("{NAMES}{NO_IPV6}exec \"$RESOUND\" \"$@\""), &["ping", "six:7007"]);
+    ended.assert_failed("cannot connect to 127.0.0.1:7007: connection refused; ");
+}
+
+#[test]
+fn row_53_silent_addresses_have_one_time_out_together() {
+    let began = Instant::now();
+    let args = ["ping", "-W", "1s", "none:7007"];
+    let ended = run_alone(&format!("{NAMES}exec \"$RESOUND\" \"$@\""), &args);
+    let line = "cannot connect to [2001:db8::2]:7007 or 10.9.9.2:7007: no answer within 1 s; ";
+    ended.assert_failed(line);
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+}
+
+/// A name server that does not answer. Failed when nothing could end the look-up, not even the time-out.
+#[test]
+fn row_53_a_look_up_that_is_not_answered_ends_with_the_time_out() {
+    let script = format!("{NAMES}exec \"$RESOUND\" \"$@\"");
+    for command in [&["ping", "--json"][..], &["ping"]] {
+        let ended = run_alone(&script, &[command, &["-W", "500ms", "slow.example:7"]].concat());
+        ended.assert_failed("cannot resolve slow.example:7: no answer within 500 ms; ");
+    }
+}
+
+#[test]
+fn row_53_a_look_up_is_shown_and_interrupted_like_all_else() {
+    use std::io::{BufRead, BufReader};
+    let script = format!("{NAMES}echo $$; exec \"$RESOUND\" \"$@\"");
+    let args = ["ping", "-W", "1h", "slow.example:7"];
+    let mut child = spawn(&mut alone(&["-mn"], &script, &args));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let pid: i32 = lines.next().unwrap().unwrap().parse().unwrap();
+    let pid = Pid::from_raw(pid).unwrap();
+    let caught = format!("/proc/{}/status", pid.as_raw_nonzero());
+    // SIGQUIT is the third bit of those that it handles.
+    let is_caught = |status: String| {
+        let mask =
+            status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().to_string();
+        u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << 2) != 0
+    };
+    while !is_caught(std::fs::read_to_string(&caught).unwrap()) {
+        std::thread::yield_now();
+    }
+    kill_process(pid, Signal::QUIT).unwrap();
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.ends_with("; looking up slow.example:7") || line.starts_with("0 sent"), "{line}");
+    let began = Instant::now();
+    kill_process(pid, Signal::INT).unwrap();
+    assert!(lines.any(|line| line.unwrap().contains("1 sent, 0 received")));
+    let ended = Client::collect(child).end();
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
