@@ -23,11 +23,18 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Acceptor<L> {
     listener: L,
-    /// What the log calls it.
-    name: String,
     /// When to try again, from the time that descriptors or memory ran out until the accept queue has
     /// been emptied. No edge will tell: the queue may be full, and then it makes no more of them.
     retry_at: Option<Instant>,
+    record: Box<Record>,
+}
+
+/// What is seldom needed. It has a place of its own, since a listener and each of a great many connections take
+/// the same room.
+#[derive(Debug)]
+struct Record {
+    /// What the log calls the listener.
+    name: String,
     complained_at: Option<Instant>,
     /// How often accepting failed, one attempt after the other, as it does where there is no listener any more.
     hopeless: u32,
@@ -47,7 +54,8 @@ pub(super) enum Next<S> {
 
 impl<L: Listen> Acceptor<L> {
     pub(super) fn new(listener: L, name: String) -> Self {
-        Self { listener, name, retry_at: None, complained_at: None, hopeless: 0 }
+        let record = Record { name, complained_at: None, hopeless: 0 };
+        Self { listener, retry_at: None, record: record.into() }
     }
 
     pub(super) fn source(&mut self) -> &mut dyn Source {
@@ -70,7 +78,7 @@ impl<L: Listen> Acceptor<L> {
         }
         let fault = self.listener.accept().map_err(|e| (Fault::of(&e), e));
         if !matches!(fault, Err((Fault::Gone, _))) {
-            self.hopeless = 0;
+            self.record.hopeless = 0;
         }
         match fault {
             Ok((stream, peer)) => return Next::Connection(stream, peer),
@@ -84,13 +92,13 @@ impl<L: Listen> Acceptor<L> {
 
     #[cold]
     fn try_again_or_give_up(&mut self, error: &io::Error, now: Instant) -> Next<L::Stream> {
-        self.hopeless += 1;
-        if self.hopeless < ATTEMPTS {
+        self.record.hopeless += 1;
+        if self.record.hopeless < ATTEMPTS {
             self.rest(error, now);
             return Next::NoMore;
         }
         self.retry_at = None;
-        let (name, reason) = (&self.name, reason(error));
+        let (name, reason) = (&self.record.name, reason(error));
         let text = format!("the listener on {name} is gone for good: {reason}");
         Next::NeverMore(io::Error::new(error.kind(), text))
     }
@@ -98,10 +106,13 @@ impl<L: Listen> Acceptor<L> {
     /// Stops trying for a while.
     pub(super) fn rest(&mut self, error: &io::Error, now: Instant) {
         self.retry_at = Some(now + REST);
-        if self.complained_at.is_none_or(|at| at + COMPLAINT_INTERVAL <= now) {
-            self.complained_at = Some(now);
+        if self.record.complained_at.is_none_or(|at| at + COMPLAINT_INTERVAL <= now) {
+            self.record.complained_at = Some(now);
             let reason = reason(error);
-            warn!("cannot accept on {} for now: {reason}; trying again all along", self.name);
+            warn!(
+                "cannot accept on {} for now: {reason}; trying again all along",
+                self.record.name
+            );
         }
     }
 }

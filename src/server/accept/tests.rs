@@ -57,7 +57,7 @@ fn one_trouble_is_complained_of_once() {
         let now = start + Duration::from_secs(second);
         acceptor.listener.0 = [Err(Errno::MFILE), Err(Errno::AGAIN)].into();
         assert!(matches!(acceptor.next(now), Next::NoMore));
-        if acceptor.complained_at == Some(now) {
+        if acceptor.record.complained_at == Some(now) {
             complaints.push(second);
         }
         acceptor.cut_rest_short(now);
