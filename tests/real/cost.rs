@@ -24,7 +24,7 @@ const MAX_CALLS_PER_ECHO: f64 = 2.05;
 const MAX_MOVING_CALLS_PER_ECHO: f64 = 2.0;
 
 /// In user space.
-const MAX_INSTRUCTIONS_PER_ECHO: f64 = 150.0;
+const MAX_INSTRUCTIONS_PER_ECHO: f64 = 135.0;
 
 /// Of what is resident when started, the server's own. The rest is program and C library, and how much of
 /// those the kernel maps beside the pages that are needed is the kernel's choice, and differs by 160 KiB from
@@ -33,7 +33,7 @@ const MAX_INSTRUCTIONS_PER_ECHO: f64 = 150.0;
 const MAX_STARTED_OWN_KIB: usize = 400;
 
 /// Of user space.
-const MAX_BYTES_PER_CONNECTION: f64 = 128.0;
+const MAX_BYTES_PER_CONNECTION: f64 = 120.0;
 
 /// What `--pending-limit` is where nobody says otherwise.
 const PENDING_LIMIT_KIB: usize = 64 * 1024;
