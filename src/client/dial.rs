@@ -179,7 +179,7 @@ pub(super) fn outcome(socket: &Socket) -> io::Result<Option<Endpoint>> {
 /// out that very port, and TCP connects the socket to itself: it would echo without a fault.
 ///
 /// The ends are compared as the kernel names them, since the address that was dialled can be another name
-/// for the same (0.0.0.0, [::], or IPv4 within IPv6).
+/// for the same (`0.0.0.0`, `[::]`, or IPv4 within IPv6).
 fn is_connected_to_itself(socket: &Socket) -> io::Result<bool> {
     let Socket::Tcp(stream) = socket else { return Ok(false) };
     let [local, peer] = [stream.local_addr()?, stream.peer_addr()?];
