@@ -15,6 +15,7 @@ use crate::conn::{Echo, Turn};
 use crate::net::{Endpoint, Listen, Stream, delegate_source};
 use crate::observe::{Closed, Event, Observer, Refusal};
 use crate::reactor::{READY_CAPACITY, Reactor, Ready};
+use crate::signals;
 
 use accept::{Acceptor, Next};
 use clock::ServedClock;
@@ -208,7 +209,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.reactor.get_mut(token) {
             Some(Slot::Listener(_)) => self.accept(token),
             Some(Slot::Signals(signals)) => {
-                let batch: Vec<_> = signals.pending().collect();
+                let batch = signals::batch(signals);
                 self.request(&batch);
             }
             // It was removed since the wait.

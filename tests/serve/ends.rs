@@ -252,6 +252,21 @@ fn signals_that_come_at_once_are_one_request() {
     }
 }
 
+/// Failed when the first of two signals woke the server before the second was sent: one in five times.
+#[test]
+fn signals_that_come_one_right_after_the_other_are_one_request() {
+    for _ in 0..16 {
+        let mut server = Server::start(&["--drain-timeout", "30s"]);
+        let stream = server.connect();
+        expect_echo(&stream, b"before");
+        server.signal(Signal::TERM);
+        server.signal(Signal::TERM);
+        server.expect_line("stopping: 1 connection to finish");
+        drop(stream);
+        assert_eq!(server.wait().code(), Some(0), "{:#?}", server.log());
+    }
+}
+
 /// FAULTS 42. Failed when the drain timeout was measured in time that the server had served.
 #[test]
 fn the_drain_timeout_is_on_the_real_clock() {
