@@ -15,7 +15,6 @@ use crate::conn::{Echo, Turn};
 use crate::net::{Endpoint, Listen, Stream, delegate_source};
 use crate::observe::{Closed, Event, Observer, Refusal};
 use crate::reactor::{READY_CAPACITY, Reactor, Ready};
-use crate::signals;
 
 use accept::{Acceptor, Next};
 use clock::ServedClock;
@@ -75,6 +74,8 @@ pub struct Server<L: Listen, O> {
     admission: Admission,
     clock: ServedClock,
     life: Life,
+    /// When to read the signals that have come, and where.
+    signalled: Option<(Instant, Token)>,
     /// When something was last ready.
     busy: Instant,
     /// When the last wait ended: what happened before is in its events.
@@ -104,6 +105,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             admission: Admission::new(&config),
             clock: ServedClock::new(now),
             life: Life::Serving,
+            signalled: None,
             busy: now,
             polled: now,
             config,
@@ -155,6 +157,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             self.resume_accepting();
             self.sweep();
         }
+        self.read_signals();
         if let Some(end) = self.approach_end() {
             return self.lost_listener.take().map_or(Ok(end), Err);
         }
@@ -208,10 +211,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     fn attend_other(&mut self, token: Token) {
         match self.reactor.get_mut(token) {
             Some(Slot::Listener(_)) => self.accept(token),
-            Some(Slot::Signals(signals)) => {
-                let batch = signals::batch(signals);
-                self.request(&batch);
-            }
+            Some(Slot::Signals(_)) => self.expect_signals(token),
             // It was removed since the wait.
             Some(Slot::Peer(_)) | None => {}
         }

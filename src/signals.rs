@@ -1,8 +1,8 @@
 //! The signals that stop a program, as a source of events.
 //!
-//! The caller reads [`Signals::pending`] when the source is ready, or has [`batch`] read it. It counts one batch as
-//! one request, however many signals are in it: timeout(1) sends SIGTERM twice, and systemd can send SIGHUP right
-//! after SIGTERM (`SendSIGHUP=`).
+//! The caller reads [`Signals::pending`] when the source is ready. It counts one batch as one request, however many
+//! signals are in it: timeout(1) sends SIGTERM twice, and systemd can send SIGHUP right after SIGTERM
+//! (`SendSIGHUP=`).
 
 use std::fs;
 use std::io;
@@ -10,7 +10,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -26,17 +25,11 @@ const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// How far apart signals can come that were sent together: their sender may have to wait for a processor in between.
 /// No human presses Ctrl-C twice within this time.
-const TOGETHER: Duration = Duration::from_millis(10);
+pub(crate) const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Whether `signal` asks the program to stop.
 pub(crate) fn is_stop(signal: i32) -> bool {
     STOP.contains(&signal)
-}
-
-/// The signals that came together. It waits for the rest of them, since the first wakes the program at once.
-pub(crate) fn batch(signals: &mut Signals) -> Vec<i32> {
-    sleep(TOGETHER);
-    signals.pending().collect()
 }
 
 /// Whether a signal to stop has come since the program began to watch for them.

@@ -146,7 +146,12 @@ fn unanswered(timeout: Duration) -> io::Error {
 
 /// A failure to connect as a line for people.
 fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
-    with_help(cannot("connect to", peer, error), help)
+    let line = with_help(cannot("connect to", peer, error), help);
+    match line.kind() {
+        // The kernel's word on the address. Elsewhere this kind is about the command line.
+        ErrorKind::InvalidInput => io::Error::other(line.to_string()),
+        _ => line,
+    }
 }
 
 /// What might help against a failure to connect.
@@ -156,6 +161,9 @@ pub(super) fn help(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::NotFound => Some("nothing listens there: is the path right?"),
         ErrorKind::TimedOut => Some("is the address right, and is there a firewall between?"),
         ErrorKind::WouldBlock => Some("its accept queue is full: try again"),
+        ErrorKind::InvalidInput => {
+            Some("a link-local address needs its interface, as in [fe80::1%eth0]:7007")
+        }
         _ => None,
     }
 }

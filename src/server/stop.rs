@@ -10,7 +10,7 @@ use super::{ACCEPTS_PER_TURN, Flow, Server, Slot};
 use crate::conn::Turn;
 use crate::net::Listen;
 use crate::observe::{Closed, Observer};
-use crate::signals::is_stop;
+use crate::signals::{TOGETHER, is_stop};
 use crate::words::Plural;
 use crate::words::figures::setting;
 
@@ -36,6 +36,24 @@ pub(super) enum Life {
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
+    /// A signal has come. The rest of a burst may still be on its way, so all are read a little later.
+    pub(super) fn expect_signals(&mut self, token: Token) {
+        self.signalled.get_or_insert((self.clock.real() + TOGETHER, token));
+    }
+
+    /// Reads the signals that came together, if it is time.
+    pub(super) fn read_signals(&mut self) {
+        let Some((at, token)) = self.signalled else { return };
+        if at > self.clock.real() {
+            return;
+        }
+        self.signalled = None;
+        if let Some(Slot::Signals(signals)) = self.reactor.get_mut(token) {
+            let batch: Vec<_> = signals.pending().collect();
+            self.request(&batch);
+        }
+    }
+
     /// Does what signals ask for that came at once. However many they are, they are one request: timeout(1) sends
     /// SIGTERM twice, and systemd may send SIGHUP with it.
     pub fn request(&mut self, signals: &[i32]) {

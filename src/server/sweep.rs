@@ -90,11 +90,12 @@ impl<L: Listen, O: Observer> Server<L, O> {
             Life::Finishing { until } => Some(self.clock.in_served(until)),
             Life::Serving | Life::Aborted => None,
         };
+        let signals = self.signalled.map(|(at, _)| self.clock.in_served(at));
         let has_connections = self.admission.connections() > 0;
         let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
         let spin = self.config.spin.filter(|spin| now < self.busy + *spin).map(|_| now);
         let retry = self.listeners.iter().filter_map(|token| retry_at(&mut self.reactor, *token));
-        [drain, sweep, spin].into_iter().flatten().chain(retry).min()
+        [drain, signals, sweep, spin].into_iter().flatten().chain(retry).min()
     }
 }
 

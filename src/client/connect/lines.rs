@@ -81,6 +81,7 @@ impl Lines<'_> {
                 }
                 Step::Failed(error) => return Err(error),
                 Step::Wait => {
+                    self.see_reader()?;
                     let woken = self.ends.wait_to_connect()?;
                     self.heed(woken)?;
                 }
@@ -166,13 +167,15 @@ impl Lines<'_> {
     }
 
     fn wait(&mut self, patience: Option<&mut Patience>) -> io::Result<()> {
-        // What is left to do must be written in the end.
-        if !self.ends.has_reader() {
-            return Err(unwritable(&ErrorKind::BrokenPipe.into()));
-        }
+        self.see_reader()?;
         let woken = self.ends.wait(patience)?;
         self.look_at_finished();
         self.heed(woken)
+    }
+
+    /// Fails if the output has no reader any more: what is left to do must be written in the end.
+    fn see_reader(&self) -> io::Result<()> {
+        if self.ends.has_reader() { Ok(()) } else { Err(unwritable(&ErrorKind::BrokenPipe.into())) }
     }
 
     /// Does what a signal asks for.

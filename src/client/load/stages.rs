@@ -14,6 +14,9 @@ const LATENESS: u32 = 16;
 /// ...and not looked for more often than this.
 const MIN_SWEEP: Duration = Duration::from_millis(1);
 
+/// How long an interrupted run waits for echoes that are under way. A person waits for it to end.
+const LAST_ECHOES: Duration = Duration::from_secs(1);
+
 impl<W: Watch> Engine<'_, W> {
     /// Takes the run a stage further, if it is time.
     pub(super) fn advance(&mut self, now: Instant) {
@@ -110,9 +113,18 @@ impl<W: Watch> Engine<'_, W> {
             Stage::Measuring if is_first => self.shared.plan.stop(now),
             // Done once: it leaves nothing that waits.
             Stage::Draining if self.interrupts == 1 && self.shared.waiting() > 0 => self.forgo(now),
-            Stage::Draining | Stage::Closing if self.interrupts == 1 => {}
-            _ => self.give_up(now),
+            Stage::Draining if self.interrupts == 1 && now < self.stage_began + LAST_ECHOES => {}
+            Stage::Closing if self.interrupts == 1 => {}
+            _ => {
+                self.lose_all(now);
+                self.give_up(now);
+            }
         }
+    }
+
+    /// Counts what is still in flight as unanswered.
+    fn lose_all(&mut self, now: Instant) {
+        self.each(|connection, shared| connection.lane.lose(now, shared));
     }
 
     /// Something went wrong that ends the run.
@@ -132,6 +144,7 @@ impl<W: Watch> Engine<'_, W> {
             Stage::WarmingUp => self.shared.plan.start_at(),
             Stage::Measuring => self.shared.plan.end_at(),
             Stage::Closing => Some(self.stage_began + GOODBYE),
+            Stage::Draining if self.interrupts > 0 => Some(self.stage_began + LAST_ECHOES),
             Stage::Connecting | Stage::Draining => None,
         }
     }

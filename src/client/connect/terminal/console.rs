@@ -227,14 +227,18 @@ impl Plain {
     }
 
     fn feed(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            self.requests.push_back(Request::End);
-        }
         self.partial.extend(bytes);
+        if bytes.is_empty() && !self.partial.is_empty() {
+            // The last line has no line break.
+            self.partial.push(b'\n');
+        }
         while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
             let line = self.partial.drain(..=end).take(end).collect();
             let line = String::from_utf8(line);
             self.requests.push_back(line.map_or(Request::NotUtf8, Request::Send));
+        }
+        if bytes.is_empty() {
+            self.requests.push_back(Request::End);
         }
     }
 

@@ -136,9 +136,11 @@ fn character(bytes: &[u8]) -> Option<(Key, usize)> {
 fn escape(bytes: &[u8]) -> Option<(Found, usize)> {
     let (key, taken) = match bytes.get(1)? {
         b'[' => return control_sequence(bytes),
+        b'O' if bytes.get(2)?.is_ascii_control() => (Key::Other, 2),
         b'O' => (named(b"", *bytes.get(2)?), 3),
-        // A lone escape, and then something else.
+        // A lone escape, and then something else: Ctrl-C must not be lost in it.
         &ESCAPE => (Key::Other, 1),
+        control @ ..0x20 if !matches!(control, 0x08 | b'\t' | b'\r' | b'\n') => (Key::Other, 1),
         _ => match character(&bytes[1..])? {
             (Key::Char(c), n) => (Key::Alt(c), n + 1),
             (key, n) => (key, n + 1),
@@ -155,6 +157,9 @@ fn control_sequence(bytes: &[u8]) -> Option<(Found, usize)> {
         return bytes.get(START + 1).map(|_| (Found::Key(Key::Other), START + 2));
     }
     let last = START + bytes[START..].iter().position(|byte| !(b' '..=b'?').contains(byte))?;
+    if bytes[last].is_ascii_control() {
+        return Some((Found::Key(Key::Other), last));
+    }
     let found = match (&bytes[START..last], bytes[last]) {
         (b"200", b'~') => Found::PasteBegin,
         (parameters, byte) => Found::Key(named(parameters, byte)),
@@ -195,6 +200,14 @@ mod tests {
             found.extend(pieces.by_ref());
         }
         assert_eq!(found, expected, "byte by byte");
+    }
+
+    /// Failed when Ctrl-C was taken for the rest of a sequence that a lone escape seemed to begin.
+    #[test]
+    fn a_control_key_is_not_lost_behind_an_escape() {
+        for start in [&b"\x1b"[..], b"\x1b[", b"\x1b[1;", b"\x1bO"] {
+            check(&[start, &b"\x03"[..]].concat(), &[Key::Other, Key::Ctrl('C')]);
+        }
     }
 
     #[test]
