@@ -104,8 +104,8 @@ impl Files {
     }
 }
 
-/// Opens ordinary files last: a pipe waits for its reader, and whoever ends the program meanwhile finds no file
-/// left behind. Nor can the name of a descriptor then mean a file that was opened here.
+/// Opens ordinary files last: a pipe waits for its reader, and a program that is killed meanwhile leaves no file
+/// behind. Nor can the name of a descriptor then mean a file that was opened here.
 fn open_all<const N: usize>(paths: [&Option<PathBuf>; N]) -> io::Result<[Option<Output>; N]> {
     let mut outputs = [const { None }; N];
     for is_direct in [true, false] {
