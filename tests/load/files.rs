@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::Value;
@@ -130,4 +131,35 @@ fn what_was_there_is_replaced_by_something_whole_or_not_at_all() {
     let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
     assert_eq!(report["end"], "failed");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Failed when the draft of the JSON was begun before the pipe was waited for.
+#[test]
+fn a_run_that_ends_while_a_pipe_waits_for_its_reader_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (pipe, json) = (path("pipe"), path("run.json"));
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    let args = ["127.0.0.1:9", "-n", "1", "--json", &json, "--hdr", &pipe];
+    let mut child = command(&args).spawn().unwrap();
+    // It cannot be seen to wait there.
+    thread::sleep(Duration::from_millis(300));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["pipe"]);
+}
+
+/// Failed when both reports went to one file, whose draft was the first descriptor that was free.
+#[test]
+fn a_descriptor_that_the_caller_has_not_opened_is_no_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("run.json");
+    let json = json.to_str().unwrap();
+    for number in 3..9 {
+        let fd = format!("/dev/fd/{number}");
+        let ended = run(&["127.0.0.1:9", "-n", "1", "--json", json, "--hdr", &fd]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("cannot write {fd}: no such file")), "{ended:?}");
+    }
 }

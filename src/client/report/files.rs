@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::conditions::Conditions;
 use super::hdr::Log;
-use super::output::{Identity, Output};
+use super::output::{Identity, Output, is_written_directly};
 use super::{Report, page};
 use crate::client::latency::Latency;
 use crate::client::load::{Interval, Options, Outcome, Search};
@@ -45,8 +45,7 @@ impl Files {
     /// baseline, standard output or standard error.
     pub fn open(paths: &Paths) -> io::Result<Self> {
         let baseline = paths.baseline.as_deref().map(Report::read).transpose()?;
-        let open = |path: &Option<PathBuf>| path.as_deref().map(Output::open).transpose();
-        let (json, hdr, page) = (open(&paths.json)?, open(&paths.hdr)?, open(&paths.page)?);
+        let [json, hdr, page] = open_all([&paths.json, &paths.hdr, &paths.page])?;
         apart(&[&json, &hdr, &page])?;
         // A run may replace what it is compared with, but by its own kind only.
         [&hdr, &page].into_iter().flatten().try_for_each(|output| {
@@ -103,6 +102,22 @@ impl Files {
         errors.extend(done.filter_map(Result::err));
         together(errors)
     }
+}
+
+/// Opens ordinary files last: a pipe waits for its reader, and a program that is killed meanwhile leaves no file
+/// behind. Nor can the name of a descriptor then mean a file that was opened here.
+fn open_all<const N: usize>(paths: [&Option<PathBuf>; N]) -> io::Result<[Option<Output>; N]> {
+    let mut outputs = [const { None }; N];
+    for is_direct in [true, false] {
+        for (output, path) in outputs.iter_mut().zip(paths) {
+            if let Some(path) =
+                path.as_deref().filter(|path| is_written_directly(path) == is_direct)
+            {
+                *output = Some(Output::open(path)?);
+            }
+        }
+    }
+    Ok(outputs)
 }
 
 fn with(mut output: Output, bytes: &[u8]) -> io::Result<Output> {

@@ -59,6 +59,13 @@ pub fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-" || followed(path).is_ok_and(|path| descriptor(&path) == Some(1))
 }
 
+/// Whether `path` is a device, a pipe or a descriptor of this program, and not a file to replace.
+pub fn is_written_directly(path: &Path) -> bool {
+    path.as_os_str() == "-"
+        || followed(path).is_ok_and(|path| descriptor(&path).is_some())
+        || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
+}
+
 impl Output {
     /// Finds out whether `path` can be written, and changes nothing there yet.
     ///
