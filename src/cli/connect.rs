@@ -14,7 +14,10 @@ use crate::net::Addr;
 /// What `resound connect` can be told.
 #[derive(Args, Debug)]
 pub struct Connect {
-    #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
+    #[arg(
+        value_name = "ADDR",
+        help = "The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME"
+    )]
     server: Addr,
 
     /// Open a new connection for each message; from a pipe, each line is one

@@ -54,7 +54,10 @@ Examples:
 #[derive(Args, Debug)]
 #[command(after_long_help = format!("{AFTER_LONG_HELP}{}", super::AFTER_HELP))]
 pub struct Load {
-    #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
+    #[arg(
+        value_name = "ADDR",
+        help = "The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME"
+    )]
     server: Addr,
 
     #[command(flatten)]

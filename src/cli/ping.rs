@@ -15,7 +15,10 @@ use crate::stdio::{complain, say};
 /// The arguments of `resound ping`.
 #[derive(Args, Debug)]
 pub struct Ping {
-    #[arg(value_name = "ADDR", help = "The server: HOST:PORT, [IPV6]:PORT or unix:PATH")]
+    #[arg(
+        value_name = "ADDR",
+        help = "The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME"
+    )]
     server: Addr,
 
     /// Stop after this many messages [default: go on until a signal]

@@ -146,7 +146,12 @@ fn unanswered(timeout: Duration) -> io::Error {
 
 /// A failure to connect as a line for people.
 fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
-    let line = with_help(cannot("connect to", peer, error), help);
+    helped(cannot("connect to", peer, error))
+}
+
+/// Adds what might help to a failure to connect.
+fn helped(line: io::Error) -> io::Error {
+    let line = with_help(line, help);
     match line.kind() {
         // The kernel's word on the address. Elsewhere this kind is about the command line.
         ErrorKind::InvalidInput => io::Error::other(line.to_string()),

@@ -608,6 +608,22 @@ fn a_conversation_can_go_into_a_pipe() {
     assert_eq!(code, Some(0));
 }
 
+/// Failed when the end of the input came before what had no line break.
+#[test]
+fn a_last_line_without_a_line_break_is_sent_too() {
+    let addr = serve(peers::faithful);
+    let mut terminal = Terminal::start_with(&[&addr], |command| {
+        command.env("TERM", "dumb");
+    });
+    terminal.expect("> ");
+    terminal.press("abc\x04\x04");
+    terminal.expect("received 4 bytes");
+    terminal.press("\x04");
+    let (code, all) = terminal.end();
+    assert_has(&all, &["1 message on 1 connection: 4 bytes sent, 4 bytes received"]);
+    assert_eq!(code, Some(0));
+}
+
 #[test]
 fn a_transcript_has_what_was_sent_and_received_and_keeps_what_was_there() {
     let directory = tempfile::tempdir().unwrap();

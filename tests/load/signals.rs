@@ -87,6 +87,27 @@ fn signals_that_come_together_ask_once_and_a_later_one_ends_it_at_once() {
     assert_eq!((ended.code, &report["end"]), (Some(130), &"interrupted".into()), "{ended:?}");
 }
 
+/// Failed when an interrupted run waited for as long as an echo may take, and did not count what had not come.
+#[test]
+fn an_interrupted_run_does_not_wait_long_for_a_server_that_has_stopped_answering() {
+    let addr = peers::serve(|mut stream: TcpStream| {
+        let mut message = [0; 64];
+        stream.read_exact(&mut message)?;
+        io::Write::write_all(&mut stream, &message)?;
+        loop {
+            thread::park();
+        }
+    });
+    let args = [&*addr, "-c", "3", "-d", "1h", "-W", "1h"];
+    let (ended, report) = interrupted_while_measuring(&args, |child| send(child, Signal::INT));
+    assert_eq!((ended.code, &report["end"]), (Some(130), &"interrupted".into()), "{ended:?}");
+    assert_eq!(
+        (&report["messages"], &report["lost_messages"]),
+        (&3.into(), &3.into()),
+        "{report:#}"
+    );
+}
+
 /// Whether it has not ended and become a zombie, proc_pid_stat(5).
 fn is_running(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap();

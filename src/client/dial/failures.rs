@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
 
-use super::help;
-use crate::net::{Addr, Endpoint, reason, with_help};
+use super::helped;
+use crate::net::{Addr, Endpoint, reason};
 
 /// No more addresses than this are named for one reason.
 const NAMED: usize = 3;
@@ -48,7 +48,7 @@ impl Failures {
             |(reason, peers): &(String, Vec<String>)| format!("{}: {reason}", either(peers));
         let phrases: Vec<_> = reasons.iter().map(phrase).collect();
         let line = format!("cannot connect to {}", phrases.join(", or to "));
-        with_help(io::Error::new(kind, line), help)
+        helped(io::Error::new(kind, line))
     }
 }
 

@@ -317,3 +317,16 @@ fn a_socket_connected_to_itself_is_no_connection() {
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{ip} {target}");
     }
 }
+
+/// Failed when the kernel's word for it was all: "invalid argument".
+#[test]
+fn a_link_local_address_without_its_interface_says_what_is_missing() {
+    let addr = "[fe80::1]:7".parse().unwrap();
+    let error = dial(&addr, Limits::new(LONG), |_| Ok(())).unwrap_err();
+    let line = error.to_string();
+    assert!(
+        line.ends_with("a link-local address needs its interface, as in [fe80::1%eth0]:7007"),
+        "{line}"
+    );
+    assert_ne!(error.kind(), ErrorKind::InvalidInput, "which stands for a wrong argument");
+}

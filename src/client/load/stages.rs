@@ -115,16 +115,8 @@ impl<W: Watch> Engine<'_, W> {
             Stage::Draining if self.interrupts == 1 && self.shared.waiting() > 0 => self.forgo(now),
             Stage::Draining if self.interrupts == 1 && now < self.stage_began + LAST_ECHOES => {}
             Stage::Closing if self.interrupts == 1 => {}
-            _ => {
-                self.lose_all(now);
-                self.give_up(now);
-            }
+            _ => self.give_up(now),
         }
-    }
-
-    /// Counts what is still in flight as unanswered.
-    fn lose_all(&mut self, now: Instant) {
-        self.each(|connection, shared| connection.lane.lose(now, shared));
     }
 
     /// Something went wrong that ends the run.
@@ -133,7 +125,10 @@ impl<W: Watch> Engine<'_, W> {
         self.give_up(Instant::now());
     }
 
+    /// Ends the run at once. What waits or is in flight counts as unanswered.
     fn give_up(&mut self, now: Instant) {
+        self.forgo(now);
+        self.each(|connection, shared| connection.lane.lose(now, shared));
         self.shared.record.end(now, self.watch);
         self.is_over = true;
     }
