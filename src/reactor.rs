@@ -151,9 +151,11 @@ impl<T: Source> Reactor<T> {
     pub fn report(&mut self, Ready { token, special }: Ready) {
         let Some(slot) = self.slots.get_mut(token.0) else { return };
         if slot.queued == Queued::No {
-            match self.queue.try_reserve(1) {
-                Ok(()) => self.queue.push(token),
-                Err(_) => self.queue_is_short = true,
+            let is_full = self.queue.len() == self.queue.capacity();
+            if is_full && self.queue.try_reserve(1).is_err() {
+                self.queue_is_short = true;
+            } else {
+                self.queue.push(token);
             }
         }
         slot.queued = slot.queued.max(if special { Queued::Special } else { Queued::Plain });
@@ -206,13 +208,14 @@ impl<T: Source> Reactor<T> {
     /// Only where the poll itself is broken: epoll_wait(2).
     pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let timeout = if self.has_queued() { Some(Duration::ZERO) } else { timeout };
+        let has_queued = self.has_queued();
+        let timeout = if has_queued { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
         ready.extend(self.events.iter().map(Ready::from));
-        if self.has_queued() {
+        if has_queued {
             self.report_queue(ready);
         }
         Ok(())
@@ -223,7 +226,25 @@ impl<T: Source> Reactor<T> {
         for ready in &mut *ready {
             ready.special |= self.unqueue(ready.token) == Queued::Special;
         }
-        // Without memory for all, the rest stays in the queue.
+        if self.queue_is_short || ready.capacity() - ready.len() < self.queue.len() {
+            return self.report_in_part(ready);
+        }
+        let slots = &mut self.slots;
+        for token in &self.queue {
+            if let Some(slot) = slots.get_mut(token.0) {
+                let queued = std::mem::replace(&mut slot.queued, Queued::No);
+                if queued != Queued::No {
+                    ready.push(Ready { token: *token, special: queued == Queued::Special });
+                }
+            }
+        }
+        self.queue.clear();
+        self.has_more = false;
+    }
+
+    /// The same if the list or the queue must grow. Without memory for all, the rest stays in the queue.
+    #[cold]
+    fn report_in_part(&mut self, ready: &mut Vec<Ready>) {
         let _ = ready.try_reserve(self.queue.len());
         let mut queue = std::mem::take(&mut self.queue);
         let fit = queue.len().min(ready.capacity() - ready.len());

@@ -143,7 +143,10 @@ fn an_echo_costs_few_instructions() {
         let total = findings.lines().find_map(|line| line.strip_prefix("totals: "));
         total.expect(findings).parse().unwrap()
     };
-    let instructions = per_echo(start, WATCH, count);
+    // Another program that delays a turn has the server look at the clock more often, which only adds.
+    let attempts = (0..3).map(|_| per_echo(&start, WATCH, &count));
+    let instructions =
+        attempts.reduce(|least, other| least.min(other)).expect("there are attempts");
     figure("instructions an echo, in user space", format_args!("{instructions:.1}"));
     assert!(instructions <= MAX_INSTRUCTIONS_PER_ECHO);
 }
