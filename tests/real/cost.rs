@@ -144,9 +144,8 @@ fn an_echo_costs_few_instructions() {
         total.expect(findings).parse().unwrap()
     };
     // Another program that delays a turn has the server look at the clock more often, which only adds.
-    let attempts = (0..3).map(|_| per_echo(&start, WATCH, &count));
-    let instructions =
-        attempts.reduce(|least, other| least.min(other)).expect("there are attempts");
+    let attempts = (0..3).map(|_| per_echo(start, WATCH, count));
+    let instructions = attempts.reduce(f64::min).expect("there are attempts");
     figure("instructions an echo, in user space", format_args!("{instructions:.1}"));
     assert!(instructions <= MAX_INSTRUCTIONS_PER_ECHO);
 }
