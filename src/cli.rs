@@ -10,8 +10,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::net::{Addr, Escaped};
+use crate::net::Addr;
 use crate::stdio::{complain, say};
+use crate::text::Escaped;
 
 pub use connect::Connect;
 pub use load::Load;
@@ -23,7 +24,6 @@ pub mod load;
 pub mod logging;
 pub mod ping;
 pub mod serve;
-pub mod units;
 
 mod advice;
 mod descriptors;

@@ -6,10 +6,8 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-pub(crate) use crate::words::figures;
-
 pub mod latency;
-mod random;
+mod rng;
 pub mod probe;
 
 pub mod dial;

@@ -5,8 +5,10 @@
 //! socket, a reactor that knows nothing of echoing, sockets, a seam to watch through, and the server
 //! that puts them together. The clients come after it, and the command line after everything.
 
-mod words;
+mod text;
 mod signals;
+
+pub mod units;
 
 pub mod conn;
 pub mod reactor;

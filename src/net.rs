@@ -16,7 +16,7 @@ use options::set_tcp_options;
 
 pub use addr::{Addr, ParseAddrError};
 pub use endpoint::Endpoint;
-pub(crate) use explain::{Escaped, Excerpt, cannot, reason, with_help};
+pub(crate) use explain::{cannot, reason, with_help};
 pub use listener::{ListenOptions, Listener};
 pub use unix::SocketFile;
 

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use log::{Level, debug, log_enabled, trace};
 
 use crate::net::{Endpoint, reason};
-use crate::words::Plural;
+use crate::text::Plural;
 
 pub use refusals::Refusals;
 

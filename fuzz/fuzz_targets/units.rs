@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use resound::cli::units;
+use resound::units;
 
 const NANOS_A_YEAR: u128 = 365 * 24 * 60 * 60 * 1_000_000_000;
 

@@ -3,7 +3,7 @@
 use clap::error::{ContextKind, ErrorKind};
 
 use super::refusal::listed;
-use crate::net::Excerpt;
+use crate::text::Excerpt;
 use address::{alone, is_address, together};
 use line::is_option;
 use synonyms::is_host;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use super::units::timeout;
 use crate::client::connect::{self, Options};
 use crate::net::Addr;
+use crate::units::timeout;
 
 /// What `resound connect` can be told.
 #[derive(Args, Debug)]

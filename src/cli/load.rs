@@ -12,13 +12,13 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use log::info;
 
 use super::Failure;
-use super::units::{duration, timeout};
 use crate::client::load::{
     self, End, Found, Objective, Options, Outcome, Search, Threshold, Trial,
 };
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
 use crate::net::Addr;
 use crate::stdio::say;
+use crate::units::{duration, timeout};
 
 use rate::{Rate, per_second};
 use screen::{Screen, Show, Text};

@@ -14,7 +14,7 @@ use time::format_description::FormatItem;
 use time::macros::format_description;
 
 use crate::stdio::Standard;
-use crate::words::Plural;
+use crate::text::Plural;
 
 /// The longest line, with its end. A pipe takes this much whole, so that the lines of several servers do not
 /// mix: `PIPE_BUF`, pipe(7).

@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use super::units::{count, size, timeout, within};
 use crate::client::dial::Progress::Waiting;
 use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
+use crate::units::{count, size, timeout, within};
 
 /// The arguments of `resound ping`.
 #[derive(Args, Debug)]

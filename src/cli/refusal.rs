@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::advice::{self, Advice, Line};
-use crate::net::Excerpt;
+use crate::text::Excerpt;
 
 /// What is wrong with the arguments, without clap's usage, and what to write instead.
 pub(super) fn line(error: &clap::Error, grammar: &clap::Command, args: &[OsString]) -> String {

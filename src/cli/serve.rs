@@ -9,12 +9,12 @@ use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
-use super::units::{count, duration, size, timeout, within};
 use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, SocketFile, cannot};
 use crate::observe::{Counters, Logger, Observer, Refusals};
 use crate::server::{Config, Flow, Server};
 use crate::signals;
-use crate::words::Plural;
+use crate::text::Plural;
+use crate::units::{count, duration, size, timeout, within};
 
 /// Descriptors that are opened later for other things than listeners and connections: the poll, the signals, one to
 /// accept what is then refused, one for a last word, and some that a library may open.

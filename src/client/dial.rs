@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::standstill::Standstill;
 use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
-use crate::words::figures::setting;
+use crate::text::format::setting;
 
 pub use dialer::{Dialer, Step};
 

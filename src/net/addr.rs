@@ -9,7 +9,8 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::endpoint::{write_abstract, write_path};
-use super::{Endpoint, Escaped, Excerpt, services};
+use super::{Endpoint, services};
+use crate::text::{Escaped, Excerpt};
 
 /// The longest path of a Unix socket, in bytes: `sun_path` less its closing NUL, unix(7). An abstract name
 /// has a NUL before it instead.

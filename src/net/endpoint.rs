@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::Escaped;
+use crate::text::Escaped;
 
 /// One end of a connection.
 ///

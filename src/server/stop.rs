@@ -11,8 +11,8 @@ use crate::conn::Turn;
 use crate::net::Listen;
 use crate::observe::{Closed, Observer};
 use crate::signals::{TOGETHER, is_stop};
-use crate::words::Plural;
-use crate::words::figures::setting;
+use crate::text::Plural;
+use crate::text::format::setting;
 
 /// Connections that a stopping server takes off an accept queue before it closes it: the usual length
 /// of one (`net.core.somaxconn`), and a bound where new ones come as fast as they are taken.

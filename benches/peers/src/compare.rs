@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use resound::cli::units;
+use resound::units;
 use resound_peers::{ALL, Peer, Places};
 
 use cells::Cell;

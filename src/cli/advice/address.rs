@@ -1,6 +1,7 @@
 //! Addresses that are not written as one.
 
-use crate::net::{Addr, Excerpt};
+use crate::net::Addr;
+use crate::text::Excerpt;
 
 pub(super) fn is_address(text: &str) -> bool {
     Addr::of_server(text).is_ok()

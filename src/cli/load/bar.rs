@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::termios::tcgetwinsize;
 
-use crate::client::figures::{count, counted, percent, rate, seconds};
 use crate::client::load::{Progress, Stage};
+use crate::text::format::{count, counted, percent, rate, seconds};
 
 /// The text's width, so that what stands behind it does not move.
 const TEXT: usize = 44;

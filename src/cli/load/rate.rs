@@ -1,7 +1,7 @@
 //! Rates as people write them.
 
-use crate::cli::units::{duration, within};
 use crate::client::load::Objective;
+use crate::units::{duration, within};
 
 /// What `--rate` can be.
 #[derive(Clone, Copy, Debug, PartialEq)]

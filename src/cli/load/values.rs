@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::rate::per_second;
-use crate::cli::units::{count, duration, size, within};
 use crate::client::load::Threshold;
+use crate::units::{count, duration, size, within};
 
 pub(super) fn connections(text: &str) -> Result<usize, String> {
     within(count(text)?, (1, "1"), (1_000_000, "1m"))

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::exchange::Difference;
 use crate::client::dial::Progress;
-use crate::net::{Endpoint, Escaped, reason};
-use crate::words::figures::{count, counted, elapsed, setting};
+use crate::net::{Endpoint, reason};
+use crate::text::Escaped;
+use crate::text::format::{count, counted, elapsed, setting};
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]

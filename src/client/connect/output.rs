@@ -8,8 +8,9 @@ use std::{mem, str};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use crate::net::{Escaped, delegate_source};
+use crate::net::delegate_source;
 use crate::stdio::Standard;
+use crate::text::Escaped;
 
 /// How much is escaped at once: an escape is up to ten times as long as what it stands for.
 const PIECE_BYTES: usize = 4096;

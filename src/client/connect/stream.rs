@@ -19,7 +19,7 @@ use crate::client::dial::{Progress, Step};
 use crate::client::patience::Patience;
 use crate::net::cannot;
 use crate::stdio::{INPUT, OUTPUT, complain, end_if_reader_left};
-use crate::words::Plural;
+use crate::text::Plural;
 
 /// A direction ends its turn after this many buffers, so that the other gets its own: each of them alone
 /// could go on without end.

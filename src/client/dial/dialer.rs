@@ -15,7 +15,7 @@ use super::order::order;
 use super::race::{Lap, Race};
 use super::{Connection, Family, Limits, Progress, failures::Failures};
 use crate::net::{Addr, Endpoint, cannot};
-use crate::words::figures::setting;
+use crate::text::format::setting;
 
 /// From one round that failed to the next.
 const PAUSE: Duration = Duration::from_millis(200);

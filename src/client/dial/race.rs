@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use super::failures::Failures;
 use super::{Connection, outcome, unanswered, unreachable};
 use crate::net::{Endpoint, Socket};
-use crate::words::figures::setting;
+use crate::text::format::setting;
 
 /// From one attempt to the next, if nothing fails meanwhile: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

@@ -4,8 +4,8 @@
 use std::fs;
 
 use super::{Interval, Length, Options};
-use crate::client::figures::count;
 use crate::client::probe::Probe;
+use crate::text::format::count;
 
 /// What a run takes in any case: histograms, the pattern, the read buffer and the reports.
 const FIXED_BYTES: usize = 8 << 20;

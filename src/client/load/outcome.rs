@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::trouble::{Cause, Trouble};
-use crate::client::figures::time;
 use crate::client::latency::Latency;
+use crate::text::format::time;
 
 /// This many troubles are kept in full; the rest are counted.
 pub const TROUBLES_KEPT: usize = 20;

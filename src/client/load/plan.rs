@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::schedule::Schedule;
 use super::{Length, Options};
-use crate::client::random::{SEED, xorshift};
+use crate::client::rng::{SEED, xorshift};
 
 /// Decides about messages before they are sent.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use signal_hook_mio::v1_0::Signals;
 
 use super::{End, Objective, Options, Outcome, Verdict, Watch, run_under, watch_signals};
-use crate::client::figures::{self, counted, time};
 use crate::signals::is_stop;
+use crate::text::format::{self, counted, time};
 
 /// The search ends when what was kept and what was missed are this close.
 const CLOSE: f64 = 1.03;
@@ -211,7 +211,7 @@ impl Bracket {
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.is_kept() { "kept" } else { "missed" };
-        write!(f, "tried {}/s: {}: {verdict}", figures::rate(self.rate), self.finding())
+        write!(f, "tried {}/s: {}: {verdict}", format::rate(self.rate), self.finding())
     }
 }
 
@@ -227,14 +227,14 @@ impl fmt::Display for Search {
                 write!(f, "{interrupted}no rate kept to {objective}")
             };
         };
-        let rate = figures::rate(highest.rate);
+        let rate = format::rate(highest.rate);
         if *is_interrupted {
             return write!(f, "interrupted; highest so far: {rate} messages/s keep to {objective}");
         }
         write!(f, "highest rate that keeps to {objective}: {rate} messages/s; ")?;
         match self.missed() {
             Some(missed) => {
-                write!(f, "{}/s missed it: {}", figures::rate(missed.rate), missed.finding())
+                write!(f, "{}/s missed it: {}", format::rate(missed.rate), missed.finding())
             }
             None => f.write_str("none that was tried missed it"),
         }

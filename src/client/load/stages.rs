@@ -7,7 +7,7 @@ use super::connection::{Connection, Shared, State};
 use super::engine::Engine;
 use super::{Cause, Length, Stage, Watch};
 use crate::client::GOODBYE;
-use crate::client::figures::setting;
+use crate::text::format::setting;
 
 /// Timeouts are noticed this part of themselves late, at the most...
 const LATENESS: u32 = 16;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Outcome;
-use crate::client::figures::{self, time_mark};
+use crate::text::format::{self, time_mark};
 
 /// A figure of a run, and what it must not be.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,9 +79,9 @@ impl Threshold {
         let is_void = self.metric.is_time() && self.metric != Metric::Lag && outcome.messages == 0;
         (is_missed || is_void).then(|| match self.metric {
             _ if is_void => format!("{self}: nothing came back"),
-            Metric::Rate => format!("{self}: it was {}", figures::rate(value)),
-            Metric::Errors => format!("{self}: it was {}", figures::count(value as u64)),
-            _ => format!("{self}: it was {}", figures::seconds(value)),
+            Metric::Rate => format!("{self}: it was {}", format::rate(value)),
+            Metric::Errors => format!("{self}: it was {}", format::count(value as u64)),
+            _ => format!("{self}: it was {}", format::seconds(value)),
         })
     }
 
@@ -193,7 +193,7 @@ mod tests {
     use super::super::tests::outcome;
     use super::super::{Cause, Trouble};
     use super::*;
-    use crate::cli::units;
+    use crate::units;
 
     fn threshold(text: &str) -> Result<Threshold, String> {
         let rate = |text: &str| units::count(text).map(|n| n as f64);

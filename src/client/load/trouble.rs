@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::client::figures::{count, elapsed, setting};
 use crate::client::probe::Fault;
 use crate::net::{Endpoint, reason};
+use crate::text::format::{count, elapsed, setting};
 
 /// Something that went wrong with a connection.
 #[derive(Debug)]

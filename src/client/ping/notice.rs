@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::tally::{Cause, Spread, Tally, Trouble};
 use crate::client::dial::Progress;
 use crate::net::{Addr, Endpoint, reason};
-use crate::words::Plural;
-use crate::words::figures::{count, counted, setting};
+use crate::text::Plural;
+use crate::text::format::{count, counted, setting};
 
 /// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
 #[derive(Debug)]

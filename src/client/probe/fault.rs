@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 
 use super::Pattern;
-use crate::words::figures::counted;
+use crate::text::format::counted;
 
 /// How much is shown of what came, from a little before the first wrong byte.
 const BEFORE_BYTES: u64 = 4;

@@ -3,7 +3,7 @@
 
 use std::iter::successors;
 
-use crate::client::random::{SEED, xorshift};
+use crate::client::rng::{SEED, xorshift};
 
 /// After this many bytes a stream repeats itself. A prime, so that messages, whose sizes are mostly powers
 /// of two, do not repeat each other.

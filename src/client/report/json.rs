@@ -14,7 +14,8 @@ use super::search::Search;
 use super::times::{Times, curve};
 use crate::client::load::{self, Cause, Length, Outcome};
 use crate::client::probe::Fault;
-use crate::net::{Escaped, reason};
+use crate::net::reason;
+use crate::text::Escaped;
 
 /// The schema's name and version. Keys may be added to a version; a key that goes, or comes to mean something
 /// else, makes a new one.

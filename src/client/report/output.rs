@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 use beside::Beside;
 
 use super::outbox::Outbox;
-use crate::net::{Escaped, reason};
+use crate::net::reason;
 use crate::stdio::{self, Standard};
+use crate::text::Escaped;
 
 mod beside;
 

@@ -8,8 +8,8 @@ use time::format_description::well_known::Rfc3339;
 use super::Report;
 use super::text::{asked, cost, described, ending, kinds, lateness, plan, unanswered};
 use super::times::{latency_columns, rows};
-use crate::client::figures::{byte_rate, count, counted, rate, seconds, time};
-use crate::net::Escaped;
+use crate::text::Escaped;
+use crate::text::format::{byte_rate, count, counted, rate, seconds, time};
 
 mod scale;
 mod plot;

@@ -6,8 +6,8 @@ use super::Report;
 use super::conditions::Conditions;
 use super::json::{End, Generator, Options, Trouble};
 use super::times::{Times, latency_columns, rows};
-use crate::client::figures::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
 use crate::client::load::{self, Interval, Objective, Outcome};
+use crate::text::format::{byte_rate, count, counted, percent, rate, seconds, time, time_mark};
 
 /// Above the lines that [`interval_line`] makes.
 pub const INTERVAL_HEADER: &str =

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::text::{Escaped, Excerpt};
 
 fn host(host: &str, port: u16) -> Addr {
     Addr::Inet { host: host.into(), port }

@@ -11,7 +11,8 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use crate::net::{Escaped, reason};
+use crate::net::reason;
+use crate::text::Escaped;
 
 /// How often a server that starts tries to have its turn, and how long it waits in between. A turn takes some
 /// microseconds; a server that takes a second has been stopped.

@@ -11,7 +11,8 @@ use rustix::fs::{OFlags, fstat};
 use time::OffsetDateTime;
 
 use crate::client::connect::Options;
-use crate::net::{Escaped, cannot};
+use crate::net::cannot;
+use crate::text::Escaped;
 
 /// A transcript. What was in its file before stays.
 pub struct Transcript {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::Report;
 use super::{Html, section, table};
-use crate::client::figures::{byte_rate, digits, rate, time};
+use crate::text::format::{byte_rate, digits, rate, time};
 
 /// What came out, and what went in, where it was not the same.
 pub fn tables(report: &Report, baseline: &Report) -> String {

@@ -5,7 +5,7 @@ use super::super::json::Interval;
 use super::NOTHING;
 use super::plot::{Line, STYLES, svg};
 use super::scale::Axis;
-use crate::client::figures::{rate_mark, time_mark};
+use crate::text::format::{rate_mark, time_mark};
 
 /// The styles of a baseline's lines follow those of the run's, in the same order.
 const OF_BASELINE: u8 = STYLES / 2;

@@ -1,11 +1,9 @@
-//! Numbers of things, in words.
+//! A number of things, in the singular or the plural.
 
 use std::fmt;
 
-pub(crate) mod figures;
-
 /// A number of things, in the singular or the plural, as programs read it too: in logs, and in lines that look
-/// like those of ping(8). [`figures::counted`] is for people alone.
+/// like those of ping(8). [`counted`](super::format::counted) is for people alone.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plural(pub u64, pub &'static str);
 

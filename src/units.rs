@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::net::Excerpt;
-use crate::words::figures::setting;
+use crate::text::Excerpt;
+use crate::text::format::setting;
 
 /// Longer than anybody waits, and short enough to be added to a clock without fear.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
