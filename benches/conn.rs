@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
-use resound::conn::{Echo, Turn};
+use resound::conn::{Echo, Next};
 
 use socket::Socket;
 
@@ -59,7 +59,7 @@ fn echo_message(echo: &mut Echo, socket: &mut Socket, scratch: &mut [u8]) {
     // An event tells of something to read or of room to write, so each moves a byte at the least.
     for _event in 0..2 * socket.missing_bytes() {
         let turn = socket.attend(echo, scratch);
-        assert!(matches!(turn, Ok(Turn::Wait)), "an echo ended with {turn:?}");
+        assert!(matches!(turn, Ok(Next::Wait)), "an echo ended with {turn:?}");
         if socket.missing_bytes() == 0 {
             return;
         }

@@ -19,7 +19,7 @@ use gungraun::{library_benchmark, library_benchmark_group, main};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use resound::client::probe::{Pattern, Probe, Received};
-use resound::conn::{Echo, Readiness, Turn};
+use resound::conn::{Echo, Next, ShortRead};
 use resound::reactor::{Reactor, Ready};
 
 use socket::Socket;
@@ -73,7 +73,7 @@ fn served(bytes: usize) -> Box<Served> {
     // What is written to a queue can be read from it. Not with the socket: see `callgrind`.
     let mut endless = VecDeque::from(vec![0; 2 * SCRATCH_BYTES]);
     for _ in 0..SETTLED {
-        let turn = echo.drive(&mut endless, Readiness::ShortReadDrains, &mut scratch);
+        let turn = echo.drive(&mut endless, ShortRead::MeansEmpty, &mut scratch);
         assert!(turn.is_ok());
     }
     Box::new(Served { echo, socket: Socket::new(bytes), scratch })
@@ -91,7 +91,7 @@ fn expect_echo(served: Box<Served>) {
 fn echo(mut served: Box<Served>) -> Box<Served> {
     let Served { echo, socket, scratch } = &mut *served;
     let turn = socket.attend(echo, scratch);
-    assert!(matches!(turn, Ok(Turn::Wait)));
+    assert!(matches!(turn, Ok(Next::Wait)));
     served
 }
 
@@ -123,7 +123,7 @@ impl Turning {
     #[inline(always)]
     fn turn(&mut self) {
         for token in &self.busy {
-            self.reactor.again(*token);
+            self.reactor.requeue(*token);
         }
         self.reactor.wait(Some(Duration::ZERO), &mut self.ready).expect("the poll works");
     }

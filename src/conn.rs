@@ -19,31 +19,31 @@ pub(crate) const SPARE_BYTES: usize = 64 << 10;
 
 /// What the caller knows about the readiness that led to a call of [`Echo::drive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
+pub enum ShortRead {
     /// A read that returns less than it asked for has emptied the socket, so another read would only
     /// say `WouldBlock`. True of TCP on epoll and kqueue where the event carried no closed, error or
     /// priority flag; epoll(7), question 9, gives the rule.
-    ShortReadDrains,
+    MeansEmpty,
     /// Only `WouldBlock`, end of file or an error shows that the socket is empty.
     ///
     /// A short read proves nothing where an end of file, an error or an urgent mark may stand right
     /// behind the bytes. The connection remembers this until it has seen the socket empty.
-    ReadOn,
+    ProvesNothing,
 }
 
 /// What the caller is to do after a call of [`Echo::drive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Next {
     /// Every direction the connection wants is exhausted: drive it again after the next event.
     Wait,
     /// There may be more to do, but others are to have their turn first. No event will tell: the
     /// caller must remember to drive the connection again.
-    Again,
+    Yield,
     /// All that was read has been written and no more will be echoed, though the peer may still be
-    /// sending: shut down the writing side, then drive on until [`Turn::Done`].
-    Shut,
+    /// sending: shut down the writing side, then drive on until [`Next::Close`].
+    ShutdownWrite,
     /// The peer has finished and has been sent all of its echo: shut down and close.
-    Done,
+    Close,
 }
 
 /// Where a connection is in its life. It only ever moves downwards in this list.
@@ -55,7 +55,7 @@ enum Phase {
     Once,
     /// Echoing what has already arrived, until the socket is empty.
     Finishing,
-    /// Reading no more; [`Turn::Shut`] follows when nothing is pending.
+    /// Reading no more; [`Next::ShutdownWrite`] follows when nothing is pending.
     Parting,
     /// The writing side is shut: what still comes is thrown away until the peer's end of file.
     ///
@@ -73,7 +73,7 @@ pub struct Echo {
     phase: Phase,
     /// The last word on short reads, which stays true across turns and back-pressure: the event that
     /// said it is told once, perhaps long before the read that it concerns.
-    readiness: Readiness,
+    readiness: ShortRead,
 }
 
 impl Default for Echo {
@@ -88,16 +88,16 @@ impl Echo {
         Self::in_phase(Phase::Open)
     }
 
-    /// A connection that echoes what its first successful read returns and then says [`Turn::Shut`].
+    /// A connection that echoes what its first successful read returns and then says [`Next::ShutdownWrite`].
     pub fn once() -> Self {
         Self::in_phase(Phase::Once)
     }
 
     fn in_phase(phase: Phase) -> Self {
-        Self { pending: Pending::default(), phase, readiness: Readiness::ShortReadDrains }
+        Self { pending: Pending::default(), phase, readiness: ShortRead::MeansEmpty }
     }
 
-    /// Asks the connection to end: it echoes what has already arrived, then says [`Turn::Shut`].
+    /// Asks the connection to end: it echoes what has already arrived, then says [`Next::ShutdownWrite`].
     ///
     /// Takes effect in the next [`drive`](Self::drive), which the caller must see to. A peer that sends
     /// without a pause puts the end off: it is for the caller to lose patience.
@@ -125,7 +125,7 @@ impl Echo {
         self.pending.bytes.len()
     }
 
-    /// Whether the writing side has been given up, after [`Turn::Shut`].
+    /// Whether the writing side has been given up, after [`Next::ShutdownWrite`].
     pub fn is_lingering(&self) -> bool {
         matches!(self.phase, Phase::Lingering | Phase::Discarding)
     }
@@ -150,34 +150,34 @@ impl Echo {
     pub fn drive(
         &mut self,
         io: &mut (impl Read + Write),
-        hint: Readiness,
+        hint: ShortRead,
         scratch: &mut [u8],
-    ) -> io::Result<Turn> {
+    ) -> io::Result<Next> {
         debug_assert!(!scratch.is_empty(), "a read into no space looks like an end of file");
-        if hint == Readiness::ReadOn {
-            self.readiness = Readiness::ReadOn;
+        if hint == ShortRead::ProvesNothing {
+            self.readiness = ShortRead::ProvesNothing;
         }
         if !self.pending.is_empty() {
             match self.pending.flush(io)? {
                 Wrote::All => {}
-                Wrote::Some(_) => return Ok(Turn::Again),
-                Wrote::Nothing => return Ok(Turn::Wait),
+                Wrote::Some(_) => return Ok(Next::Yield),
+                Wrote::Nothing => return Ok(Next::Wait),
             }
         }
         if self.phase == Phase::Parting {
             self.phase = Phase::Lingering;
-            return Ok(Turn::Shut);
+            return Ok(Next::ShutdownWrite);
         }
         match read(io, scratch)? {
-            Got::EndOfFile => Ok(Turn::Done),
+            Got::EndOfFile => Ok(Next::Close),
             Got::Nothing => Ok(self.emptied()),
-            Got::Interrupted => Ok(Turn::Again),
+            Got::Interrupted => Ok(Next::Yield),
             Got::Bytes(n) => match self.echo(io, &scratch[..n])? {
-                Wrote::All if n < scratch.len() && self.readiness == Readiness::ShortReadDrains => {
+                Wrote::All if n < scratch.len() && self.readiness == ShortRead::MeansEmpty => {
                     Ok(self.emptied())
                 }
-                Wrote::All | Wrote::Some(_) => Ok(Turn::Again),
-                Wrote::Nothing => Ok(Turn::Wait),
+                Wrote::All | Wrote::Some(_) => Ok(Next::Yield),
+                Wrote::Nothing => Ok(Next::Wait),
             },
         }
     }
@@ -222,9 +222,9 @@ impl Echo {
 
     /// The socket is empty, and nothing is pending: whether more is to be waited for.
     #[inline(always)]
-    fn emptied(&mut self) -> Turn {
-        self.readiness = Readiness::ShortReadDrains;
-        if self.phase != Phase::Open && self.is_finished() { Turn::Again } else { Turn::Wait }
+    fn emptied(&mut self) -> Next {
+        self.readiness = ShortRead::MeansEmpty;
+        if self.phase != Phase::Open && self.is_finished() { Next::Yield } else { Next::Wait }
     }
 
     #[cold]

@@ -46,7 +46,7 @@ pub trait Listen: Source {
 /// A connected, non-blocking byte stream.
 pub trait Stream: Source + Read + Write {
     /// Whether, without a sign of anything special, a read that returns less than it asked for has
-    /// emptied the socket. See [`Readiness`](crate::conn::Readiness).
+    /// emptied the socket. See [`ShortRead`](crate::conn::ShortRead).
     fn short_read_drains(&self) -> bool;
 
     /// Tells the peer that no more will be sent: shutdown(2) with `SHUT_WR`.

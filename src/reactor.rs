@@ -13,7 +13,7 @@
 //! # Edges, and what to do about them
 //!
 //! An event is told once, when something changes. So whoever stops before the system call said
-//! `WouldBlock` (to let others have their turn, say) must call [`Reactor::again`]; nobody else will
+//! `WouldBlock` (to let others have their turn, say) must call [`Reactor::requeue`]; nobody else will
 //! mention it.
 //!
 //! # Stale events
@@ -54,7 +54,7 @@ pub struct Ready {
     /// What [`Reactor::insert`] returned for it.
     pub token: Token,
     /// The event told of more than bytes: end of file, an error or urgent data. A hint like the rest.
-    pub special: bool,
+    pub exceptional: bool,
 }
 
 /// Polls sources of type `T`, which it owns.
@@ -67,7 +67,7 @@ pub struct Reactor<T> {
     queue: Vec<Token>,
     /// The queue could not grow: some slots that are queued are missing from it.
     queue_is_short: bool,
-    /// Something was queued by [`Reactor::again`] since the last wait, and not only reported from outside.
+    /// Something was queued by [`Reactor::requeue`] since the last wait, and not only reported from outside.
     has_more: bool,
 }
 
@@ -82,7 +82,7 @@ struct Slot<T> {
 enum Queued {
     No,
     Plain,
-    Special,
+    Exceptional,
 }
 
 impl<T: Source> Reactor<T> {
@@ -142,13 +142,13 @@ impl<T: Source> Reactor<T> {
     }
 
     /// Reports `token` with the next [`wait`](Self::wait), which will not block.
-    pub fn again(&mut self, token: Token) {
+    pub fn requeue(&mut self, token: Token) {
         self.has_more = true;
-        self.report(Ready { token, special: false });
+        self.inject(Ready { token, exceptional: false });
     }
 
     /// The same for a source whose readiness no poll tells, in all its particulars.
-    pub fn report(&mut self, Ready { token, special }: Ready) {
+    pub fn inject(&mut self, Ready { token, exceptional }: Ready) {
         let Some(slot) = self.slots.get_mut(token.0) else { return };
         if slot.queued == Queued::No {
             let is_full = self.queue.len() == self.queue.capacity();
@@ -158,7 +158,8 @@ impl<T: Source> Reactor<T> {
                 self.queue.push(token);
             }
         }
-        slot.queued = slot.queued.max(if special { Queued::Special } else { Queued::Plain });
+        slot.queued =
+            slot.queued.max(if exceptional { Queued::Exceptional } else { Queued::Plain });
     }
 
     /// Takes a source out. It is deregistered first: a duplicate of its descriptor, held elsewhere,
@@ -180,7 +181,7 @@ impl<T: Source> Reactor<T> {
         self.slots.is_empty()
     }
 
-    /// Whether the next [`wait`](Self::wait) will not block, since [`again`](Self::again) was called.
+    /// Whether the next [`wait`](Self::wait) will not block, since [`requeue`](Self::requeue) was called.
     pub fn has_more(&self) -> bool {
         self.has_more
     }
@@ -195,7 +196,7 @@ impl<T: Source> Reactor<T> {
     }
 
     /// Waits until a source is ready or `timeout` has passed, for ever if it is `None`, and fills `ready`
-    /// with each source that is, once. Does not wait while anything is queued by [`again`](Self::again).
+    /// with each source that is, once. Does not wait while anything is queued by [`requeue`](Self::requeue).
     ///
     /// If there is no memory for a longer list, what is queued is reported over several waits: as much as there is
     /// room for, beside the events. A list with [`READY_CAPACITY`] from the start always has some.
@@ -224,7 +225,7 @@ impl<T: Source> Reactor<T> {
     /// Adds what was queued; to its event, where there is one.
     fn report_queue(&mut self, ready: &mut Vec<Ready>) {
         for ready in &mut *ready {
-            ready.special |= self.unqueue(ready.token) == Queued::Special;
+            ready.exceptional |= self.unqueue(ready.token) == Queued::Exceptional;
         }
         if self.queue_is_short || ready.capacity() - ready.len() < self.queue.len() {
             return self.report_in_part(ready);
@@ -234,7 +235,7 @@ impl<T: Source> Reactor<T> {
             if let Some(slot) = slots.get_mut(token.0) {
                 let queued = std::mem::replace(&mut slot.queued, Queued::No);
                 if queued != Queued::No {
-                    ready.push(Ready { token: *token, special: queued == Queued::Special });
+                    ready.push(Ready { token: *token, exceptional: queued == Queued::Exceptional });
                 }
             }
         }
@@ -261,7 +262,7 @@ impl<T: Source> Reactor<T> {
     fn report_queued(&mut self, token: Token, ready: &mut Vec<Ready>) {
         match self.unqueue(token) {
             Queued::No => {} // By its event, or it was removed.
-            queued => ready.push(Ready { token, special: queued == Queued::Special }),
+            queued => ready.push(Ready { token, exceptional: queued == Queued::Exceptional }),
         }
     }
 
@@ -290,8 +291,8 @@ impl<T: Source> Reactor<T> {
 
 impl From<&Event> for Ready {
     fn from(event: &Event) -> Self {
-        let special = event.is_read_closed() | event.is_error() | event.is_priority();
-        Self { token: event.token(), special }
+        let exceptional = event.is_read_closed() | event.is_error() | event.is_priority();
+        Self { token: event.token(), exceptional }
     }
 }
 

@@ -11,12 +11,12 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use crate::conn::{Echo, Turn};
+use crate::conn::{Echo, Next};
 use crate::net::{Endpoint, Listen, Stream, delegate_source};
 use crate::observe::{Closed, Event, Observer, Refusal};
 use crate::reactor::{READY_CAPACITY, Reactor, Ready};
 
-use accept::{Acceptor, Next};
+use accept::{Accept, Acceptor};
 use clock::ServedClock;
 use connection::{Connection, Shared};
 use deadlines::Deadlines;
@@ -125,7 +125,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// Says that a source is ready, for those that no poll tells of: the next turn deals with it.
     pub fn wake(&mut self, ready: Ready) {
-        self.reactor.report(ready);
+        self.reactor.inject(ready);
     }
 
     /// Stops in order at the first of these signals, and at once at the second, if that is not SIGHUP.
@@ -195,11 +195,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     #[inline(always)]
-    fn attend(&mut self, Ready { token, special }: Ready) {
+    fn attend(&mut self, Ready { token, exceptional }: Ready) {
         if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
             let held = connection.echo.held_bytes();
-            match connection.drive(special, &mut self.shared) {
-                Ok(Turn::Wait) if connection.echo.held_bytes() == held => {}
+            match connection.drive(exceptional, &mut self.shared) {
+                Ok(Next::Wait) if connection.echo.held_bytes() == held => {}
                 turn => self.follow_up(token, held, turn),
             }
         } else {
@@ -220,18 +220,18 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// Does what a connection wants done after its turn, before which it held so many bytes. Out of line:
     /// mostly there is nothing to do.
     #[inline(never)]
-    fn follow_up(&mut self, token: Token, held: usize, turn: io::Result<Turn>) {
+    fn follow_up(&mut self, token: Token, held: usize, turn: io::Result<Next>) {
         if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
             connection.hold(held, &mut self.shared);
         }
         match turn {
-            Ok(Turn::Wait) => {}
-            Ok(Turn::Again) => self.reactor.again(token),
-            Ok(Turn::Shut) => {
+            Ok(Next::Wait) => {}
+            Ok(Next::Yield) => self.reactor.requeue(token),
+            Ok(Next::ShutdownWrite) => {
                 self.say_goodbye(token);
-                self.reactor.again(token);
+                self.reactor.requeue(token);
             }
-            Ok(Turn::Done) => {
+            Ok(Next::Close) => {
                 self.say_goodbye(token);
                 self.close(token, Closed::Finished);
             }
@@ -253,13 +253,13 @@ impl<L: Listen, O: Observer> Server<L, O> {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(token) else { return };
             match acceptor.next(self.shared.now) {
-                Next::Connection(stream, peer) => {
+                Accept::Connection(stream, peer) => {
                     is_fruitless = false;
                     self.admit(stream, peer);
                 }
-                Next::NotThisOne(e) => fault = Some(e),
-                Next::NoMore => return,
-                Next::NeverMore(e) => return self.lost_listener = Some(e),
+                Accept::PerConnectionError(e) => fault = Some(e),
+                Accept::BackedOff => return,
+                Accept::ListenerGone(e) => return self.lost_listener = Some(e),
             }
         }
         match (self.reactor.get_mut(token), fault) {
@@ -267,7 +267,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             (Some(Slot::Listener(acceptor)), Some(e)) if is_fruitless => {
                 acceptor.rest(&e, self.shared.now)
             }
-            _ => self.reactor.again(token),
+            _ => self.reactor.requeue(token),
         }
     }
 

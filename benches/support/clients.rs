@@ -117,7 +117,7 @@ impl Client {
 
     /// Reads and writes in turn, until there is nothing more to read.
     fn drive(&mut self, event: &Event, shared: &mut Shared) -> Result<(), Fault> {
-        // As in the server: see `Readiness`.
+        // As in the server: see `ShortRead`.
         let short_read_drains = !event.is_read_closed() && !event.is_error();
         loop {
             let received = self.receive(shared)?;

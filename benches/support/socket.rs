@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::mem;
 
 use resound::client::probe::Pattern;
-use resound::conn::{Echo, Readiness, Turn};
+use resound::conn::{Echo, Next, ShortRead};
 
 /// A connected socket whose peer has sent a message.
 pub struct Socket {
@@ -34,10 +34,10 @@ impl Socket {
 
     /// Drives its connection after an event, as a server would, until there is nothing more to do.
     #[inline]
-    pub fn attend(&mut self, echo: &mut Echo, scratch: &mut [u8]) -> io::Result<Turn> {
+    pub fn attend(&mut self, echo: &mut Echo, scratch: &mut [u8]) -> io::Result<Next> {
         loop {
-            match echo.drive(self, Readiness::ShortReadDrains, scratch) {
-                Ok(Turn::Again) => {}
+            match echo.drive(self, ShortRead::MeansEmpty, scratch) {
+                Ok(Next::Yield) => {}
                 turn => return turn,
             }
         }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::*;
-use Readiness::{ReadOn, ShortReadDrains};
+use Next::{Close, ShutdownWrite, Wait, Yield};
+use ShortRead::{MeansEmpty, ProvesNothing};
 use Step::*;
-use Turn::{Again, Done, Shut, Wait};
 
 mod exhaustive;
 mod leaving;
@@ -154,7 +154,7 @@ impl<A: Answer> Run<A> {
     }
 
     /// Drives it once.
-    fn turn(&mut self, hint: Readiness) -> Result<Turn, ErrorKind> {
+    fn turn(&mut self, hint: ShortRead) -> Result<Next, ErrorKind> {
         // What a drive leaves in the scratch is not to matter to the next.
         self.scratch.fill(0xff);
         let turn = self.echo.drive(&mut self.peer, hint, &mut self.scratch);
@@ -167,16 +167,16 @@ impl Run<Script> {
         Self::of(echo, 8, Script::default())
     }
 
-    /// Drives it after an event, and on while it says `Again` if that is not what is expected. This
+    /// Drives it after an event, and on while it says `Yield` if that is not what is expected. This
     /// is to take it through all of `steps`, and forgets the calls from before.
     #[track_caller]
-    fn expect(&mut self, hint: Readiness, steps: &[Step], expected: Result<Turn, ErrorKind>) {
+    fn expect(&mut self, hint: ShortRead, steps: &[Step], expected: Result<Next, ErrorKind>) {
         self.peer.calls.clear();
         self.peer.answers.0.extend(steps);
         let mut turn = self.turn(hint);
-        while turn == Ok(Again) && turn != expected {
+        while turn == Ok(Yield) && turn != expected {
             // The ready queue knows nothing of short reads.
-            turn = self.turn(ShortReadDrains);
+            turn = self.turn(MeansEmpty);
         }
         assert_eq!(turn, expected, "after {:?}", self.peer.calls);
         let left = &self.peer.answers.0;
@@ -187,9 +187,9 @@ impl Run<Script> {
 /// A fresh connection, with 8 bytes of scratch, after one event and through all of `steps`: how it
 /// ends, and how many bytes are pending then.
 #[track_caller]
-fn check(steps: &[Step], expected: Result<Turn, ErrorKind>, pending_bytes: usize) {
+fn check(steps: &[Step], expected: Result<Next, ErrorKind>, pending_bytes: usize) {
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, steps, expected);
+    run.expect(MeansEmpty, steps, expected);
     if expected.is_ok() {
         assert_eq!(run.echo.pending_bytes(), pending_bytes);
         assert_eq!(run.peer.taken + pending_bytes, run.peer.given);
@@ -199,13 +199,13 @@ fn check(steps: &[Step], expected: Result<Turn, ErrorKind>, pending_bytes: usize
 #[test]
 fn one_event() {
     check(&[], Ok(Wait), 0);
-    check(&[Eof], Ok(Done), 0);
+    check(&[Eof], Ok(Close), 0);
     check(&[Gives(5), TakesAll], Ok(Wait), 0);
     check(&[Gives(5), Takes(2)], Ok(Wait), 3);
     check(&[Gives(5), Takes(2), Takes(3)], Ok(Wait), 0);
     check(&[Gives(5), WriteBlocks], Ok(Wait), 5);
     // A full read proves nothing.
-    check(&[GivesAll, TakesAll], Ok(Again), 0);
+    check(&[GivesAll, TakesAll], Ok(Yield), 0);
     check(&[GivesAll, TakesAll, Gives(1), TakesAll], Ok(Wait), 0);
 }
 
@@ -216,8 +216,8 @@ fn an_error_ends_the_connection() {
     check(&[Gives(5), Takes(2), BrokenPipe], Err(ErrorKind::BrokenPipe), 0);
 
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, &[Gives(5), WriteBlocks], Ok(Wait));
-    run.expect(ShortReadDrains, &[Takes(1), BrokenPipe], Err(ErrorKind::BrokenPipe));
+    run.expect(MeansEmpty, &[Gives(5), WriteBlocks], Ok(Wait));
+    run.expect(MeansEmpty, &[Takes(1), BrokenPipe], Err(ErrorKind::BrokenPipe));
 }
 
 #[test]
@@ -229,11 +229,11 @@ fn a_write_that_takes_nothing_is_an_error() {
 fn an_interrupted_call_is_made_again() {
     check(&[ReadInterrupted, ReadInterrupted, Gives(5), TakesAll], Ok(Wait), 0);
     check(&[Gives(5), WriteInterrupted, Takes(2), WriteInterrupted, Takes(3)], Ok(Wait), 0);
-    check(&[ReadInterrupted, Eof], Ok(Done), 0);
+    check(&[ReadInterrupted, Eof], Ok(Close), 0);
 
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, &[Gives(5), WriteBlocks], Ok(Wait));
-    run.expect(ShortReadDrains, &[WriteInterrupted, TakesAll, ReadInterrupted], Ok(Wait));
+    run.expect(MeansEmpty, &[Gives(5), WriteBlocks], Ok(Wait));
+    run.expect(MeansEmpty, &[WriteInterrupted, TakesAll, ReadInterrupted], Ok(Wait));
     assert_eq!((run.peer.writes(), run.peer.reads()), (2, 2));
 }
 
@@ -241,7 +241,7 @@ fn an_interrupted_call_is_made_again() {
 fn an_echo_costs_one_read_and_one_write() {
     let mut run = Run::new(Echo::new());
     for _ in 0..3 {
-        run.expect(ShortReadDrains, &[Gives(7), TakesAll], Ok(Wait));
+        run.expect(MeansEmpty, &[Gives(7), TakesAll], Ok(Wait));
         assert_eq!((run.peer.reads(), run.peer.writes()), (1, 1));
     }
 }
@@ -250,7 +250,7 @@ fn an_echo_costs_one_read_and_one_write() {
 fn a_stall_costs_one_refused_write() {
     let mut run = Run::new(Echo::new());
     for steps in [&[Gives(5), WriteBlocks][..], &[WriteBlocks]] {
-        run.expect(ShortReadDrains, steps, Ok(Wait));
+        run.expect(MeansEmpty, steps, Ok(Wait));
         assert_eq!(run.peer.writes(), 1);
     }
 }
@@ -258,9 +258,9 @@ fn a_stall_costs_one_refused_write() {
 #[test]
 fn nothing_is_read_while_bytes_are_pending() {
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, &[Gives(5), Takes(1)], Ok(Wait));
+    run.expect(MeansEmpty, &[Gives(5), Takes(1)], Ok(Wait));
     for pending_bytes in [3, 2, 1] {
-        run.expect(ShortReadDrains, &[Takes(1)], Ok(Wait));
+        run.expect(MeansEmpty, &[Takes(1)], Ok(Wait));
         assert_eq!((run.peer.reads(), run.echo.pending_bytes()), (0, pending_bytes));
     }
 }
@@ -268,37 +268,37 @@ fn nothing_is_read_while_bytes_are_pending() {
 #[test]
 fn reading_resumes_in_the_turn_in_which_pending_drains() {
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, &[Gives(5), WriteBlocks], Ok(Wait));
+    run.expect(MeansEmpty, &[Gives(5), WriteBlocks], Ok(Wait));
     run.peer.answers.0.extend([TakesAll, Gives(3), TakesAll]);
-    assert_eq!(run.turn(ShortReadDrains), Ok(Wait));
+    assert_eq!(run.turn(MeansEmpty), Ok(Wait));
     assert_eq!((run.peer.given, run.peer.taken), (8, 8));
 }
 
 #[test]
 fn end_of_file_waits_behind_pending_bytes() {
     let mut run = Run::new(Echo::new());
-    run.expect(ReadOn, &[Gives(5), Takes(1), WriteBlocks], Ok(Wait));
-    run.expect(ReadOn, &[Takes(3)], Ok(Wait));
-    run.expect(ReadOn, &[Takes(1), Eof], Ok(Done));
+    run.expect(ProvesNothing, &[Gives(5), Takes(1), WriteBlocks], Ok(Wait));
+    run.expect(ProvesNothing, &[Takes(3)], Ok(Wait));
+    run.expect(ProvesNothing, &[Takes(1), Eof], Ok(Close));
 }
 
 #[test]
 fn a_connection_with_nothing_pending_owns_no_memory() {
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, &[Gives(5), Takes(1)], Ok(Wait));
-    run.expect(ShortReadDrains, &[Takes(1)], Ok(Wait));
+    run.expect(MeansEmpty, &[Gives(5), Takes(1)], Ok(Wait));
+    run.expect(MeansEmpty, &[Takes(1)], Ok(Wait));
     assert_eq!((run.echo.pending_bytes(), run.echo.held_bytes()), (3, 4));
-    run.expect(ShortReadDrains, &[TakesAll], Ok(Wait));
+    run.expect(MeansEmpty, &[TakesAll], Ok(Wait));
     assert_eq!(run.echo.held_bytes(), 0, "freed with the last byte");
 }
 
 #[test]
 fn a_slow_reader_moves_no_bytes() {
     let mut run = Run::new(Echo::new());
-    run.expect(ShortReadDrains, &[Gives(7), WriteBlocks], Ok(Wait));
+    run.expect(MeansEmpty, &[Gives(7), WriteBlocks], Ok(Wait));
     let at = run.echo.pending.bytes.as_ptr();
     for pending_bytes in (1..7).rev() {
-        run.expect(ShortReadDrains, &[Takes(1)], Ok(Wait));
+        run.expect(MeansEmpty, &[Takes(1)], Ok(Wait));
         assert_eq!(run.echo.pending_bytes(), pending_bytes);
         assert_eq!((run.echo.pending.bytes.as_ptr(), run.echo.pending.bytes.len()), (at, 7));
     }
@@ -307,24 +307,24 @@ fn a_slow_reader_moves_no_bytes() {
 #[test]
 fn a_short_read_proves_nothing_where_told_to_read_on() {
     let mut run = Run::new(Echo::new());
-    run.expect(ReadOn, &[Gives(1), TakesAll, Gives(2), TakesAll, ReadBlocks], Ok(Wait));
+    run.expect(ProvesNothing, &[Gives(1), TakesAll, Gives(2), TakesAll, ReadBlocks], Ok(Wait));
     // The socket was seen empty, so what made short reads doubtful is behind.
-    run.expect(ShortReadDrains, &[Gives(1), TakesAll], Ok(Wait));
+    run.expect(MeansEmpty, &[Gives(1), TakesAll], Ok(Wait));
     assert_eq!(run.peer.reads(), 1);
-    run.expect(ReadOn, &[Gives(1), TakesAll, Eof], Ok(Done));
+    run.expect(ProvesNothing, &[Gives(1), TakesAll, Eof], Ok(Close));
 }
 
 #[test]
 fn read_on_is_remembered_across_back_pressure() {
     let mut run = Run::new(Echo::new());
-    run.expect(ReadOn, &[Gives(3), WriteBlocks], Ok(Wait));
-    run.expect(ShortReadDrains, &[Takes(1)], Ok(Wait));
-    run.expect(ShortReadDrains, &[TakesAll, Gives(2), TakesAll, Eof], Ok(Done));
+    run.expect(ProvesNothing, &[Gives(3), WriteBlocks], Ok(Wait));
+    run.expect(MeansEmpty, &[Takes(1)], Ok(Wait));
+    run.expect(MeansEmpty, &[TakesAll, Gives(2), TakesAll, Eof], Ok(Close));
 }
 
 #[test]
 fn read_on_is_remembered_across_turns() {
     let mut run = Run::new(Echo::new());
-    run.expect(ReadOn, &[GivesAll, TakesAll], Ok(Again));
-    run.expect(ShortReadDrains, &[Gives(2), TakesAll, Eof], Ok(Done));
+    run.expect(ProvesNothing, &[GivesAll, TakesAll], Ok(Yield));
+    run.expect(MeansEmpty, &[Gives(2), TakesAll, Eof], Ok(Close));
 }

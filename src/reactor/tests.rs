@@ -55,11 +55,11 @@ fn reactor<T: Source>() -> Reactor<T> {
 }
 
 fn plain(token: Token) -> Ready {
-    Ready { token, special: false }
+    Ready { token, exceptional: false }
 }
 
 fn special(token: Token) -> Ready {
-    Ready { token, special: true }
+    Ready { token, exceptional: true }
 }
 
 /// What is ready at once.
@@ -115,7 +115,7 @@ fn a_source_is_registered_once_for_everything() {
     let (fake, mut reactor) = (Fake::default(), reactor());
     let token = reactor.insert(fake.clone()).unwrap();
     for _ in 0..3 {
-        reactor.again(token);
+        reactor.requeue(token);
         ready_now(&mut reactor);
         reactor.get_mut(token).unwrap();
     }
@@ -175,8 +175,8 @@ fn again_reports_once_and_without_waiting() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     for timeout in [Some(LONG), Some(LONG), None] {
-        reactor.again(token);
-        reactor.again(token);
+        reactor.requeue(token);
+        reactor.requeue(token);
         assert_eq!(reactor.queue.len(), 1, "the queue cannot outgrow the slab");
         let before = Instant::now();
         assert_eq!(ready_within(&mut reactor, timeout), [plain(token)]);
@@ -190,7 +190,7 @@ fn again_reports_in_the_order_of_asking() {
     let mut reactor = reactor();
     let tokens = [(); 3].map(|()| reactor.insert(Fake::default()).unwrap());
     for i in [2, 0, 1] {
-        reactor.again(tokens[i]);
+        reactor.requeue(tokens[i]);
     }
     assert_eq!(ready_now(&mut reactor), [2, 0, 1].map(|i| plain(tokens[i])));
 }
@@ -200,7 +200,7 @@ fn again_and_an_event_report_once() {
     // Over a Unix socket, the peer's event is there when its call returns.
     let (mut reactor, token, _held, peer) = watched_unix();
     peer.shutdown(Shutdown::Write).unwrap();
-    reactor.again(token);
+    reactor.requeue(token);
     assert_eq!(ready_now(&mut reactor), [special(token)], "the event tells more");
     assert_eq!(ready_now(&mut reactor), []);
 }
@@ -211,7 +211,7 @@ fn an_event_for_one_does_not_hide_another_that_is_queued() {
     let fake = reactor.insert(Box::new(Fake::default())).unwrap();
     let (ours, _peer) = tcp_pair();
     let real = reactor.insert(Box::new(ours)).unwrap();
-    reactor.again(fake);
+    reactor.requeue(fake);
     assert_eq!(ready_now(&mut reactor), [plain(real), plain(fake)]);
 }
 
@@ -220,11 +220,11 @@ fn what_was_reported_as_special_stays_so() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     for reports in [[special(token), plain(token)], [plain(token), special(token)]] {
-        reports.iter().for_each(|ready| reactor.report(*ready));
+        reports.iter().for_each(|ready| reactor.inject(*ready));
         assert_eq!(ready_soon(&mut reactor), [special(token)]);
         assert_eq!(ready_now(&mut reactor), []);
     }
-    reactor.again(token);
+    reactor.requeue(token);
     assert_eq!(ready_soon(&mut reactor), [plain(token)]);
 }
 
@@ -232,7 +232,7 @@ fn what_was_reported_as_special_stays_so() {
 fn a_report_and_an_event_are_told_as_one() {
     let (mut reactor, token, peer) = watched_tcp();
     (&peer).write_all(b"plain").unwrap();
-    reactor.report(special(token));
+    reactor.inject(special(token));
     // The event may come a moment after what was reported, but nothing is told twice.
     let mut told = ready_soon(&mut reactor);
     assert_eq!(told[0], special(token));
@@ -247,8 +247,8 @@ fn again_on_a_removed_token_is_ignored() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     reactor.remove(token);
-    reactor.again(token);
-    reactor.again(Token(7));
+    reactor.requeue(token);
+    reactor.requeue(Token(7));
     assert_eq!(ready_now(&mut reactor), []);
     assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
     assert_eq!(ready_now(&mut reactor), [], "nor does it concern the next to have the token");
@@ -258,8 +258,8 @@ fn again_on_a_removed_token_is_ignored() {
 fn a_removed_source_is_not_reported() {
     let mut reactor = reactor();
     let [first, second] = [(); 2].map(|()| reactor.insert(Fake::default()).unwrap());
-    reactor.again(first);
-    reactor.again(second);
+    reactor.requeue(first);
+    reactor.requeue(second);
     reactor.remove(first);
     assert_eq!(ready_now(&mut reactor), [plain(second)]);
 }
@@ -268,7 +268,7 @@ fn a_removed_source_is_not_reported() {
 fn a_slot_used_again_inherits_no_place_in_the_queue() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
-    reactor.again(token);
+    reactor.requeue(token);
     reactor.remove(token);
     assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
     assert_eq!(ready_now(&mut reactor), []);
@@ -278,10 +278,10 @@ fn a_slot_used_again_inherits_no_place_in_the_queue() {
 fn a_slot_used_again_can_be_queued_itself() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
-    reactor.again(token);
+    reactor.requeue(token);
     reactor.remove(token);
     assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
-    reactor.again(token);
+    reactor.requeue(token);
     assert_eq!(ready_now(&mut reactor), [plain(token)], "once, though the queue has it twice");
     assert_eq!(ready_now(&mut reactor), []);
 }
@@ -306,14 +306,14 @@ fn bytes_alone_are_not_special() {
 }
 
 #[test]
-fn end_of_file_is_special() {
+fn end_of_file_is_exceptional() {
     let (mut reactor, token, peer) = watched_tcp();
     peer.shutdown(Shutdown::Write).unwrap();
     assert_eq!(ready_soon(&mut reactor), [special(token)]);
 }
 
 #[test]
-fn a_reset_is_special() {
+fn a_reset_is_exceptional() {
     let (mut reactor, token, peer) = watched_tcp();
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
@@ -321,7 +321,7 @@ fn a_reset_is_special() {
 }
 
 #[test]
-fn an_error_is_special() {
+fn an_error_is_exceptional() {
     let (ours, reader) = mio::unix::pipe::new().unwrap();
     let mut reactor = reactor();
     let token = reactor.insert(ours).unwrap();
@@ -332,7 +332,7 @@ fn an_error_is_special() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn urgent_data_is_special() {
+fn urgent_data_is_exceptional() {
     let (mut reactor, token, peer) = watched_tcp();
     SockRef::from(&peer).send_out_of_band(b"!").unwrap();
     assert_eq!(ready_soon(&mut reactor), [special(token)]);
@@ -342,7 +342,7 @@ fn urgent_data_is_special() {
 /// kernfs_generic_poll() in fs/kernfs/file.c.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_error_with_something_urgent_is_special() {
+fn an_error_with_something_urgent_is_exceptional() {
     let file = std::fs::File::open("/sys/devices/system/cpu/online").unwrap();
     let fd = file.as_raw_fd();
     let mut reactor = reactor();
@@ -418,7 +418,7 @@ fn a_wait_that_a_signal_interrupts_ends_early() {
         let before = Instant::now();
         assert_eq!(ready_soon(&mut reactor), []);
         assert!(before.elapsed() < LONG, "it was not interrupted, or waited on");
-        reactor.again(token);
+        reactor.requeue(token);
         assert_eq!(ready_soon(&mut reactor), [plain(token)]);
         return;
     }
@@ -455,7 +455,7 @@ fn interrupt_until_it_ends(mut child: Child) -> String {
 fn without_memory_for_the_queue_everything_queued_is_reported_all_the_same() {
     let mut reactor = reactor();
     let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
-    tokens.iter().for_each(|token| reactor.again(*token));
+    tokens.iter().for_each(|token| reactor.requeue(*token));
     // As if it could not have grown.
     reactor.queue.truncate(1);
     reactor.queue_is_short = true;
@@ -471,7 +471,7 @@ fn without_memory_for_the_queue_everything_queued_is_reported_all_the_same() {
 fn what_the_list_has_no_room_for_waits_in_the_queue() {
     let mut reactor = reactor();
     let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
-    tokens.iter().for_each(|token| reactor.again(*token));
+    tokens.iter().for_each(|token| reactor.requeue(*token));
     reactor.queue.clear();
     reactor.queue_is_short = true;
     // Nobody asks for more room for what is missing from the queue.

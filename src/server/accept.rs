@@ -42,14 +42,14 @@ struct Record {
 
 /// What came of an attempt to accept.
 #[derive(Debug)]
-pub(super) enum Next<S> {
+pub(super) enum Accept<S> {
     Connection(S, Endpoint),
     /// That one was gone before it could be accepted; there may be others.
-    NotThisOne(io::Error),
+    PerConnectionError(io::Error),
     /// Accept no more until there is an event, or the time to try again has come.
-    NoMore,
+    BackedOff,
     /// The listener is gone for good, as the error says.
-    NeverMore(io::Error),
+    ListenerGone(io::Error),
 }
 
 impl<L: Listen> Acceptor<L> {
@@ -72,35 +72,35 @@ impl<L: Listen> Acceptor<L> {
         self.retry_at = self.retry_at.map(|at| at.min(now));
     }
 
-    pub(super) fn next(&mut self, now: Instant) -> Next<L::Stream> {
+    pub(super) fn next(&mut self, now: Instant) -> Accept<L::Stream> {
         if self.retry_at.is_some_and(|at| now < at) {
-            return Next::NoMore;
+            return Accept::BackedOff;
         }
         let fault = self.listener.accept().map_err(|e| (Fault::of(&e), e));
         if !matches!(fault, Err((Fault::Gone, _))) {
             self.record.hopeless = 0;
         }
         match fault {
-            Ok((stream, peer)) => return Next::Connection(stream, peer),
-            Err((Fault::OfOne, e)) => return Next::NotThisOne(e),
+            Ok((stream, peer)) => return Accept::Connection(stream, peer),
+            Err((Fault::OfOne, e)) => return Accept::PerConnectionError(e),
             Err((Fault::QueueEmpty, _)) => self.retry_at = None,
             Err((Fault::Exhausted, e)) => self.rest(&e, now),
             Err((Fault::Gone, e)) => return self.try_again_or_give_up(&e, now),
         }
-        Next::NoMore
+        Accept::BackedOff
     }
 
     #[cold]
-    fn try_again_or_give_up(&mut self, error: &io::Error, now: Instant) -> Next<L::Stream> {
+    fn try_again_or_give_up(&mut self, error: &io::Error, now: Instant) -> Accept<L::Stream> {
         self.record.hopeless += 1;
         if self.record.hopeless < ATTEMPTS {
             self.rest(error, now);
-            return Next::NoMore;
+            return Accept::BackedOff;
         }
         self.retry_at = None;
         let (name, reason) = (&self.record.name, reason(error));
         let text = format!("the listener on {name} is gone for good: {reason}");
-        Next::NeverMore(io::Error::new(error.kind(), text))
+        Accept::ListenerGone(io::Error::new(error.kind(), text))
     }
 
     /// Stops trying for a while.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::deadlines::{Deadlines, Expiry};
 use super::limits::PendingLimit;
-use crate::conn::{Echo, Readiness, Turn};
+use crate::conn::{Echo, Next, ShortRead};
 use crate::net::{Endpoint, Stream};
 use crate::observe::{Event, Observer};
 
@@ -40,12 +40,12 @@ impl<S: Stream> Connection<S> {
     #[inline(always)] // This is the path of every echo.
     pub(super) fn drive<O: Observer>(
         &mut self,
-        special: bool,
+        exceptional: bool,
         shared: &mut Shared<O>,
-    ) -> io::Result<Turn> {
+    ) -> io::Result<Next> {
         let Self { stream, echo, peer, active, .. } = self;
-        let plain = stream.short_read_drains() && !special;
-        let hint = if plain { Readiness::ShortReadDrains } else { Readiness::ReadOn };
+        let plain = stream.short_read_drains() && !exceptional;
+        let hint = if plain { ShortRead::MeansEmpty } else { ShortRead::ProvesNothing };
         let room = shared.pending.room();
         let observer = &mut shared.observer;
         let mut tap = Tap { io: stream, peer, observer, active, now: &shared.now };
@@ -55,7 +55,7 @@ impl<S: Stream> Connection<S> {
     /// The same, off the path of an echo: there has been no event.
     #[cold]
     #[inline(never)]
-    pub(super) fn try_drive<O: Observer>(&mut self, shared: &mut Shared<O>) -> io::Result<Turn> {
+    pub(super) fn try_drive<O: Observer>(&mut self, shared: &mut Shared<O>) -> io::Result<Next> {
         self.drive(false, shared)
     }
 

@@ -7,7 +7,7 @@ use mio::Token;
 use signal_hook::consts::SIGHUP;
 
 use super::{ACCEPTS_PER_TURN, Flow, Server, Slot};
-use crate::conn::Turn;
+use crate::conn::Next;
 use crate::net::Listen;
 use crate::observe::{Closed, Observer};
 use crate::signals::{TOGETHER, is_stop};
@@ -137,7 +137,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     pub(super) fn finish(&mut self, token: Token) {
         if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
             connection.echo.finish();
-            self.reactor.again(token);
+            self.reactor.requeue(token);
         }
     }
 
@@ -152,7 +152,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let why = match connection.try_drive(&mut self.shared) {
             Err(e) => Closed::Failed(e),
             Ok(_) if connection.echo.is_short() => short,
-            Ok(Turn::Done) => Closed::Finished,
+            Ok(Next::Close) => Closed::Finished,
             Ok(_) => Closed::Parted,
         };
         self.close(token, why);

@@ -7,7 +7,7 @@ use mio::Token;
 use super::deadlines::Expiry;
 use super::stop::Life;
 use super::{Server, Slot};
-use crate::conn::Turn;
+use crate::conn::Next;
 use crate::net::{Listen, Stream};
 use crate::observe::{Closed, Observer};
 use crate::reactor::Reactor;
@@ -17,7 +17,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     pub(super) fn resume_accepting(&mut self) {
         for token in &self.listeners {
             if retry_at(&mut self.reactor, *token).is_some_and(|at| at <= self.shared.now) {
-                self.reactor.again(*token);
+                self.reactor.requeue(*token);
             }
         }
     }
@@ -54,7 +54,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
         let (held, active) = (connection.echo.held_bytes(), connection.active);
         let turn = connection.try_drive(&mut self.shared);
-        let is_stuck = connection.active == active && matches!(turn, Ok(Turn::Wait));
+        let is_stuck = connection.active == active && matches!(turn, Ok(Next::Wait));
         if is_stuck && self.shared.deadlines.is_stalled(active, now) {
             return self.close(token, Closed::Stalled);
         }

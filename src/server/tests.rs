@@ -114,7 +114,7 @@ fn it_spins_for_some_time_after_something_was_ready() {
     let found = start + SPIN / 2;
     // What is woken is found by the wait that ends the first turn, and dealt with in the second.
     for busy in [start, found] {
-        server.wake(Ready { token: listener, special: false });
+        server.wake(Ready { token: listener, exceptional: false });
         assert_eq!(server.turn(found).unwrap(), Flow::Continue);
         let last = busy + SPIN - INSTANT;
         assert_eq!(timer_at(&mut server, last), Some(last), "at once");

@@ -22,7 +22,7 @@ use crate::world::{Life, World};
 /// The slot of the signals, which are the first to be watched. None ever comes; but the server is told
 /// of them before each turn, so that its poll never waits. A listener or a connection would do for that
 /// only until the server lets go of it, and being told would keep it from going deaf.
-const PACEMAKER: Ready = Ready { token: Token(0), special: false };
+const PACEMAKER: Ready = Ready { token: Token(0), exceptional: false };
 
 /// Turns in which a server that nobody disturbs is done with everything.
 const TURNS_TO_SETTLE: usize = 20_000;

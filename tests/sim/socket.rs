@@ -216,8 +216,8 @@ impl Socket {
 
     /// What an event would tell of now: nothing, or something, or something special.
     pub fn poll(&self) -> Option<bool> {
-        let special = self.fin_arrived || self.error.is_some() || self.is_urgent();
-        (special || self.is_readable() || self.is_writable()).then_some(special)
+        let exceptional = self.fin_arrived || self.error.is_some() || self.is_urgent();
+        (exceptional || self.is_readable() || self.is_writable()).then_some(exceptional)
     }
 
     pub fn receive(&mut self, buffer: &mut [u8], rng: &mut Rng, cut: u32) -> io::Result<usize> {

@@ -242,7 +242,7 @@ impl World {
         let token = listening.token?;
         listening.edge = false;
         listening.vain = 0;
-        (!listening.queue.is_empty()).then_some(Ready { token, special: false })
+        (!listening.queue.is_empty()).then_some(Ready { token, exceptional: false })
     }
 
     fn tell_socket(&mut self, id: usize) -> Option<Ready> {
@@ -253,7 +253,7 @@ impl World {
         let token = socket.token?;
         socket.edge = false;
         socket.treatment.vain = 0;
-        socket.poll().map(|special| Ready { token, special })
+        socket.poll().map(|exceptional| Ready { token, exceptional })
     }
 
     /// An event about nothing, perhaps of somebody who is gone.
@@ -268,7 +268,7 @@ impl World {
         for listening in self.listeners.iter_mut().filter(|l| l.token == Some(token)) {
             listening.vain = 0;
         }
-        Ready { token, special: self.rng.chance(512) }
+        Ready { token, exceptional: self.rng.chance(512) }
     }
 
     /// accept(2), as far as the kernel goes.

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use resound::conn::{Echo, Readiness, Turn};
+use resound::conn::{Echo, ShortRead, Next};
 
 use crate::script::{Answer, Before};
 
@@ -13,7 +13,7 @@ pub enum Step {
     Driven(Before),
     Read(usize, Answer),
     Wrote(usize, Answer),
-    Said(Result<Turn, ErrorKind>),
+    Said(Result<Next, ErrorKind>),
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ impl Laws {
     pub fn begin(&mut self, before: Before) {
         self.trace.push(Step::Driven(before));
         self.finishing |= before.finish;
-        self.read_on |= before.hint == Readiness::ReadOn;
+        self.read_on |= before.hint == ShortRead::ProvesNothing;
         self.now = Drive { scratch_bytes: before.scratch_bytes, ..Drive::default() };
     }
 
@@ -144,21 +144,21 @@ impl Laws {
         }
     }
 
-    pub fn end(&mut self, turn: Result<Turn, ErrorKind>, echo: &Echo) {
+    pub fn end(&mut self, turn: Result<Next, ErrorKind>, echo: &Echo) {
         self.trace.push(Step::Said(turn));
         let blocked = self.now.last == Some(Last::WriteBlocked);
         let exhausted = if self.owed() > 0 { blocked } else { self.now.emptied };
         let leaving = self.owed() == 0 && self.is_leaving();
         match (turn, self.now.last) {
-            (_, Some(Last::EndOfFile)) => self.must(turn == Ok(Turn::Done), "the end is Done"),
+            (_, Some(Last::EndOfFile)) => self.must(turn == Ok(Next::Close), "the end is Done"),
             (_, Some(Last::Failed(kind))) => self.must(turn == Err(kind), "a fault is told"),
-            (Ok(Turn::Wait), _) => self.must(exhausted && !leaving, "Wait is for an event to come"),
-            (Ok(Turn::Again), _) => self.must(!exhausted || leaving, "Again is for more to do"),
-            (Ok(Turn::Shut), _) => self.shut_rightly(),
+            (Ok(Next::Wait), _) => self.must(exhausted && !leaving, "Wait is for an event to come"),
+            (Ok(Next::Yield), _) => self.must(!exhausted || leaving, "Again is for more to do"),
+            (Ok(Next::ShutdownWrite), _) => self.shut_rightly(),
             _ => self.must(false, "Done and faults are the socket's to say"),
         }
         match turn {
-            Ok(Turn::Done) => self.must(self.owed() == 0, "Done is after the last byte is written"),
+            Ok(Next::Close) => self.must(self.owed() == 0, "Done is after the last byte is written"),
             Ok(_) => self.holds_rightly(echo),
             Err(_) => {}
         }

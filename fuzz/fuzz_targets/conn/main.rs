@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use resound::conn::{Echo, Turn};
+use resound::conn::{Echo, Next};
 
 use laws::Laws;
 use peer::Peer;
@@ -41,9 +41,9 @@ fn run(mut echo: Echo, mut peer: Peer, max_drives: usize) {
         let turn = echo.drive(&mut peer, before.hint, scratch).map_err(|e| e.kind());
         peer.laws.end(turn, &echo);
         match turn {
-            Ok(Turn::Done) | Err(_) => return,
-            Ok(Turn::Wait) => peer.script.woken(),
-            Ok(Turn::Again | Turn::Shut) => {}
+            Ok(Next::Close) | Err(_) => return,
+            Ok(Next::Wait) => peer.script.woken(),
+            Ok(Next::Yield | Next::ShutdownWrite) => {}
         }
     }
     panic!("it never ends; so far {:?}", peer.laws.trace());

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use resound::conn::Readiness;
+use resound::conn::ShortRead;
 
 /// Around the sizes at which the machine changes how much it reads, and the smallest ones.
 const SCRATCH_BYTES: [usize; 8] = [1, 2, 5, 64, 4095, 4097, 16_385, MAX_SCRATCH_BYTES];
@@ -16,7 +16,7 @@ pub type Answer = Result<usize, ErrorKind>;
 /// What is decided before a drive.
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
-    pub hint: Readiness,
+    pub hint: ShortRead,
     pub finish: bool,
     pub scratch_bytes: usize,
 }
@@ -49,7 +49,7 @@ impl<'a> Script<'a> {
     pub fn before(&mut self) -> Before {
         let byte = self.next().unwrap_or(0);
         Before {
-            hint: if byte & 1 == 1 { Readiness::ReadOn } else { Readiness::ShortReadDrains },
+            hint: if byte & 1 == 1 { ShortRead::ProvesNothing } else { ShortRead::MeansEmpty },
             finish: byte >> 4 == 0xf,
             scratch_bytes: SCRATCH_BYTES[usize::from(byte >> 1 & 7)],
         }

@@ -129,8 +129,8 @@ impl Ends {
     }
 
     /// Lets the next wait return at once.
-    pub fn again(&mut self) {
-        self.reactor.again(self.input);
+    pub fn requeue(&mut self) {
+        self.reactor.requeue(self.input);
     }
 
     /// Waits until something may move, or a signal comes, or for a part of `patience` if there is one.
@@ -176,7 +176,9 @@ impl Ends {
         for ready in &self.ready {
             match self.reactor.get_mut(ready.token) {
                 Some(End::Signals(signals)) => woken = asked_by(signals),
-                Some(End::Output(output)) if ready.special => self.has_reader &= is_read(output),
+                Some(End::Output(output)) if ready.exceptional => {
+                    self.has_reader &= is_read(output)
+                }
                 _ => {}
             }
         }

@@ -81,7 +81,7 @@ impl<'a, R: Report> Session<'a, R> {
         dialer.start(now);
         let mut ends = Reactor::new()?;
         let dialer = ends.insert(End::Dialer(Box::new(dialer)))?;
-        ends.again(dialer);
+        ends.requeue(dialer);
         Ok(Self {
             options,
             report,

@@ -119,7 +119,7 @@ impl Stream {
                 return Err(failure);
             }
             if turns.contains(&Turn::Again) {
-                self.ends.again();
+                self.ends.requeue();
             } else if self.is_complete() {
                 return Ok(());
             }

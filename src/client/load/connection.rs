@@ -23,7 +23,7 @@ pub(super) struct Connection {
     /// How many messages were begun since it was made.
     begun: u64,
     /// Whether a short read proves nothing, going by the last event.
-    is_special: bool,
+    is_exceptional: bool,
 }
 
 /// What outlives a connection, and goes on in the one that takes its place.
@@ -183,13 +183,13 @@ impl Connection {
     pub(super) fn new(socket: Socket, mut lane: Lane, now: Instant) -> Self {
         lane.probe.restart();
         let since = lane.refused_since.take().unwrap_or(now);
-        Self { socket, state: State::Connecting(since), lane, begun: 0, is_special: false }
+        Self { socket, state: State::Connecting(since), lane, begun: 0, is_exceptional: false }
     }
 
     /// Deals with an event, or with what is left of one.
     #[inline]
-    pub(super) fn drive(&mut self, special: bool, shared: &mut Shared) -> Result<Turn, Cause> {
-        self.is_special |= special;
+    pub(super) fn drive(&mut self, exceptional: bool, shared: &mut Shared) -> Result<Turn, Cause> {
+        self.is_exceptional |= exceptional;
         match self.state {
             State::Open => self.converse(shared),
             State::Connecting(since) => self.finish_connecting(since, shared),
@@ -224,9 +224,9 @@ impl Connection {
                 return Ok(Turn::Spent);
             }
             match received {
-                Received::Short(_) if self.socket.short_read_drains() && !self.is_special => {}
+                Received::Short(_) if self.socket.short_read_drains() && !self.is_exceptional => {}
                 Received::Short(_) | Received::More(_) => continue,
-                Received::Nothing | Received::End => self.is_special = false,
+                Received::Nothing | Received::End => self.is_exceptional = false,
             }
             return Ok(Turn::Wait);
         }

@@ -41,7 +41,7 @@ impl<W: Watch> Engine<'_, W> {
                 && let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
             {
                 act(connection, &mut self.shared);
-                self.reactor.again(*token);
+                self.reactor.requeue(*token);
             }
         }
     }

@@ -240,10 +240,10 @@ impl<'a, W: Watch> Engine<'a, W> {
     }
 
     #[inline]
-    pub(super) fn attend(&mut self, Ready { token, special }: Ready) -> io::Result<()> {
+    pub(super) fn attend(&mut self, Ready { token, exceptional }: Ready) -> io::Result<()> {
         match self.reactor.get_mut(token) {
             Some(Slot::Connection(connection)) => {
-                match connection.drive(special, &mut self.shared) {
+                match connection.drive(exceptional, &mut self.shared) {
                     Ok(Turn::Wait) => Ok(()),
                     outcome => self.follow_up(token, outcome),
                 }
@@ -269,12 +269,12 @@ impl<'a, W: Watch> Engine<'a, W> {
     fn follow_up(&mut self, token: Token, outcome: Result<Turn, Cause>) -> io::Result<()> {
         match outcome {
             Ok(Turn::Wait) => {}
-            Ok(Turn::Again) => self.reactor.again(token),
+            Ok(Turn::Again) => self.reactor.requeue(token),
             Ok(Turn::Connected) => {
                 self.connecting -= 1;
                 self.open += 1;
                 // There may be something to begin.
-                self.reactor.again(token);
+                self.reactor.requeue(token);
             }
             Ok(Turn::Spent) => self.replace(token),
             Ok(Turn::Closed) => drop(self.take(token)),

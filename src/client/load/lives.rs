@@ -119,7 +119,7 @@ impl<W: Watch> Engine<'_, W> {
                 self.places[number] = Place::At(token);
                 self.connecting += 1;
                 // A Unix socket is connected by now, and no event may tell.
-                self.reactor.again(token);
+                self.reactor.requeue(token);
             }
             Err(e) => self.break_down(Cause::System(cannot("watch", &"a connection", &e))),
         }
@@ -166,7 +166,7 @@ impl<W: Watch> Engine<'_, W> {
         (self.open, self.closing) = (self.open - 1, self.closing + 1);
         self.retired.push_back((now, token));
         // Its end may be there already.
-        self.reactor.again(token);
+        self.reactor.requeue(token);
         self.forget(now);
         if self.is_needed(&lane) {
             self.open(lane);
@@ -201,7 +201,7 @@ impl<W: Watch> Engine<'_, W> {
                 Some(Slot::Connection(connection)) if connection.state == State::Open => {
                     connection.say_goodbye(now);
                     (self.open, self.closing) = (self.open - 1, self.closing + 1);
-                    self.reactor.again(token);
+                    self.reactor.requeue(token);
                 }
                 _ => drop(self.take(token)),
             }
@@ -214,7 +214,7 @@ impl<W: Watch> Engine<'_, W> {
         for number in 0..self.places.len() {
             let Place::At(token) = self.places[number] else { continue };
             if self.is_late(token, now) {
-                self.attend(Ready { token, special: true })?;
+                self.attend(Ready { token, exceptional: true })?;
                 if self.is_late(token, now) {
                     self.bury_timed_out(token);
                 }

@@ -63,7 +63,7 @@ struct Setup {
     once: bool,
     /// `finish` is called before the drive of this number, if it is ever reached.
     finish_before: Option<usize>,
-    hints: fn(usize) -> Readiness,
+    hints: fn(usize) -> ShortRead,
     scratch_bytes: usize,
 }
 
@@ -90,8 +90,8 @@ struct Model {
 }
 
 impl Model {
-    fn begin(&mut self, hint: Readiness) {
-        self.read_on |= hint == ReadOn;
+    fn begin(&mut self, hint: ShortRead) {
+        self.read_on |= hint == ProvesNothing;
         (self.emptied, self.reads, self.writes) = (false, 0, 0);
     }
 
@@ -105,7 +105,7 @@ impl Model {
                 self.reads += 1;
             }
             Ask::Write(offered) => {
-                assert!(!self.shut, "wrote after Shut");
+                assert!(!self.shut, "wrote after ShutdownWrite");
                 assert_eq!(offered, self.owed, "offered less or more than is pending");
                 self.writes += 1;
             }
@@ -134,12 +134,12 @@ impl Model {
         !self.shut && (self.only_read_done || self.finishing && self.emptied)
     }
 
-    fn end(&mut self, turn: Result<Turn, ErrorKind>, last: Option<Step>, peer: &Peer<Choices>) {
+    fn end(&mut self, turn: Result<Next, ErrorKind>, last: Option<Step>, peer: &Peer<Choices>) {
         let said = match last {
             Some(Reset) => Some(Err(ErrorKind::ConnectionReset)),
             Some(BrokenPipe) => Some(Err(ErrorKind::BrokenPipe)),
             Some(TakesNothing) => Some(Err(ErrorKind::WriteZero)),
-            Some(Eof) => Some(Ok(Done)),
+            Some(Eof) => Some(Ok(Close)),
             _ => None,
         };
         let exhausted = if self.owed > 0 { last == Some(WriteBlocks) } else { self.emptied };
@@ -149,23 +149,26 @@ impl Model {
                 assert!(exhausted, "a lost wake-up");
                 assert!(self.owed > 0 || !self.is_leaving(), "waits for nothing");
             }
-            (Ok(Again), None) => {
+            (Ok(Yield), None) => {
                 assert!(!exhausted || self.owed == 0 && self.is_leaving(), "it would spin");
             }
-            (Ok(Shut), None) => self.shut_rightly(peer),
-            (Ok(Done) | Err(_), None) => panic!("{turn:?}, though the socket never said so"),
+            (Ok(ShutdownWrite), None) => self.shut_rightly(peer),
+            (Ok(Close) | Err(_), None) => panic!("{turn:?}, though the socket never said so"),
         }
-        if turn == Ok(Done) {
+        if turn == Ok(Close) {
             assert_eq!(self.owed, 0, "dropped at end of file");
             assert!(self.shut || peer.taken == peer.given);
         }
     }
 
     fn shut_rightly(&mut self, peer: &Peer<Choices>) {
-        assert!(!self.shut, "Shut twice");
-        assert_eq!(self.owed, 0, "Shut with bytes pending");
+        assert!(!self.shut, "ShutdownWrite twice");
+        assert_eq!(self.owed, 0, "ShutdownWrite with bytes pending");
         assert_eq!(peer.taken, peer.given);
-        assert!(self.only_read_done || self.all_arrived, "Shut before all that arrived was read");
+        assert!(
+            self.only_read_done || self.all_arrived,
+            "ShutdownWrite before all that arrived was read"
+        );
         self.shut = true;
     }
 }
@@ -230,11 +233,11 @@ fn run_all(setup: &Setup) -> (usize, usize) {
 
 /// Runs every script for every way to hint, and for every moment to call `finish` where there is one.
 fn run_all_setups(once: bool, finish: bool) {
-    let hints: [fn(usize) -> Readiness; 4] = [
-        |_| ShortReadDrains,
-        |_| ReadOn,
-        |drive| if drive == 0 { ReadOn } else { ShortReadDrains },
-        |drive| if drive == 1 { ReadOn } else { ShortReadDrains },
+    let hints: [fn(usize) -> ShortRead; 4] = [
+        |_| MeansEmpty,
+        |_| ProvesNothing,
+        |drive| if drive == 0 { ProvesNothing } else { MeansEmpty },
+        |drive| if drive == 1 { ProvesNothing } else { MeansEmpty },
     ];
     for (hints, scratch_bytes) in hints.into_iter().flat_map(|h| [4, 64].map(|s| (h, s))) {
         for moment in 0.. {

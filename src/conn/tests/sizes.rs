@@ -28,7 +28,7 @@ fn a_turn_is_bounded() {
         for _ in 0..8 {
             let before = run.peer.given;
             run.peer.calls.clear();
-            assert_eq!(run.turn(ReadOn), Ok(Again));
+            assert_eq!(run.turn(ProvesNothing), Ok(Yield));
             assert!(run.peer.given - before <= scratch_bytes);
             assert_eq!((run.peer.reads(), run.peer.writes()), (1, 1));
         }
@@ -38,10 +38,10 @@ fn a_turn_is_bounded() {
 #[test]
 fn a_turn_of_lingering_is_bounded() {
     let mut run = Run::of(Echo::once(), 64, tireless);
-    assert_eq!(run.turn(ShortReadDrains), Ok(Again));
-    assert_eq!(run.turn(ShortReadDrains), Ok(Shut));
+    assert_eq!(run.turn(MeansEmpty), Ok(Yield));
+    assert_eq!(run.turn(MeansEmpty), Ok(ShutdownWrite));
     run.peer.calls.clear();
-    assert_eq!(run.turn(ShortReadDrains), Ok(Again));
+    assert_eq!(run.turn(MeansEmpty), Ok(Yield));
     assert_eq!((run.peer.reads(), run.peer.writes()), (1, 0));
 }
 
@@ -50,10 +50,10 @@ fn a_turn_of_lingering_is_bounded() {
 fn every_read_asks_for_the_whole_scratch() {
     for scratch_bytes in [1, 64, 1000, 256 * KIB] {
         let mut run = Run::of(Echo::new(), scratch_bytes, Script::default());
-        run.expect(ReadOn, &[GivesAll, TakesAll, Gives(1), TakesAll, ReadBlocks], Ok(Wait));
+        run.expect(ProvesNothing, &[GivesAll, TakesAll, Gives(1), TakesAll, ReadBlocks], Ok(Wait));
         assert_eq!(asked(&run), [scratch_bytes; 3]);
-        run.expect(ReadOn, &[GivesAll, WriteBlocks], Ok(Wait));
-        run.expect(ReadOn, &[TakesAll, GivesAll, TakesAll, ReadBlocks], Ok(Wait));
+        run.expect(ProvesNothing, &[GivesAll, WriteBlocks], Ok(Wait));
+        run.expect(ProvesNothing, &[TakesAll, GivesAll, TakesAll, ReadBlocks], Ok(Wait));
         assert_eq!(asked(&run), [scratch_bytes; 2]);
     }
 }
@@ -64,7 +64,7 @@ fn a_scratch_that_changes_is_filled_as_far_as_it_goes() {
     for scratch_bytes in [64, 1, 4096] {
         run.scratch = vec![0; scratch_bytes];
         run.peer.calls.clear();
-        assert_eq!(run.turn(ShortReadDrains), Ok(Again));
+        assert_eq!(run.turn(MeansEmpty), Ok(Yield));
         assert_eq!(asked(&run), [scratch_bytes]);
     }
 }
@@ -114,7 +114,7 @@ fn a_message_survives_every_way_to_cut_it_up() {
         let mut run = Run::of(Echo::new(), 8, peer);
         // Each piece, and each pause before one, costs a turn or two at the most.
         let ended =
-            (0..8 * MESSAGE_BYTES).find(|_| !matches!(run.turn(ShortReadDrains), Ok(Wait | Again)));
+            (0..8 * MESSAGE_BYTES).find(|_| !matches!(run.turn(MeansEmpty), Ok(Wait | Yield)));
         assert!(ended.is_some(), "cut at {given:b} and {taken:b}");
         assert_eq!(run.peer.calls.last(), Some(&(Ask::Read(8), Eof)));
         assert_eq!((run.peer.given, run.peer.taken), (MESSAGE_BYTES, MESSAGE_BYTES));

@@ -1,7 +1,7 @@
 use std::io;
 
 use super::*;
-use crate::conn::{Readiness, Turn};
+use crate::conn::{Next, ShortRead};
 
 const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_nanos(1);
@@ -42,8 +42,8 @@ impl io::Write for Stuck {
 
 fn stuck_echo() -> Echo {
     let mut echo = Echo::new();
-    let turn = echo.drive(&mut Stuck(Some(1)), Readiness::ReadOn, &mut [0; 8]).unwrap();
-    assert_eq!((turn, echo.held_bytes()), (Turn::Wait, 1));
+    let turn = echo.drive(&mut Stuck(Some(1)), ShortRead::ProvesNothing, &mut [0; 8]).unwrap();
+    assert_eq!((turn, echo.held_bytes()), (Next::Wait, 1));
     echo
 }
 
