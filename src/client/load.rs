@@ -17,8 +17,10 @@ use crate::client::latency::Latency;
 use crate::net::{Addr, cannot};
 use crate::signals;
 
+use clock::SystemClock;
 use contact::{NoContact, contact};
 use engine::Engine;
+use link::Network;
 
 pub use memory::check_memory;
 pub use outcome::{End, Interval, Outcome, OwnLimit};
@@ -28,17 +30,24 @@ pub use trouble::{Cause, Trouble};
 
 mod trouble;
 mod outcome;
+mod clock;
 mod schedule;
 mod plan;
 mod cost;
 mod recorder;
 mod standstills;
-mod connection;
+mod shared;
+mod lane;
 mod contact;
-mod engine;
-mod dispatch;
+mod link;
+mod connection;
 mod connections;
 mod phase;
+mod engine;
+mod dispatch;
+mod connecting;
+mod failing;
+mod advance;
 mod memory;
 mod threshold;
 mod search;
@@ -138,8 +147,15 @@ fn run_under(options: &Options, signals: &mut Signals, reporter: &mut impl Repor
         Err(NoContact::Interrupted) => return Outcome::interrupted(),
         Err(NoContact::Failed(cause)) => return Outcome::failed(cause),
     };
-    match Engine::new(options, contact, signals, reporter) {
-        Ok(engine) => engine.run(),
+    let network = Network::new(contact, &options.sources);
+    match Engine::new(options, network, SystemClock, signals, reporter) {
+        Ok(mut engine) => {
+            // A signal may have come before there was anything to report it.
+            if signals::is_stop_requested() {
+                engine.phase.interrupt();
+            }
+            engine.run()
+        }
         Err(e) => Outcome::failed(Cause::System(e)),
     }
 }
@@ -197,5 +213,7 @@ pub enum Stage {
     Closing,
 }
 
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

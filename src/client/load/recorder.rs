@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use super::clock::Clock;
 use super::cost::{Cost, Usage};
 use super::outcome::TROUBLES_KEPT;
 use super::schedule::Series;
@@ -31,9 +32,10 @@ struct Current {
 }
 
 impl Recorder {
-    pub(super) fn new(interval: Duration, rate_target: Option<f64>) -> Self {
+    /// `created` stands for the beginning until there is one.
+    pub(super) fn new(interval: Duration, rate_target: Option<f64>, created: SystemTime) -> Self {
         Self {
-            outcome: Outcome { rate_target, ..Outcome::nothing(SystemTime::now()) },
+            outcome: Outcome { rate_target, ..Outcome::nothing(created) },
             start: None,
             is_over: false,
             cost: Cost::default(),
@@ -47,12 +49,18 @@ impl Recorder {
         }
     }
 
-    /// The measured part has begun.
-    pub(super) fn start(&mut self, at: Instant, reporter: &mut impl Reporter) {
-        self.start = Some(at);
-        self.cost.start();
-        self.outcome.began = SystemTime::now() - at.elapsed();
-        reporter.start(self.outcome.began);
+    /// The measured part began at `start`, which was `began` by the time of day.
+    pub(super) fn start(
+        &mut self,
+        start: Instant,
+        began: SystemTime,
+        clock: &impl Clock,
+        reporter: &mut impl Reporter,
+    ) {
+        self.start = Some(start);
+        self.cost.start(clock);
+        self.outcome.began = began;
+        reporter.start(began);
     }
 
     pub(super) fn connected(&mut self, took: Duration) {
@@ -156,7 +164,7 @@ impl Recorder {
     }
 
     /// Messages that count of which it is known what became of them.
-    pub(super) fn settled(&self) -> u64 {
+    pub(super) fn finished(&self) -> u64 {
         self.outcome.messages + self.outcome.lost + self.outcome.unsent
     }
 
@@ -181,7 +189,7 @@ impl Recorder {
 
     /// Closes the intervals that were over before `now`. One that ends just then may be the last one, to
     /// which all belongs that comes to light after it.
-    pub(super) fn roll(&mut self, now: Instant, reporter: &mut impl Reporter) {
+    pub(super) fn close_intervals(&mut self, now: Instant, reporter: &mut impl Reporter) {
         let Some(start) = self.start else { return };
         while now.saturating_duration_since(start) > self.current.start + self.interval_length {
             self.close(self.interval_length, reporter);
@@ -214,12 +222,12 @@ impl Recorder {
     }
 
     /// The measured part is over, and was so at `end`, unless it was over before.
-    pub(super) fn end(&mut self, end: Instant, reporter: &mut impl Reporter) {
+    pub(super) fn end(&mut self, end: Instant, clock: &impl Clock, reporter: &mut impl Reporter) {
         let Some(start) = self.start.filter(|_| !self.is_over) else { return };
         self.is_over = true;
-        self.roll(end, reporter);
+        self.close_intervals(end, reporter);
         self.outcome.measured = end.saturating_duration_since(start);
-        if let Some(Usage { busy, cpu, spin_cpu }) = self.cost.end() {
+        if let Some(Usage { busy, cpu, spin_cpu }) = self.cost.end(clock) {
             (self.outcome.busy, self.outcome.cpu, self.outcome.spin_cpu) = (busy, cpu, spin_cpu);
         }
     }
