@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 pub mod latency;
+pub mod running_stats;
 mod rng;
 pub mod probe;
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::tally::{Kept, Spread, Tally};
+use super::tally::{Kept, Tally};
 use super::{End, Options};
+use crate::client::running_stats::RunningStats;
 
 /// Changes whenever a program that reads it would have to.
 const SCHEMA: &str = "resound-ping/1";
@@ -110,7 +111,7 @@ impl Messages {
 }
 
 impl Connect {
-    fn of(times: &Spread) -> Option<Self> {
+    fn of(times: &RunningStats) -> Option<Self> {
         let [min, mean, max] = [times.min(), times.mean(), times.max()].map(nanoseconds);
         (times.count() > 0).then_some(Self { min, mean, max })
     }
@@ -124,8 +125,8 @@ impl Echo {
             min,
             mean,
             max,
-            standard_deviation: nanoseconds(tally.echo.deviation()),
-            jitter: nanoseconds(tally.jitter()),
+            standard_deviation: nanoseconds(tally.echo.stdev()),
+            jitter: nanoseconds(tally.echo.jitter()),
             p50: at(50.0),
             p90: at(90.0),
             p99: at(99.0),

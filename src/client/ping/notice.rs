@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::tally::{Cause, Spread, Tally, Trouble};
+use super::tally::{Cause, Tally, Trouble};
 use crate::client::dial::Progress;
+use crate::client::running_stats::RunningStats;
 use crate::net::{Addr, Endpoint, reason};
 use crate::text::Plural;
 use crate::text::format::{count, counted, setting};
@@ -194,7 +195,7 @@ impl fmt::Display for Summary<'_> {
             write!(f, "\necho {}", Times(&tally.echo))?;
         }
         if tally.received > 1 {
-            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.jitter()))?;
+            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.echo.jitter()))?;
         }
         Ok(())
     }
@@ -243,13 +244,13 @@ impl fmt::Display for Counts<'_> {
     }
 }
 
-struct Times<'a>(&'a Spread);
+struct Times<'a>(&'a RunningStats);
 
 impl fmt::Display for Times<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(times) = self;
         let [min, avg, max] = [times.min(), times.mean(), times.max()].map(Ms);
-        write!(f, "min/avg/max/mdev = {min}/{avg}/{max}/{} ms", Ms(times.deviation()))
+        write!(f, "min/avg/max/mdev = {min}/{avg}/{max}/{} ms", Ms(times.stdev()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::client::latency::Latency;
 use crate::client::probe::Fault;
+use crate::client::running_stats::RunningStats;
 
 /// This many troubles are kept in full; the rest are counted.
 pub const TROUBLES_KEPT: usize = 20;
@@ -30,13 +31,11 @@ pub struct Tally {
     /// For how long this program did not run: it was stopped, or its output was.
     pub stood_still: Duration,
     /// From the first step of connecting to the connection.
-    pub connect: Spread,
+    pub connect: RunningStats,
     /// From the first write of a message to the read that completed its echo.
-    pub echo: Spread,
+    pub echo: RunningStats,
     /// The same as a distribution.
     pub distribution: Latency,
-    /// How far each echo's time was from the last one's.
-    pub(super) jitter: Jitter,
     /// How long it went on.
     pub elapsed: Duration,
     /// What went wrong: how often, by [kind](Cause::kind).
@@ -110,7 +109,6 @@ impl Tally {
         self.received += 1;
         self.echo.record(took);
         self.distribution.record(took);
-        self.jitter.record(took);
     }
 
     /// Counts something that went wrong.
@@ -144,11 +142,6 @@ impl Tally {
         Some(self.distribution.percentile(percentile).clamp(self.echo.min(), self.echo.max()))
     }
 
-    /// The mean of how far each echo's time was from the last one's.
-    pub fn jitter(&self) -> Duration {
-        self.jitter.mean()
-    }
-
     /// # Errors
     ///
     /// What went wrong, if anything did.
@@ -166,80 +159,6 @@ impl Tally {
     }
 }
 
-/// Times, each of them told exactly, in the memory of a few numbers.
-#[derive(Clone, Debug, Default)]
-pub struct Spread {
-    count: u64,
-    min: Duration,
-    max: Duration,
-    /// In nanoseconds, like what follows: by B. P. Welford's method, which loses no digits where all times
-    /// are long and nearly the same.
-    mean: f64,
-    squares: f64,
-}
-
-impl Spread {
-    /// Counts one in.
-    pub fn record(&mut self, time: Duration) {
-        self.min = if self.count == 0 { time } else { self.min.min(time) };
-        self.max = self.max.max(time);
-        self.count += 1;
-        let time = time.as_nanos() as f64;
-        let from_mean = time - self.mean;
-        self.mean += from_mean / self.count as f64;
-        self.squares += from_mean * (time - self.mean);
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The shortest; zero where there are none.
-    pub fn min(&self) -> Duration {
-        self.min
-    }
-
-    /// The longest; zero where there are none.
-    pub fn max(&self) -> Duration {
-        self.max
-    }
-
-    /// Their mean; zero where there are none.
-    pub fn mean(&self) -> Duration {
-        nanoseconds(self.mean)
-    }
-
-    /// Their standard deviation: what ping(8) calls mdev.
-    pub fn deviation(&self) -> Duration {
-        nanoseconds((self.squares / self.count.max(1) as f64).sqrt())
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Jitter {
-    last: Option<Duration>,
-    count: u64,
-    sum: Duration,
-}
-
-impl Jitter {
-    fn record(&mut self, time: Duration) {
-        if let Some(last) = self.last.replace(time) {
-            self.count += 1;
-            self.sum += time.abs_diff(last);
-        }
-    }
-
-    fn mean(&self) -> Duration {
-        nanoseconds(self.sum.as_nanos() as f64 / self.count.max(1) as f64)
-    }
-}
-
-fn nanoseconds(n: f64) -> Duration {
-    Duration::from_nanos(n.round() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,45 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_what_their_names_say() {
-        let tally = of(&[2, 4, 4, 4, 5, 5, 7, 9]);
-        let Tally { echo, received, .. } = &tally;
-        assert_eq!((*received, echo.count()), (8, 8));
-        assert_eq!((echo.min(), echo.mean(), echo.max()), (MS * 2, MS * 5, MS * 9));
-        assert_eq!(echo.deviation(), MS * 2);
-        // 2 + 0 + 0 + 1 + 0 + 2 + 2 over 7.
-        assert_eq!(tally.jitter(), Duration::from_nanos(1_000_000));
-    }
-
-    #[test]
-    fn one_time_has_no_spread_and_no_jitter() {
-        let tally = of(&[3]);
-        assert_eq!(
-            (tally.echo.min(), tally.echo.max(), tally.echo.mean()),
-            (MS * 3, MS * 3, MS * 3)
-        );
-        assert_eq!((tally.echo.deviation(), tally.jitter()), (Duration::ZERO, Duration::ZERO));
-    }
-
-    #[test]
-    fn no_times_are_nothing() {
+    fn without_echoes_there_are_no_percentiles_and_no_reconnects() {
         let tally = of(&[]);
-        let times = [tally.echo.min(), tally.echo.mean(), tally.echo.max(), tally.jitter()];
-        assert_eq!(times, [Duration::ZERO; 4]);
         assert_eq!((tally.percentile(50.0), tally.reconnects()), (None, 0));
-    }
-
-    /// A sum of squares less a square of sums would have no digits left for this.
-    #[test]
-    fn small_differences_of_long_times_are_told() {
-        let mut spread = Spread::default();
-        let hour = Duration::from_secs(3600);
-        [0, 20]
-            .iter()
-            .cycle()
-            .take(1000)
-            .for_each(|ns| spread.record(hour + Duration::from_nanos(*ns)));
-        assert_eq!(spread.deviation(), Duration::from_nanos(10));
     }
 
     #[test]
