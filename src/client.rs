@@ -10,6 +10,7 @@ pub mod latency;
 pub mod running_stats;
 mod rng;
 pub mod probe;
+pub mod failure;
 
 pub mod dial;
 mod standstill;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::tally::{Kept, Tally};
+use super::tally::{RecordedFailure, Tally};
 use super::{End, Options};
 use crate::client::running_stats::RunningStats;
 
@@ -32,8 +32,10 @@ pub struct Json<'a> {
     reconnects: u64,
     connect_nanoseconds: Option<Connect>,
     echo_nanoseconds: Option<Echo>,
-    trouble_counts: &'a BTreeMap<&'static str, u64>,
-    troubles: Vec<Trouble<'a>>,
+    #[serde(rename = "trouble_counts")]
+    failure_counts: &'a BTreeMap<&'static str, u64>,
+    #[serde(rename = "troubles")]
+    failures: &'a [RecordedFailure],
 }
 
 #[derive(Debug, Serialize)]
@@ -65,13 +67,6 @@ struct Echo {
     p99_9: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Trouble<'a> {
-    sequence: u64,
-    kind: &'static str,
-    text: &'a str,
-}
-
 impl<'a> Json<'a> {
     /// What was asked for, what was found, how it ended, and the line of what went wrong, if anything did.
     pub fn new(options: &Options, tally: &'a Tally, end: &End, error: Option<&'a str>) -> Self {
@@ -97,8 +92,8 @@ impl<'a> Json<'a> {
             reconnects: tally.reconnects(),
             connect_nanoseconds: Connect::of(&tally.connect),
             echo_nanoseconds: Echo::of(tally),
-            trouble_counts: &tally.trouble_counts,
-            troubles: tally.troubles.iter().map(Trouble::of).collect(),
+            failure_counts: &tally.failure_counts,
+            failures: &tally.failures,
         }
     }
 }
@@ -132,12 +127,6 @@ impl Echo {
             p99: at(99.0),
             p99_9: at(99.9),
         })
-    }
-}
-
-impl<'a> Trouble<'a> {
-    fn of(Kept { sequence, kind, text }: &'a Kept) -> Self {
-        Self { sequence: *sequence, kind, text }
     }
 }
 

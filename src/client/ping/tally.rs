@@ -1,15 +1,13 @@
 //! What a ping found, counted.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
-use crate::client::latency::Latency;
-use crate::client::probe::Fault;
-use crate::client::running_stats::RunningStats;
+use serde::Serialize;
 
-/// This many troubles are kept in full; the rest are counted.
-pub const TROUBLES_KEPT: usize = 20;
+use crate::client::failure::{Failure, MAX_RECORDED};
+use crate::client::latency::Latency;
+use crate::client::running_stats::RunningStats;
 
 /// What was found so far, in memory that does not depend on how much that is.
 #[derive(Debug, Default)]
@@ -38,69 +36,34 @@ pub struct Tally {
     pub distribution: Latency,
     /// How long it went on.
     pub elapsed: Duration,
-    /// What went wrong: how often, by [kind](Cause::kind).
-    pub trouble_counts: BTreeMap<&'static str, u64>,
-    /// What went wrong, the first of it in full.
-    pub troubles: Vec<Kept>,
+    /// The number of failures of each [kind](Failure::kind).
+    pub failure_counts: BTreeMap<&'static str, u64>,
+    /// The first [`MAX_RECORDED`] failures.
+    pub failures: Vec<RecordedFailure>,
 }
 
-/// Something that went wrong.
+/// A failure of one message.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct MessageFailure {
     /// The number of the message, from 1.
     pub sequence: u64,
-    /// What went wrong with it.
-    pub cause: Cause,
+    /// The offsets of the message's first and last byte on its connection.
+    pub offsets: (u64, u64),
+    /// What went wrong. The figures of a [`Fault::Ended`] are those of the message, not of the connection.
+    ///
+    /// [`Fault::Ended`]: crate::client::probe::Fault::Ended
+    pub failure: Failure,
 }
 
-/// What can go wrong with a message.
-#[derive(Debug)]
-pub enum Cause {
-    /// There was no connection to be had.
-    Unreachable(io::Error),
-    /// Its whole echo did not come in time.
-    Late {
-        /// How long that was.
-        timeout: Duration,
-        /// How much of it came.
-        received: u64,
-        /// How much that should have been.
-        bytes: u64,
-    },
-    /// The connection ended before its echo was complete. Of a [`Fault::Ended`] whose figures are those of
-    /// the message, not of the connection.
-    CutShort(Fault),
-    /// Its echo is wrong.
-    Wrong {
-        /// How.
-        fault: Fault,
-        /// Where the message begins on its connection, and ends.
-        first: u64,
-        /// The offset of its last byte.
-        last: u64,
-    },
-}
-
-/// A trouble as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+/// What a tally keeps of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordedFailure {
     /// The number of the message, from 1.
     pub sequence: u64,
-    /// One word, always the same for the same kind.
+    /// One word, the same for all failures of a kind.
     pub kind: &'static str,
     /// A line for people.
     pub text: String,
-}
-
-impl Cause {
-    /// What to call it in a summary: one word, always the same for the same kind.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "connect",
-            Self::Late { .. } => "timeout",
-            Self::CutShort(fault) | Self::Wrong { fault, .. } => fault.kind(),
-        }
-    }
 }
 
 impl Tally {
@@ -111,17 +74,17 @@ impl Tally {
         self.distribution.record(took);
     }
 
-    /// Counts something that went wrong.
-    pub fn failed(&mut self, trouble: &Trouble) {
-        match &trouble.cause {
-            Cause::Wrong { .. } => self.wrong += 1,
-            Cause::Unreachable(_) | Cause::Late { .. } | Cause::CutShort(_) => self.lost += 1,
+    /// Counts a failure: as wrong if bytes came back that are no echo, else as lost.
+    pub fn failed(&mut self, failed: &MessageFailure) {
+        match failed.failure.is_wrong() {
+            true => self.wrong += 1,
+            false => self.lost += 1,
         }
-        let kind = trouble.cause.kind();
-        *self.trouble_counts.entry(kind).or_default() += 1;
-        if self.troubles.len() < TROUBLES_KEPT {
-            let kept = Kept { sequence: trouble.sequence, kind, text: trouble.to_string() };
-            self.troubles.push(kept);
+        let kind = failed.failure.kind();
+        *self.failure_counts.entry(kind).or_default() += 1;
+        if self.failures.len() < MAX_RECORDED {
+            let (sequence, text) = (failed.sequence, failed.to_string());
+            self.failures.push(RecordedFailure { sequence, kind, text });
         }
     }
 
@@ -183,17 +146,16 @@ mod tests {
         }
     }
 
-    fn late(sequence: u64) -> Trouble {
-        Trouble { sequence, cause: Cause::Late { timeout: MS, received: 0, bytes: 9 } }
-    }
-
     #[test]
-    fn the_first_troubles_are_kept_and_all_are_counted() {
+    fn the_first_failures_are_recorded_and_all_are_counted() {
         let mut tally = Tally::default();
-        (1..=1000).for_each(|sequence| tally.failed(&late(sequence)));
-        assert_eq!((tally.lost, tally.trouble_counts["timeout"]), (1000, 1000));
-        assert_eq!(tally.troubles.len(), TROUBLES_KEPT);
-        assert_eq!((tally.troubles[0].sequence, tally.troubles[0].kind), (1, "timeout"));
+        for sequence in 1..=1000 {
+            let failure = Failure::TimedOut { timeout: MS, received: 0, expected: 9 };
+            tally.failed(&MessageFailure { sequence, offsets: (0, 8), failure });
+        }
+        assert_eq!((tally.lost, tally.failure_counts["timeout"]), (1000, 1000));
+        assert_eq!(tally.failures.len(), MAX_RECORDED);
+        assert_eq!((tally.failures[0].sequence, tally.failures[0].kind), (1, "timeout"));
     }
 
     #[test]
