@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::lane::Lane;
 use super::link::Connect;
 use super::{Cause, Reporter, Stage};
-use crate::client::GOODBYE;
+use crate::client::CLOSE_TIMEOUT;
 use crate::net::cannot;
 
 /// Connections that are begun before events are handled again.
@@ -98,7 +98,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
     /// Removes the connections that were replaced and do not close by themselves, or that are too many.
     fn reap(&mut self, now: Instant) {
         let standstills = &self.shared.standstills;
-        let is_overdue = |since| standstills.is_overdue(since, GOODBYE, now);
+        let is_overdue = |since| standstills.is_overdue(since, CLOSE_TIMEOUT, now);
         while let Some(token) = self.connections.next_to_reap(is_overdue) {
             self.connections.remove(token);
         }

@@ -119,16 +119,16 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
             // To wake up takes a while, and a message that is late is late in the figures.
             let wake_up = due.map(|due| due - self.options.spin);
             if let Some(at) = wake_up {
-                self.set_alarm(at, now)?;
+                self.set_alarm(at)?;
             }
             self.next_timeout(now).min(wake_up.unwrap_or(now + REPORT_EVERY)).max(now) - now
         };
         Ok(self.shared.standstills.plan(left, now))
     }
 
-    fn set_alarm(&mut self, at: Instant, now: Instant) -> io::Result<()> {
+    fn set_alarm(&mut self, at: Instant) -> io::Result<()> {
         match self.connections.reactor.get_mut(self.alarm) {
-            Some(Slot::Alarm(alarm)) => alarm.set(at, now),
+            Some(Slot::Alarm(alarm)) => alarm.set(at),
             _ => Ok(()),
         }
     }

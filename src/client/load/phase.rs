@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::shared::Shared;
 use super::{Length, Stage};
-use crate::client::GOODBYE;
+use crate::client::CLOSE_TIMEOUT;
 
 /// How long an interrupted run waits for echoes that are under way. A person waits for it to end.
 const LAST_ECHOES: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ impl Phase {
         match self.stage {
             Stage::WarmingUp => plan.start_at(),
             Stage::Measuring => plan.end_at(),
-            Stage::Closing => Some(self.since + GOODBYE),
+            Stage::Closing => Some(self.since + CLOSE_TIMEOUT),
             Stage::Draining if self.interrupts > 0 => Some(self.since + LAST_ECHOES),
             Stage::Connecting | Stage::Draining => None,
         }
