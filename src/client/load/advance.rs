@@ -43,6 +43,13 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         }
     }
 
+    /// When the current interval can be closed, unless it is the last.
+    pub(super) fn interval_end(&self) -> Option<Instant> {
+        let is_measuring = matches!(self.phase.stage(), Stage::Measuring | Stage::Draining);
+        let end = self.shared.recorder.interval_end().filter(|_| is_measuring)?;
+        self.shared.plan.end_at().is_none_or(|last| end <= last).then_some(end)
+    }
+
     /// Stops early if the user asks for it: in an orderly way at first, and then at once.
     fn apply_interrupts(&mut self, now: Instant) {
         let Some(interrupt) = self.phase.interrupt_at(now) else { return };

@@ -10,8 +10,9 @@ use super::connection::Connection;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::link::Connect;
-use super::{Cause, Reporter, Stage};
+use super::{Reporter, Stage};
 use crate::client::CLOSE_TIMEOUT;
+use crate::client::failure::Failure;
 use crate::net::cannot;
 
 /// Connections that are begun before events are handled again.
@@ -47,7 +48,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         }
         match Lane::new(self.connections.begin_new(), self.options.depth) {
             Ok(lane) => self.begin_connecting(lane),
-            Err(_) => self.fail_run(Cause::System(ErrorKind::OutOfMemory.into())),
+            Err(_) => self.fail_run(Failure::System(ErrorKind::OutOfMemory.into())),
         }
         true
     }
@@ -61,13 +62,13 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_refused(&mut lane, now) => {
                 self.connections.defer(now + FULL_QUEUE_DELAY, lane);
             }
-            Err(e) => self.handle_failure(lane, None, Cause::Connect(e), now),
+            Err(e) => self.handle_failure(lane, None, Failure::Connect(e), now),
         }
     }
 
     fn watch(&mut self, connection: Connection<N::Link>) {
         if let Err(e) = self.connections.insert(connection) {
-            self.fail_run(Cause::System(cannot("watch", &"a connection", &e)));
+            self.fail_run(Failure::System(cannot("watch", &"a connection", &e)));
         }
     }
 

@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use super::Cause;
 use super::clock::Clock;
 use super::lane::Lane;
 use super::link::Link;
 use super::shared::Shared;
+use crate::client::failure::Failure;
 use crate::client::probe::{Fault, Received};
 use crate::text::format::setting;
 
@@ -69,7 +69,7 @@ impl<L: Link> Connection<L> {
         exceptional: bool,
         clock: &impl Clock,
         shared: &mut Shared,
-    ) -> Result<Next, Cause> {
+    ) -> Result<Next, Failure> {
         self.is_exceptional |= exceptional;
         match self.state {
             State::Open => self.exchange(clock, shared),
@@ -83,8 +83,8 @@ impl<L: Link> Connection<L> {
         since: Instant,
         clock: &impl Clock,
         shared: &mut Shared,
-    ) -> Result<Next, Cause> {
-        if !self.link.is_connected().map_err(Cause::Connect)? {
+    ) -> Result<Next, Failure> {
+        if !self.link.is_connected().map_err(Failure::Connect)? {
             return Ok(Next::Wait);
         }
         self.state = State::Open;
@@ -94,7 +94,7 @@ impl<L: Link> Connection<L> {
 
     /// Receives, begins the messages that may begin, and sends.
     #[inline]
-    fn exchange(&mut self, clock: &impl Clock, shared: &mut Shared) -> Result<Next, Cause> {
+    fn exchange(&mut self, clock: &impl Clock, shared: &mut Shared) -> Result<Next, Failure> {
         for _ in 0..READS_PER_TURN {
             let Shared { pattern, scratch, .. } = shared;
             let received = self.lane.probe.receive(&mut self.link, pattern, scratch)?;
@@ -102,7 +102,7 @@ impl<L: Link> Connection<L> {
             let now = clock.now();
             self.complete(now, shared)?;
             if received == Received::End {
-                return Err(Cause::Left);
+                return Err(Failure::Closed);
             }
             self.begin(now, shared)?;
             if self.is_spent(shared) {
@@ -133,7 +133,7 @@ impl<L: Link> Connection<L> {
     ///
     /// If one came too late.
     #[inline]
-    fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Cause> {
+    fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Failure> {
         while let Some(message) = self.lane.probe.complete() {
             shared.finish(&message, now)?;
         }
@@ -181,7 +181,7 @@ impl<L: Link> Connection<L> {
         let _ = self.link.shutdown_write();
     }
 
-    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Next, Cause> {
+    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Next, Failure> {
         loop {
             let Shared { pattern, scratch, .. } = shared;
             match self.lane.probe.receive(&mut self.link, pattern, scratch) {
@@ -204,12 +204,12 @@ impl<L: Link> Connection<L> {
     }
 
     /// Why it has failed if nothing came within `timeout`.
-    pub(super) fn timed_out(&self, timeout: Duration) -> Cause {
+    pub(super) fn timed_out(&self, timeout: Duration) -> Failure {
         if let State::Connecting(_) = self.state {
             let why = format!("no answer within {}", setting(timeout));
-            return Cause::Connect(io::Error::new(ErrorKind::TimedOut, why));
+            return Failure::Connect(io::Error::new(ErrorKind::TimedOut, why));
         }
         let (sent, received) = self.lane.probe.progress();
-        Cause::TimedOut { after: timeout, received, sent }
+        Failure::TimedOut { timeout, received, expected: sent }
     }
 }

@@ -16,8 +16,9 @@ use super::link::Connect;
 use super::phase::Phase;
 use super::schedule::Schedule;
 use super::shared::Shared;
-use super::{Cause, Options, Outcome, Progress, Reporter};
+use super::{Options, Outcome, Progress, Reporter};
 use crate::client::alarm::Alarm;
+use crate::client::failure::Failure;
 use crate::net::cannot;
 use crate::reactor::Ready;
 use crate::signals::is_stop;
@@ -88,7 +89,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         while !self.phase.is_over() {
             match self.turn(now) {
                 Ok(done) => now = done,
-                Err(e) => self.fail_run(Cause::System(e)),
+                Err(e) => self.fail_run(Failure::System(e)),
             }
         }
         self.finish()
@@ -139,6 +140,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
             self.phase.ends_at(&self.shared.plan),
             self.connections.next_deferred(),
             self.connections.next_new(now),
+            self.interval_end(),
         ];
         let always = self.next_report().min(self.next_sweep());
         first.into_iter().flatten().fold(always, Instant::min)
@@ -211,14 +213,14 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
 
     /// Applies the result of a drive.
     #[inline(never)]
-    fn apply(&mut self, token: Token, next: Result<Next, Cause>) {
+    fn apply(&mut self, token: Token, next: Result<Next, Failure>) {
         match next {
             Ok(Next::Wait) => {}
             Ok(Next::Yield) => self.connections.reactor.requeue(token),
             Ok(Next::Opened) => self.connections.note_open(token),
             Ok(Next::Spent) => self.replace(token),
             Ok(Next::Closed) => drop(self.connections.remove(token)),
-            Err(cause) => self.fail(token, cause),
+            Err(failure) => self.fail(token, failure),
         }
     }
 

@@ -9,8 +9,9 @@ use super::clock::Clock;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::link::{Connect, Link};
-use super::{Cause, Reporter, Stage, Trouble};
+use super::{ConnectionFailure, Reporter, Stage};
 use crate::client::dial;
+use crate::client::failure::Failure;
 use crate::net::{Endpoint, cannot, with_help};
 use crate::reactor::Ready;
 
@@ -44,20 +45,20 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
 
     fn fail_timed_out(&mut self, token: Token) {
         if let Some(connection) = self.connections.get_mut(token) {
-            let cause = connection.timed_out(self.options.timeout);
-            self.fail(token, cause);
+            let failure = connection.timed_out(self.options.timeout);
+            self.fail(token, failure);
         }
     }
 
     /// A connection has failed.
-    pub(super) fn fail(&mut self, token: Token, cause: Cause) {
+    pub(super) fn fail(&mut self, token: Token, failure: Failure) {
         let local =
             self.connections.get_mut(token).and_then(|failed| Link::local_addr(&failed.link));
         let Some(lane) = self.connections.remove(token) else { return };
         let now = self.clock.now();
         lane.abandon_in_flight(now, &mut self.shared);
         self.shared.in_flight -= lane.probe.in_flight();
-        self.handle_failure(lane, local, cause, now);
+        self.handle_failure(lane, local, failure, now);
     }
 
     /// Records a failure. Then the connection is made again, or the run ends.
@@ -65,17 +66,22 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         &mut self,
         lane: Lane,
         local: Option<Endpoint>,
-        cause: Cause,
+        failure: Failure,
         now: Instant,
     ) {
         self.phase.note_progress(&self.shared, now);
-        let is_excused = self.is_excused(&cause, now);
-        let cause = match cause {
-            Cause::Connect(e) => Cause::Connect(unreachable(self.connections.peer(), &e)),
-            cause => cause,
+        let is_excused = self.is_excused(&failure, now);
+        let failure = match failure {
+            Failure::Connect(e) => Failure::Connect(unreachable(self.connections.peer(), &e)),
+            failure => failure,
         };
         let connection = Some(lane.number);
-        self.shared.recorder.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
+        self.shared.recorder.failed(ConnectionFailure {
+            connection,
+            local,
+            failure,
+            is_fatal: !is_excused,
+        });
         if is_excused {
             self.connections.defer(now + RECONNECT_DELAY, lane);
         } else {
@@ -85,18 +91,16 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
 
     /// Whether the run goes on after that. Nothing excuses wrong bytes, or a server that cannot be reached at the start,
     /// or any longer.
-    fn is_excused(&self, cause: &Cause, now: Instant) -> bool {
-        let is_wrong = matches!(cause, Cause::Fault(fault) if fault.is_wrong());
+    fn is_excused(&self, failure: &Failure, now: Instant) -> bool {
         self.options.keep_going
-            && !is_wrong
+            && !failure.is_wrong()
             && self.phase.stage() != Stage::Connecting
             && !self.phase.is_stalled(&self.shared, now)
     }
 
     /// Ends the run for something that is no connection's fault.
-    pub(super) fn fail_run(&mut self, cause: Cause) {
-        let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
-        self.shared.recorder.trouble(trouble);
+    pub(super) fn fail_run(&mut self, failure: Failure) {
+        self.shared.recorder.failed(ConnectionFailure::of_run(failure));
         self.end_failed(self.clock.now());
     }
 

@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::ConnectionFailure;
 use super::json;
-use super::trouble::{Cause, Trouble};
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::text::format::time;
-
-/// This many troubles are kept in full; the rest are counted.
-pub const TROUBLES_KEPT: usize = 20;
 
 /// What a run found. If it ended early, all figures are about the part that it ran.
 ///
@@ -84,10 +82,10 @@ pub struct Outcome {
     /// The measured part, second by second or whatever was asked for.
     pub intervals: Vec<Interval>,
     /// What went wrong, the first of it in full, and in any case what ended the run.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<ConnectionFailure>,
     /// How much went wrong.
     pub trouble_count: u64,
-    /// How much of it was of which [kind](Cause::kind).
+    /// How much of it was of which [kind](Failure::kind).
     pub trouble_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong, which no option excuses.
     #[serde(rename = "has_wrong_bytes")]
@@ -166,9 +164,9 @@ impl Outcome {
     }
 
     /// A run that could not begin, and why.
-    pub fn failed(cause: Cause) -> Self {
-        let kind = cause.kind();
-        let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
+    pub fn failed(failure: Failure) -> Self {
+        let kind = failure.kind();
+        let trouble = ConnectionFailure::of_run(failure);
         Self {
             end: End::Failed,
             troubles: vec![trouble],
@@ -197,7 +195,7 @@ impl Outcome {
     }
 
     /// What ended the run, if something that went wrong did.
-    pub fn fatal_trouble(&self) -> Option<&Trouble> {
+    pub fn fatal_trouble(&self) -> Option<&ConnectionFailure> {
         self.troubles.iter().find(|trouble| trouble.is_fatal)
     }
 

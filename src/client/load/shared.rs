@@ -6,7 +6,8 @@ use super::clock::Clock;
 use super::plan::Plan;
 use super::recorder::Recorder;
 use super::standstills::Standstills;
-use super::{Cause, Length, Options};
+use super::{Length, Options};
+use crate::client::failure::Failure;
 use crate::client::probe::{Message, Pattern};
 
 /// The most that one read moves, in bytes: as much as the server does...
@@ -68,12 +69,12 @@ impl Shared {
     ///
     /// If it came too late. It counts as lost then.
     #[inline]
-    pub(super) fn finish(&mut self, message: &Message, now: Instant) -> Result<(), Cause> {
+    pub(super) fn finish(&mut self, message: &Message, now: Instant) -> Result<(), Failure> {
         self.in_flight -= 1;
         let took = now.saturating_duration_since(message.sent);
         if took > self.timeout && self.standstills.is_overdue(message.sent, self.timeout, now) {
             self.record_lost(message.due, now);
-            return Err(Cause::Late { after: self.timeout, took });
+            return Err(Failure::Late { timeout: self.timeout, took });
         }
         if self.plan.counts_for_rate(message.due, now) {
             self.recorder.arrived(message);

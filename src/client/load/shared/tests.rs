@@ -61,7 +61,7 @@ fn an_echo_that_came_too_late_is_lost_and_no_part_of_the_rate() {
     shared.standstills.plan(Duration::ZERO, start + 2 * S);
     shared.standstills.after_wait(start + 2 * S);
     let outcome = shared.finish(&message, start + 2 * S);
-    assert!(matches!(outcome, Err(Cause::Late { took, .. }) if took == S), "{outcome:?}");
+    assert!(matches!(outcome, Err(Failure::Late { took, .. }) if took == S), "{outcome:?}");
     let record = &shared.recorder;
     assert_eq!((record.arrivals(), record.messages(), record.finished()), (0, 0, 1));
 }
