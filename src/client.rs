@@ -7,8 +7,10 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 pub mod latency;
+pub mod running_stats;
 mod rng;
 pub mod probe;
+pub mod failure;
 
 pub mod dial;
 mod standstill;

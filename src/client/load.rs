@@ -17,7 +17,7 @@ use crate::client::latency::Latency;
 use crate::net::{Addr, cannot};
 use crate::signals;
 
-use contact::{Missed, contact};
+use contact::{NoContact, contact};
 use engine::Engine;
 
 pub use memory::check_memory;
@@ -31,14 +31,14 @@ mod outcome;
 mod schedule;
 mod plan;
 mod cost;
-mod record;
+mod recorder;
 mod standstills;
 mod connection;
 mod contact;
 mod engine;
 mod dispatch;
-mod lives;
-mod stages;
+mod connections;
+mod phase;
 mod memory;
 mod threshold;
 mod search;
@@ -99,7 +99,7 @@ pub enum Length {
 }
 
 /// Is told how a run gets on.
-pub trait Watch {
+pub trait Reporter {
     /// The measured part begins.
     fn start(&mut self, began: SystemTime);
 
@@ -120,9 +120,9 @@ pub trait Watch {
 
 /// Loads the server until the measured part is over, something goes wrong, or the user asks to stop. All that
 /// goes wrong is part of the outcome.
-pub fn run(options: &Options, watch: &mut impl Watch) -> Outcome {
+pub fn run(options: &Options, reporter: &mut impl Reporter) -> Outcome {
     match watch_signals() {
-        Ok(mut signals) => run_under(options, &mut signals, watch),
+        Ok(mut signals) => run_under(options, &mut signals, reporter),
         Err(cause) => Outcome::failed(cause),
     }
 }
@@ -132,20 +132,20 @@ fn watch_signals() -> Result<Signals, Cause> {
 }
 
 /// As [`run`], for a caller that goes on to watch the signals afterwards.
-fn run_under(options: &Options, signals: &mut Signals, watch: &mut impl Watch) -> Outcome {
-    let contact = match contact(options, signals, watch) {
+fn run_under(options: &Options, signals: &mut Signals, reporter: &mut impl Reporter) -> Outcome {
+    let contact = match contact(options, signals, reporter) {
         Ok(contact) => contact,
-        Err(Missed::Interrupted) => return Outcome::interrupted(),
-        Err(Missed::Failed(cause)) => return Outcome::failed(cause),
+        Err(NoContact::Interrupted) => return Outcome::interrupted(),
+        Err(NoContact::Failed(cause)) => return Outcome::failed(cause),
     };
-    match Engine::new(options, contact, signals, watch) {
+    match Engine::new(options, contact, signals, reporter) {
         Ok(engine) => engine.run(),
         Err(e) => Outcome::failed(Cause::System(e)),
     }
 }
 
 /// Shows nothing.
-impl Watch for () {
+impl Reporter for () {
     fn start(&mut self, _: SystemTime) {}
     fn interval(&mut self, _: &Interval, _: &Latency) {}
     fn progress(&mut self, _: &Progress) {}

@@ -21,7 +21,7 @@ use session::Session;
 
 pub use json::Json;
 pub use notice::{Doing, Notice, Summary};
-pub use tally::{Cause, Kept, Spread, TROUBLES_KEPT, Tally, Trouble};
+pub use tally::{MessageFailure, RecordedFailure, Tally};
 
 mod json;
 mod notice;

@@ -24,7 +24,7 @@ use crate::wire::{expect_echo, expect_end};
 /// FAULTS 4. When the server looks, what woke it is gone: the test has taken it, by a duplicate. Failed when
 /// a connection on which nothing was found, and something had been before, was closed.
 #[test]
-fn row_4_being_woken_for_nothing_changes_nothing() {
+fn spurious_wakeups_change_nothing() {
     let server = Server::start(&[]);
     let before = descriptors(&server);
     let stream = server.connect();
@@ -49,7 +49,7 @@ fn row_4_being_woken_for_nothing_changes_nothing() {
 /// FAULTS 13. While somebody else holds a connection that the server has closed, the kernel would go on telling the
 /// server of it. Failed when what was closed was not deregistered.
 #[test]
-fn row_13_a_duplicated_descriptor_makes_no_ghost_events() {
+fn a_duplicated_descriptor_makes_no_ghost_events() {
     let mut server = Server::start(&["-v", "--idle-timeout", "200ms"]);
     let before = descriptors(&server);
     let stream = server.connect();
@@ -107,7 +107,7 @@ fn proc(server: &Server) -> PathBuf {
 /// ask whether it is there, after times that are looked at and then shortened. Failed without
 /// `SO_KEEPALIVE` for those that are idle, and without `TCP_USER_TIMEOUT` for those with an echo under way.
 #[test]
-fn row_24_a_peer_that_is_gone_silently_is_given_up() {
+fn a_peer_that_vanishes_is_closed() {
     let mut gone = Gone::start(&[]);
     gone.connect(Probes::Keepalive);
     gone.connect(Probes::Retransmissions);
@@ -118,7 +118,7 @@ fn row_24_a_peer_that_is_gone_silently_is_given_up() {
 /// A stalled peer may stay for an hour then, but not one that has vanished. Failed when `TCP_USER_TIMEOUT` was an hour
 /// too: Linux goes by it instead of the number of probes.
 #[test]
-fn row_24_a_long_stall_timeout_keeps_no_peer_that_is_gone() {
+fn a_long_stall_timeout_does_not_keep_a_vanished_peer() {
     let mut gone = Gone::start(&["--stall-timeout", "1h"]);
     gone.connect(Probes::Keepalive);
     gone.vanish();
@@ -229,7 +229,7 @@ fn shorten_timeouts(stream: &TcpStream, probes: Probes) {
 /// FAULTS 28. The first process of a namespace gets no signal that it has not asked for. Failed when the
 /// server asked for none.
 #[test]
-fn row_28_the_first_process_obeys_too() {
+fn the_first_process_of_a_namespace_stops_on_signals() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Under::start("unshare", &["-pf", "--mount-proc", "--kill-child"], &[]);
         let stream = server.connect();

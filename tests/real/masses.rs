@@ -26,7 +26,7 @@ const MAX_HELD_KIB: usize = (64 + 8) << 10;
 /// end; it is for the next mass to use. One of them takes half of the limit and a little more, so three that
 /// each left theirs behind would exceed it.
 #[test]
-fn row_21_ten_thousand_that_never_read_are_held_within_the_limit_and_closed() {
+fn ten_thousand_peers_that_never_read_stay_within_the_limit_and_are_closed() {
     raise_descriptor_limit();
     let server = Server::start(&["--stall-timeout", "5s"]);
     let bystander = Bystander::beside(&server);
@@ -65,7 +65,7 @@ fn send_and_never_read(server: &Server) {
 /// FAULTS 22. A gibibyte is sent, and nothing is read until the server takes no more. Failed when the server
 /// read on while bytes were pending, and when it did not read on once they had been taken.
 #[test]
-fn row_22_a_gibibyte_before_the_first_read_comes_back_in_little_memory() {
+fn a_gibibyte_sent_before_the_first_read_comes_back_in_little_memory() {
     const MAX_GROWN_KIB: usize = 1024;
     // Whoever could not send for so long is held back.
     const HELD_BACK: Timespec = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };

@@ -39,7 +39,7 @@ fn within<T: Send>(server: &Server, act: impl FnOnce() -> T + Send) -> T {
 
 /// FAULTS 54. Failed when the option was set only where IPv4 was to be left to another listener.
 #[test]
-fn row_54_all_addresses_take_ipv4_whatever_the_systems_default_is() {
+fn listening_on_all_addresses_includes_ipv4_for_either_system_default() {
     for default in ["0", "1"] {
         let script = format!("echo {default} > /proc/sys/net/ipv6/bindv6only");
         let under = start(&script, "[::]:7007", &["-v"]);
@@ -58,7 +58,7 @@ fn row_54_all_addresses_take_ipv4_whatever_the_systems_default_is() {
 
 /// FAULTS 53. Failed when an address that the machine does not have had to be said by one errno.
 #[test]
-fn row_53_a_name_is_listened_on_at_those_addresses_that_there_are() {
+fn a_name_is_listened_on_at_the_addresses_that_exist() {
     const NO_IPV6: &str = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6";
     const HOSTS: &str = "echo '::1 both.test\n127.0.0.1 both.test' > {hosts} && \
                          mount --bind {hosts} /etc/hosts";

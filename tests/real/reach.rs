@@ -30,7 +30,7 @@ fn run_alone(script: &str, args: &[&str]) -> Ended {
 /// FAULTS 55. The one port that the kernel gives to clients is the one that is connected to. Failed with a
 /// faultless echo under every name but the first.
 #[test]
-fn row_55_a_connection_to_oneself_is_an_error_and_no_echo() {
+fn a_connection_to_itself_is_an_error_and_not_an_echo() {
     const ONE_PORT: &str = "ip addr add fe80::7/64 dev lo nodad; echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec \"$RESOUND\" \"$@\"";
     for host in ["127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[fe80::7%lo]"] {
         let addr = format!("{host}:40000");
@@ -69,7 +69,7 @@ const SERVED: &str = "\
 /// FAULTS 53. Failed when the silent address was waited for to the end of the time-out, and the other one
 /// was never tried.
 #[test]
-fn row_53_an_address_that_is_silent_does_not_keep_the_other_from_answering() {
+fn a_silent_address_does_not_keep_another_from_answering() {
     for args in [
         &["ping", "-c", "1", "-W", "20s", "half:7007"][..],
         &["connect", "-W", "20s", "half:7007"],
@@ -83,7 +83,7 @@ fn row_53_an_address_that_is_silent_does_not_keep_the_other_from_answering() {
 }
 
 #[test]
-fn row_53_an_address_of_a_protocol_that_is_missing_does_not_decide() {
+fn an_address_of_a_missing_protocol_is_passed_over() {
     const NO_IPV6: &str = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ";
     let ended = run_alone(&format!("{NAMES}{NO_IPV6}{SERVED}"), &["ping", "-c", "1", "six:7007"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -93,7 +93,7 @@ fn row_53_an_address_of_a_protocol_that_is_missing_does_not_decide() {
 }
 
 #[test]
-fn row_53_silent_addresses_have_one_time_out_together() {
+fn silent_addresses_share_one_timeout() {
     let began = Instant::now();
     let args = ["ping", "-W", "1s", "none:7007"];
     let ended = run_alone(&format!("{NAMES}exec \"$RESOUND\" \"$@\""), &args);
@@ -104,7 +104,7 @@ fn row_53_silent_addresses_have_one_time_out_together() {
 
 /// A name server that does not answer. Failed when nothing could end the look-up, not even the time-out.
 #[test]
-fn row_53_a_look_up_that_is_not_answered_ends_with_the_time_out() {
+fn a_lookup_without_an_answer_ends_at_the_timeout() {
     let script = format!("{NAMES}exec \"$RESOUND\" \"$@\"");
     for command in [&["ping", "--json"][..], &["ping"]] {
         let ended = run_alone(&script, &[command, &["-W", "500ms", "slow.example:7"]].concat());
@@ -113,7 +113,7 @@ fn row_53_a_look_up_that_is_not_answered_ends_with_the_time_out() {
 }
 
 #[test]
-fn row_53_a_look_up_is_shown_and_interrupted_like_all_else() {
+fn a_lookup_is_reported_and_can_be_interrupted() {
     use std::io::{BufRead, BufReader};
     let script = format!("{NAMES}echo $$; exec \"$RESOUND\" \"$@\"");
     let args = ["ping", "-W", "1h", "slow.example:7"];

@@ -61,7 +61,7 @@ impl Done {
 /// FAULTS 39. `RESOUND_SOAK=10m` makes it last so long. Failed when each connection left 200 bytes behind,
 /// when one in a thousand left its descriptor, and when resets were not counted.
 #[test]
-fn row_39_churn_leaves_nothing_behind() {
+fn minutes_of_churn_leave_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let unix = format!("unix:{}", path.display());

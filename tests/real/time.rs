@@ -18,7 +18,7 @@ use crate::wire::{expect_closed, expect_echo, expect_end, pattern};
 /// FAULTS 42. A turn takes two seconds and more, as each send takes its time. Failed when such turns passed for time in
 /// which the server was stopped: the drain took four times as long.
 #[test]
-fn row_42_slow_turns_count_towards_the_drain_timeout() {
+fn slow_turns_count_towards_the_drain_timeout() {
     const FLOODERS: usize = 30;
     let delay = ["-e", "inject=sendto:delay_enter=60000"];
     let mut under = Under::strace(&delay, &["--drain-timeout", "4s"]);

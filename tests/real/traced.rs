@@ -12,7 +12,7 @@ use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
 /// FAULTS 3. Failed when an interrupted wait ended the server, and when an interrupted read or write ended its
 /// connection.
 #[test]
-fn row_3_system_calls_that_signals_interrupt_are_made_again() {
+fn interrupted_system_calls_are_retried() {
     const INTERRUPTED: [&str; 4] = ["epoll_wait", "recvfrom", "sendto", "accept4"];
     // Not to the last: the handler of the signal that stops it sends too, to wake the server, and what never
     // blocks is never interrupted but by strace.
@@ -42,7 +42,7 @@ fn row_3_system_calls_that_signals_interrupt_are_made_again() {
 
 /// FAULTS 15. Failed when accepting did not rest, and when it waited for the next edge.
 #[test]
-fn row_15_a_want_of_the_machine_is_waited_out() {
+fn accepting_pauses_and_resumes_when_the_system_runs_short() {
     for error in ["ENFILE", "ENOMEM", "ENOBUFS"] {
         // The bystander takes the first two: itself, and then nobody.
         let inject = format!("inject=accept4:error={error}:when=3..5");
@@ -62,7 +62,7 @@ fn row_15_a_want_of_the_machine_is_waited_out() {
 /// A want that comes and goes is no reason to fill the log either. FAULTS 15. Failed
 /// when each was complained of.
 #[test]
-fn row_15_wants_in_quick_succession_are_told_once() {
+fn repeated_shortages_are_logged_once() {
     let inject = "inject=accept4:error=ENFILE:when=3+3";
     let server = Under::strace(&["-ttt", "-e", inject], &[]);
     for _ in 0..4 {
@@ -75,7 +75,7 @@ fn row_15_wants_in_quick_succession_are_told_once() {
 
 /// FAULTS 16. Failed when it was taken for a want of the machine.
 #[test]
-fn row_16_a_connection_that_is_gone_already_is_passed_over() {
+fn a_connection_that_is_gone_before_accept_is_skipped() {
     for error in ["ECONNABORTED", "EPROTO"] {
         let inject = format!("inject=accept4:error={error}:when=1..4");
         let server = Under::strace(&["-ttt", "-e", &inject], &[]);
@@ -90,7 +90,7 @@ fn row_16_a_connection_that_is_gone_already_is_passed_over() {
 /// FAULTS 17. A flood of connections holds the established ones up for as long as it takes to accept 64.
 /// Failed when all that waited were accepted in one turn.
 #[test]
-fn row_17_a_flood_of_connections_lets_others_through() {
+fn a_flood_of_connections_does_not_block_established_ones() {
     const FLOOD: usize = 1000;
     const MOST_IN_A_TURN: usize = 64;
     let server = Under::strace(&["-ttt"], &[]);
@@ -115,7 +115,7 @@ fn row_17_a_flood_of_connections_lets_others_through() {
 /// FAULTS 18. Somebody who has sent megabytes is read from once, and then all the others are. Failed when a
 /// connection was driven for as long as it had something.
 #[test]
-fn row_18_a_flooder_takes_turns_with_the_others() {
+fn a_flooder_takes_turns_with_the_others() {
     const PINGERS: usize = 200;
     let server = Under::strace(&["-ttt"], &[]);
     let flooder = server.connect();

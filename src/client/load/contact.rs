@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
-use super::{Cause, Options, Progress, Stage, Watch};
+use super::{Cause, Options, Progress, Reporter, Stage};
 use crate::client::dial::{self, Dialer, Family, Limits, Step};
 use crate::client::standstill::Standstill;
 use crate::net::{Addr, Endpoint, delegate_source};
@@ -27,12 +27,12 @@ pub(super) struct Contact {
 
 /// Why there was none.
 #[derive(Debug)]
-pub(super) enum Missed {
+pub(super) enum NoContact {
     Interrupted,
     Failed(Cause),
 }
 
-impl From<io::Error> for Missed {
+impl From<io::Error> for NoContact {
     fn from(error: io::Error) -> Self {
         Self::Failed(Cause::System(error))
     }
@@ -42,16 +42,16 @@ impl From<io::Error> for Missed {
 pub(super) fn contact(
     options: &Options,
     signals: &mut Signals,
-    watch: &mut impl Watch,
-) -> Result<Contact, Missed> {
+    reporter: &mut impl Reporter,
+) -> Result<Contact, NoContact> {
     // The run itself finds out whether a single address answers.
     if options.wait.is_zero() && is_single(&options.server) {
-        let peers = options.server.resolve().map_err(|e| Missed::Failed(Cause::Connect(e)))?;
+        let peers = options.server.resolve().map_err(|e| NoContact::Failed(Cause::Connect(e)))?;
         if let Some(peer) = peers.into_iter().next() {
             return Ok(Contact { peer, first: None });
         }
     }
-    let made = Dialing::new(options, signals)?.run(watch)?;
+    let made = Dialing::new(options, signals)?.run(reporter)?;
     let peer = made.peer.clone();
     Ok(Contact { peer, first: options.sources.is_empty().then_some(made) })
 }
@@ -103,26 +103,26 @@ impl<'a> Dialing<'a> {
         Ok(Self { reactor, dialer, signals, ready: Vec::new() })
     }
 
-    fn run(mut self, watch: &mut impl Watch) -> Result<dial::Connection, Missed> {
-        let made = self.dial(watch);
+    fn run(mut self, reporter: &mut impl Reporter) -> Result<dial::Connection, NoContact> {
+        let made = self.dial(reporter);
         // They outlive this reactor, and get another.
         drop(self.reactor.remove(self.signals));
         made
     }
 
-    fn dial(&mut self, watch: &mut impl Watch) -> Result<dial::Connection, Missed> {
+    fn dial(&mut self, reporter: &mut impl Reporter) -> Result<dial::Connection, NoContact> {
         let mut now = Instant::now();
         let mut standstill = Standstill::new(now);
         loop {
             match self.dialer()?.poll(now) {
                 Step::Connected(connection) => return Ok(connection),
-                Step::Failed(e) => return Err(Missed::Failed(Cause::Connect(e))),
+                Step::Failed(e) => return Err(NoContact::Failed(Cause::Connect(e))),
                 Step::Progress(progress @ dial::Progress::Waiting { .. }) => info!("{progress}"),
                 Step::Progress(_) => {}
                 Step::Wait => {
                     let left = self.dialer()?.left(now).unwrap_or(Duration::ZERO);
                     self.reactor.wait(Some(standstill.plan(left, now)), &mut self.ready)?;
-                    self.heed_signals(watch)?;
+                    self.handle_signals(reporter)?;
                     now = Instant::now();
                     self.dialer()?.discount(standstill.end(now));
                 }
@@ -137,16 +137,16 @@ impl<'a> Dialing<'a> {
         }
     }
 
-    fn heed_signals(&mut self, watch: &mut impl Watch) -> Result<(), Missed> {
+    fn handle_signals(&mut self, reporter: &mut impl Reporter) -> Result<(), NoContact> {
         let Some(Slot::Signals(signals)) = self.reactor.get_mut(self.signals) else {
             return Ok(());
         };
         let batch: Vec<_> = signals.pending().collect();
         if batch.contains(&SIGQUIT) {
-            watch.status(&Progress::none(Stage::Connecting));
+            reporter.status(&Progress::none(Stage::Connecting));
         }
         match batch.into_iter().any(is_stop) {
-            true => Err(Missed::Interrupted),
+            true => Err(NoContact::Interrupted),
             false => Ok(()),
         }
     }

@@ -8,12 +8,13 @@ use signal_hook::consts::SIGQUIT;
 
 use super::notice::Notice;
 use super::schedule::Schedule;
-use super::tally::{Cause, Tally, Trouble};
+use super::tally::{MessageFailure, Tally};
 use super::watched::Watched;
 use super::{End, Options};
 use crate::client::GOODBYE;
 use crate::client::alarm::Alarm;
 use crate::client::dial::{Dialer, Limits};
+use crate::client::failure::Failure;
 use crate::client::probe::{Fault, Pattern, Probe, Received};
 use crate::client::standstill::Standstill;
 use crate::net::{Endpoint, Stream as _, cannot};
@@ -227,8 +228,8 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
         match self.state {
             State::Waiting(_) if self.waited(now) >= self.options.timeout => {
                 let received = self.probe.progress().1 - self.offset;
-                let (timeout, bytes) = (self.options.timeout, self.options.size as u64);
-                self.failed(Cause::Late { timeout, received, bytes })
+                let (timeout, expected) = (self.options.timeout, self.options.size as u64);
+                self.failed(Failure::TimedOut { timeout, received, expected })
             }
             State::Leaving { since, .. } if now.saturating_duration_since(since) >= GOODBYE => {
                 self.part();
@@ -284,17 +285,13 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
     }
 
     fn faulty(&mut self, fault: Fault) -> io::Result<()> {
-        let bytes = self.options.size as u64;
         match (fault, self.state) {
             (Fault::Ended { received, error, .. }, State::Waiting(_)) => {
-                let received = received - self.offset;
-                self.failed(Cause::CutShort(Fault::Ended { received, sent: bytes, error }))
+                let (received, sent) = (received - self.offset, self.options.size as u64);
+                self.failed(Failure::Fault(Fault::Ended { received, sent, error }))
             }
             (Fault::Ended { error, .. }, _) => self.left_alone(error.as_ref()),
-            (fault, _) => {
-                let (first, last) = (self.offset, self.offset + bytes - 1);
-                self.failed(Cause::Wrong { fault, first, last })
-            }
+            (fault, _) => self.failed(Failure::Fault(fault)),
         }
     }
 
@@ -309,15 +306,16 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
 
     /// Something went wrong with the last message. What came of it, or will come, would be taken for the
     /// next one's echo: only a new connection is in step.
-    fn failed(&mut self, cause: Cause) -> io::Result<()> {
+    fn failed(&mut self, failure: Failure) -> io::Result<()> {
         let was_owed = matches!(self.state, State::Connecting | State::Waiting(_));
         self.part();
         if was_owed {
             self.settled(Instant::now(), State::Apart);
         }
-        let trouble = Trouble { sequence: self.tally.sent, cause };
-        self.tally.failed(&trouble);
-        (self.say)(&Notice::Trouble(&trouble))
+        let offsets = (self.offset, self.offset + self.options.size as u64 - 1);
+        let failed = MessageFailure { sequence: self.tally.sent, offsets, failure };
+        self.tally.failed(&failed);
+        (self.say)(&Notice::Failed(&failed))
     }
 
     /// Ends the connection from this side, and looks whether anything comes that was not sent.

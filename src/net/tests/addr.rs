@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use proptest::prelude::*;
 
 use super::*;
-use crate::text::{Escaped, Excerpt};
 
 fn host(host: &str, port: u16) -> Addr {
     Addr::Inet { host: host.into(), port }
@@ -141,8 +140,6 @@ fn a_long_text_is_quoted_in_part() {
         let said = text.parse::<Addr>().unwrap_err().to_string();
         assert!(said.chars().count() < 700 && said.contains("x…"), "{said}");
     }
-    assert_eq!(Excerpt(&"x".repeat(240)).to_string(), "x".repeat(240));
-    assert_eq!(Excerpt("\u{1b}x").to_string(), "\\u{1b}x");
 }
 
 #[test]
@@ -279,26 +276,6 @@ fn an_unknown_name_is_told_what_to_do() {
 }
 
 #[test]
-fn what_can_act_on_a_terminal_is_escaped() {
-    for (text, expected) in [
-        ("\u{1b}[2J", "\\u{1b}[2J"),
-        ("a\r\nb\tc\0", "a\\r\\nb\\tc\\u{0}"),
-        ("\u{7f}\u{9b}\u{85}", "\\u{7f}\\u{9b}\\u{85}"),
-        ("\u{202e}gpj\u{2066}", "\\u{202e}gpj\\u{2066}"),
-        ("\u{2028}\u{2029}", "\\u{2028}\\u{2029}"),
-        ("\u{61c}\u{200e}\u{200f}", "\\u{61c}\\u{200e}\\u{200f}"),
-        ("a\u{2028}b\u{200f}", "a\\u{2028}b\\u{200f}"),
-        ("\"it's\" C:\\", "\"it's\" C:\\"),
-        ("äöüß 日本語 🦀", "äöüß 日本語 🦀"),
-        // Characters of several code points stay whole: a decomposed accent, a family, a red heart.
-        ("u\u{308} 👩\u{200d}👧 ❤\u{fe0f}", "u\u{308} 👩\u{200d}👧 ❤\u{fe0f}"),
-        ("", ""),
-    ] {
-        assert_eq!(Escaped(text).to_string(), expected);
-    }
-}
-
-#[test]
 fn addresses_and_endpoints_are_safe_to_log() {
     let path = "/tmp/\u{1b}[31m\n";
     let escaped = "unix:/tmp/\\u{1b}[31m\\n";
@@ -361,11 +338,5 @@ proptest! {
         let at = SocketAddr::new(ip, port);
         let addr: Addr = at.to_string().parse().unwrap();
         prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::from(at)]);
-    }
-
-    /// Whatever a peer calls itself, the terminal sees characters only.
-    #[test]
-    fn what_is_escaped_cannot_act(text in "\\PC*|.*") {
-        prop_assert!(!Escaped(&text).to_string().contains(char::is_control));
     }
 }

@@ -22,8 +22,17 @@ fn check(notice: &Notice<'_>, expected: &str) {
 }
 
 #[track_caller]
-fn check_trouble(cause: Cause, expected: &str) {
-    check(&Notice::Trouble(&Trouble { sequence: 4, cause }), expected);
+fn check_failure(failure: Failure, expected: &str) {
+    check(&Notice::Failed(&MessageFailure { sequence: 4, offsets: (168, 223), failure }), expected);
+}
+
+fn timed_out(sequence: u64) -> MessageFailure {
+    let failure = Failure::TimedOut { timeout: us(1), received: 0, expected: 56 };
+    MessageFailure { sequence, offsets: (0, 55), failure }
+}
+
+fn unreachable() -> Failure {
+    Failure::Connect(io::Error::other("nothing is there"))
 }
 
 #[test]
@@ -51,27 +60,23 @@ fn connections_and_echoes_are_told_with_their_times() {
 }
 
 #[test]
-fn each_trouble_is_told_in_its_own_words() {
+fn each_failure_is_described_with_the_number_of_its_message() {
     let timeout = Duration::from_secs(10);
-    check_trouble(
-        Cause::Late { timeout, received: 12, bytes: 56 },
+    check_failure(
+        Failure::TimedOut { timeout, received: 12, expected: 56 },
         "no echo for seq=4 within 10 s: 12 of 56 bytes came back",
     );
-    let ended = |error| Cause::CutShort(Fault::Ended { received: 0, sent: 56, error });
-    check_trouble(ended(None), "seq=4: the server closed the connection after 0 of 56 bytes");
-    check_trouble(
+    let ended = |error| Failure::Fault(Fault::Ended { received: 0, sent: 56, error });
+    check_failure(ended(None), "seq=4: the server closed the connection after 0 of 56 bytes");
+    check_failure(
         ended(Some(ErrorKind::ConnectionReset.into())),
         "seq=4: the connection broke after 0 of 56 bytes: connection reset",
     );
-    let fault = Fault::Surplus { offset: 224, bytes: b"\x1b!"[..].into() };
-    check_trouble(
-        Cause::Wrong { fault, first: 168, last: 223 },
+    check_failure(
+        Failure::Fault(Fault::Surplus { offset: 224, bytes: b"\x1b!"[..].into() }),
         "seq=4 (offsets 168 to 223): more came back than was sent, from offset 224 on: 1b 21",
     );
-    check_trouble(
-        Cause::Unreachable(io::Error::other("nobody is there")),
-        "seq=4: nobody is there",
-    );
+    check_failure(unreachable(), "seq=4: nothing is there");
 }
 
 #[test]
@@ -92,8 +97,7 @@ fn the_summary_reads_like_pings() {
     let mut tally = Tally { sent: 4, elapsed: us(3_004_000), ..Tally::default() };
     [us(100), us(300)].into_iter().for_each(|took| tally.connect.record(took));
     [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.echoed(took));
-    let cause = Cause::Late { timeout: us(1), received: 0, bytes: 56 };
-    tally.failed(&Trouble { sequence: 4, cause });
+    tally.failed(&timed_out(4));
     // A percentile is right to a thousandth, from above.
     let expected = "\
 --- localhost:7007 ping statistics ---
@@ -142,12 +146,8 @@ fn only_percentiles_that_the_echoes_can_give_are_shown() {
 #[test]
 fn failures_are_counted_by_kind_and_a_standstill_is_named() {
     let mut tally = Tally { sent: 9, stood_still: us(3_000_000), ..Tally::default() };
-    for sequence in 1..=7 {
-        let cause = Cause::Late { timeout: us(1), received: 0, bytes: 56 };
-        tally.failed(&Trouble { sequence, cause });
-    }
-    let cause = Cause::Unreachable(io::Error::other("nobody is there"));
-    tally.failed(&Trouble { sequence: 8, cause });
+    (1..=7).for_each(|sequence| tally.failed(&timed_out(sequence)));
+    tally.failed(&MessageFailure { sequence: 8, offsets: (0, 55), failure: unreachable() });
     let summary = Summary { server: &server(), tally: &tally }.to_string();
     let expected = "\nthis program was stopped for 3000 ms, which counts against no echo\n\
                     failures: 1 connect, 7 timeout";

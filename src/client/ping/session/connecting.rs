@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use super::super::notice::Notice;
 use super::super::schedule::Schedule;
-use super::super::tally::Cause;
 use super::super::watched::Watched;
 use super::{Session, State};
 use crate::client::dial::{Connection, Dialer, Progress, Step};
+use crate::client::failure::Failure;
 use crate::net::Endpoint;
 
 impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
@@ -87,6 +87,6 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
             self.tally.sent = 0;
             return Err(error);
         }
-        self.failed(Cause::Unreachable(error))
+        self.failed(Failure::Connect(error))
     }
 }
