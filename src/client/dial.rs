@@ -4,19 +4,18 @@
 //! address is tried 250 ms after the last one, or at once if that fails, and the first that answers wins.
 //! All of it, with the look-up, must be done within one time-out.
 //!
-//! A [`Dialer`] never blocks: the caller's own reactor watches it beside signals and whatever else there is.
-//! [`dial`] waits for one instead, for callers that have nothing else to do.
+//! A [`Dialer`] never blocks. The caller's own reactor watches it, beside signals and whatever else there is.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::standstill::Standstill;
-use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
+use crate::net::{Endpoint, Socket, cannot, with_help};
 use crate::text::format::setting;
 
 pub use dialer::{Dialer, Step};
+pub(super) use lookup::needs_no_lookup;
 
 mod dialer;
 mod failures;
@@ -97,43 +96,6 @@ impl fmt::Display for Progress {
             Self::Failed(error) => write!(f, "{error}; trying the next address"),
             Self::Waiting { error, wait } => {
                 write!(f, "{error}; trying again until it is up, for {} at most", setting(*wait))
-            }
-        }
-    }
-}
-
-/// Connects to the server, and reports each step to `tell`. Blocks, until a signal ends the program.
-///
-/// # Errors
-///
-/// A line for people: the name is unknown, or why no address answered. An error of `tell` ends it too.
-pub fn dial(
-    server: &Addr,
-    limits: Limits,
-    tell: impl FnMut(Progress) -> io::Result<()>,
-) -> io::Result<Connection> {
-    finish(Dialer::new(server, limits)?, tell)
-}
-
-fn finish(
-    mut dialer: Dialer,
-    mut tell: impl FnMut(Progress) -> io::Result<()>,
-) -> io::Result<Connection> {
-    let mut now = Instant::now();
-    let mut standstill = Standstill::new(now);
-    dialer.start(now);
-    loop {
-        match dialer.poll(now) {
-            Step::Progress(progress) => tell(progress)?,
-            Step::Connected(connection) => return Ok(connection),
-            Step::Failed(error) => return Err(error),
-            Step::Wait => {
-                now = Instant::now();
-                dialer.discount(standstill.worked(now));
-                let left = dialer.left(now).unwrap_or_default();
-                dialer.wait(standstill.plan(left, now))?;
-                now = Instant::now();
-                dialer.discount(standstill.end(now));
             }
         }
     }

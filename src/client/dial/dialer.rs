@@ -14,6 +14,7 @@ use super::lookup::{self, Answer, Resolve};
 use super::order::order;
 use super::race::{Lap, Race};
 use super::{Connection, Family, Limits, Progress, failures::Failures};
+use crate::client::drive::Timeout;
 use crate::net::{Addr, Endpoint, cannot};
 use crate::text::format::setting;
 
@@ -26,7 +27,7 @@ const LOOKED_UP: Token = Token(0);
 /// What a [`Dialer`] has come to.
 #[derive(Debug)]
 pub enum Step {
-    /// Nothing new: poll it again after an event, or when [`Dialer::left`] says so.
+    /// Nothing new: poll it again after an event, or when [`Dialer::poll_timeout`] says so.
     Wait,
     /// Something to show. Poll it again at once.
     Progress(Progress),
@@ -39,7 +40,7 @@ pub enum Step {
 /// Makes connections to one server, one after the other, and looks its name up for each.
 ///
 /// It is an event source for a reactor of the caller's. After an event, after the time that
-/// [`left`](Self::left) gives and after [`start`](Self::start), the caller calls [`poll`](Self::poll) until
+/// [`poll_timeout`](Self::poll_timeout) gives and after [`start`](Self::start), the caller calls [`poll`](Self::poll) until
 /// that says [`Step::Wait`].
 pub struct Dialer {
     server: Addr,
@@ -135,8 +136,8 @@ impl Dialer {
 
     /// Does what can be done without waiting.
     pub fn poll(&mut self, now: Instant) -> Step {
-        // Before it looks: what happens from here on is another event.
-        if let Err(e) = self.wait(Duration::ZERO) {
+        // First of all: what happens from here on is another event.
+        if let Err(e) = self.clear_events() {
             return Step::Failed(e);
         }
         loop {
@@ -157,27 +158,23 @@ impl Dialer {
         }
     }
 
-    /// How long until there is something to do without an event; `None` while it rests.
-    pub fn left(&self, now: Instant) -> Option<Duration> {
+    /// How long until there is something to do without an event.
+    pub fn poll_timeout(&self, now: Instant) -> Timeout {
         let until = |at: Instant| at.saturating_duration_since(now);
         match &self.state {
-            State::Resting => None,
-            State::Due(at) => Some(until(*at)),
-            State::LookingUp => Some(self.left_in_round(now)),
+            State::Resting => Timeout::Never,
+            State::Due(at) => Timeout::Owed(until(*at)),
+            State::LookingUp => Timeout::Owed(self.left_in_round(now)),
             State::Connecting(race) => {
                 let left = self.left_in_round(now);
-                Some(race.due().map_or(left, |at| left.min(until(at))))
+                Timeout::Owed(race.due().map_or(left, |at| left.min(until(at))))
             }
         }
     }
 
-    /// Waits for an event, and blocks: for a caller without a reactor.
-    ///
-    /// # Errors
-    ///
-    /// Only if the poll itself is broken: epoll_wait(2).
-    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(timeout)) {
+    /// Fetches the events that have come, so that the next one makes the poll ready again.
+    fn clear_events(&mut self) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
             polled => polled,
         }
@@ -211,7 +208,7 @@ impl Dialer {
 
     fn begin_round(&mut self, now: Instant) -> Option<Step> {
         self.round_began = now;
-        if lookup::is_immediate(&self.server) {
+        if lookup::needs_no_lookup(&self.server) {
             let found = (self.resolve)(&self.server);
             return self.looked_up(found, now);
         }

@@ -16,8 +16,8 @@ pub(in crate::client) type Answer = io::Result<Vec<Endpoint>>;
 /// How to look an address up. A parameter, so that a test can have names of its own.
 pub(in crate::client) type Resolve = Arc<dyn Fn(&Addr) -> Answer + Send + Sync>;
 
-/// Whether the address can be had without asking anybody.
-pub(super) fn is_immediate(addr: &Addr) -> bool {
+/// Whether the server is given as an address, and not as a name that stands for several.
+pub(in crate::client) fn needs_no_lookup(addr: &Addr) -> bool {
     match addr {
         Addr::Inet { host, .. } => host.contains(':') || host.parse::<Ipv4Addr>().is_ok(),
         _ => true,
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_are_asked_for() {
+    fn only_names_need_a_look_up() {
         for (text, expected) in [
             ("127.0.0.1:7", true),
             ("[::1]:7", true),
@@ -61,7 +61,7 @@ mod tests {
             // An IPv4 address to getaddrinfo(3), and to nothing else.
             ("127.1:7", false),
         ] {
-            assert_eq!(is_immediate(&text.parse().unwrap()), expected, "{text}");
+            assert_eq!(needs_no_lookup(&text.parse().unwrap()), expected, "{text}");
         }
     }
 }

@@ -2,18 +2,84 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Instant;
 
+use mio::Token;
 use mio::net::TcpStream;
 use socket2::{Domain, Type};
 
 use super::*;
-use crate::reactor::Reactor;
+use crate::client::drive::{Driven, Timeout, drive};
+use crate::net::Addr;
+use crate::reactor::{Reactor, Ready};
 
 const LONG: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
-fn quietly(_: Progress) -> io::Result<()> {
-    Ok(())
+/// A dialer with nothing beside it.
+struct Alone {
+    reactor: Reactor<Dialer>,
+    token: Token,
+    /// The steps that it reported.
+    reported: Vec<String>,
+    outcome: Option<io::Result<Connection>>,
+}
+
+impl Alone {
+    fn dialer(&mut self) -> &mut Dialer {
+        self.reactor.get_mut(self.token).unwrap()
+    }
+}
+
+impl Driven for Alone {
+    type Watched = Dialer;
+    type Outcome = io::Result<Connection>;
+
+    fn reactor(&mut self) -> &mut Reactor<Dialer> {
+        &mut self.reactor
+    }
+
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        self.dialer().poll_timeout(now)
+    }
+
+    fn discount(&mut self, standstill: Duration, _: Instant) {
+        self.dialer().discount(standstill);
+    }
+
+    fn handle_ready(&mut self, _: &[Ready], _: Instant) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        loop {
+            match self.dialer().poll(now) {
+                Step::Wait => return Ok(()),
+                Step::Progress(progress) => self.reported.push(progress.to_string()),
+                Step::Connected(made) => self.outcome = Some(Ok(made)),
+                Step::Failed(error) => self.outcome = Some(Err(error)),
+            }
+        }
+    }
+
+    fn outcome(&mut self) -> Option<Self::Outcome> {
+        self.outcome.take()
+    }
+}
+
+/// Drives a dialer to its end, and returns what it reported too.
+fn finish(dialer: Dialer) -> (io::Result<Connection>, Vec<String>) {
+    let mut reactor = Reactor::new().unwrap();
+    let token = reactor.insert(dialer).unwrap();
+    let mut alone = Alone { reactor, token, reported: Vec::new(), outcome: None };
+    let made = drive(&mut alone, Instant::now()).unwrap();
+    (made, alone.reported)
+}
+
+fn dial(server: &Addr, limits: Limits) -> io::Result<Connection> {
+    let mut dialer = Dialer::new(server, limits).unwrap();
+    dialer.start(Instant::now());
+    finish(dialer).0
 }
 
 fn addr_of(listener: &TcpListener) -> Addr {
@@ -32,13 +98,10 @@ fn looked_up(
     look_up: impl Fn() -> io::Result<Vec<Endpoint>> + Send + Sync + 'static,
 ) -> (io::Result<Connection>, Vec<String>) {
     let name = "name.example:7".parse().unwrap();
-    let dialer = Dialer::with_resolver(&name, limits, Arc::new(move |_: &Addr| look_up()));
-    let mut reported = Vec::new();
-    let made = finish(dialer.unwrap(), |progress| {
-        reported.push(progress.to_string());
-        Ok(())
-    });
-    (made, reported)
+    let resolve = Arc::new(move |_: &Addr| look_up());
+    let mut dialer = Dialer::with_resolver(&name, limits, resolve).unwrap();
+    dialer.start(Instant::now());
+    finish(dialer)
 }
 
 fn listening() -> (TcpListener, Endpoint) {
@@ -70,7 +133,7 @@ fn bound() -> socket2::Socket {
 #[test]
 fn both_ends_know_each_other() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let made = dial(&addr_of(&listener), Limits::new(LONG), quietly).unwrap();
+    let made = dial(&addr_of(&listener), Limits::new(LONG)).unwrap();
     let (_accepted, peer) = listener.accept().unwrap();
     assert_eq!(made.local, peer.into());
     assert_eq!(made.peer, listener.local_addr().unwrap().into());
@@ -82,7 +145,7 @@ fn a_refusal_says_who_refused_and_what_helps() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = addr_of(&listener);
     drop(listener);
-    let error = dial(&addr, Limits::new(LONG), quietly).unwrap_err();
+    let error = dial(&addr, Limits::new(LONG)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     let line = error.to_string();
     assert!(line.starts_with(&format!("cannot connect to {addr}: connection refused")), "{line}");
@@ -141,7 +204,7 @@ fn all_addresses_together_have_one_time_out() {
 #[test]
 fn an_unknown_name_is_told_apart_from_a_refusal() {
     let server = "no.such.host.invalid:7".parse().unwrap();
-    let error = dial(&server, Limits::new(LONG), quietly).unwrap_err();
+    let error = dial(&server, Limits::new(LONG)).unwrap_err();
     assert!(error.to_string().starts_with("cannot resolve no.such.host.invalid:7"), "{error}");
 }
 
@@ -240,8 +303,8 @@ fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
     socket.listen(0).unwrap();
     let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
     let server: Addr = format!("unix:{}", path.display()).parse().unwrap();
-    let _first = dial(&server, Limits::new(LONG), quietly).unwrap();
-    let error = dial(&server, Limits::new(MS * 100), quietly).unwrap_err();
+    let _first = dial(&server, Limits::new(LONG)).unwrap();
+    let error = dial(&server, Limits::new(MS * 100)).unwrap_err();
     let line =
         format!("cannot connect to {server}: no room within 100 ms; its accept queue is full");
     assert!(error.to_string().starts_with(&line), "{error}");
@@ -252,7 +315,7 @@ fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
     assert!(matches!(dialer.poll(now), Step::Progress(Progress::Connecting(_))));
     assert!(matches!(dialer.poll(now), Step::Wait), "the queue is full");
     listener.accept().unwrap();
-    finish(dialer, quietly).unwrap();
+    finish(dialer).0.unwrap();
 }
 
 /// A full accept queue leaves a connecting client without any answer, as a firewall does.
@@ -260,7 +323,7 @@ fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
 #[cfg(target_os = "linux")]
 fn silence_ends_with_the_time_out() {
     let (_socket, _queue, silent) = silent();
-    let error = dial(&silent.to_string().parse().unwrap(), Limits::new(MS * 200), quietly);
+    let error = dial(&silent.to_string().parse().unwrap(), Limits::new(MS * 200));
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
@@ -292,11 +355,11 @@ fn a_standstill_counts_against_no_server() {
     let now = Instant::now();
     dialer.start(now);
     while matches!(dialer.poll(now), Step::Progress(_)) {}
-    assert_eq!(dialer.left(now), Some(MS * 500));
+    assert_eq!(dialer.poll_timeout(now), Timeout::Owed(MS * 500));
     dialer.discount(LONG);
     assert!(matches!(dialer.poll(now + LONG), Step::Wait));
     assert!(matches!(dialer.poll(now + LONG + MS * 500), Step::Failed(_)));
-    assert_eq!(dialer.left(now), None);
+    assert_eq!(dialer.poll_timeout(now), Timeout::Never);
 }
 
 /// By every name of it: the address that was dialled may not be the one that the kernel gives.
@@ -322,7 +385,7 @@ fn a_socket_connected_to_itself_is_no_connection() {
 #[test]
 fn a_link_local_address_without_its_interface_says_what_is_missing() {
     let addr = "[fe80::1]:7".parse().unwrap();
-    let error = dial(&addr, Limits::new(LONG), |_| Ok(())).unwrap_err();
+    let error = dial(&addr, Limits::new(LONG)).unwrap_err();
     let line = error.to_string();
     assert!(
         line.ends_with("a link-local address needs its interface, as in [fe80::1%eth0]:7007"),

@@ -300,7 +300,7 @@ impl<'a, W: Reporter> Engine<'a, W> {
         // To wake up takes a while, and a message that is late is late in the figures.
         let wake_up = due.map(|due| due - self.options.spin);
         if let (Some(at), Some(Slot::Alarm(alarm))) = (wake_up, self.reactor.get_mut(self.alarm)) {
-            alarm.set(at, now)?;
+            alarm.set(at)?;
         }
         let first = [
             wake_up,
