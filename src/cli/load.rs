@@ -21,7 +21,7 @@ use crate::stdio::say;
 use crate::units::{duration, timeout};
 
 use rate::{Rate, per_second};
-use screen::{Screen, Show, Text};
+use screen::{Printer, Screen, Show};
 use sources::source;
 use values::{connections, depth, file, interval, messages, sizes, spin, threshold};
 
@@ -67,7 +67,7 @@ pub struct Load {
     connecting: Connecting,
 
     #[command(flatten)]
-    verdict: Verdict,
+    fail_if: FailIf,
 
     #[command(flatten)]
     reports: Reports,
@@ -155,7 +155,7 @@ struct Connecting {
 /// When the run has failed.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Verdict")]
-struct Verdict {
+struct FailIf {
     /// Fail if a figure is more (>) or less (<) than this: p99>1ms, max>20ms, rate<10k, errors>0
     ///
     /// Or mean>1ms; or, with --rate, lag>1ms, the p99 of how late this client itself was. May be given several
@@ -207,15 +207,15 @@ impl Load {
             ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
             _ => e.into(),
         })?;
-        let text = self.announce(&options, is_quiet)?;
+        let printer = self.announce(&options, is_quiet)?;
         let show = Show::new(self.reports.interval.is_some(), is_quiet);
-        let mut screen = Screen::new(&mut files, text, show)?;
+        let mut screen = Screen::new(&mut files, printer, show)?;
         let (outcome, search) = self.measure(&options, &mut screen);
-        let text = screen.finish();
+        let printer = screen.finish();
         options.rate = outcome.rate_target;
         // Before anything is said: standard output may be full, or its reader have left.
         let written = files.finish(&outcome, &options, search.as_ref(), command());
-        text.finish()?;
+        printer.finish()?;
         if !self.is_json_on_stdout() {
             summarize(&outcome, &options, search.as_ref())?;
         }
@@ -235,13 +235,13 @@ impl Load {
 
     /// Says what is about to be done. The run goes on without a reader if there are files to write, and no one
     /// expects lines meanwhile.
-    fn announce(&self, options: &Options, is_quiet: bool) -> io::Result<Text> {
+    fn announce(&self, options: &Options, is_quiet: bool) -> io::Result<Printer> {
         let needs_reader = self.reports.interval.is_some() || !self.has_files();
-        let mut text = Text::new(self.is_json_on_stdout(), needs_reader)?;
+        let mut printer = Printer::new(self.is_json_on_stdout(), needs_reader)?;
         if !(self.is_json_on_stdout() && is_quiet) {
-            text.say(&header(options, self.objective()));
+            printer.print(&header(options, self.objective()));
         }
-        Ok(text)
+        Ok(printer)
     }
 
     fn judge(&self, outcome: &Outcome, search: Option<&Search>) -> Result<(), Failure> {
@@ -250,7 +250,7 @@ impl Load {
         if let Some(trouble) = outcome.fatal_trouble().filter(|_| !is_tried || outcome.is_wrong) {
             return Err(Failure::run(&trouble.to_string()));
         }
-        let missed = self.verdict.fail_if.iter().filter_map(|limit| limit.missed_by(outcome));
+        let missed = self.fail_if.fail_if.iter().filter_map(|limit| limit.missed_by(outcome));
         let missed: Vec<_> = missed.collect();
         let is_search_interrupted = search.is_some_and(|search| search.is_interrupted);
         if outcome.end == End::Interrupted || is_search_interrupted {

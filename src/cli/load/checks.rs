@@ -19,7 +19,7 @@ impl Load {
     }
 
     fn refuse_contradictions(&self) -> Result<(), Failure> {
-        let (rate, fail_if) = (self.traffic.rate, &self.verdict.fail_if);
+        let (rate, fail_if) = (self.traffic.rate, &self.fail_if.fail_if);
         if let Some(Rate::Highest(_)) = rate
             && (self.traffic.count.is_some() || self.reports.hdr.is_some())
         {

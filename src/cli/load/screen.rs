@@ -17,7 +17,7 @@ use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
 pub(super) struct Screen<'a> {
     files: &'a mut Files,
     stderr: Outbox,
-    text: Text,
+    printer: Printer,
     show: Show,
 }
 
@@ -42,7 +42,7 @@ impl Show {
 }
 
 /// Lines on standard output, or on standard error if the JSON goes to standard output.
-pub(super) struct Text {
+pub(super) struct Printer {
     out: Outbox,
     is_stderr: bool,
     has_header: bool,
@@ -56,17 +56,17 @@ impl<'a> Screen<'a> {
     /// # Errors
     ///
     /// If the system gives no further descriptor: dup(2).
-    pub(super) fn new(files: &'a mut Files, text: Text, show: Show) -> io::Result<Self> {
-        Ok(Self { files, stderr: Outbox::new(Standard::error()?), text, show })
+    pub(super) fn new(files: &'a mut Files, printer: Printer, show: Show) -> io::Result<Self> {
+        Ok(Self { files, stderr: Outbox::new(Standard::error()?), printer, show })
     }
 
     /// Takes the bar away. Returns the lines, of which some may not be written yet.
-    pub(super) fn finish(mut self) -> Text {
+    pub(super) fn finish(mut self) -> Printer {
         if self.show == Show::Bar && self.stderr.is_empty() {
             // A failure has nowhere to be reported.
             let _ = self.stderr.push(bar::CLEAR.as_bytes());
         }
-        self.text
+        self.printer
     }
 }
 
@@ -78,12 +78,12 @@ impl Reporter for Screen<'_> {
     fn interval(&mut self, interval: &Interval, responses: &Latency) {
         self.files.interval(interval, responses);
         if self.show == Show::Lines {
-            self.text.show(interval);
+            self.printer.print_interval(interval);
         }
     }
 
     fn progress(&mut self, progress: &Progress) {
-        self.text.flush();
+        self.printer.flush();
         // A terminal that takes nothing now gets a later one.
         let _ = match self.show == Show::Bar && self.stderr.is_empty() {
             true => self.stderr.push(bar::frame(progress, bar::columns()).as_bytes()),
@@ -97,11 +97,11 @@ impl Reporter for Screen<'_> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.text.needs_reader && self.text.has_no_reader()
+        self.printer.needs_reader && self.printer.has_no_reader()
     }
 }
 
-impl Text {
+impl Printer {
     /// # Errors
     ///
     /// If the system gives no further descriptor: dup(2).
@@ -112,18 +112,18 @@ impl Text {
     }
 
     /// Adds a line.
-    pub(super) fn say(&mut self, line: &dyn Display) {
+    pub(super) fn print(&mut self, line: &dyn Display) {
         if self.error.is_none() {
             self.error = self.out.push(format!("{line}\n").as_bytes()).err();
         }
     }
 
-    fn show(&mut self, interval: &Interval) {
+    fn print_interval(&mut self, interval: &Interval) {
         if !self.has_header {
             self.has_header = true;
-            self.say(&INTERVAL_HEADER);
+            self.print(&INTERVAL_HEADER);
         }
-        self.say(&interval_line(interval));
+        self.print(&interval_line(interval));
     }
 
     fn flush(&mut self) {

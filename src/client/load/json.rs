@@ -75,7 +75,7 @@ pub(super) fn sources<S: Serializer>(sources: &[SocketAddr], to: S) -> Result<S:
 
 impl Serialize for Trouble {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Place { offset, expected_byte, got_byte } = Place::of(&self.cause);
+        let FaultPosition { offset, expected_byte, got_byte } = FaultPosition::of(&self.cause);
         let mut object = to.serialize_struct("Trouble", 8)?;
         object.serialize_field("connection", &self.connection)?;
         object.serialize_field("local", &self.local.as_ref().map(ToString::to_string))?;
@@ -91,13 +91,13 @@ impl Serialize for Trouble {
 
 /// Where in the returned stream something is wrong, and what is there.
 #[derive(Default)]
-struct Place {
+struct FaultPosition {
     offset: Option<u64>,
     expected_byte: Option<u8>,
     got_byte: Option<u8>,
 }
 
-impl Place {
+impl FaultPosition {
     fn of(cause: &Cause) -> Self {
         let at = |offset| Self { offset: Some(offset), ..Self::default() };
         match cause {

@@ -201,11 +201,6 @@ impl Outcome {
         self.troubles.iter().find(|trouble| trouble.is_fatal)
     }
 
-    /// Whether all went well.
-    pub fn is_fine(&self) -> bool {
-        self.trouble_count == 0 && self.end != End::Failed
-    }
-
     /// Messages a second.
     pub fn rate(&self) -> f64 {
         per_second(self.messages_in_time, self.measured)
@@ -241,18 +236,18 @@ impl Outcome {
 
     /// Why it was this client, and not the server, that set the limit, if it was. There is none where an open
     /// loop got to its rate.
-    pub fn own_limit(&self) -> Option<OwnLimit> {
+    pub fn client_limit(&self) -> Option<ClientLimit> {
         const BUSY: f64 = 0.95;
         if self.rate_target.is_some() && !self.has_missed_rate() {
             return None;
         }
         let busy = self.busy_fraction();
-        let is_busy = (busy >= BUSY).then_some(OwnLimit::Busy(busy));
-        self.own_lateness().map(OwnLimit::Late).or(is_busy)
+        let is_busy = (busy >= BUSY).then_some(ClientLimit::Busy(busy));
+        self.client_lateness().map(ClientLimit::Late).or(is_busy)
     }
 
     /// How late this client itself was with one of 100 messages, where that matters to the figures.
-    pub fn own_lateness(&self) -> Option<Duration> {
+    pub fn client_lateness(&self) -> Option<Duration> {
         const MOST: Duration = Duration::from_micros(100);
         self.rate_target?;
         let lag = self.lag.percentile(99.0);
@@ -269,7 +264,7 @@ impl Outcome {
                  times include that"
             ));
         }
-        let late = self.own_lateness().filter(|_| self.own_limit().is_none()).map(shown)?;
+        let late = self.client_lateness().filter(|_| self.client_limit().is_none()).map(shown)?;
         Some(format!(
             "this client woke up late (p99 {late}); response times include that, and --spin may lessen it"
         ))
@@ -278,14 +273,14 @@ impl Outcome {
 
 /// How this client itself set the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OwnLimit {
+pub enum ClientLimit {
     /// It had next to no time to wait: this part of all was work.
     Busy(f64),
     /// It was this late with one of 100 messages.
     Late(Duration),
 }
 
-impl fmt::Display for OwnLimit {
+impl fmt::Display for ClientLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Busy(part) => {

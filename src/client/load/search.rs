@@ -10,13 +10,13 @@ use crate::signals::is_stop;
 use crate::text::format::{self, counted, time};
 
 /// The search ends when what was kept and what was missed are this close.
-const CLOSE: f64 = 1.03;
+const CLOSE_RATIO: f64 = 1.03;
 
 /// And after so many trials in any case.
 const MAX_TRIALS: usize = 12;
 
 /// Where the objective is missed even at this part of what a closed loop reaches, it is out of reach.
-const LOWEST: f64 = 1.0 / 1000.0;
+const LOWEST_PART: f64 = 1.0 / 1000.0;
 
 /// A run at a rate, on the way to the highest.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Trial {
     /// Whether that kept to the objective.
     pub verdict: Verdict,
     /// What this client itself had to do with it where it did not.
-    pub own_part: Option<String>,
+    pub client_note: Option<String>,
 }
 
 /// A search for the highest rate, and how far it came.
@@ -54,9 +54,10 @@ pub struct Found {
 impl Trial {
     fn of(rate: f64, objective: Objective, outcome: &Outcome) -> Self {
         let verdict = objective.judge(outcome);
-        let own_part = outcome.own_limit().map(|limit| limit.to_string()).or(outcome.warning());
-        let own_part = own_part.filter(|_| !matches!(verdict, Verdict::Kept(_)));
-        Self { objective, rate, verdict, own_part }
+        let client_note =
+            outcome.client_limit().map(|limit| limit.to_string()).or(outcome.warning());
+        let client_note = client_note.filter(|_| !matches!(verdict, Verdict::Kept(_)));
+        Self { objective, rate, verdict, client_note }
     }
 
     /// Whether it kept to the objective.
@@ -85,8 +86,8 @@ impl Trial {
             }
             Verdict::Failed(why) => why.clone(),
         };
-        if let Some(own_part) = &self.own_part {
-            finding += &format!("; {own_part}");
+        if let Some(client_note) = &self.client_note {
+            finding += &format!("; {client_note}");
         }
         finding
     }
@@ -111,11 +112,11 @@ pub fn search(
     options: &Options,
     objective: Objective,
     reporter: &mut impl Reporter,
-    tell: impl FnMut(&Trial),
+    on_trial: impl FnMut(&Trial),
 ) -> Found {
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
-        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, tell),
+        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, on_trial),
         Err(cause) => Found { outcome: Outcome::failed(cause), search: nothing },
     }
 }
@@ -125,7 +126,7 @@ fn search_under(
     search: Search,
     signals: &mut Signals,
     reporter: &mut impl Reporter,
-    mut tell: impl FnMut(&Trial),
+    mut on_trial: impl FnMut(&Trial),
 ) -> Found {
     let most = run_under(&Options { rate: None, ..options.clone() }, signals, reporter);
     let mut bracket = Bracket::new(most.rate());
@@ -144,7 +145,7 @@ fn search_under(
             break;
         }
         let trial = Trial::of(rate, found.search.objective, &outcome);
-        tell(&trial);
+        on_trial(&trial);
         bracket.tried(rate, trial.is_kept());
         if found.add(trial, outcome) {
             break;
@@ -200,8 +201,12 @@ impl Bracket {
         match (self.kept, self.missed) {
             (None, None) => Some(self.most / 2.0),
             (Some(kept), None) => Some(kept * 1.5),
-            (None, Some(missed)) => Some(missed / 4.0).filter(|rate| *rate >= self.most * LOWEST),
-            (Some(kept), Some(missed)) => (missed / kept > CLOSE).then_some((kept * missed).sqrt()),
+            (None, Some(missed)) => {
+                Some(missed / 4.0).filter(|rate| *rate >= self.most * LOWEST_PART)
+            }
+            (Some(kept), Some(missed)) => {
+                (missed / kept > CLOSE_RATIO).then_some((kept * missed).sqrt())
+            }
         }
         .map(|rate| rate.max(1.0))
         .filter(|rate| self.missed.is_none_or(|missed| *rate < missed))
@@ -276,7 +281,7 @@ mod tests {
 
     fn trial(rate: f64, verdict: Verdict) -> Trial {
         let objective = Objective { percentile: 99.0, limit: Duration::from_millis(5) };
-        Trial { objective, rate, verdict, own_part: None }
+        Trial { objective, rate, verdict, client_note: None }
     }
 
     #[test]
@@ -290,7 +295,7 @@ mod tests {
                 "tried 28,771/s: p99 4.90 ms, but 312 messages could not be sent in time: missed",
             ),
             (
-                Trial { own_part: late, ..trial(1e4, Verdict::Slow(2 * found)) },
+                Trial { client_note: late, ..trial(1e4, Verdict::Slow(2 * found)) },
                 "tried 10,000/s: p99 9.80 ms; this client was late: missed",
             ),
             (trial(1e4, Verdict::Failed("no echo".into())), "tried 10,000/s: no echo: missed"),

@@ -15,7 +15,7 @@ use crate::text::format::{self, time_mark};
 pub struct Threshold {
     metric: Metric,
     /// Whether it must not be more than the limit, or not be less.
-    is_most: bool,
+    is_upper: bool,
     limit: f64,
     /// As it was written.
     text: String,
@@ -74,7 +74,7 @@ impl Threshold {
     /// What is said where the run missed it, or `None` where it did not.
     pub fn missed_by(&self, outcome: &Outcome) -> Option<String> {
         let value = self.metric.of(outcome);
-        let is_missed = if self.is_most { value > self.limit } else { value < self.limit };
+        let is_missed = if self.is_upper { value > self.limit } else { value < self.limit };
         // Where nothing came back, no time is a good one.
         let is_void = self.metric.is_time() && self.metric != Metric::Lag && outcome.messages == 0;
         (is_missed || is_void).then(|| match self.metric {
@@ -112,7 +112,7 @@ impl Threshold {
             Metric::Errors => count(limit)? as f64,
             _ => time(limit)?.as_secs_f64(),
         };
-        Ok(Self { metric, is_most: text[at..].starts_with('>'), limit, text: text.trim().into() })
+        Ok(Self { metric, is_upper: text[at..].starts_with('>'), limit, text: text.trim().into() })
     }
 }
 

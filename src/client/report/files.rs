@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::conditions::Conditions;
-use super::hdr::Log;
+use super::hdr::HdrLog;
 use super::json::Report;
 use super::output::{Identity, Output, is_written_directly};
 use super::page;
@@ -32,7 +32,7 @@ pub struct Paths {
 /// replace it with.
 pub struct Files {
     json: Option<Output>,
-    hdr: Option<Hdr>,
+    hdr: Option<HdrFile>,
     page: Option<Output>,
     baseline: Option<RunData>,
 }
@@ -53,7 +53,7 @@ impl Files {
         [&hdr, &page].into_iter().flatten().try_for_each(|output| {
             paths.baseline.as_deref().map_or(Ok(()), |path| refuse_baseline(output, path))
         })?;
-        Ok(Self { json, hdr: hdr.map(Hdr::new), page, baseline })
+        Ok(Self { json, hdr: hdr.map(HdrFile::new), page, baseline })
     }
 
     /// The measured part begins.
@@ -162,17 +162,17 @@ fn refuse(output: &Output, why: &str) -> io::Result<()> {
 }
 
 /// The log, which is written as the run goes on.
-struct Hdr {
+struct HdrFile {
     out: Output,
     /// When the measured part did.
     began: Option<SystemTime>,
     /// Begun with the first interval.
-    log: Option<Log>,
+    log: Option<HdrLog>,
     /// The first thing that went wrong.
     error: Option<io::Error>,
 }
 
-impl Hdr {
+impl HdrFile {
     fn new(out: Output) -> Self {
         Self { out, began: None, log: None, error: None }
     }
@@ -188,7 +188,7 @@ impl Hdr {
         let began = self.began.unwrap_or(SystemTime::UNIX_EPOCH);
         let log = match &mut self.log {
             Some(log) => log,
-            none => none.insert(Log::begin(&mut text, began)?),
+            none => none.insert(HdrLog::begin(&mut text, began)?),
         };
         log.interval(&mut text, interval, responses)?;
         self.out.append(&text)
@@ -201,7 +201,7 @@ impl Hdr {
         }
         if self.log.is_none() {
             let mut text = Vec::new();
-            Log::begin(&mut text, began)?;
+            HdrLog::begin(&mut text, began)?;
             self.out.append(&text)?;
         }
         Ok(self.out)

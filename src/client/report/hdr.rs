@@ -21,11 +21,11 @@ const LEGEND: &str =
     "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
 
 /// Writes intervals down.
-pub struct Log {
+pub struct HdrLog {
     serializer: V2DeflateSerializer,
 }
 
-impl Log {
+impl HdrLog {
     /// Begins a log of a run whose measured part began then.
     pub fn begin(out: &mut impl Write, began: SystemTime) -> io::Result<Self> {
         let mut serializer = V2DeflateSerializer::new();
@@ -90,7 +90,7 @@ mod tests {
         (1..=1_000).for_each(|us| latencies[0].record(Duration::from_micros(us)));
         latencies[2].record(Duration::from_secs(7));
         let mut out = Vec::new();
-        let mut log = Log::begin(&mut out, began).unwrap();
+        let mut log = HdrLog::begin(&mut out, began).unwrap();
         for (latency, start) in latencies.iter().zip([0, 1_500, 3_000]) {
             log.interval(&mut out, &interval(start), latency).unwrap();
         }

@@ -12,14 +12,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use beside::Beside;
+use replacement::Replacement;
 
 use super::outbox::Outbox;
 use crate::net::reason;
 use crate::stdio::{self, Standard};
 use crate::text::Escaped;
 
-mod beside;
+mod replacement;
 
 /// Symbolic links that are followed, as path_resolution(7) has it.
 const MOST_LINKS: usize = 40;
@@ -28,13 +28,13 @@ const MOST_LINKS: usize = 40;
 #[derive(Debug)]
 pub struct Output {
     name: PathBuf,
-    place: Place,
+    sink: Sink,
     identities: Vec<Identity>,
 }
 
 #[derive(Debug)]
-enum Place {
-    Beside(Beside),
+enum Sink {
+    Replacement(Replacement),
     Direct(Outbox),
     /// Direct as well, and its reader may leave as that of any filter.
     Stdout(Outbox),
@@ -91,19 +91,19 @@ impl Output {
         }
         match fs::metadata(&target) {
             Ok(old) if old.is_dir() => Err(ErrorKind::IsADirectory.into()),
-            Ok(old) if old.is_file() => Self::beside(path, target, Some(old)),
+            Ok(old) if old.is_file() => Self::replacement(path, target, Some(old)),
             Ok(_) => Self::direct(path, File::options().write(true).open(target)?),
-            Err(e) if e.kind() == ErrorKind::NotFound => Self::beside(path, target, None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Self::replacement(path, target, None),
             Err(e) => Err(e),
         }
     }
 
-    fn beside(name: &Path, target: PathBuf, old: Option<Metadata>) -> io::Result<Self> {
+    fn replacement(name: &Path, target: PathBuf, old: Option<Metadata>) -> io::Result<Self> {
         old.iter().try_for_each(refuse_standard)?;
-        let beside = Beside::open(target, old.as_ref())?;
-        let mut identities = vec![beside.identity()?];
+        let replacement = Replacement::open(target, old.as_ref())?;
+        let mut identities = vec![replacement.identity()?];
         identities.extend(old.as_ref().map(Identity::of));
-        Ok(Self { name: name.into(), place: Place::Beside(beside), identities })
+        Ok(Self { name: name.into(), sink: Sink::Replacement(replacement), identities })
     }
 
     /// A descriptor of this program. Ordinary files are appended to: what is there is not ours.
@@ -118,14 +118,14 @@ impl Output {
         };
         let identities = shared_identity(&File::from(standard.as_fd().try_clone_to_owned()?))?;
         let outbox = Outbox::new(standard);
-        let place = if number == 1 { Place::Stdout(outbox) } else { Place::Direct(outbox) };
-        Ok(Self { name: name.into(), place, identities })
+        let sink = if number == 1 { Sink::Stdout(outbox) } else { Sink::Direct(outbox) };
+        Ok(Self { name: name.into(), sink, identities })
     }
 
     fn direct(name: &Path, file: File) -> io::Result<Self> {
         let identities = shared_identity(&file)?;
-        let place = Place::Direct(Outbox::new(Standard::new(file.as_fd())?));
-        Ok(Self { name: name.into(), place, identities })
+        let sink = Sink::Direct(Outbox::new(Standard::new(file.as_fd())?));
+        Ok(Self { name: name.into(), sink, identities })
     }
 
     /// Whether both go to the same place.
@@ -140,7 +140,7 @@ impl Output {
 
     /// Whether it takes the place of an ordinary file.
     pub fn is_file(&self) -> bool {
-        matches!(self.place, Place::Beside(_))
+        matches!(self.sink, Sink::Replacement(_))
     }
 
     /// Adds something to what was written before. Never waits for a reader.
@@ -149,9 +149,9 @@ impl Output {
     ///
     /// A line for people: why it cannot be written.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let done = match &mut self.place {
-            Place::Beside(beside) => beside.append(bytes),
-            Place::Direct(outbox) | Place::Stdout(outbox) => outbox.push(bytes),
+        let done = match &mut self.sink {
+            Sink::Replacement(replacement) => replacement.append(bytes),
+            Sink::Direct(outbox) | Sink::Stdout(outbox) => outbox.push(bytes),
         };
         done.map_err(|e| self.failed(&e))
     }
@@ -163,10 +163,10 @@ impl Output {
     ///
     /// A line for people: why that cannot be. A file that was there before stays as it was.
     pub fn finish(self) -> io::Result<()> {
-        let done = match self.place {
-            Place::Beside(beside) => beside.finish(),
-            Place::Direct(outbox) => outbox.finish(),
-            Place::Stdout(outbox) => outbox.finish().inspect_err(stdio::end_if_reader_left),
+        let done = match self.sink {
+            Sink::Replacement(replacement) => replacement.finish(),
+            Sink::Direct(outbox) => outbox.finish(),
+            Sink::Stdout(outbox) => outbox.finish().inspect_err(stdio::end_if_reader_left),
         };
         done.map_err(|e| failed(&self.name, &e))
     }

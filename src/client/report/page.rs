@@ -115,7 +115,7 @@ fn notes(report: &Report<'_>) -> Markup {
     let notes: Vec<_> = [
         ending(outcome, report.search),
         asked(outcome).map(reached),
-        outcome.own_limit().map(limit),
+        outcome.client_limit().map(limit),
         outcome.warning().map(|warning| format!("Beware: {warning}.")),
         unanswered(outcome).map(|unanswered| format!("Never answered: {unanswered}.")),
     ]
@@ -210,7 +210,7 @@ fn list<const N: usize>(entries: [(&str, Option<String>); N]) -> Markup {
 }
 
 fn client(outcome: &Outcome) -> Markup {
-    let was_bottleneck = if outcome.own_limit().is_some() { "yes" } else { "no" };
+    let was_bottleneck = if outcome.client_limit().is_some() { "yes" } else { "no" };
     list([
         ("took", Some(cost(outcome))),
         ("schedule", lateness(&outcome.lag)),

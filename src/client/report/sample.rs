@@ -129,7 +129,7 @@ pub fn search() -> Search {
     let objective = Objective { percentile: 99.0, limit: Duration::from_millis(5) };
     let (fast, slow) = (Duration::from_millis(1), Duration::from_micros(4_900));
     let tried = [(2_000.0, Verdict::Kept(fast)), (4_000.0, Verdict::Unsent(slow, 312))];
-    let trial = |(rate, verdict)| Trial { objective, rate, verdict, own_part: None };
+    let trial = |(rate, verdict)| Trial { objective, rate, verdict, client_note: None };
     Search { objective, trials: tried.map(trial).into(), is_interrupted: false }
 }
 

@@ -208,7 +208,7 @@ fn client(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let this = [Some(cost(outcome)), lateness(&outcome.lag)];
     line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
     unanswered(outcome).iter().try_for_each(|unanswered| line(f, "unanswered", unanswered))?;
-    outcome.own_limit().iter().try_for_each(|limit| line(f, "limit", limit))?;
+    outcome.client_limit().iter().try_for_each(|limit| line(f, "limit", limit))?;
     outcome.warning().iter().try_for_each(|warning| line(f, "warning", warning))
 }
 

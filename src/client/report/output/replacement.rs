@@ -10,7 +10,7 @@ use super::Identity;
 
 /// A file under way.
 #[derive(Debug)]
-pub(super) struct Beside {
+pub(super) struct Replacement {
     /// What it will be.
     target: PathBuf,
     draft: Draft,
@@ -36,7 +36,7 @@ impl Drop for Temporary {
     }
 }
 
-impl Beside {
+impl Replacement {
     /// Begins a file that will be `target`, where this one is now.
     pub(super) fn open(target: PathBuf, old: Option<&Metadata>) -> io::Result<Self> {
         if old.is_some() {
