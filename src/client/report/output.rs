@@ -1,8 +1,7 @@
-//! Where a report goes, so that nothing is lost if it never comes.
+//! The file, device or pipe that a report goes to.
 //!
-//! An ordinary file is written beside the one that it replaces, and takes its place when it is whole. So a
-//! full disk, or a run that is killed, leaves the file of before as it was. Devices, pipes and descriptors of
-//! this program are written to directly.
+//! A regular file is replaced only when its replacement is complete. So a full disk, or a run that is killed,
+//! leaves the old file as it was. Devices, pipes and descriptors of this program are written to directly.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -21,10 +20,10 @@ use crate::text::Escaped;
 
 mod replacement;
 
-/// Symbolic links that are followed, as path_resolution(7) has it.
-const MOST_LINKS: usize = 40;
+/// The most symbolic links that are followed, as in path_resolution(7).
+const MAX_LINKS: usize = 40;
 
-/// What a report is written to.
+/// An open output for one report.
 #[derive(Debug)]
 pub struct Output {
     name: PathBuf,
@@ -36,16 +35,16 @@ pub struct Output {
 enum Sink {
     Replacement(Replacement),
     Direct(Outbox),
-    /// Direct as well, and its reader may leave as that of any filter.
+    /// Direct too. If its reader leaves, the program ends as other filters do.
     Stdout(Outbox),
 }
 
-/// What makes two outputs one.
+/// Two outputs that share an identity are the same output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// Device and inode.
     File(u64, u64),
-    /// A name in a directory, which is given by device and inode.
+    /// Device and inode of a directory, and a name in it.
     Name(u64, u64, OsString),
 }
 
@@ -60,7 +59,7 @@ pub fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-" || followed(path).is_ok_and(|path| descriptor(&path) == Some(1))
 }
 
-/// Whether `path` is a device, a pipe or a descriptor of this program, and not a file to replace.
+/// Whether `path` is a device, a pipe or a descriptor of this program, and not a regular file.
 pub fn is_written_directly(path: &Path) -> bool {
     path.as_os_str() == "-"
         || followed(path).is_ok_and(|path| descriptor(&path).is_some())
@@ -68,12 +67,12 @@ pub fn is_written_directly(path: &Path) -> bool {
 }
 
 impl Output {
-    /// Finds out whether `path` can be written, and changes nothing there yet.
+    /// Checks that `path` can be written, and changes nothing there yet.
     ///
     /// # Errors
     ///
-    /// A line for people: why not. It is [`ErrorKind::InvalidInput`] if standard output or standard error goes
-    /// to that file.
+    /// If it cannot be written; the error says so in a line. It is [`ErrorKind::InvalidInput`] if standard output
+    /// or standard error goes to that file.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::at(path).map_err(|e| failed(path, &e))
     }
@@ -106,7 +105,7 @@ impl Output {
         Ok(Self { name: name.into(), sink: Sink::Replacement(replacement), identities })
     }
 
-    /// A descriptor of this program. Ordinary files are appended to: what is there is not ours.
+    /// A descriptor of this program. A regular file is appended to, since its content is not ours to replace.
     fn descriptor(name: &Path, number: u32) -> io::Result<Self> {
         let standard = match number {
             1 => Standard::output()?,
@@ -128,26 +127,26 @@ impl Output {
         Ok(Self { name: name.into(), sink, identities })
     }
 
-    /// Whether both go to the same place.
+    /// Whether both write to the same place.
     pub fn is_same(&self, other: &Self) -> bool {
         other.identities.iter().any(|identity| self.is(identity))
     }
 
-    /// Whether it is this file.
+    /// Whether it has this identity.
     pub fn is(&self, identity: &Identity) -> bool {
         self.identities.contains(identity)
     }
 
-    /// Whether it takes the place of an ordinary file.
+    /// Whether it replaces a regular file.
     pub fn is_file(&self) -> bool {
         matches!(self.sink, Sink::Replacement(_))
     }
 
-    /// Adds something to what was written before. Never waits for a reader.
+    /// Adds `bytes` to the report. Never waits for a reader.
     ///
     /// # Errors
     ///
-    /// A line for people: why it cannot be written.
+    /// If it cannot be written; the error says so in a line.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let done = match &mut self.sink {
             Sink::Replacement(replacement) => replacement.append(bytes),
@@ -156,12 +155,12 @@ impl Output {
         done.map_err(|e| self.failed(&e))
     }
 
-    /// All is written: a file takes its place, and a reader is waited for. If that of standard output has
-    /// left, the program ends as other filters do.
+    /// Completes the report: replaces the file, or waits until a reader has taken everything. If the reader of
+    /// standard output has left, the program ends as other filters do.
     ///
     /// # Errors
     ///
-    /// A line for people: why that cannot be. A file that was there before stays as it was.
+    /// If that fails; the error says so in a line. An old file stays as it was.
     pub fn finish(self) -> io::Result<()> {
         let done = match self.sink {
             Sink::Replacement(replacement) => replacement.finish(),
@@ -171,7 +170,7 @@ impl Output {
         done.map_err(|e| failed(&self.name, &e))
     }
 
-    /// An error as a line for people.
+    /// An error in a line that names this output.
     pub fn failed(&self, error: &io::Error) -> io::Error {
         failed(&self.name, error)
     }
@@ -182,8 +181,8 @@ fn failed(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write {}: {}", Escaped(&path), reason(error)))
 }
 
-/// Refuses the file that standard output or standard error goes to: what is there already, and what will be
-/// written there, would be lost.
+/// Refuses the file that standard output or standard error goes to. Replacing it would lose what is written
+/// there.
 fn refuse_standard(old: &Metadata) -> io::Result<()> {
     let of = |descriptor: io::Result<std::os::fd::OwnedFd>| {
         Some(Identity::of(&File::from(descriptor.ok()?).metadata().ok()?))
@@ -201,7 +200,7 @@ fn refuse_standard(old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Devices take from many; pipes, sockets and files do not.
+/// A character device can take several outputs, so it has no identity. A pipe, a socket or a file has one.
 fn shared_identity(file: &File) -> io::Result<Vec<Identity>> {
     use std::os::unix::fs::FileTypeExt;
     let metadata = file.metadata()?;
@@ -209,7 +208,7 @@ fn shared_identity(file: &File) -> io::Result<Vec<Identity>> {
     Ok(if is_device { Vec::new() } else { vec![Identity::of(&metadata)] })
 }
 
-/// The descriptor of this program that `path` names, if it does.
+/// The number of the descriptor of this program that `path` names, if any.
 fn descriptor(path: &Path) -> Option<u32> {
     match path.to_str()? {
         "/dev/stdout" => Some(1),
@@ -224,11 +223,11 @@ fn descriptor(path: &Path) -> Option<u32> {
     }
 }
 
-/// Where `path` leads through symbolic links, the last of which may lead to nothing. It stops at a descriptor
-/// of this program.
+/// Follows symbolic links from `path`, until a path that is no link, or names a descriptor of this program.
+/// That path need not exist.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link || descriptor(&path).is_some() {
             return Ok(path);
