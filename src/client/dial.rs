@@ -2,7 +2,7 @@
 //!
 //! A name means all of its addresses, after RFC 8305 ("happy eyeballs"): IPv6 and IPv4 take turns, the next
 //! address is tried 250 ms after the last one, or at once if that fails, and the first that answers wins.
-//! All of it, with the look-up, must be done within one time-out.
+//! All of it, with the look-up, must be done within one timeout.
 //!
 //! A [`Dialer`] never blocks. The caller's own reactor watches it, beside signals and whatever else there is.
 
@@ -25,7 +25,7 @@ mod race;
 
 /// A connection that was made.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Established {
     /// Connected, and registered nowhere.
     pub socket: Socket,
     /// This end.

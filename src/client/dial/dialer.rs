@@ -12,8 +12,8 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::lookup::{self, Answer, Resolve};
 use super::order::order;
-use super::race::{Lap, Race};
-use super::{Connection, Family, Limits, Progress, failures::Failures};
+use super::race::{Race, RaceStep};
+use super::{Established, Family, Limits, Progress, failures::Failures};
 use crate::client::drive::Timeout;
 use crate::net::{Addr, Endpoint, cannot};
 use crate::text::format::setting;
@@ -32,7 +32,7 @@ pub enum Step {
     /// Something to show. Poll it again at once.
     Progress(Progress),
     /// There is a connection, and the dialer rests.
-    Connected(Connection),
+    Connected(Established),
     /// A line for people: there is none, and the dialer rests.
     Failed(io::Error),
 }
@@ -189,7 +189,7 @@ impl Dialer {
         }
     }
 
-    /// By subtraction: the instant at which the longest of time-outs ends may be past all instants.
+    /// By subtraction: the instant at which the longest of timeouts ends may be past all instants.
     fn left_in_round(&self, now: Instant) -> Duration {
         let round =
             self.limits.timeout.saturating_sub(now.saturating_duration_since(self.round_began));
@@ -201,7 +201,7 @@ impl Dialer {
         Some(wait.saturating_sub(now.saturating_duration_since(self.began)))
     }
 
-    /// The time-out of a round, as it was asked for.
+    /// The timeout of a round, as it was asked for.
     fn limit(&self) -> Duration {
         self.limits.wait.map_or(self.limits.timeout, |wait| wait.min(self.limits.timeout))
     }
@@ -270,15 +270,15 @@ impl Dialer {
         let State::Connecting(race) = &mut self.state else { return None };
         match race.poll(self.poll.registry(), now) {
             // Only now: after a standstill of this program, a connection may be there all the same.
-            Lap::Wait | Lap::Connecting(_) if is_over => {
+            RaceStep::Wait | RaceStep::Connecting(_) if is_over => {
                 let failures = race.time_out(limit);
                 self.lost(failures, now)
             }
-            Lap::Wait => Some(Step::Wait),
-            Lap::Connecting(peer) => Some(Step::Progress(Progress::Connecting(peer))),
-            Lap::Failed(error) => Some(Step::Progress(Progress::Failed(error))),
-            Lap::Lost(failures) => self.lost(failures, now),
-            Lap::Won(connection) => {
+            RaceStep::Wait => Some(Step::Wait),
+            RaceStep::Connecting(peer) => Some(Step::Progress(Progress::Connecting(peer))),
+            RaceStep::Failed(error) => Some(Step::Progress(Progress::Failed(error))),
+            RaceStep::Lost(failures) => self.lost(failures, now),
+            RaceStep::Won(connection) => {
                 self.preferred = Some(connection.peer.clone());
                 self.state = State::Resting;
                 Some(Step::Connected(connection))

@@ -8,7 +8,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use super::failures::Failures;
-use super::{Connection, outcome, unanswered, unreachable};
+use super::{Established, outcome, unanswered, unreachable};
 use crate::net::{Endpoint, Socket};
 use crate::text::format::setting;
 
@@ -36,14 +36,14 @@ pub(super) struct Race {
 
 /// What a race has come to.
 #[derive(Debug)]
-pub(super) enum Lap {
+pub(super) enum RaceStep {
     /// Nothing new.
     Wait,
     /// An attempt at this address begins.
     Connecting(Endpoint),
     /// An address failed, and another is tried next.
     Failed(io::Error),
-    Won(Connection),
+    Won(Established),
     /// No address answered.
     Lost(Failures),
 }
@@ -52,11 +52,11 @@ pub(super) enum Lap {
 struct Attempt {
     peer: Endpoint,
     since: Instant,
-    link: Link,
+    state: AttemptState,
 }
 
 #[derive(Debug)]
-enum Link {
+enum AttemptState {
     /// To be made at this time: at first, and again if the server's accept queue is full.
     Due(Instant),
     UnderWay(Socket),
@@ -76,11 +76,11 @@ impl Race {
     }
 
     /// Does what can be done without waiting.
-    pub(super) fn poll(&mut self, registry: &Registry, now: Instant) -> Lap {
+    pub(super) fn poll(&mut self, registry: &Registry, now: Instant) -> RaceStep {
         let mut index = 0;
         while let Some(attempt) = self.attempts.get_mut(index) {
-            match attempt.look(registry, now) {
-                Ok(Some(connection)) => return Lap::Won(connection),
+            match attempt.advance(registry, now) {
+                Ok(Some(connection)) => return RaceStep::Won(connection),
                 Ok(None) => index += 1,
                 Err(error) => {
                     let attempt = self.attempts.remove(index);
@@ -88,7 +88,7 @@ impl Race {
                     let line = unreachable(&attempt.peer, &error);
                     self.failures.push(attempt.peer, error);
                     if !self.untried.is_empty() {
-                        return Lap::Failed(line);
+                        return RaceStep::Failed(line);
                     }
                 }
             }
@@ -97,14 +97,14 @@ impl Race {
             && let Some(peer) = self.untried.pop_front()
         {
             self.next = now + self.delay;
-            let attempt = Attempt { peer: peer.clone(), since: now, link: Link::Due(now) };
+            let attempt = Attempt { peer: peer.clone(), since: now, state: AttemptState::Due(now) };
             self.attempts.push(attempt);
-            return Lap::Connecting(peer);
+            return RaceStep::Connecting(peer);
         }
         if self.attempts.is_empty() {
-            return Lap::Lost(std::mem::take(&mut self.failures));
+            return RaceStep::Lost(std::mem::take(&mut self.failures));
         }
-        Lap::Wait
+        RaceStep::Wait
     }
 
     /// Ends it: no address answered within `limit`.
@@ -127,9 +127,9 @@ impl Race {
     /// When there is something to do without an event.
     pub(super) fn due(&self) -> Option<Instant> {
         let next = Some(self.next).filter(|_| !self.untried.is_empty());
-        let due = |attempt: &Attempt| match attempt.link {
-            Link::Due(at) => Some(at),
-            Link::UnderWay(_) => None,
+        let due = |attempt: &Attempt| match attempt.state {
+            AttemptState::Due(at) => Some(at),
+            AttemptState::UnderWay(_) => None,
         };
         self.attempts.iter().filter_map(due).chain(next).min()
     }
@@ -143,21 +143,21 @@ impl Race {
 
 impl Attempt {
     /// The connection, if it is made by now.
-    fn look(&mut self, registry: &Registry, now: Instant) -> io::Result<Option<Connection>> {
-        if let Link::Due(at) = self.link {
+    fn advance(&mut self, registry: &Registry, now: Instant) -> io::Result<Option<Established>> {
+        if let AttemptState::Due(at) = self.state {
             if now < at {
                 return Ok(None);
             }
             self.begin(registry, now)?;
         }
-        let Link::UnderWay(socket) = &mut self.link else { return Ok(None) };
+        let AttemptState::UnderWay(socket) = &mut self.state else { return Ok(None) };
         let Some(local) = outcome(socket)? else { return Ok(None) };
         registry.deregister(socket)?;
         // Not from `now`: a Unix socket is connected at once, and that takes its time too.
         let (peer, took) = (self.peer.clone(), self.since.elapsed());
-        match std::mem::replace(&mut self.link, Link::Due(now)) {
-            Link::UnderWay(socket) => Ok(Some(Connection { socket, local, peer, took })),
-            Link::Due(_) => Ok(None),
+        match std::mem::replace(&mut self.state, AttemptState::Due(now)) {
+            AttemptState::UnderWay(socket) => Ok(Some(Established { socket, local, peer, took })),
+            AttemptState::Due(_) => Ok(None),
         }
     }
 
@@ -165,11 +165,11 @@ impl Attempt {
         match Socket::connect(&self.peer) {
             Ok(mut socket) => {
                 socket.register(registry, ATTEMPT, Interest::READABLE | Interest::WRITABLE)?;
-                self.link = Link::UnderWay(socket);
+                self.state = AttemptState::UnderWay(socket);
             }
             // connect(2): unlike TCP, a Unix socket does not go on trying.
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_inet() => {
-                self.link = Link::Due(now + RETRY);
+                self.state = AttemptState::Due(now + RETRY);
             }
             Err(e) => return Err(e),
         }

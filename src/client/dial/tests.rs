@@ -22,7 +22,7 @@ struct Alone {
     token: Token,
     /// The steps that it reported.
     reported: Vec<String>,
-    outcome: Option<io::Result<Connection>>,
+    outcome: Option<io::Result<Established>>,
 }
 
 impl Alone {
@@ -33,7 +33,7 @@ impl Alone {
 
 impl Driven for Alone {
     type Watched = Dialer;
-    type Outcome = io::Result<Connection>;
+    type Outcome = io::Result<Established>;
 
     fn reactor(&mut self) -> &mut Reactor<Dialer> {
         &mut self.reactor
@@ -68,7 +68,7 @@ impl Driven for Alone {
 }
 
 /// Drives a dialer to its end, and returns what it reported too.
-fn finish(dialer: Dialer) -> (io::Result<Connection>, Vec<String>) {
+fn finish(dialer: Dialer) -> (io::Result<Established>, Vec<String>) {
     let mut reactor = Reactor::new().unwrap();
     let token = reactor.insert(dialer).unwrap();
     let mut alone = Alone { reactor, token, reported: Vec::new(), outcome: None };
@@ -76,7 +76,7 @@ fn finish(dialer: Dialer) -> (io::Result<Connection>, Vec<String>) {
     (made, alone.reported)
 }
 
-fn dial(server: &Addr, limits: Limits) -> io::Result<Connection> {
+fn dial(server: &Addr, limits: Limits) -> io::Result<Established> {
     let mut dialer = Dialer::new(server, limits).unwrap();
     dialer.start(Instant::now());
     finish(dialer).0
@@ -87,7 +87,7 @@ fn addr_of(listener: &TcpListener) -> Addr {
 }
 
 /// Dials a name that stands for these addresses, and gives what was reported too.
-fn dial_all(peers: &[Endpoint], limits: Limits) -> (io::Result<Connection>, Vec<String>) {
+fn dial_all(peers: &[Endpoint], limits: Limits) -> (io::Result<Established>, Vec<String>) {
     let peers = peers.to_vec();
     looked_up(limits, move || Ok(peers.clone()))
 }
@@ -96,7 +96,7 @@ fn dial_all(peers: &[Endpoint], limits: Limits) -> (io::Result<Connection>, Vec<
 fn looked_up(
     limits: Limits,
     look_up: impl Fn() -> io::Result<Vec<Endpoint>> + Send + Sync + 'static,
-) -> (io::Result<Connection>, Vec<String>) {
+) -> (io::Result<Established>, Vec<String>) {
     let name = "name.example:7".parse().unwrap();
     let resolve = Arc::new(move |_: &Addr| look_up());
     let mut dialer = Dialer::with_resolver(&name, limits, resolve).unwrap();
@@ -164,7 +164,7 @@ fn an_address_that_refuses_is_reported_and_the_next_one_tried_at_once() {
     assert_eq!(reported[2], format!("connecting to {answering}"));
 }
 
-/// Failed when each address had the whole time-out, one after the other.
+/// Failed when each address had the whole timeout, one after the other.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_silent_address_does_not_keep_another_from_answering() {
