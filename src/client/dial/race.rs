@@ -1,4 +1,4 @@
-//! Several addresses at once, of which the first that answers wins.
+//! Attempts at several addresses at once. The first that answers wins.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -12,36 +12,36 @@ use super::{Established, outcome, unanswered, unreachable};
 use crate::net::{Endpoint, Socket};
 use crate::text::format::setting;
 
-/// From one attempt to the next, if nothing fails meanwhile: RFC 8305, section 5.
+/// From one attempt to the next, if none fails meanwhile: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// An attempt for which there was no room in a Unix server's accept queue is made again after this long.
+/// After this long, an attempt begins again if a Unix server's accept queue had no room for it.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// All sockets are looked at whenever something happens, so no event needs to say which one it is about.
+/// The token of every socket. Each event advances all attempts, so no event needs to say which socket it is about.
 const ATTEMPT: Token = Token(1);
 
-/// The addresses of a server while none has answered yet.
+/// The addresses of a server, until one of them answers.
 #[derive(Debug)]
 pub(super) struct Race {
-    /// Addresses that have not been tried.
+    /// Addresses without an attempt yet.
     untried: VecDeque<Endpoint>,
     attempts: Vec<Attempt>,
     failures: Failures,
     /// From one attempt to the next.
     delay: Duration,
-    /// When the next address must be tried.
+    /// When the attempt at the next address begins.
     next: Instant,
 }
 
-/// What a race has come to.
+/// What a race comes to when it is polled.
 #[derive(Debug)]
 pub(super) enum RaceStep {
     /// Nothing new.
     Wait,
     /// An attempt at this address begins.
     Connecting(Endpoint),
-    /// An address failed, and another is tried next.
+    /// An address failed, and the next one gets its attempt.
     Failed(io::Error),
     Won(Established),
     /// No address answered.
@@ -57,13 +57,13 @@ struct Attempt {
 
 #[derive(Debug)]
 enum AttemptState {
-    /// To be made at this time: at first, and again if the server's accept queue is full.
+    /// It begins at this time: for the first time, or again if the server's accept queue was full.
     Due(Instant),
     UnderWay(Socket),
 }
 
 impl Race {
-    /// Begins at `now`, and tries every address within `left`.
+    /// Begins at `now`, and leaves an attempt at every address its time within `left`.
     pub(super) fn new(peers: VecDeque<Endpoint>, left: Duration, now: Instant) -> Self {
         let shares = u32::try_from(peers.len()).unwrap_or(u32::MAX).saturating_add(1);
         Self {
@@ -107,13 +107,13 @@ impl Race {
         RaceStep::Wait
     }
 
-    /// Ends it: no address answered within `limit`.
+    /// Ends the race, since no address answered within `limit`.
     pub(super) fn time_out(&mut self, limit: Duration) -> Failures {
         let mut failures = std::mem::take(&mut self.failures);
         for Attempt { peer, .. } in self.attempts.drain(..) {
             let error = match peer {
                 Endpoint::Inet(_) => unanswered(limit),
-                // It would have answered at once if there were room in its accept queue.
+                // A Unix server answers at once if its accept queue has room.
                 _ => io::Error::new(
                     ErrorKind::WouldBlock,
                     format!("no room within {}", setting(limit)),
@@ -124,7 +124,7 @@ impl Race {
         failures
     }
 
-    /// When there is something to do without an event.
+    /// When something is due without an event.
     pub(super) fn due(&self) -> Option<Instant> {
         let next = Some(self.next).filter(|_| !self.untried.is_empty());
         let due = |attempt: &Attempt| match attempt.state {
@@ -134,7 +134,7 @@ impl Race {
         self.attempts.iter().filter_map(due).chain(next).min()
     }
 
-    /// The program stood still: nothing was due meanwhile.
+    /// Leaves out a time in which the program did not run.
     pub(super) fn discount(&mut self, standstill: Duration) {
         self.next += standstill;
         self.attempts.iter_mut().for_each(|attempt| attempt.since += standstill);
@@ -142,19 +142,19 @@ impl Race {
 }
 
 impl Attempt {
-    /// The connection, if it is made by now.
+    /// Begins to connect if it is time, and returns the connection once it is made. An attempt never does both in
+    /// one turn: then `took` would be zero.
     fn advance(&mut self, registry: &Registry, now: Instant) -> io::Result<Option<Established>> {
         if let AttemptState::Due(at) = self.state {
-            if now < at {
-                return Ok(None);
+            if now >= at {
+                self.begin(registry, now)?;
             }
-            self.begin(registry, now)?;
+            return Ok(None);
         }
         let AttemptState::UnderWay(socket) = &mut self.state else { return Ok(None) };
         let Some(local) = outcome(socket)? else { return Ok(None) };
         registry.deregister(socket)?;
-        // Not from `now`: a Unix socket is connected at once, and that takes its time too.
-        let (peer, took) = (self.peer.clone(), self.since.elapsed());
+        let (peer, took) = (self.peer.clone(), now.saturating_duration_since(self.since));
         match std::mem::replace(&mut self.state, AttemptState::Due(now)) {
             AttemptState::UnderWay(socket) => Ok(Some(Established { socket, local, peer, took })),
             AttemptState::Due(_) => Ok(None),
@@ -167,7 +167,7 @@ impl Attempt {
                 socket.register(registry, ATTEMPT, Interest::READABLE | Interest::WRITABLE)?;
                 self.state = AttemptState::UnderWay(socket);
             }
-            // connect(2): unlike TCP, a Unix socket does not go on trying.
+            // A Unix socket does not go on trying, unlike TCP: connect(2).
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_inet() => {
                 self.state = AttemptState::Due(now + RETRY);
             }
