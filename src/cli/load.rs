@@ -18,12 +18,12 @@ use crate::client::load::{
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
 use crate::net::Addr;
 use crate::stdio::say;
-use crate::units::{duration, timeout};
+use crate::units::{duration, per_second, timeout};
 
-use rate::{Rate, per_second};
+use rate::Rate;
 use screen::{Printer, Screen, Show};
 use sources::source;
-use values::{connections, depth, file, interval, messages, sizes, spin, threshold};
+use values::{connections, depth, file, interval, messages, sizes, spin};
 
 mod checks;
 mod bar;
@@ -161,7 +161,7 @@ struct FailIf {
     /// Or mean>1ms; or, with --rate, lag>1ms, the p99 of how late this client itself was. May be given several
     /// times. Other times than lag are those of responses, where a message that was never answered counts with
     /// the time that it waited.
-    #[arg(long, value_name = "CONDITION", value_parser = threshold)]
+    #[arg(long, value_name = "CONDITION", value_parser = Threshold::parse)]
     fail_if: Vec<Threshold>,
 }
 

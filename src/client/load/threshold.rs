@@ -8,7 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Outcome;
-use crate::text::format::{self, time_mark};
+use crate::text::format::{self, setting};
+use crate::units;
 
 /// A figure of a run, and a limit that it must not cross.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,17 +91,12 @@ impl Threshold {
         self.metric == Metric::Lag
     }
 
-    /// Reads one; times, counts and rates as the command line has them elsewhere, by these functions.
+    /// Reads a condition.
     ///
     /// # Errors
     ///
     /// What is wrong, and what would be right.
-    pub fn parse(
-        text: &str,
-        time: impl Fn(&str) -> Result<Duration, String>,
-        count: impl Fn(&str) -> Result<usize, String>,
-        rate: impl Fn(&str) -> Result<f64, String>,
-    ) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let at = text.find(['<', '>']).ok_or(HELP)?;
         if text[at + 1..].starts_with('=') {
             return Err(format!("write > or <, and not {}", &text[at..at + 2]));
@@ -108,9 +104,9 @@ impl Threshold {
         let (metric, limit) = (text[..at].trim(), text[at + 1..].trim());
         let metric = Metric::parse(metric).ok_or(HELP)?;
         let limit = match metric {
-            Metric::Rate => rate(limit)?,
-            Metric::Errors => count(limit)? as f64,
-            _ => time(limit)?.as_secs_f64(),
+            Metric::Rate => units::per_second(limit)?,
+            Metric::Errors => units::count(limit)? as f64,
+            _ => units::duration(limit)?.as_secs_f64(),
         };
         Ok(Self { metric, is_upper: text[at..].starts_with('>'), limit, text: text.trim().into() })
     }
@@ -135,18 +131,15 @@ pub struct Objective {
 }
 
 impl Objective {
-    /// Reads one, its time by this function.
+    /// Reads an objective.
     ///
     /// # Errors
     ///
     /// What is wrong, and what would be right.
-    pub fn parse(
-        text: &str,
-        time: impl Fn(&str) -> Result<Duration, String>,
-    ) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let (of, limit) = text.split_once('=').ok_or("write, say, max@p99=1ms")?;
         let percentile = percentile(of).ok_or("write a percentile, such as max@p99.9=1ms")?;
-        match time(limit)? {
+        match units::duration(limit)? {
             Duration::ZERO => Err("a response always takes time; write, say, max@p99=1ms".into()),
             limit => Ok(Self { percentile, limit }),
         }
@@ -184,7 +177,7 @@ pub enum Verdict {
 
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{} <= {}", self.percentile, time_mark(self.limit.as_nanos() as f64))
+        write!(f, "p{} <= {}", self.percentile, setting(self.limit))
     }
 }
 
@@ -193,13 +186,6 @@ mod tests {
     use super::super::tests::outcome;
     use super::super::{Cause, Trouble};
     use super::*;
-    use crate::units;
-
-    fn threshold(text: &str) -> Result<Threshold, String> {
-        let rate = |text: &str| units::count(text).map(|n| n as f64);
-        Threshold::parse(text, units::duration, units::count, rate)
-    }
-
     #[test]
     fn each_figure_is_compared_with_its_limit() {
         // 1000 responses of 1 ms to 1000 ms, in ten seconds.
@@ -218,12 +204,12 @@ mod tests {
             ("errors>0", false),
             ("lag>1ms", false),
         ] {
-            let missed = threshold(text).unwrap().missed_by(&outcome);
+            let missed = Threshold::parse(text).unwrap().missed_by(&outcome);
             assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
         }
-        let missed = threshold("rate<101").unwrap().missed_by(&outcome);
+        let missed = Threshold::parse("rate<101").unwrap().missed_by(&outcome);
         assert_eq!(missed.unwrap(), "rate<101: it was 100");
-        let missed = threshold("mean<1s").unwrap().missed_by(&outcome);
+        let missed = Threshold::parse("mean<1s").unwrap().missed_by(&outcome);
         assert_eq!(missed.unwrap(), "mean<1s: it was 501 ms");
     }
 
@@ -243,7 +229,7 @@ mod tests {
             ("mean>920ms", false),
             ("p99<4s", false),
         ] {
-            let missed = threshold(text).unwrap().missed_by(&outcome);
+            let missed = Threshold::parse(text).unwrap().missed_by(&outcome);
             assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
         }
         assert_eq!(
@@ -256,7 +242,7 @@ mod tests {
     #[test]
     fn a_run_without_an_echo_fails_every_condition_on_times() {
         let nothing = Outcome { messages: 0, response: Default::default(), ..outcome() };
-        let missed = threshold("p99>1h").unwrap().missed_by(&nothing);
+        let missed = Threshold::parse("p99>1h").unwrap().missed_by(&nothing);
         assert_eq!(missed.unwrap(), "p99>1h: nothing came back");
     }
 
@@ -265,18 +251,18 @@ mod tests {
         for text in
             ["", "p99", "p99=1ms", "p99>", "p101>1ms", "p-1>1ms", "pinf>1ms", "q>1ms", "rate>1ms"]
         {
-            assert!(threshold(text).is_err(), "{text:?}");
+            assert!(Threshold::parse(text).is_err(), "{text:?}");
         }
-        let equal = threshold("p99>=1ms").unwrap_err();
+        let equal = Threshold::parse("p99>=1ms").unwrap_err();
         assert_eq!(equal, "write > or <, and not >=");
         for text in ["p99", "99=1ms", "p99=", "p99=1"] {
-            assert!(Objective::parse(text, units::duration).is_err(), "{text:?}");
+            assert!(Objective::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
     fn an_objective_requires_all_messages_sent_and_echoed_in_time() {
-        let objective = Objective::parse("p99=995ms", units::duration).unwrap();
+        let objective = Objective::parse("p99=995ms").unwrap();
         assert_eq!(objective.to_string(), "p99 <= 995 ms");
         let judge = |percentile, ms| {
             Objective { percentile, limit: Duration::from_millis(ms) }.judge(&outcome())

@@ -98,9 +98,7 @@ fn sizes(min: u64, max: u64) -> String {
 /// How a run or its search ended, unless it ended as planned: then its figures are about a part of it.
 pub(super) fn ending(outcome: &Outcome, search: Option<&Search>) -> Option<String> {
     if search.is_some_and(|search| search.is_interrupted) {
-        return Some(
-            "The search was interrupted; all figures are about the part that it did.".into(),
-        );
+        return Some("The search was interrupted before it was done.".into());
     }
     let how = match outcome.end {
         End::Complete => return None,
