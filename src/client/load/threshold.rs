@@ -140,7 +140,7 @@ impl Objective {
         let (of, limit) = text.split_once('=').ok_or("write, say, max@p99=1ms")?;
         let percentile = percentile(of).ok_or("write a percentile, such as max@p99.9=1ms")?;
         match units::duration(limit)? {
-            Duration::ZERO => Err("a response always takes time; write, say, max@p99=1ms".into()),
+            Duration::ZERO => Err("no response takes no time; write, say, max@p99=1ms".into()),
             limit => Ok(Self { percentile, limit }),
         }
     }
