@@ -3,6 +3,8 @@ use std::sync::Arc;
 use std::thread;
 
 use super::*;
+use crate::client::drive::drive;
+use crate::client::ping::{Notice, Tally};
 use crate::net::Addr;
 
 /// It would be asked first again for each new connection. Failed when the name was looked up only once.
@@ -34,11 +36,13 @@ fn an_address_that_refuses_is_reported_once_and_the_name_is_looked_up_for_each_c
     let limits = Limits::new(options.timeout);
     let dialer = Dialer::with_resolver(&options.server, limits, Arc::new(resolve)).unwrap();
     let (mut said, mut tally) = (Vec::new(), Tally::default());
-    let session = Session::with_dialer(&options, dialer, &mut tally, |notice: &Notice<'_>| {
+    let say = |notice: &Notice<'_>| {
         said.push(notice.to_string());
         Ok(())
-    });
-    assert!(matches!(session.unwrap().run().unwrap(), End::Complete));
+    };
+    let (network, now) = (Sockets::with_dialer(dialer).unwrap(), Instant::now());
+    let mut session = Session::new(&options, network, &mut tally, say, now);
+    assert!(matches!(drive(&mut session, now).unwrap(), End::Complete));
     assert_eq!((tally.received, tally.reconnects()), (3, 2), "{said:#?}");
     assert_eq!(look_ups.load(std::sync::atomic::Ordering::Relaxed), 3);
     let refusals: Vec<_> = said.iter().filter(|line| line.contains("cannot connect")).collect();
