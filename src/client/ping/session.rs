@@ -326,3 +326,5 @@ fn elapsed(since: Instant, now: Instant) -> Duration {
     now.saturating_duration_since(since)
 }
 
+#[cfg(test)]
+mod tests;
