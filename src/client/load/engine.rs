@@ -86,7 +86,7 @@ pub(super) struct Engine<'a, W> {
     pub(super) last_progress: (ProgressMark, Instant),
     pub(super) peer: Endpoint,
     /// A connection that is there already: the first.
-    pub(super) first: Option<dial::Connection>,
+    pub(super) first: Option<dial::Established>,
     pub(super) reactor: Reactor<Slot<'a>>,
     /// Goes off when the next message of an open loop is due.
     alarm: Token,

@@ -12,7 +12,7 @@ use super::network::{Connected, Dialed, Network};
 use super::session::{Say, Session};
 use super::{End, Options};
 use crate::client::alarm::Alarm;
-use crate::client::dial::{Connection, Dialer, Limits, Step};
+use crate::client::dial::{Dialer, Established, Limits, Step};
 use crate::client::drive::{Driven, Timeout};
 use crate::net::{Socket, Stream as _, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
@@ -83,8 +83,8 @@ impl Sockets {
         }
     }
 
-    fn adopt(&mut self, made: Connection) -> io::Result<Connected> {
-        let Connection { socket, local, peer, took } = made;
+    fn adopt(&mut self, made: Established) -> io::Result<Connected> {
+        let Established { socket, local, peer, took } = made;
         self.connection = Some(self.reactor.insert(Watched::Server(socket))?);
         Ok(Connected { peer, local, took })
     }
