@@ -112,17 +112,14 @@ impl Show {
     fn step(self, notice: &Notice<'_>) -> io::Result<()> {
         use Notice::{Dialing, Interim, Start};
         match (self, notice) {
-            (Self::All, _)
-            | (Self::FirstAndLast, Start { .. } | Interim { .. } | Dialing(Waiting { .. })) => {
-                say(notice)
+            // Ctrl-\ may be pressed while standard output feeds a program. ping(8) reports there too.
+            (_, Interim { .. }) | (Self::Json, Dialing(Waiting { .. })) => complain(notice),
+            (Self::All, _) | (Self::FirstAndLast, Start { .. } | Dialing(Waiting { .. })) => {
+                say(notice)?;
             }
-            // They are for a person at a terminal, but standard output is for a program.
-            (Self::Json, Interim { .. } | Dialing(Waiting { .. })) => {
-                complain(notice);
-                Ok(())
-            }
-            (Self::FirstAndLast | Self::Json, _) => Ok(()),
+            (Self::FirstAndLast | Self::Json, _) => {}
         }
+        Ok(())
     }
 
     fn end(

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+pub(crate) use summary::LatencySummary;
+
+mod summary;
+
 /// Three digits of each time are kept: percentiles are within 0.1 % of what was recorded.
 const DIGITS: u8 = 3;
 

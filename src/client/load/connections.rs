@@ -10,7 +10,7 @@ use mio::Token;
 use super::connection::{Connection, Lane, State};
 use super::engine::{Engine, Place, Slot};
 use super::{Cause, Reporter, Stage, Trouble};
-use crate::client::{GOODBYE, dial};
+use crate::client::{CLOSE_TIMEOUT, dial};
 use crate::net::{Endpoint, Socket, cannot, with_help};
 use crate::reactor::Ready;
 
@@ -178,7 +178,7 @@ impl<W: Reporter> Engine<'_, W> {
     /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.
     fn reap(&mut self, now: Instant) {
         while let Some((since, token)) = self.retired.front().copied()
-            && (self.shared.standstills.is_overdue(since, GOODBYE, now)
+            && (self.shared.standstills.is_overdue(since, CLOSE_TIMEOUT, now)
                 || self.retired.len() > self.options.connections)
         {
             self.retired.pop_front();

@@ -86,7 +86,7 @@ pub(super) struct Engine<'a, W> {
     pub(super) last_progress: (ProgressMark, Instant),
     pub(super) peer: Endpoint,
     /// A connection that is there already: the first.
-    pub(super) first: Option<dial::Connection>,
+    pub(super) first: Option<dial::Established>,
     pub(super) reactor: Reactor<Slot<'a>>,
     /// Goes off when the next message of an open loop is due.
     alarm: Token,
@@ -300,7 +300,7 @@ impl<'a, W: Reporter> Engine<'a, W> {
         // To wake up takes a while, and a message that is late is late in the figures.
         let wake_up = due.map(|due| due - self.options.spin);
         if let (Some(at), Some(Slot::Alarm(alarm))) = (wake_up, self.reactor.get_mut(self.alarm)) {
-            alarm.set(at, now)?;
+            alarm.set(at)?;
         }
         let first = [
             wake_up,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Connection, Shared, State};
 use super::engine::Engine;
 use super::{Cause, Length, Reporter, Stage};
-use crate::client::GOODBYE;
+use crate::client::CLOSE_TIMEOUT;
 use crate::text::format::setting;
 
 /// Timeouts are noticed this part of themselves late, at the most...
@@ -47,7 +47,7 @@ impl<W: Reporter> Engine<'_, W> {
             self.enter(Stage::Closing, now);
             self.shutdown_write(now);
         }
-        if self.stage == Stage::Closing && now >= self.stage_began + GOODBYE {
+        if self.stage == Stage::Closing && now >= self.stage_began + CLOSE_TIMEOUT {
             self.is_over = true;
         }
     }
@@ -140,7 +140,7 @@ impl<W: Reporter> Engine<'_, W> {
         match self.stage {
             Stage::WarmingUp => self.shared.plan.start_at(),
             Stage::Measuring => self.shared.plan.end_at(),
-            Stage::Closing => Some(self.stage_began + GOODBYE),
+            Stage::Closing => Some(self.stage_began + CLOSE_TIMEOUT),
             Stage::Draining if self.interrupts > 0 => Some(self.stage_began + LAST_ECHOES),
             Stage::Connecting | Stage::Draining => None,
         }

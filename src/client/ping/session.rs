@@ -11,12 +11,12 @@ use super::schedule::Schedule;
 use super::tally::{MessageFailure, Tally};
 use super::watched::Watched;
 use super::{End, Options};
-use crate::client::GOODBYE;
+use crate::client::CLOSE_TIMEOUT;
 use crate::client::alarm::Alarm;
 use crate::client::dial::{Dialer, Limits};
 use crate::client::failure::Failure;
 use crate::client::probe::{Fault, Pattern, Probe, Received};
-use crate::client::standstill::Standstill;
+use crate::client::standstill::{Standstill, Timeout, processor_time};
 use crate::net::{Endpoint, Stream as _, cannot};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
@@ -100,7 +100,7 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
             dialer,
             state: State::Apart,
             schedule: Schedule::new(options.interval, now),
-            standstill: Standstill::new(now),
+            standstill: Standstill::new(now, processor_time()),
             stood_still: Duration::ZERO,
             probe: Probe::new(0, 1),
             pattern: Pattern::new(PIECE_BYTES),
@@ -166,25 +166,22 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
     /// standstills until then discounted.
     fn wait(&mut self) -> io::Result<Instant> {
         let now = Instant::now();
-        // The work may have blocked: a terminal can be stopped by Ctrl-S.
-        let standstill = self.standstill.worked(now);
-        self.discount(standstill, now)?;
         let left = self.left(now)?;
         let timeout = match self.state {
             State::Apart | State::Idle(_) => {
                 let due = self.schedule.next();
                 if let Some(Watched::Alarm(alarm)) = self.reactor.get_mut(self.alarm) {
-                    alarm.set(due, now)?;
+                    alarm.set(due)?;
                 }
-                self.standstill.plan_rest(left, now)
+                self.standstill.plan(Timeout::Idle(left))
             }
             State::Connecting | State::Waiting(_) | State::Leaving { .. } => {
-                self.standstill.plan(left, now)
+                self.standstill.plan(Timeout::Owed(left))
             }
         };
-        self.reactor.wait(Some(timeout), &mut self.ready)?;
+        self.reactor.wait(timeout, &mut self.ready)?;
         let now = Instant::now();
-        let standstill = self.standstill.end(now);
+        let standstill = self.standstill.end(now, processor_time());
         self.discount(standstill, now)?;
         Ok(now)
     }
@@ -209,10 +206,13 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
     fn left(&mut self, now: Instant) -> io::Result<Duration> {
         Ok(match self.state {
             State::Apart | State::Idle(_) => self.schedule.left(now),
-            State::Connecting => self.dialer()?.left(now).unwrap_or_default(),
+            State::Connecting => match self.dialer()?.poll_timeout(now) {
+                Timeout::Owed(left) | Timeout::Idle(left) => left,
+                Timeout::Never => Duration::MAX,
+            },
             State::Waiting(_) => self.options.timeout.saturating_sub(self.waited(now)),
             State::Leaving { since, .. } => {
-                GOODBYE.saturating_sub(now.saturating_duration_since(since))
+                CLOSE_TIMEOUT.saturating_sub(now.saturating_duration_since(since))
             }
         })
     }
@@ -231,7 +231,9 @@ impl<'a, S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'a, S> {
                 let (timeout, expected) = (self.options.timeout, self.options.size as u64);
                 self.failed(Failure::TimedOut { timeout, received, expected })
             }
-            State::Leaving { since, .. } if now.saturating_duration_since(since) >= GOODBYE => {
+            State::Leaving { since, .. }
+                if now.saturating_duration_since(since) >= CLOSE_TIMEOUT =>
+            {
                 self.part();
                 Ok(())
             }

@@ -7,7 +7,7 @@ use super::super::notice::Notice;
 use super::super::schedule::Schedule;
 use super::super::watched::Watched;
 use super::{Session, State};
-use crate::client::dial::{Connection, Dialer, Progress, Step};
+use crate::client::dial::{Dialer, Established, Progress, Step};
 use crate::client::failure::Failure;
 use crate::net::Endpoint;
 
@@ -60,8 +60,8 @@ impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Session<'_, S> {
         Ok(())
     }
 
-    fn connected(&mut self, made: Connection) -> io::Result<()> {
-        let Connection { socket, local, peer, took } = made;
+    fn connected(&mut self, made: Established) -> io::Result<()> {
+        let Established { socket, local, peer, took } = made;
         if self.peer.is_none() {
             self.introduce(peer.clone())?;
         }
