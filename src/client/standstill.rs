@@ -75,7 +75,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// How long a turn stood still that was planned so, and took so many milliseconds of time and of work.
+    /// How long the program stood still in a turn of `took_ms`, with `worked_ms` of processor time.
     fn stood_still(timeout: Timeout, took_ms: u32, worked_ms: u32) -> Duration {
         let start = Instant::now();
         let mut standstill = Standstill::new(start, MS * 7);

@@ -22,7 +22,7 @@ use crate::signals::is_stop;
 pub(super) struct Contact {
     pub(super) peer: Endpoint,
     /// A connection to it, if one was made to find that out and can be used.
-    pub(super) first: Option<dial::Connection>,
+    pub(super) first: Option<dial::Established>,
 }
 
 /// Why there was none.
@@ -78,7 +78,7 @@ struct Dialing<'a, W> {
     dialer: Token,
     signals: Token,
     reporter: &'a mut W,
-    outcome: Option<Result<dial::Connection, NoContact>>,
+    outcome: Option<Result<dial::Established, NoContact>>,
 }
 
 impl<'a, W: Reporter> Dialing<'a, W> {
@@ -95,7 +95,7 @@ impl<'a, W: Reporter> Dialing<'a, W> {
         Ok(Self { reactor, dialer, signals, reporter, outcome: None })
     }
 
-    fn run(mut self) -> Result<dial::Connection, NoContact> {
+    fn run(mut self) -> Result<dial::Established, NoContact> {
         let now = Instant::now();
         self.dialer()?.start(now);
         let made = drive(&mut self, now);
@@ -125,7 +125,7 @@ impl<'a, W: Reporter> Dialing<'a, W> {
 
 impl<'a, W: Reporter> Driven for Dialing<'a, W> {
     type Watched = Slot<'a>;
-    type Outcome = Result<dial::Connection, NoContact>;
+    type Outcome = Result<dial::Established, NoContact>;
 
     fn reactor(&mut self) -> &mut Reactor<Slot<'a>> {
         &mut self.reactor
