@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use resound::client::latency::Latency;
 use resound::client::load::{
-    self, End, Interval, Length, Options, Outcome, Progress, Stage, Watch,
+    self, End, Interval, Length, Options, Outcome, Progress, Reporter, Stage,
 };
 use resound_peers::Running;
 
@@ -220,7 +220,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-impl Watch for Meter<'_> {
+impl Reporter for Meter<'_> {
     fn start(&mut self, _: SystemTime) {}
 
     fn interval(&mut self, _: &Interval, _: &Latency) {}

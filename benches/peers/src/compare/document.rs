@@ -56,7 +56,7 @@ fn table_of_cells(cells: &[&CellResults], figure: &Figure) -> String {
     let of_reference =
         |cell: &&CellResults| cell.reference(figure.of).map_or("–".into(), figure.shown);
     let reference = cells.iter().map(of_reference);
-    let reference = ["reference, itself".to_string()].into_iter().chain(reference).collect();
+    let reference = ["reference (absolute)".to_string()].into_iter().chain(reference).collect();
     let rows = (1..first.servers.len()).map(row);
     table(&head, [reference].into_iter().chain(rows))
 }
@@ -164,14 +164,16 @@ mod tests {
         let expected = "\
 | server | 1 connection | 50 connections |
 | --- | ---: | ---: |
-| reference, itself | 100 /s | 5,050 /s |
+| reference (absolute) | 100 /s | 5,050 /s |
 | slow | 0.50 | – |
 | **resound** | **1.25** | **1.25** |
 ";
         assert!(document.contains(expected), "{document}");
-        assert!(document.contains(
-            "![Echoes a second, as a multiple of the reference's](benchmarks/rate-64.svg)"
-        ));
+        assert!(
+            document.contains(
+                "![Echoes per second, relative to the reference](benchmarks/rate-64.svg)"
+            )
+        );
         assert!(document.contains("- slow, 50 connections: it handles up to 1 connection here\n"));
         assert!(document.contains("- not available: node (there is no node)\n"));
     }
