@@ -21,13 +21,13 @@ mod echo;
 mod faults;
 #[path = "serve/limits.rs"]
 mod limits;
-#[path = "serve/ends.rs"]
-mod ends;
+#[path = "serve/shutdown.rs"]
+mod shutdown;
 #[path = "serve/log.rs"]
 mod log;
-#[path = "serve/places.rs"]
-mod places;
+#[path = "serve/addresses.rs"]
+mod addresses;
 #[path = "serve/start.rs"]
 mod start;
-#[path = "serve/words.rs"]
-mod words;
+#[path = "serve/messages.rs"]
+mod messages;

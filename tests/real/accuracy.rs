@@ -240,7 +240,7 @@ fn the_standard_reader_finds_in_the_log_what_the_json_says() {
 
 fn read_log(log: &Path) -> [Vec<u64>; 2] {
     let percentiles = PERCENTILES.map(|(_, part)| (part as f64 / 100.0).to_string());
-    let mut python = crate::parts::python();
+    let mut python = crate::programs::python();
     let read = python.args(["-c", READER]).arg(log).args(percentiles).output().unwrap();
     let said = String::from_utf8(read.stdout).unwrap();
     let numbers = |line: &str| line.split(' ').map(|n| n.parse().unwrap()).collect();

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use crate::parts::Under;
+use crate::programs::Under;
 use crate::server::{PATIENCE, Server, connect_unix};
 use crate::wire::{expect_echo, pattern};
 

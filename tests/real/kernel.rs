@@ -17,7 +17,7 @@ use rustix::process::{
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use socket2::SockRef;
 
-use crate::parts::{Under, connect, part};
+use crate::programs::{Under, connect, part};
 use crate::server::{Server, eventually};
 use crate::wire::{expect_echo, expect_end};
 

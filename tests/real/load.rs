@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::parts::part;
+use crate::programs::part;
 
 /// Runs a script in mount and network namespaces of its own, with `resound` as its `$1`, and a server for it at
 /// port 7007 of every address.

@@ -31,7 +31,7 @@ mod soak_time;
 #[path = "../support/wire.rs"]
 mod wire;
 
-mod parts;
+mod programs;
 
 mod accuracy;
 mod cost;
@@ -39,9 +39,9 @@ mod hostile;
 mod kernel;
 mod load;
 mod masses;
-mod own_cost;
+mod load_cost;
 mod peers;
-mod places;
+mod addresses;
 mod reach;
 mod soak;
 mod time;

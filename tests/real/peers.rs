@@ -5,8 +5,8 @@ use std::io::{Cursor, Read, Seek, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::parts::part;
 use crate::piped::{self, Client, Ended};
+use crate::programs::part;
 use crate::server::Server;
 use crate::wire::pattern;
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::parts::part;
 use crate::piped::{Client, Ended, spawn};
+use crate::programs::part;
 
 /// Much longer than anything here takes that works.
 const LONG: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use socket2::{Domain, Socket, Type};
 
-use crate::parts::{Under, part};
+use crate::programs::{Under, part};
 use crate::server::{PATIENCE, Server};
 use crate::wire::{expect_closed, expect_echo, expect_end, pattern};
 

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::Duration;
 
-use crate::parts::{Call, Under, calls};
+use crate::programs::{Call, Under, calls};
 use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
 
 /// FAULTS 3. Failed when an interrupted wait ended the server, and when an interrupted read or write ended its

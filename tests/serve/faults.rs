@@ -14,8 +14,8 @@ use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::bystander::Bystander;
-use crate::ends::connect_with_little_room;
 use crate::server::{Server, connect_unix, eventually};
+use crate::shutdown::connect_with_little_room;
 use crate::wire::{echo_of, expect_closed, expect_echo, expect_end, pattern, reset, stuff};
 
 const MIB: usize = 1 << 20;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::ends::connect_with_little_room;
 use crate::server::{PATIENCE, Server, eventually};
+use crate::shutdown::connect_with_little_room;
 use crate::wire::{expect_closed, expect_echo, expect_end, pattern, stuff};
 
 /// FAULTS 19. Failed when all were admitted, and when whoever had gone was still counted.

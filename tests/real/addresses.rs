@@ -13,7 +13,7 @@ use resound::net::{Endpoint, Socket};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::parts::{Under, connect, part};
+use crate::programs::{Under, connect, part};
 use crate::server::{Server, command, eventually};
 use crate::wire::expect_echo;
 
