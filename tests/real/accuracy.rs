@@ -128,7 +128,7 @@ fn delays(connection: u64) -> impl FnMut(Instant) -> Instant {
 /// Failed when times were kept to one digit instead of three, and when p99.9 was taken a rank too high by an
 /// error of rounding, as it once was.
 #[test]
-fn a_closed_loop_finds_the_delays_that_the_server_had() {
+fn a_closed_loop_measures_the_delays_of_the_server() {
     const CONNECTIONS: u64 = 80;
     before_others(|| {
         let (addr, held) = serve_holding(CONNECTIONS, delays);
@@ -185,7 +185,7 @@ fn freezing() -> impl FnMut(Instant) -> Instant {
 /// Failed when a message counted as due only when it was sent, which is what makes most clients blind to such
 /// a pause: nine of ten responses then took 100 ms, and not up to more than half a second.
 #[test]
-fn an_open_loop_finds_what_a_pause_of_the_server_does_to_all_who_are_due() {
+fn an_open_loop_measures_a_pause_for_all_messages_that_are_due() {
     before_others(|| {
         let (addr, held) = serve_holding(CONNECTIONS as u64, |_| freezing());
         let sources: Vec<_> = (0..CONNECTIONS).map(|c| source(c).to_string()).collect();
@@ -225,7 +225,7 @@ print(*(whole.get_value_at_percentile(float(p)) for p in sys.argv[2:]))
 
 /// Failed when the last interval was left out of the log, and when p99.9 was taken a rank too high.
 #[test]
-fn the_standard_reader_finds_in_the_log_what_the_json_says() {
+fn the_standard_reader_of_the_log_agrees_with_the_json() {
     let server = Server::start(&[]);
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log.hdr");

@@ -73,7 +73,7 @@ fn a_name_is_listened_on_at_the_addresses_that_exist() {
 
 /// The kernel knows neither the protocol nor an option, in other words than usual: every such call fails.
 #[test]
-fn what_the_system_does_not_know_is_done_without() {
+fn unsupported_socket_options_are_skipped() {
     for errno in ["ENOPROTOOPT", "EINVAL"] {
         let inject = format!("inject=setsockopt:error={errno}");
         let under = Under::strace(&["-e", "trace=setsockopt", "-e", &inject], &[]);
@@ -85,7 +85,7 @@ fn what_the_system_does_not_know_is_done_without() {
 
 /// Failed when handlers were installed before: the signal was remembered, and the look-up went on for 10 s.
 #[test]
-fn a_signal_ends_a_look_up() {
+fn a_signal_ends_a_lookup() {
     const NO_ANSWER: &str = "ip link add void type veth peer name gone && ip link set gone up && \
                              ip addr add 10.255.0.1/24 dev void && ip link set void up && \
                              ip neigh add 10.255.0.9 lladdr 02:00:00:00:00:09 dev void && echo nameserver 10.255.0.9 > {resolv} && \
@@ -108,7 +108,7 @@ fn a_signal_ends_a_look_up() {
 /// Failed when bind(2) chose the port: ten for all servers together. And what the system says of it is that the
 /// address is not this machine's.
 #[test]
-fn each_address_has_all_its_ports_for_each_server() {
+fn each_source_address_can_use_all_its_ports_for_each_server() {
     const TEN: &str = "echo 40000 40009 > /proc/sys/net/ipv4/ip_local_port_range";
     let under = start(TEN, "127.0.0.1:7007", &["--listen", "127.0.0.1:7008"]);
     within(&under.server, || {
@@ -136,7 +136,7 @@ fn each_address_has_all_its_ports_for_each_server() {
 /// Failed when only the limit counted, and peers waited in vain for descriptors that the server's parent had left
 /// open.
 #[test]
-fn descriptors_that_a_parent_left_open_are_not_promised_to_connections() {
+fn descriptors_inherited_from_a_parent_are_not_counted_as_free() {
     const LEFT_OPEN: &str =
         "for i in {20..49}; do eval \"exec $i</dev/null\"; done; ulimit -n 64; exec \"$@\"";
     let under = Under::start("bash", &["-c", LEFT_OPEN, "bash"], &[]);
@@ -157,7 +157,7 @@ fn descriptors_that_a_parent_left_open_are_not_promised_to_connections() {
 
 /// A link-local address is one only with its interface.
 #[test]
-fn a_link_local_address_with_a_scope_is_listened_on_and_connected_from() {
+fn a_scoped_link_local_address_can_be_listened_on_and_connected_from() {
     const LINK: &str = "ip link add one type veth peer name other && \
                         ip addr add fe80::1/64 dev one nodad && ip link set one up && \
                         ip link set other up && ip addr add fe80::2/64 dev other nodad";

@@ -108,7 +108,7 @@ fn per_echo(start: impl Fn() -> Under, pause: Duration, count: impl Fn(&str) -> 
 const BATCHED: [&str; 2] = ["-e", "inject=epoll_wait:delay_enter=3000"];
 
 #[test]
-fn an_echo_costs_two_system_calls_and_a_share_of_a_third() {
+fn an_echo_takes_two_system_calls_and_a_share_of_a_third() {
     let calls = per_echo(
         || Under::strace(&[&["-c"], &BATCHED[..]].concat(), &[]),
         Duration::ZERO,
@@ -135,7 +135,7 @@ fn calls_of(name: &str, summary: &str) -> u64 {
 }
 
 #[test]
-fn an_echo_costs_few_instructions() {
+fn an_echo_takes_few_instructions() {
     let strace = [&["-D", "-f", "-o", "/dev/null"], &BATCHED[..]].concat();
     let valgrind = ["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file={findings}"];
     let start = || Under::start("strace", &[&strace, &valgrind[..]].concat(), &[]);
@@ -161,7 +161,7 @@ fn a_started_server_is_small() {
 }
 
 #[test]
-fn fifteen_thousand_idle_connections_take_little() {
+fn fifteen_thousand_idle_connections_take_little_memory() {
     const IDLE: usize = 15_000;
     // Ports of one address: Linux gives out 28,000 where nobody says otherwise.
     const PER_SOURCE: usize = 5000;
@@ -208,7 +208,7 @@ const SEND_BUFFER_BYTES: usize = 192 << 10;
 /// reads were as large as the buffer, however much was pending, and when whoever would take no more was tried
 /// again at once.
 #[test]
-fn peers_that_read_no_more_hold_no_more_than_the_limit_and_take_no_time() {
+fn stuck_peers_stay_within_the_limit_and_cost_no_processor_time() {
     const STUCK: usize = 1000;
     const WATCHED: Duration = Duration::from_secs(2);
     const MAX_USED: Duration = Duration::from_millis(20);
@@ -283,7 +283,7 @@ fn fill_until_stuck(streams: &[UnixStream], bytes: &[u8]) {
 /// Printed only: what is timed beside other tests proves nothing. Each end has a processor of its own, as
 /// on two machines; on one, they take turns, and a server that spins is in the way.
 #[test]
-fn spinning_makes_a_lone_ping_pong_faster() {
+fn spinning_speeds_up_a_single_connection() {
     const ROUNDS: usize = 7;
     const ECHOES: usize = 2000;
     let servers = [Server::start(&[]), Server::start(&["--spin", "50us"])];

@@ -271,7 +271,7 @@ fn pingers_beside_a_storm_of_connections_and_resets() {
 /// Failed when the server paused for a millisecond for whoever would take no more, and when the stall timeout
 /// was not looked at.
 #[test]
-fn pingers_beside_two_thousand_that_never_read() {
+fn pingers_beside_two_thousand_peers_that_never_read() {
     const STUCK: usize = 2000;
     // Twice the stall timeout.
     const CLOSED: Timespec = Timespec { tv_sec: 16, tv_nsec: 0 };

@@ -30,7 +30,7 @@ fn expect(output: &Output, words: &[&str]) {
 
 /// What is full is the disk of the file, and neither the one before nor the other report is lost.
 #[test]
-fn a_full_disk_leaves_the_good_old_report_as_it_was() {
+fn a_full_disk_leaves_the_old_report_as_it_was() {
     let output = in_namespaces(
         "\"$1\" load -c 1 -n 10 --json /mnt/run.json 127.0.0.1:7007 >&2
         head -c 4k /dev/zero | tr '\\0' x > /mnt/run.html
@@ -50,7 +50,7 @@ fn a_full_disk_leaves_the_good_old_report_as_it_was() {
 
 /// With sixteen ports for each address.
 #[test]
-fn ports_that_are_used_up_are_named_and_other_addresses_help() {
+fn used_up_ports_are_reported_and_more_sources_help() {
     let output = in_namespaces(
         "echo 40000 40015 > /proc/sys/net/ipv4/ip_local_port_range
         \"$1\" load -c 30 -n 300 --source-ip 127.0.0.2 127.0.0.1:7007 2>&1 || echo code $?
@@ -62,7 +62,7 @@ fn ports_that_are_used_up_are_named_and_other_addresses_help() {
 }
 
 #[test]
-fn a_link_local_source_has_its_interface() {
+fn a_link_local_source_needs_its_interface() {
     let output = in_namespaces(
         "ip link add here type veth peer name there; ip link set here up; ip link set there up; ip -6 addr add fe80::17/64 dev here nodad
         \"$1\" load -c 2 -n 20 --source-ip fe80::17%here --json - '[fe80::17%here]:7007' > report

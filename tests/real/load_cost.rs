@@ -37,7 +37,7 @@ fn peak_kib(server: &Server, connections: usize) -> usize {
 
 /// Failed when each connection had room for 64 messages in flight where it may have one.
 #[test]
-fn fifteen_thousand_connections_of_a_load_take_little() {
+fn fifteen_thousand_connections_of_a_load_take_little_memory() {
     const FEW: usize = 1000;
     const MANY: usize = 15_000;
     raise_descriptor_limit();
@@ -54,7 +54,7 @@ fn fifteen_thousand_connections_of_a_load_take_little() {
 /// Failed when the last millisecond before each message was spent asking, which was all of the time, and when
 /// nothing but the time-out of a wait, which is exact to a millisecond, saw to it that messages were sent.
 #[test]
-fn an_open_loop_is_on_time_and_sleeps_between_messages() {
+fn an_open_loop_sends_on_time_and_sleeps_between_messages() {
     const MAX_CPU_SECONDS: f64 = 0.5;
     const MAX_LAG_NANOSECONDS: u64 = 200_000;
     before_others(|| {

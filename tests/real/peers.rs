@@ -107,14 +107,14 @@ fn connect_streams_to_ncat() {
 }
 
 #[test]
-fn connect_comes_again_to_socat() {
+fn connect_reconnects_to_socat() {
     for behind in ["EXEC:cat", "SYSTEM:cat", "PIPE"] {
         Echoer::socat(behind).expect_lines();
     }
 }
 
 #[test]
-fn connect_comes_again_to_ncat() {
+fn connect_reconnects_to_ncat() {
     Echoer::ncat().expect_lines();
 }
 

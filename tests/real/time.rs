@@ -46,7 +46,7 @@ fn slow_turns_count_towards_the_drain_timeout() {
 /// The listener is closed from outside, so that it will never accept again. Failed when the server tried for ever,
 /// with a word once a minute.
 #[test]
-fn a_listener_that_is_gone_for_good_ends_the_server_in_order() {
+fn a_listener_that_is_closed_from_outside_stops_the_server_in_order() {
     let mut server = Server::start_at(&["127.0.0.1:0", "127.0.0.1:0"], &[]);
     let stream = server.connect();
     expect_echo(&stream, b"before");

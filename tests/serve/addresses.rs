@@ -27,7 +27,7 @@ fn run(mut command: Command) -> Output {
 
 /// Failed when it was shown as it comes, in an IPv6 address.
 #[test]
-fn ipv4_through_all_addresses_is_shown_as_ipv4() {
+fn ipv4_peers_of_an_ipv6_listener_are_shown_as_ipv4() {
     let mut server = Server::start_at(&["[::]:0"], &["-v"]);
     let port = server.addr().rsplit_once(':').unwrap().1.to_string();
     let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
@@ -39,7 +39,7 @@ fn ipv4_through_all_addresses_is_shown_as_ipv4() {
 }
 
 #[test]
-fn an_abstract_socket_is_listened_on_and_connected_to_by_its_name() {
+fn an_abstract_socket_is_used_by_its_name() {
     let addr = format!("unix:@resound test {}", std::process::id());
     let server = Server::start_at(&[&addr], &[]);
     assert_eq!(server.addr(), addr);
@@ -57,7 +57,7 @@ fn an_abstract_socket_is_listened_on_and_connected_to_by_its_name() {
 }
 
 #[test]
-fn a_scheme_in_capitals_is_a_scheme() {
+fn a_scheme_may_be_in_capitals() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let upper = format!("UNIX:{}", path.display());
@@ -67,7 +67,7 @@ fn a_scheme_in_capitals_is_a_scheme() {
 
 /// Whatever the umask is, before anything can connect. Failed when the umask alone decided.
 #[test]
-fn the_mode_of_a_socket_file_is_as_asked() {
+fn the_mode_of_a_socket_file_is_that_of_the_option() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     for umask in ["000", "077", "777"] {
@@ -90,7 +90,7 @@ fn the_mode_of_a_socket_file_is_as_asked() {
 /// To remove them must not delay the peers that are being finished, and a server that is stopping has to look
 /// only once. Failed when each was waited for, for a second.
 #[test]
-fn files_go_when_the_server_has_finished_and_are_not_waited_for() {
+fn socket_files_are_removed_last_and_their_locks_are_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let paths: Vec<_> = (0..20).map(|i| dir.path().join(i.to_string())).collect();
     let addrs: Vec<_> = paths.iter().map(|path| unix(path)).collect();
@@ -127,7 +127,7 @@ fn lock(path: &Path) -> File {
 
 /// Failed when it was locked and removed, or waited for.
 #[test]
-fn what_is_in_the_place_of_a_lock_and_is_no_lock_is_named_and_left_alone() {
+fn something_else_at_the_path_of_a_lock_is_named_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let lock: PathBuf = dir.path().join("echo.lock");

@@ -40,7 +40,7 @@ fn every_listener_echoes() {
 }
 
 #[test]
-fn five_hundred_at_once_each_get_their_own() {
+fn five_hundred_connections_each_get_their_own_echo() {
     let server = Server::start(&[]);
     let streams: Vec<_> = (0..500).map(|_| server.connect()).collect();
     for round in 0..3 {
@@ -60,7 +60,7 @@ fn five_hundred_at_once_each_get_their_own() {
 
 /// FAULTS 7, by many. Failed when a connection that would take no more was tried again at once.
 #[test]
-fn slow_readers_do_not_slow_the_fast() {
+fn slow_readers_do_not_slow_fast_ones() {
     let server = Server::start(&[]);
     let stuck: Vec<_> = (0..20).map(|_| server.connect()).collect();
     let bytes = pattern(5, 16 * MIB);
@@ -86,7 +86,7 @@ fn slow_readers_do_not_slow_the_fast() {
 }
 
 #[test]
-fn once_means_one_echo_and_a_clean_end() {
+fn once_echoes_once_and_closes_cleanly() {
     let server = Server::start(&["--once"]);
     for message in [&b"hello\n"[..], &[7; 30_000]] {
         let stream = server.connect();
@@ -111,7 +111,7 @@ fn a_buffer_of_any_size_is_faithful() {
 }
 
 #[test]
-fn spinning_is_faithful_and_ends() {
+fn spinning_echoes_faithfully_and_stops_when_idle() {
     let server = Server::start(&["--spin", "1ms"]);
     let stream = server.connect();
     (0..100).for_each(|i| expect_echo(&stream, &pattern(i, 64)));

@@ -119,7 +119,7 @@ fn a_half_closed_peer_gets_all_100_mib() {
 /// FAULTS 7. Failed when a connection that would take no more was tried again at once, and when nobody was
 /// closed at the stall timeout.
 #[test]
-fn a_half_closed_peer_that_never_reads_takes_no_time_and_is_closed() {
+fn a_half_closed_peer_that_never_reads_costs_no_processor_time_and_is_closed() {
     let mut server = Server::start(&["-v", "--stall-timeout", "2s"]);
     let bystander = Bystander::beside(&server);
     let (stuck, idle) = (server.connect(), server.connect());
@@ -163,7 +163,7 @@ fn an_urgent_byte_does_not_stall_what_follows() {
 /// FAULTS 9. A read of a Unix socket stops short where a descriptor was passed, with more bytes behind it
 /// that no edge announces. Failed when a short read of any socket was taken to have emptied it.
 #[test]
-fn passed_descriptors_stall_nothing_and_are_not_kept() {
+fn passed_descriptors_cause_no_stall_and_are_not_kept() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let unix = format!("unix:{}", path.display());
@@ -209,7 +209,7 @@ fn pass(stream: &UnixStream, bytes: &[u8], descriptor: OwnedFd) -> bool {
 /// FAULTS 10. Resets, in the middle of an echo and with a megabyte queued both ways, end nothing but
 /// themselves. Failed when a connection that had failed was kept.
 #[test]
-fn resets_free_what_they_held() {
+fn a_reset_frees_what_the_connection_held() {
     let mut server = Server::start(&["-v"]);
     let bystander = Bystander::beside(&server);
     let much = pattern(6, BLOCK_BYTES).repeat(64);
@@ -232,7 +232,7 @@ fn resets_free_what_they_held() {
 /// FAULTS 11. The peer is gone when its echo is written. Failed when an error of one connection
 /// ended the server.
 #[test]
-fn an_echo_to_nobody_ends_that_connection_only() {
+fn a_write_after_the_peer_has_gone_ends_that_connection_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let unix = format!("unix:{}", path.display());
@@ -261,7 +261,7 @@ fn an_echo_to_nobody_ends_that_connection_only() {
 /// gets the slot, and the descriptor, of who ended. Failed when whoever ended was, by his token, closed
 /// once more at the end of the batch.
 #[test]
-fn whoever_comes_in_the_place_of_another_is_served() {
+fn a_connection_that_takes_over_a_slot_is_served() {
     let server = Server::start(&[]);
     let bystander = Bystander::beside(&server);
     let mut old: Vec<_> = (0..60).map(|_| server.connect()).collect();
@@ -298,7 +298,7 @@ fn whoever_comes_in_the_place_of_another_is_served() {
 /// FAULTS 41. It is not held against them when what they say comes some time after. Failed when the time until the
 /// server meant to look at them counted, although it was stopped by then.
 #[test]
-fn a_stopped_server_gives_its_peers_all_of_their_time() {
+fn time_during_which_the_server_is_stopped_is_not_idle_time() {
     let server = Server::start(&["--idle-timeout", "1s"]);
     let streams: Vec<_> = (0..20).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"before"));
@@ -314,7 +314,7 @@ fn a_stopped_server_gives_its_peers_all_of_their_time() {
 /// FAULTS 37. Whoever was silent, or took nothing, because the server stood still is not timed out for it.
 /// Failed when the server's clock went on meanwhile.
 #[test]
-fn a_stopped_server_does_not_blame_its_peers() {
+fn a_server_that_was_stopped_times_out_no_peer() {
     let server = Server::start(&["--idle-timeout", "2s", "--stall-timeout", "2s"]);
     let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     let late = server.connect();

@@ -14,7 +14,7 @@ use crate::wire::{expect_closed, expect_echo, expect_end, pattern, stuff};
 
 /// FAULTS 19. Failed when all were admitted, and when whoever had gone was still counted.
 #[test]
-fn connections_beyond_the_most_are_refused_and_served_when_there_is_room() {
+fn connections_over_the_limit_are_refused_until_there_is_room() {
     let server = Server::start(&["--max-connections", "5"]);
     let mut streams: Vec<_> = (0..5).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"within"));
@@ -34,7 +34,7 @@ fn connections_beyond_the_most_are_refused_and_served_when_there_is_room() {
 
 /// FAULTS 20. Failed when all were admitted, and when whoever had gone was still counted for his address.
 #[test]
-fn each_address_has_its_own_share() {
+fn each_address_has_its_own_limit() {
     let server = Server::start(&["--max-per-ip", "2"]);
     let first = [connect_from("127.0.0.2", &server), connect_from("127.0.0.2", &server)];
     first.iter().for_each(|stream| expect_echo(stream, b"hello"));
@@ -56,7 +56,7 @@ fn connect_from(ip: &str, server: &Server) -> TcpStream {
 
 /// FAULTS 23. Failed when nobody was ever idle, and when bytes that moved were not noted.
 #[test]
-fn idle_peers_are_closed_in_time_and_not_before() {
+fn idle_peers_are_closed_at_the_timeout_and_not_before() {
     let server = Server::start(&["--idle-timeout", "500ms"]);
     let idle = server.connect();
     let stream = server.connect();
@@ -102,7 +102,7 @@ fn a_reader_that_is_slow_but_steady_is_not_stalled() {
 
 /// And the others are, in time. What they were sent less than was read from them is counted.
 #[test]
-fn a_peer_that_takes_nothing_is_closed_in_time_and_counted() {
+fn a_peer_that_takes_nothing_is_closed_at_the_timeout_and_counted() {
     let mut server = Server::start(&["-v", "--stall-timeout", "400ms"]);
     let start = Instant::now();
     let bytes = pattern(8, 16 << 20);
@@ -131,7 +131,7 @@ fn a_peer_that_takes_nothing_is_closed_in_time_and_counted() {
 /// the server lingered for a second only: what the peer sends after that is answered by a reset, which
 /// destroys what is still on its way.
 #[test]
-fn an_idle_peer_that_still_takes_its_echo_gets_all_of_it() {
+fn an_idle_peer_that_still_reads_gets_its_whole_echo() {
     let server = Server::start(&["--idle-timeout", "300ms"]);
     let stream = connect_with_little_room(&server);
     let bytes = pattern(9, 1_000_000);
@@ -189,7 +189,7 @@ fn memory_that_runs_out_ends_connections_and_not_the_server() {
 /// FAULTS 21, in small: the sum of all pending echoes is bounded, and those who read are served on. Failed when
 /// reads were as large as the buffer, however much was pending.
 #[test]
-fn peers_that_never_read_hold_no_more_than_the_limit() {
+fn peers_that_never_read_hold_no_more_than_the_pending_limit() {
     let server = Server::start(&["--pending-limit", "4m", "--max-connections", "1000"]);
     let bystander = server.connect();
     expect_echo(&bystander, b"before");
@@ -211,7 +211,7 @@ fn peers_that_never_read_hold_no_more_than_the_limit() {
 /// when the server waited for one, when it did not rest between attempts, and when a connection that ended
 /// did not cut the rest short.
 #[test]
-fn descriptors_that_run_out_stop_nothing_for_good() {
+fn accepting_resumes_after_descriptors_ran_out() {
     let mut server = Server::start(&["--backlog", "4"]);
     let bystander = server.connect();
     expect_echo(&bystander, b"before");
@@ -244,7 +244,7 @@ fn descriptors_that_run_out_stop_nothing_for_good() {
 
 /// The kernel completes as many connections as the backlog allows, and one more.
 #[test]
-fn the_backlog_is_what_was_asked_for() {
+fn the_backlog_has_the_length_of_the_option() {
     for (backlog, most) in [("1", 2), ("20", 21)] {
         let server = Server::start(&["--backlog", backlog]);
         server.signal(Signal::STOP);

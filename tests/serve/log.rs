@@ -79,7 +79,7 @@ impl Drop for Logging {
 /// FAULTS 38. Failed when lines were waited for, and when the panic of one that could not be written was not
 /// caught.
 #[test]
-fn a_log_that_takes_nothing_holds_nobody_up() {
+fn a_log_that_takes_nothing_delays_no_echo() {
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (_unread, pipe) = std::io::pipe().unwrap();
     let (closed, broken) = std::io::pipe().unwrap();
@@ -95,7 +95,7 @@ fn a_log_that_takes_nothing_holds_nobody_up() {
 
 /// FAULTS 47. The other end is held, and not read. Failed when room for some byte passed for room for a line.
 #[test]
-fn a_terminal_that_nobody_reads_stops_neither_echoes_nor_signals() {
+fn an_unread_terminal_stops_neither_echoes_nor_signals() {
     let (unread, terminal) = pty::open();
     let server = Logging::start(terminal.try_clone().unwrap(), &["-vv"]);
     server.make_it_talk();
@@ -107,7 +107,7 @@ fn a_terminal_that_nobody_reads_stops_neither_echoes_nor_signals() {
 /// FAULTS 47. Failed when the log was silent on what it had dropped, and when a line that the terminal had taken
 /// in part was never completed.
 #[test]
-fn when_there_is_room_again_the_log_says_how_many_lines_it_dropped() {
+fn the_log_reports_how_many_lines_it_dropped() {
     let (screen, terminal) = pty::open();
     let server = Logging::start(terminal.try_clone().unwrap(), &["-vv"]);
     server.make_it_talk();
@@ -189,7 +189,7 @@ fn check_lines(log: &str) {
 
 /// FAULTS 47. Failed when SIGXFSZ ended the server.
 #[test]
-fn a_log_at_the_limit_of_its_size_ends_nothing() {
+fn a_log_file_at_its_size_limit_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = File::create(dir.path().join("log")).unwrap();
     let words = ["sh", "-c", "ulimit -f 1; exec \"$@\"", "sh"];
@@ -244,7 +244,7 @@ fn servers_that_share_a_pipe_do_not_mix_their_lines() {
 
 /// Whoever starts it may have made it so, or share it with a program that has.
 #[test]
-fn a_log_that_does_not_block_already_is_no_different() {
+fn a_log_that_is_already_non_blocking_works_alike() {
     let (pipe, stderr) = std::io::pipe().unwrap();
     set_nonblocking(&stderr);
     let server = Logging::start(stderr, &["-vv"]);
@@ -256,7 +256,7 @@ fn a_log_that_does_not_block_already_is_no_different() {
 
 /// Failed when it waited for ever, deaf to signals.
 #[test]
-fn an_error_at_the_start_is_not_waited_for_in_a_full_pipe() {
+fn an_error_at_startup_does_not_wait_for_a_full_pipe() {
     let (_unread, stderr) = full_pipe();
     let mut child = command(&["192.0.2.1:7"], &[]).stderr(stderr).spawn().unwrap();
     end_in_time(&child);
@@ -273,7 +273,7 @@ fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
 
 /// The last word is in the log, if there is room for it.
 #[test]
-fn a_log_that_is_read_late_has_the_last_word() {
+fn the_log_ends_with_the_summary() {
     let dir = tempfile::tempdir().unwrap();
     let path: &Path = dir.path();
     let log = File::create(path.join("log")).unwrap();

@@ -21,7 +21,7 @@ fn verbose_names_the_limit_that_refused_a_connection() {
 /// Failed when nobody heard of it who had not asked for every connection; and once told, it is not told again
 /// of each.
 #[test]
-fn a_refusal_is_warned_of_but_not_each() {
+fn warnings_of_refusals_are_rate_limited() {
     for limit in ["--max-connections", "--max-per-ip"] {
         let mut server = Server::start(&[limit, "1"]);
         let served = server.connect();
@@ -39,7 +39,7 @@ fn a_refusal_is_warned_of_but_not_each() {
 }
 
 #[test]
-fn verbose_says_why_a_connection_ended() {
+fn verbose_logs_why_a_connection_ended() {
     let mut server = Server::start(&["-v", "--once"]);
     let stream = server.connect();
     expect_echo(&stream, b"hello");
@@ -75,7 +75,7 @@ fn the_log_level_can_be_named() {
 }
 
 #[test]
-fn without_arguments_it_explains_itself() {
+fn without_arguments_usage_is_shown() {
     let (code, said) = refused(&[]);
     assert_eq!(code, Some(2));
     assert!(said.contains("Usage: resound") && said.contains("serve"), "{said}");

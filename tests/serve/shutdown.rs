@@ -14,7 +14,7 @@ use crate::server::{PATIENCE, Server, command, connect_unix};
 use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
 
 #[test]
-fn an_idle_server_leaves_at_once() {
+fn an_idle_server_stops_at_once() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut server = Server::start(&[]);
         let idle = server.connect();
@@ -31,7 +31,7 @@ fn an_idle_server_leaves_at_once() {
 /// FAULTS 25. Pending bytes, here and in the kernel, reach a peer that reads, before the end does. Failed when
 /// whatever was pending was cut off at the signal.
 #[test]
-fn what_is_pending_is_finished_first() {
+fn pending_bytes_are_sent_before_the_server_stops() {
     let server = Server::start(&["--drain-timeout", "30s"]);
     let stream = server.connect();
     let bytes = pattern(1, 64 << 20);
@@ -49,7 +49,7 @@ fn what_is_pending_is_finished_first() {
 /// FAULTS 25. What an accepted peer is still sending when the signal comes is echoed to the end. Failed when
 /// the goodbye was said as soon as what had arrived was echoed.
 #[test]
-fn streams_under_way_are_finished() {
+fn streams_in_progress_are_echoed_to_their_end() {
     let mut server = Server::start(&["--drain-timeout", "30s"]);
     let bytes = pattern(5, 16 << 20);
     let (first, rest) = bytes.split_at(100_000);
@@ -66,7 +66,7 @@ fn streams_under_way_are_finished() {
 
 /// However long ago the echo was handed to the kernel: a peer that talks on after the goodbye gets it.
 #[test]
-fn an_echo_under_way_survives_the_goodbye() {
+fn an_echo_in_flight_survives_the_shutdown_of_writing() {
     let mut server = Server::start(&[]);
     let stream = connect_with_little_room(&server);
     let bytes = pattern(6, 1_000_000);
@@ -104,7 +104,7 @@ pub fn connect_with_little_room(server: &Server) -> TcpStream {
 
 /// Whoever waits to be accepted is connected, as far as he can see.
 #[test]
-fn the_accept_queue_is_served_before_it_is_closed() {
+fn the_accept_queue_is_served_before_the_listener_closes() {
     let mut server = Server::start(&[]);
     server.signal(Signal::STOP);
     let streams: Vec<_> = (0..200).map(|_| server.connect()).collect();
@@ -123,7 +123,7 @@ fn the_accept_queue_is_served_before_it_is_closed() {
 /// FAULTS 25, under load: whatever is echoed is a prefix of what was sent, all of it arrives, and the end is
 /// no reset. Failed when connections were closed at the signal without a goodbye.
 #[test]
-fn a_busy_server_leaves_cleanly() {
+fn a_busy_server_stops_cleanly() {
     let mut server = Server::start(&["--drain-timeout", "2s"]);
     let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"established"));
@@ -157,7 +157,7 @@ fn talk_until_end(mut stream: &TcpStream) -> usize {
 
 /// FAULTS 26. Failed when nobody was cut off, however late it was.
 #[test]
-fn a_stuck_peer_is_cut_at_the_drain_timeout() {
+fn a_stuck_peer_is_cut_off_at_the_drain_timeout() {
     let mut server = Server::start(&["--drain-timeout", "500ms"]);
     let stream = server.connect();
     stuff(&stream, &pattern(2, 32 << 20));
@@ -171,7 +171,7 @@ fn a_stuck_peer_is_cut_at_the_drain_timeout() {
 
 /// FAULTS 27. Failed when the second signal was taken for the first.
 #[test]
-fn a_second_signal_is_obeyed_at_once() {
+fn a_second_signal_stops_the_server_at_once() {
     let mut server = Server::start(&["--drain-timeout", "1h"]);
     let stream = server.connect();
     stuff(&stream, &pattern(3, 32 << 20));
@@ -186,7 +186,7 @@ fn a_second_signal_is_obeyed_at_once() {
 /// Failed when a terminal that closed killed the server, whose socket file then stayed; and when it said so
 /// twice, which cut everybody off.
 #[test]
-fn a_terminal_that_closes_stops_it_in_order_however_often_it_says_so() {
+fn a_closing_terminal_stops_the_server_in_order_even_if_it_sends_sighup_twice() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let mut server = Server::start_at(&[&format!("unix:{}", path.display())], &[]);
@@ -209,7 +209,7 @@ fn a_terminal_that_closes_stops_it_in_order_however_often_it_says_so() {
 
 /// Failed when a handler put an end to what nohup(1) had asked for.
 #[test]
-fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
+fn a_server_started_by_nohup_ignores_sighup() {
     let serve = command(&["127.0.0.1:0"], &[]);
     let mut nohup = Command::new("nohup");
     nohup
@@ -234,7 +234,7 @@ fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
 
 /// FAULTS 43. Failed when two signals that came at once were one request to stop and one to stop at once.
 #[test]
-fn signals_that_come_at_once_are_one_request() {
+fn signals_that_arrive_together_are_one_request() {
     for pair in [[Signal::TERM, Signal::HUP], [Signal::TERM, Signal::INT]] {
         let mut server = Server::start(&["--drain-timeout", "30s"]);
         let stream = server.connect();
@@ -254,7 +254,7 @@ fn signals_that_come_at_once_are_one_request() {
 
 /// Failed when the first of two signals woke the server before the second was sent: one in five times.
 #[test]
-fn signals_that_come_one_right_after_the_other_are_one_request() {
+fn signals_that_follow_at_once_are_one_request() {
     for _ in 0..16 {
         let mut server = Server::start(&["--drain-timeout", "30s"]);
         let stream = server.connect();
@@ -269,7 +269,7 @@ fn signals_that_come_one_right_after_the_other_are_one_request() {
 
 /// FAULTS 42. Failed when the drain timeout was measured in time that the server had served.
 #[test]
-fn the_drain_timeout_is_on_the_real_clock() {
+fn the_drain_timeout_counts_time_while_the_server_is_stopped() {
     let mut server = Server::start(&["--drain-timeout", "2s"]);
     let stream = server.connect();
     stuff(&stream, &pattern(2, 32 << 20));
@@ -287,7 +287,7 @@ fn the_drain_timeout_is_on_the_real_clock() {
 /// FAULTS 44. A peer that never stops sending cannot put the end off for longer than the drain timeout. Failed when it
 /// was not counted, as all that was read from it had been echoed.
 #[test]
-fn a_flooder_does_not_keep_the_server() {
+fn a_flooder_cannot_delay_the_stop() {
     let mut server = Server::start(&["--drain-timeout", "1s"]);
     let stream = server.connect();
     thread::scope(|scope| {

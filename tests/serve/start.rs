@@ -43,7 +43,7 @@ fn expect_failure(args: &[&str], code: i32, line: &str) {
 }
 
 #[test]
-fn nonsense_is_refused_in_a_line() {
+fn invalid_values_are_refused_in_one_line() {
     let invalid = |option: &str, value: &str, name: &str, why: &str| {
         let line = format!("invalid value '{value}' for '{option} <{name}>': {why}; try --help");
         expect_failure(&["serve", option, value], 2, &line);
@@ -94,7 +94,7 @@ fn nonsense_is_refused_in_a_line() {
 
 /// Failed when it was said that --max-connections should be smaller, to somebody who had not given any.
 #[test]
-fn a_pending_limit_that_is_too_small_for_the_default_says_where_that_comes_from() {
+fn a_pending_limit_too_small_for_the_default_names_its_origin() {
     let output = limited("-n 2000", &["--pending-limit", "2k"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     let said = numbers(
@@ -136,7 +136,7 @@ fn under_limit(limit: &str, addrs: &[&str], args: &[&str]) -> Command {
 
 /// Failed when 22 were served and the others waited for ever.
 #[test]
-fn listeners_are_counted_before_connections() {
+fn descriptors_of_listeners_are_reserved_before_connections() {
     let mut server = Server::spawn(&mut under_limit("-n 128", &["127.0.0.1:0"; 100], &[]));
     let line = server.expect_line("listening on ");
     let addr = line.rsplit_once(' ').unwrap().1;
@@ -185,7 +185,7 @@ fn a_limit_that_leaves_no_descriptor_for_a_connection_is_refused() {
 
 /// Failed when the port was called unexpected, or the host to have no port.
 #[test]
-fn a_host_and_a_port_that_are_apart_are_put_together() {
+fn a_host_and_a_port_given_apart_are_joined_in_the_advice() {
     for (host, together) in
         [("127.0.0.1", "127.0.0.1:7107"), ("localhost", "localhost:7107"), ("::1", "[::1]:7107")]
     {
@@ -202,7 +202,7 @@ fn a_host_and_a_port_that_are_apart_are_put_together() {
 /// Failed when there was no such command, when only the first page knew the units, when it did not know
 /// load, and when load came before ping there.
 #[test]
-fn help_tells_of_every_command_and_of_the_units_in_each() {
+fn help_lists_every_command_and_each_page_explains_units() {
     let help = |args: &[&str]| {
         let output = resound(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
@@ -223,7 +223,7 @@ fn help_tells_of_every_command_and_of_the_units_in_each() {
 }
 
 #[test]
-fn what_the_world_refuses_is_said_in_a_line() {
+fn what_the_system_refuses_is_reported_in_one_line() {
     let taken = Server::start(&[]);
     expect_failure(
         &["serve", "-l", taken.addr()],
@@ -263,7 +263,7 @@ fn help_and_version_go_to_standard_output() {
 
 /// Failed when `[::]` took IPv4 even from a listener of the same command, in whichever order they came.
 #[test]
-fn every_address_of_both_protocols_can_be_listened_on_at_one_port() {
+fn all_addresses_of_both_protocols_can_share_one_port() {
     let free = Server::start_at(&["[::]:0"], &[]);
     let (_, port) = free.addr().rsplit_once(':').unwrap();
     let at = |host: &str| format!("{host}:{port}");
@@ -291,7 +291,7 @@ fn every_address_of_both_protocols_can_be_listened_on_at_one_port() {
 
 /// A name may stand for several addresses: all of them are listened on.
 #[test]
-fn a_name_is_every_address_that_it_stands_for() {
+fn a_name_is_listened_on_at_all_its_addresses() {
     use std::net::ToSocketAddrs;
     let mut server = Server::spawn(&mut command(&["localhost:0"], &[]));
     for addr in ("localhost", 0).to_socket_addrs().unwrap() {
@@ -320,7 +320,7 @@ fn a_killed_server_can_be_started_again_at_once() {
 }
 
 #[test]
-fn a_port_is_shared_only_where_both_want_to() {
+fn a_port_is_shared_only_if_both_servers_ask() {
     let first = Server::start(&["--reuse-port"]);
     let second = Server::start_at(&[first.addr()], &["--reuse-port"]);
     assert_eq!(first.addr(), second.addr());
@@ -354,7 +354,7 @@ fn a_socket_file_is_replaced_only_when_it_is_stale() {
 
 /// FAULTS 34. Failed when whatever was at the path was taken for a socket, and when a link was followed.
 #[test]
-fn what_is_not_a_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::write(at("file"), "precious").unwrap();
@@ -387,7 +387,7 @@ fn what_is_not_a_socket_is_left_alone() {
 /// FAULTS 38. The numbers 0 to 2 must not become those of connections: the log would be written to a peer.
 /// Failed when they were closed once more when the program had started.
 #[test]
-fn closed_standard_descriptors_are_nobodys_connection() {
+fn closed_standard_descriptors_are_not_reused_for_connections() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let resound = command(&[&format!("unix:{}", path.display())], &["-vv"]);
@@ -408,7 +408,7 @@ fn closed_standard_descriptors_are_nobodys_connection() {
 /// FAULTS 35. A client of a Unix socket may give itself any name, and whoever starts a server any path. Failed
 /// when names were logged as they are.
 #[test]
-fn what_a_peer_calls_itself_cannot_act_on_a_terminal() {
+fn control_characters_in_names_are_escaped_in_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo\x1b]0;\x07");
     let mut server = Server::spawn(&mut command(&[&format!("unix:{}", path.display())], &["-v"]));
@@ -423,7 +423,7 @@ fn what_a_peer_calls_itself_cannot_act_on_a_terminal() {
 }
 
 #[test]
-fn quiet_says_nothing_and_verbose_names_every_step() {
+fn quiet_logs_nothing_and_verbose_logs_every_step() {
     let dir = tempfile::tempdir().unwrap();
     let (path, log) = (dir.path().join("echo"), dir.path().join("log"));
     let addr = format!("unix:{}", path.display());
