@@ -1,20 +1,20 @@
-//! `resound load` in namespaces of its own: with a disk that is full, few ports, and link-local addresses.
+//! `resound load` in its own namespaces: with a full disk, few ports, and link-local addresses.
 
 use std::process::Output;
 
 use serde_json::Value;
 
-use crate::programs::part;
+use crate::programs::program;
 
-/// Runs a script in mount and network namespaces of its own, with `resound` as its `$1`, and a server for it at
-/// port 7007 of every address.
+/// Runs a script in its own mount and network namespaces. `$1` is `resound`, and a server listens on port 7007 of
+/// every address.
 fn in_namespaces(script: &str) -> Output {
     const SERVE: &str = "set -e; ip link set lo up; mount -t tmpfs -o size=64k none /mnt; cd /mnt
         \"$1\" serve -q -l '[::]:7007' & server=$!
         trap 'kill $server' EXIT
         \"$1\" load --wait 20s -c 1 -n 1 127.0.0.1:7007 >&2\n";
     let script = format!("{SERVE}{script}");
-    let mut unshare = part("unshare");
+    let mut unshare = program("unshare");
     unshare.args(["-mn", "--propagation", "private", "sh", "-c", &script, "sh"]);
     unshare.arg(env!("CARGO_BIN_EXE_resound")).output().unwrap()
 }
@@ -28,7 +28,7 @@ fn expect(output: &Output, words: &[&str]) {
     }
 }
 
-/// What is full is the disk of the file, and neither the one before nor the other report is lost.
+/// The disk of the new report is full. Neither the old report nor the other one is lost.
 #[test]
 fn a_full_disk_leaves_the_old_report_as_it_was() {
     let output = in_namespaces(
@@ -48,7 +48,7 @@ fn a_full_disk_leaves_the_old_report_as_it_was() {
     );
 }
 
-/// With sixteen ports for each address.
+/// Each address has sixteen ports.
 #[test]
 fn used_up_ports_are_reported_and_more_sources_help() {
     let output = in_namespaces(

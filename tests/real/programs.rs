@@ -1,65 +1,64 @@
-//! Programs from outside, and servers under them.
+//! Other programs, servers that run under them, network namespaces, and what a trace of strace says.
 
 use std::env;
 use std::fs;
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
-use crate::server::{PATIENCE, Server, command};
+use crate::command::run_by;
+use crate::server::{Server, command};
 
-/// A program that must be there: nothing is skipped for want of it.
+/// A program that must be installed. A test without its program fails; it is not skipped.
 #[track_caller]
-pub fn part(name: &str) -> Command {
+pub fn program(name: &str) -> Command {
     let path = env::var_os("PATH").unwrap();
-    let is_there = env::split_paths(&path).any(|dir| dir.join(name).is_file());
-    assert!(is_there, "there is no {name} on this machine: ci/real installs it");
+    let is_installed = env::split_paths(&path).any(|dir| dir.join(name).is_file());
+    assert!(is_installed, "{name} is not installed: ci/real installs it");
     Command::new(name)
 }
 
-/// The Python of the environment that ci/real makes, which has the packages that it names.
+/// Python in the environment that ci/real makes, with the packages that ci/real installs.
 #[track_caller]
 pub fn python() -> Command {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-python/bin/python");
-    assert!(path.is_file(), "there is no {}: ci/real makes it", path.display());
+    assert!(path.is_file(), "{} is missing: ci/real makes it", path.display());
     Command::new(path)
 }
 
-/// A server that another program runs.
+/// A server that runs under another program, such as strace.
 pub struct Under {
     pub server: Server,
-    /// Where it listens.
-    pub addr: String,
-    /// Where the other program writes what it finds.
+    /// The file to which the other program writes what it finds.
     findings: PathBuf,
     _dir: TempDir,
 }
 
 impl Under {
-    /// Starts `program WORDS resound serve ARGS`, where `{findings}` in a word stands for a path.
+    /// Starts `NAME WORDS resound serve ARGS`. `{findings}` in a word stands for the path of a file.
     #[track_caller]
-    pub fn start(program: &str, words: &[&str], args: &[&str]) -> Self {
-        Self::start_at("127.0.0.1:0", program, words, args)
+    pub fn start(name: &str, words: &[&str], args: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", name, words, args)
     }
 
     #[track_caller]
-    pub fn start_at(addr: &str, program: &str, words: &[&str], args: &[&str]) -> Self {
+    pub fn start_at(addr: &str, name: &str, words: &[&str], args: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let findings = dir.path().join("findings");
-        let resound = command(&[addr], args);
-        let mut outer = part(program);
+        let mut outer = program(name);
         outer.args(words.iter().map(|word| word.replace("{findings}", findings.to_str().unwrap())));
-        outer.arg(resound.get_program()).args(resound.get_args());
-        let mut server = Server::spawn(&mut outer);
-        let line = server.expect_line("listening on ");
-        let (_, addr) = line.split_once("listening on ").unwrap();
-        Self { server, addr: addr.to_string(), findings, _dir: dir }
+        let mut command = run_by(outer, &command(&[addr], args));
+        Self { server: Server::start_command(&mut command, 1), findings, _dir: dir }
     }
 
-    /// Starts one under strace, which leaves it the child of this process: `-D`.
+    /// Starts a server under strace. With `-D`, the server is the child of this process, and not strace.
     #[track_caller]
     pub fn strace(options: &[&str], args: &[&str]) -> Self {
         Self::start("strace", &[&["-D", "-f", "-o", "{findings}"], options].concat(), args)
@@ -67,13 +66,13 @@ impl Under {
 
     #[track_caller]
     pub fn connect(&self) -> TcpStream {
-        connect(&self.addr)
+        self.server.connect()
     }
 
-    /// Stops the server in order, and gives what the other program has found, and the server's log.
+    /// Sends SIGTERM and expects a clean exit. Returns what the other program has found, and the server's log.
     #[track_caller]
     pub fn stop(mut self) -> (String, Vec<String>) {
-        self.server.signal(rustix::process::Signal::TERM);
+        self.server.signal(Signal::TERM);
         let status = self.server.wait();
         let log = self.server.log().to_vec();
         assert_eq!(status.code(), Some(0), "{log:#?}");
@@ -81,32 +80,37 @@ impl Under {
     }
 }
 
-#[track_caller]
-pub fn connect(addr: &str) -> TcpStream {
-    let stream = TcpStream::connect(addr).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+/// Acts in the network namespace of a process. This takes a thread of its own, because a thread that enters a
+/// namespace does not come back.
+pub fn within<T: Send>(process: &Server, act: impl FnOnce() -> T + Send) -> T {
+    let net = format!("/proc/{}/ns/net", process.pid().as_raw_nonzero());
+    let net = fs::File::open(net).unwrap();
+    thread::scope(|scope| {
+        let act = || {
+            move_into_link_name_space(net.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            act()
+        };
+        scope.spawn(act).join().unwrap()
+    })
 }
 
-/// A system call in what `strace -ttt` writes.
+/// A system call in a trace that `strace -ttt` wrote.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub at: Duration,
     pub name: &'a str,
-    /// Its first argument, where that is a number.
+    /// Its first argument, if that is a number.
     pub descriptor: Option<i32>,
     /// Whether strace made it fail.
     pub is_injected: bool,
 }
 
-/// All of the calls of a trace.
+/// All calls of a trace.
 pub fn calls(trace: &str) -> Vec<Call<'_>> {
     trace.lines().filter_map(call).collect()
 }
 
-/// Reads `1234 1700000000.123456 accept4(4, …) = -1 ENFILE (Too many open files in system) (INJECTED)`.
+/// Parses `1234 1700000000.123456 accept4(4, …) = -1 ENFILE (Too many open files in system) (INJECTED)`.
 fn call(line: &str) -> Option<Call<'_>> {
     let (_pid, rest) = line.split_once(' ')?;
     let (at, rest) = rest.trim_start().split_once(' ')?;
