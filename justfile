@@ -1,53 +1,52 @@
-# What people do here; .ci/run does the same and more.
+# Shortcuts for common tasks. CONTRIBUTING.md explains each; .ci/run does all that must hold before a change lands.
 
-# Format, lint, test.
+# Check the format, the lints and the tests.
 check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
     cargo clippy --test real --bench cost -- -D warnings
     cargo test
 
-# The tests that need strace, valgrind, nc, socat and ncat, and `cost`.
+# Run `cost`, and the tests that need strace, valgrind, nc, socat and ncat.
 real:
     ./ci/real
 
-# The servers to compare with: installs what is missing, builds them, tests that they echo.
+# Build the servers to compare with, and test that they echo. Installs what is missing.
 peers:
     ./ci/peers
 
-# All servers beside each other, into docs/benchmarks.md; `just compare --rounds 1 --sizes 64` for a look.
+# Compare all servers, into docs/benchmarks.md. For a quick look: `just compare --rounds 1 --sizes 64`.
 compare *options:
     ./ci/compare {{options}}
 
-# All benches; `just bench echo` for one.
+# Run all benches, or one: `just bench echo`.
 bench *filter:
     cargo bench --benches -- {{filter}}
 
-# Counts instructions, and fails where there are more than the limits. Needs valgrind and gungraun-runner, which
-# ci/real installs.
+# Count instructions, and fail if there are more than the limits. Needs valgrind and gungraun-runner (see ci/real).
 cost:
     cargo bench --bench cost
 
-# Simulated runs with fresh seeds, for as long as asked: `just soak 10m`.
+# Simulate runs with new seeds for a while: `just soak 10m`.
 soak time="60s":
     RESOUND_SOAK={{time}} cargo test --test sim the_simulated
 
-# What no test would notice, docs/mutants.md: an hour; `just mutants -F reactor` for a part. Needs cargo-mutants.
+# Find changes that no test notices (docs/mutants.md), for an hour, or in one part: `just mutants -F reactor`.
 mutants *args:
     cargo mutants {{args}} -- --lib --test sim || cargo mutants --iterate {{args}}
 
-# One fuzz target, addr, conn or units, for so many seconds.
+# Fuzz one target (addr, conn or units) for this number of seconds.
 fuzz target seconds="60":
     ./ci/fuzz {{seconds}} {{target}}
 
-# The lines that `cargo test` runs through, file by file, and those that it does not.
+# Show the lines of each file that `cargo test` does not run.
 coverage:
     ./ci/coverage
 
-# Licences, bans, sources.
+# Check the licences and sources of dependencies.
 deny:
     cargo deny check licenses bans sources
 
-# Everything that must hold before a change lands.
+# Check all that must hold before a change lands.
 ci:
     .ci/run

@@ -14,16 +14,16 @@ use crate::net::Addr;
 use crate::stdio::{complain, say};
 use crate::text::Escaped;
 
-pub use connect::Connect;
-pub use load::Load;
-pub use ping::Ping;
-pub use serve::Serve;
+use connect::Connect;
+use load::Load;
+use ping::Ping;
+use serve::Serve;
 
-pub mod connect;
-pub mod load;
-pub mod logging;
-pub mod ping;
-pub mod serve;
+mod connect;
+mod load;
+mod logging;
+mod ping;
+mod serve;
 
 mod advice;
 mod descriptors;
@@ -167,7 +167,7 @@ impl Cli {
                 complain(&error.render().to_string().trim_end());
                 ExitCode::from(2)
             }
-            _ => Failure::usage(&refusal::line(&error, &grammar, &args)).report(),
+            _ => Failure::usage(&refusal::line(error, &grammar, &args)).report(),
         })
     }
 

@@ -1,32 +1,34 @@
-//! The clients: what talks to an echo server, and watches it while doing so.
+//! The clients. They talk to an echo server, and watch how it answers.
 //!
-//! Each of them stands on the same reactor as the server and owns its own loop: it drives what is ready,
-//! reads the clock, and waits again.
+//! Each stands on the same reactor as the server.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 pub mod latency;
+pub mod running_stats;
 mod rng;
 pub mod probe;
+pub mod failure;
 
-pub mod dial;
 mod standstill;
+mod drive;
+mod idle_timer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
 mod alarm;
+
+pub mod dial;
 
 pub mod connect;
 pub mod ping;
 pub mod load;
 pub mod report;
 
-mod patience;
+/// How long a client waits for the server to close too, once the client has shut down writing. After that the
+/// client closes alone: all echoes have come.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A server that has had our end answers with its own. One that does not within this time may be as slow
-/// with it as it likes: all echoes have come.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Repeats a system call that a signal interrupted, and says `None` where it would block.
+/// Repeats a system call that a signal interrupted. Returns `None` if it would block.
 fn attempt(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
     loop {
         match call() {

@@ -71,25 +71,17 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Begins to connect, without waiting for the outcome, to one of the endpoints that
-    /// [`Addr::resolve`] found. When the socket is writable, [`connected`](Self::connected) tells.
+    /// Begins to connect to one of the endpoints that [`Addr::resolve`] found, and does not wait for the outcome.
+    /// When the socket is writable, [`connected`](Self::connected) reports it.
     ///
     /// # Errors
     ///
-    /// Where that already fails: connect(2). `WouldBlock` means that the accept queue of a Unix socket
-    /// is full: unlike TCP, it does not go on trying.
+    /// What connect(2) reports at once. `WouldBlock` means that the accept queue of a Unix socket is full: unlike
+    /// TCP, the system does not keep trying.
     pub fn connect(peer: &Endpoint) -> io::Result<Self> {
         match peer {
-            Endpoint::Inet(addr) => match TcpStream::connect(*addr) {
-                Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
-                    Err(source_for(*addr).map_or(e, used_up))
-                }
-                stream => Self::tcp(stream?),
-            },
-            Endpoint::Unix(path) => {
-                UnixStream::connect(unix::named(path.as_deref())?).map(Self::Unix)
-            }
-            Endpoint::Abstract(name) => unix::connect_abstract(name).map(Self::Unix),
+            Endpoint::Inet(addr) => Self::connect_tcp(*addr, None),
+            Endpoint::Unix(_) | Endpoint::Abstract(_) => unix::connect(peer).map(Self::Unix),
         }
     }
 
@@ -100,20 +92,32 @@ impl Socket {
     ///
     /// As [`connect`](Self::connect), and if `source` is no address of this machine, or its ports are used up.
     pub fn connect_from(source: SocketAddr, peer: &Endpoint) -> io::Result<Self> {
-        let Endpoint::Inet(addr) = peer else { return Self::connect(peer) };
-        let socket = socket2::Socket::new(Domain::for_address(*addr), Type::STREAM, None)?;
+        match peer {
+            Endpoint::Inet(addr) => Self::connect_tcp(*addr, Some(source)),
+            Endpoint::Unix(_) | Endpoint::Abstract(_) => Self::connect(peer),
+        }
+    }
+
+    fn connect_tcp(peer: SocketAddr, source: Option<SocketAddr>) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(peer), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        options::bind_without_port(&socket);
-        match socket.bind(&source.into()) {
-            // Where bind(2) chooses the port.
-            Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(used_up(source.ip())),
-            bound => bound?,
+        if let Some(source) = source {
+            options::bind_without_port(&socket);
+            match socket.bind(&source.into()) {
+                // The system chooses the port here, and has none left.
+                Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(used_up(source.ip())),
+                bound => bound?,
+            }
         }
-        match socket.connect(&(*addr).into()) {
-            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => Err(used_up(source.ip())),
-            Err(e) if Errno::from_io_error(&e) != Some(Errno::INPROGRESS) => Err(e),
-            _ => Self::tcp(TcpStream::from_std(socket.into())),
+        match socket.connect(&peer.into()) {
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::INPROGRESS) => {}
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                let source = source.map(|addr| addr.ip()).or_else(|| source_for(peer));
+                return Err(source.map_or(e, used_up));
+            }
+            connected => connected?,
         }
+        Self::tcp(TcpStream::from_std(socket.into()))
     }
 
     fn tcp(stream: TcpStream) -> io::Result<Self> {

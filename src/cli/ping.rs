@@ -110,19 +110,16 @@ enum Show {
 
 impl Show {
     fn step(self, notice: &Notice<'_>) -> io::Result<()> {
-        use Notice::{Dialing, Interim, Start};
+        use Notice::{Dialing, Start, Status};
         match (self, notice) {
-            (Self::All, _)
-            | (Self::FirstAndLast, Start { .. } | Interim { .. } | Dialing(Waiting { .. })) => {
-                say(notice)
+            // Ctrl-\ may be pressed while standard output feeds a program. ping(8) reports there too.
+            (_, Status { .. }) | (Self::Json, Dialing(Waiting { .. })) => complain(notice),
+            (Self::All, _) | (Self::FirstAndLast, Start { .. } | Dialing(Waiting { .. })) => {
+                say(notice)?;
             }
-            // They are for a person at a terminal, but standard output is for a program.
-            (Self::Json, Interim { .. } | Dialing(Waiting { .. })) => {
-                complain(notice);
-                Ok(())
-            }
-            (Self::FirstAndLast | Self::Json, _) => Ok(()),
+            (Self::FirstAndLast | Self::Json, _) => {}
         }
+        Ok(())
     }
 
     fn end(

@@ -33,7 +33,7 @@ const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH or
 /// What `resound serve` can be told.
 #[derive(Args, Debug)]
 pub struct Serve {
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = place)]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = listen_addr)]
     #[arg(help = LISTEN_HELP)]
     listen: Vec<Addr>,
 
@@ -97,7 +97,7 @@ pub struct Serve {
     once: bool,
 }
 
-fn place(text: &str) -> Result<Addr, String> {
+fn listen_addr(text: &str) -> Result<Addr, String> {
     text.parse().map_err(|e: ParseAddrError| {
         let (each, separator) = (text.split(','), " --listen ");
         let is_list =
@@ -195,7 +195,7 @@ impl Serve {
             unix_mode: self.unix_mode,
         };
         // All are bound before any is announced: either the whole command holds, or none of it.
-        let (mut places, mut files) = (Vec::new(), Vec::new());
+        let (mut addresses, mut files) = (Vec::new(), Vec::new());
         for endpoints in endpoints {
             let (listeners, missing) = Listener::bind_all(endpoints, options)?;
             missing.iter().for_each(|e| warn!("{e}"));
@@ -203,13 +203,13 @@ impl Serve {
                 files.extend(listener.take_file());
                 let at = listener.local_addr()?;
                 server.listen(listener, at.to_string())?;
-                places.push(at);
+                addresses.push(at);
             }
         }
-        for at in &places {
+        for at in &addresses {
             info!("listening on {at}");
         }
-        if let (true, Some(at)) = (stderr().is_terminal(), places.first()) {
+        if let (true, Some(at)) = (stderr().is_terminal(), addresses.first()) {
             info!("{}", hint(at));
         }
         Ok(files)

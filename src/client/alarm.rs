@@ -1,4 +1,4 @@
-//! An alarm that a reactor watches: a wait with a time-out is exact to a millisecond only, epoll_wait(2).
+//! An alarm that a reactor watches. A wait with a timeout is exact to a millisecond only: epoll_wait(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,8 +8,8 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
 };
 
 /// Makes an event at the time that it is set to: timerfd_create(2).
@@ -17,6 +17,8 @@ use rustix::time::{
 pub struct Alarm {
     timer: OwnedFd,
     at: Option<Instant>,
+    /// One time on both clocks. The system takes absolute times, so a caller whose `now` is old sets it as exactly.
+    zero: (Instant, Duration),
 }
 
 impl Alarm {
@@ -24,22 +26,23 @@ impl Alarm {
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        Ok(Self { timer, at: None })
+        let system = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+        Ok(Self { timer, at: None, zero: (Instant::now(), system) })
     }
 
-    /// Sets it to go off at `at`, and at no other time. What it went off for before need not be read: to
-    /// set it makes the next event an edge again.
-    pub fn set(&mut self, at: Instant, now: Instant) -> io::Result<()> {
+    /// Sets it to go off at `at`, and at no other time. No caller reads the timer: each setting makes the next event
+    /// an edge again.
+    pub fn set(&mut self, at: Instant) -> io::Result<()> {
         if self.at == Some(at) {
             return Ok(());
         }
         self.at = Some(at);
-        // No time at all would switch it off.
-        let left = at.saturating_duration_since(now).max(Duration::from_nanos(1));
+        let (zero, system) = self.zero;
+        let at = system + at.saturating_duration_since(zero);
         let once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let left = Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos() as _ };
-        let setting = Itimerspec { it_interval: once, it_value: left };
-        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &setting)?;
+        let at = Timespec { tv_sec: at.as_secs() as _, tv_nsec: at.subsec_nanos() as _ };
+        let setting = Itimerspec { it_interval: once, it_value: at };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)?;
         Ok(())
     }
 }
@@ -72,29 +75,29 @@ mod tests {
         ready.len()
     }
 
-    /// The second time without anybody having read the first.
+    /// No test step reads the timer in between.
     #[test]
     fn an_alarm_ends_a_wait_each_time_it_is_set_and_not_before() {
         let mut reactor = Reactor::new().unwrap();
         let token = reactor.insert(Alarm::new().unwrap()).unwrap();
         for left in [Duration::from_micros(2_300), Duration::from_micros(300), Duration::ZERO] {
             let now = Instant::now();
-            reactor.get_mut(token).unwrap().set(now + left, now).unwrap();
+            reactor.get_mut(token).unwrap().set(now + left).unwrap();
             assert_eq!(wait(&mut reactor, LONG), 1, "{left:?}");
             assert!(now.elapsed() >= left && now.elapsed() < LONG, "{left:?}");
-            assert_eq!(wait(&mut reactor, Duration::ZERO), 0, "it is told once");
+            assert_eq!(wait(&mut reactor, Duration::ZERO), 0, "one event for each time");
         }
     }
 
     #[test]
-    fn an_alarm_that_is_set_anew_goes_off_at_the_new_time_only() {
+    fn an_alarm_that_is_set_again_goes_off_at_the_new_time_only() {
         let mut reactor = Reactor::new().unwrap();
         let token = reactor.insert(Alarm::new().unwrap()).unwrap();
         let now = Instant::now();
         let alarm = reactor.get_mut(token).unwrap();
-        alarm.set(now + Duration::from_millis(1), now).unwrap();
-        alarm.set(now + LONG, now).unwrap();
-        alarm.set(now + LONG, now).unwrap();
+        alarm.set(now + Duration::from_millis(1)).unwrap();
+        alarm.set(now + LONG).unwrap();
+        alarm.set(now + LONG).unwrap();
         assert_eq!(wait(&mut reactor, Duration::from_millis(20)), 0);
     }
 }

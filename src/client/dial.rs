@@ -1,22 +1,21 @@
-//! Opening a connection: look the name up, try its addresses, and take the first that answers.
+//! Opens a connection: looks the name up, tries its addresses, and takes the first that answers.
 //!
-//! A name means all of its addresses, after RFC 8305 ("happy eyeballs"): IPv6 and IPv4 take turns, the next
-//! address is tried 250 ms after the last one, or at once if that fails, and the first that answers wins.
-//! All of it, with the look-up, must be done within one time-out.
+//! A name means all of its addresses, as RFC 8305 ("happy eyeballs") has it. IPv6 and IPv4 take turns. An attempt
+//! at the next address begins 250 ms after the last one, or at once if that one fails. The first address that answers
+//! wins. One timeout limits all of it, and the look-up too.
 //!
-//! A [`Dialer`] never blocks: the caller's own reactor watches it beside signals and whatever else there is.
-//! [`dial`] waits for one instead, for callers that have nothing else to do.
+//! A [`Dialer`] never blocks. The caller's own reactor watches it, beside signals and other sources.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::standstill::Standstill;
-use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
+use crate::net::{Endpoint, Socket, cannot, with_help};
 use crate::text::format::setting;
 
 pub use dialer::{Dialer, Step};
+pub(super) use lookup::needs_no_lookup;
 
 mod dialer;
 mod failures;
@@ -24,16 +23,16 @@ mod lookup;
 mod order;
 mod race;
 
-/// A connection that was made.
+/// A new connection.
 #[derive(Debug)]
-pub struct Connection {
-    /// Connected, and registered nowhere.
+pub struct Established {
+    /// Connected, and not registered with any poll.
     pub socket: Socket,
     /// This end.
     pub local: Endpoint,
-    /// The server's end: the one of its addresses that answered.
+    /// The server's end: the address that answered.
     pub peer: Endpoint,
-    /// How long it took, from the first step towards this address.
+    /// How long it took to connect to this address.
     pub took: Duration,
 }
 
@@ -42,9 +41,9 @@ pub struct Connection {
 pub struct Limits {
     /// How long the look-up and all attempts may take together.
     pub timeout: Duration,
-    /// How long to try again and again while the server is not up.
+    /// How long to go on trying while the server is not up.
     pub wait: Option<Duration>,
-    /// The only family of addresses to try, if not both.
+    /// The only family of addresses to try, instead of both.
     pub family: Option<Family>,
 }
 
@@ -68,24 +67,24 @@ impl Family {
 }
 
 impl Limits {
-    /// Every address, once, within `timeout`.
+    /// One attempt at every address, within `timeout`.
     pub fn new(timeout: Duration) -> Self {
         Self { timeout, wait: None, family: None }
     }
 }
 
-/// What a [`Dialer`] does, for the person who waits for it.
+/// What a [`Dialer`] does, to show to the user.
 #[derive(Debug)]
 pub enum Progress {
     /// An attempt to connect to this address begins.
     Connecting(Endpoint),
-    /// An address failed, and another is tried next.
+    /// An address failed, and the next one gets its attempt.
     Failed(io::Error),
-    /// The server is not up, and is tried again until it is. Reported once.
+    /// The server is not up, and the dialer goes on trying. A dialer reports this once.
     Waiting {
-        /// Why it is not.
+        /// Why the attempt failed.
         error: io::Error,
-        /// How long it is waited for, at most.
+        /// The longest time that the dialer goes on.
         wait: Duration,
     },
 }
@@ -102,64 +101,27 @@ impl fmt::Display for Progress {
     }
 }
 
-/// Connects to the server, and reports each step to `tell`. Blocks, until a signal ends the program.
-///
-/// # Errors
-///
-/// A line for people: the name is unknown, or why no address answered. An error of `tell` ends it too.
-pub fn dial(
-    server: &Addr,
-    limits: Limits,
-    tell: impl FnMut(Progress) -> io::Result<()>,
-) -> io::Result<Connection> {
-    finish(Dialer::new(server, limits)?, tell)
-}
-
-fn finish(
-    mut dialer: Dialer,
-    mut tell: impl FnMut(Progress) -> io::Result<()>,
-) -> io::Result<Connection> {
-    let mut now = Instant::now();
-    let mut standstill = Standstill::new(now);
-    dialer.start(now);
-    loop {
-        match dialer.poll(now) {
-            Step::Progress(progress) => tell(progress)?,
-            Step::Connected(connection) => return Ok(connection),
-            Step::Failed(error) => return Err(error),
-            Step::Wait => {
-                now = Instant::now();
-                dialer.discount(standstill.worked(now));
-                let left = dialer.left(now).unwrap_or_default();
-                dialer.wait(standstill.plan(left, now))?;
-                now = Instant::now();
-                dialer.discount(standstill.end(now));
-            }
-        }
-    }
-}
-
-/// Why there is no connection if nothing came within `timeout`.
+/// The error of an attempt without an answer within `timeout`.
 fn unanswered(timeout: Duration) -> io::Error {
     io::Error::new(ErrorKind::TimedOut, format!("no answer within {}", setting(timeout)))
 }
 
-/// A failure to connect as a line for people.
+/// Puts a failure to connect into a line for people.
 fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
     helped(cannot("connect to", peer, error))
 }
 
-/// Adds what might help to a failure to connect.
+/// Adds advice to a failure to connect.
 fn helped(line: io::Error) -> io::Error {
     let line = with_help(line, help);
     match line.kind() {
-        // The kernel's word on the address. Elsewhere this kind is about the command line.
+        // Here the kernel rejects the address. Elsewhere this kind means a wrong command line.
         ErrorKind::InvalidInput => io::Error::other(line.to_string()),
         _ => line,
     }
 }
 
-/// What might help against a failure to connect.
+/// Advice against a failure to connect.
 pub(super) fn help(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::ConnectionRefused => Some("nothing listens there: is the server running?"),
@@ -173,11 +135,11 @@ pub(super) fn help(kind: ErrorKind) -> Option<&'static str> {
     }
 }
 
-/// This end's address once the connection is made, and `None` before.
+/// The address of this end once the connection is made, and `None` before.
 ///
 /// # Errors
 ///
-/// Why the connection was not made, or that the system connected the socket to itself.
+/// Why the connection failed, or that the system connected the socket to itself.
 pub(super) fn outcome(socket: &Socket) -> io::Result<Option<Endpoint>> {
     match socket.connected()? {
         Some(_) if is_connected_to_itself(socket)? => Err(io::Error::new(
@@ -188,11 +150,11 @@ pub(super) fn outcome(socket: &Socket) -> io::Result<Option<Endpoint>> {
     }
 }
 
-/// Whether both ends are one. If nothing listens on a port that the kernel gives to clients, it can give
-/// out that very port, and TCP connects the socket to itself: it would echo without a fault.
+/// Whether the socket is its own peer. If nothing listens on a port, the kernel can give that very port to a client
+/// that connects to it. Then TCP connects the socket to itself, and it echoes perfectly.
 ///
-/// The ends are compared as the kernel names them, since the address that was dialled can be another name
-/// for the same (`0.0.0.0`, `[::]`, or IPv4 within IPv6).
+/// This compares the ends as the kernel names them. The dialled address can be another name for the same end:
+/// `0.0.0.0`, `[::]`, or IPv4 within IPv6.
 fn is_connected_to_itself(socket: &Socket) -> io::Result<bool> {
     let Socket::Tcp(stream) = socket else { return Ok(false) };
     let [local, peer] = [stream.local_addr()?, stream.peer_addr()?];

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+pub(crate) use summary::LatencySummary;
+
+mod summary;
+
 /// Three digits of each time are kept: percentiles are within 0.1 % of what was recorded.
 const DIGITS: u8 = 3;
 
@@ -107,6 +111,14 @@ impl Latency {
         Duration::from_nanos(self.nanoseconds.value_at_percentile(percentile).min(self.max_nanos()))
     }
 
+    /// The same, but `None` if there are too few times to say: fewer than 10 for the 90th percentile, 100 for
+    /// the 99th, 1,000 for the 99.9th.
+    pub fn known_percentile(&self, percentile: f64) -> Option<Duration> {
+        // Rounded, since 100 - 99.9 is not exactly 0.1.
+        let needed = (100.0 / (100.0 - percentile)).round() as u64;
+        (self.count() >= needed).then(|| self.percentile(percentile))
+    }
+
     fn max_nanos(&self) -> u64 {
         self.nanoseconds.max()
     }
@@ -142,6 +154,22 @@ mod tests {
             assert_eq!(latency.count(), thousands * 1000);
             let found = [99.9, 99.900_001].map(|p| latency.percentile(p).as_millis());
             assert_eq!(found, [1, 2], "{thousands}");
+        }
+    }
+
+    /// Failed when three times had a 99.9th percentile.
+    #[test]
+    fn a_percentile_is_known_from_the_number_of_times_that_can_give_it() {
+        let mut latency = Latency::new();
+        for (percentile, needed) in
+            [(50.0, 2), (75.0, 4), (90.0, 10), (99.0, 100), (99.9, 1000), (99.99, 10_000)]
+        {
+            while latency.count() < needed {
+                assert_eq!(latency.known_percentile(percentile), None, "p{percentile}");
+                latency.record(Duration::from_nanos(7));
+            }
+            let time = latency.known_percentile(percentile);
+            assert_eq!(time, Some(Duration::from_nanos(7)), "p{percentile}");
         }
     }
 

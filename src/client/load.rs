@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
@@ -17,7 +18,7 @@ use crate::client::latency::Latency;
 use crate::net::{Addr, cannot};
 use crate::signals;
 
-use contact::{Missed, contact};
+use contact::{NoContact, contact};
 use engine::Engine;
 
 pub use memory::check_memory;
@@ -26,58 +27,80 @@ pub use search::{Found, Search, Trial, search};
 pub use threshold::{Objective, Threshold, Verdict};
 pub use trouble::{Cause, Trouble};
 
+mod json;
 mod trouble;
 mod outcome;
 mod schedule;
 mod plan;
 mod cost;
-mod record;
+mod recorder;
 mod standstills;
 mod connection;
 mod contact;
 mod engine;
 mod dispatch;
-mod lives;
-mod stages;
+mod connections;
+mod phase;
 mod memory;
 mod threshold;
 mod search;
 
 /// What a run is to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Options {
     /// The server to load.
+    #[serde(skip)]
     pub server: Addr,
     /// Connections, all open at once. At least 1.
     pub connections: usize,
     /// When the measured part is over.
+    #[serde(flatten, serialize_with = "json::length")]
     pub length: Length,
     /// Messages a second over all connections, each due at its own time: an open loop. A closed loop if
     /// `None`. More than 0.
+    #[serde(rename = "rate_target_per_second")]
     pub rate: Option<f64>,
     /// The sizes of messages in bytes, each as likely as the others. At least 1.
+    #[serde(flatten, serialize_with = "json::sizes")]
     pub sizes: RangeInclusive<usize>,
     /// Messages that a connection may have in flight. At least 1.
+    #[serde(rename = "pipeline_depth")]
     pub depth: usize,
     /// Connections begun a second, or as fast as they are made.
+    #[serde(rename = "connect_rate_per_second")]
     pub connect_rate: Option<f64>,
     /// How long to go on before the measured part.
+    #[serde(rename = "warmup_seconds", with = "json::seconds")]
     pub warmup: Duration,
     /// How long an echo, or a connection, may take before the run fails.
+    #[serde(rename = "timeout_seconds", with = "json::seconds")]
     pub timeout: Duration,
     /// How long to try again and again while the server is not up, before the first connection.
+    #[serde(rename = "wait_seconds", with = "json::seconds")]
     pub wait: Duration,
     /// This machine's addresses to connect from, in turn, of one family and with port 0. The system's choice if
     /// there are none.
+    #[serde(rename = "source_addresses", serialize_with = "json::sources")]
     pub sources: Vec<SocketAddr>,
     /// After how many messages a connection is replaced by a new one.
+    #[serde(rename = "reconnect_every_messages")]
     pub reconnect_every: Option<u64>,
     /// Whether to replace a connection that has died, and go on.
     pub keep_going: bool,
     /// How long the [intervals](Outcome::intervals) are.
+    #[serde(rename = "interval_seconds", with = "json::seconds")]
     pub interval: Duration,
     /// In an open loop, how long before a message is due to busy-wait.
+    #[serde(rename = "spin_seconds", with = "json::seconds")]
     pub spin: Duration,
+}
+
+impl Options {
+    /// Whether response and service latency are the same: in a closed loop with one message in flight, each
+    /// message is sent as soon as it is due, which is when the echo of the one before has come.
+    pub(in crate::client) fn has_one_latency(&self) -> bool {
+        self.rate.is_none() && self.depth == 1
+    }
 }
 
 /// How a person writes an address to connect from: without its port.
@@ -99,7 +122,7 @@ pub enum Length {
 }
 
 /// Is told how a run gets on.
-pub trait Watch {
+pub trait Reporter {
     /// The measured part begins.
     fn start(&mut self, began: SystemTime);
 
@@ -120,9 +143,9 @@ pub trait Watch {
 
 /// Loads the server until the measured part is over, something goes wrong, or the user asks to stop. All that
 /// goes wrong is part of the outcome.
-pub fn run(options: &Options, watch: &mut impl Watch) -> Outcome {
+pub fn run(options: &Options, reporter: &mut impl Reporter) -> Outcome {
     match watch_signals() {
-        Ok(mut signals) => run_under(options, &mut signals, watch),
+        Ok(mut signals) => run_under(options, &mut signals, reporter),
         Err(cause) => Outcome::failed(cause),
     }
 }
@@ -132,20 +155,20 @@ fn watch_signals() -> Result<Signals, Cause> {
 }
 
 /// As [`run`], for a caller that goes on to watch the signals afterwards.
-fn run_under(options: &Options, signals: &mut Signals, watch: &mut impl Watch) -> Outcome {
-    let contact = match contact(options, signals, watch) {
+fn run_under(options: &Options, signals: &mut Signals, reporter: &mut impl Reporter) -> Outcome {
+    let contact = match contact(options, signals, reporter) {
         Ok(contact) => contact,
-        Err(Missed::Interrupted) => return Outcome::interrupted(),
-        Err(Missed::Failed(cause)) => return Outcome::failed(cause),
+        Err(NoContact::Interrupted) => return Outcome::interrupted(),
+        Err(NoContact::Failed(cause)) => return Outcome::failed(cause),
     };
-    match Engine::new(options, contact, signals, watch) {
+    match Engine::new(options, contact, signals, reporter) {
         Ok(engine) => engine.run(),
         Err(e) => Outcome::failed(Cause::System(e)),
     }
 }
 
 /// Shows nothing.
-impl Watch for () {
+impl Reporter for () {
     fn start(&mut self, _: SystemTime) {}
     fn interval(&mut self, _: &Interval, _: &Latency) {}
     fn progress(&mut self, _: &Progress) {}

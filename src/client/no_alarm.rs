@@ -1,4 +1,4 @@
-//! An alarm where none is needed: a wait of kevent(2) ends in time by itself.
+//! An alarm for systems that need none: a wait of kevent(2) ends in time by itself.
 
 use std::io;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-/// Leaves everything to the time-out of the wait.
+/// Does nothing: the timeout of the wait is exact enough.
 #[derive(Debug)]
 pub struct Alarm;
 
@@ -15,7 +15,7 @@ impl Alarm {
         Ok(Self)
     }
 
-    pub fn set(&mut self, _: Instant, _: Instant) -> io::Result<()> {
+    pub fn set(&mut self, _: Instant) -> io::Result<()> {
         Ok(())
     }
 }

@@ -79,16 +79,15 @@ impl Listener {
     }
 
     fn open(at: &Endpoint, options: ListenOptions) -> io::Result<Self> {
-        let (file, listener) = match at {
-            Endpoint::Inet(addr) => return Self::tcp(*addr, options),
-            Endpoint::Unix(path) => {
-                let path = unix::named(path.as_deref())?;
-                let (file, listener) = unix::listen(path, options.unix_mode, options.backlog)?;
-                (Some(file), listener)
+        let backlog = options.backlog;
+        match at {
+            Endpoint::Inet(addr) => Self::tcp(*addr, options),
+            Endpoint::Unix(Some(path)) => unix::listen(path, options.unix_mode, backlog)
+                .map(|(file, listener)| Self::Unix(Some(file), listener)),
+            Endpoint::Unix(None) | Endpoint::Abstract(_) => {
+                unix::listen_abstract(at, backlog).map(|listener| Self::Unix(None, listener))
             }
-            Endpoint::Abstract(name) => (None, unix::listen_abstract(name, options.backlog)?),
-        };
-        Ok(Self::Unix(file, listener))
+        }
     }
 
     fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {

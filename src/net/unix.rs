@@ -1,32 +1,37 @@
-//! Unix sockets, and their files: made, replaced when stale, removed at the end.
+//! Unix sockets, and the life of their files: made, replaced if stale, removed at the end.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use mio::net::{UnixListener, UnixStream};
+use rustix::fs::{Mode, RawMode, fchmod};
+use rustix::process::umask;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::options::refuse_descriptors;
+use super::Endpoint;
+use super::options::{if_known, refuse_descriptors};
 
 pub(super) use lock::Lock;
 
 pub(super) mod lock;
 
-/// A Unix socket's file, which is removed when this is dropped, if it is still the same file.
+/// A Unix socket's file. Dropping this removes the file, unless another server has replaced it.
 #[derive(Debug)]
 pub struct SocketFile {
     path: Box<Path>,
-    /// Which file it was: another server may have replaced it since.
     identity: Identity,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let same = |found: Metadata| Identity::of(&found) == self.identity;
-        // Tried once: what cannot be removed now, the next server finds stale and replaces.
+        // One attempt is enough: a file that stays is stale, and the next server replaces it.
         if let Ok(_lock) = Lock::at_once(&self.path)
             && fs::symlink_metadata(&self.path).is_ok_and(same)
         {
@@ -35,7 +40,8 @@ impl Drop for SocketFile {
     }
 }
 
-/// Which file it is. The file system may give the number of a removed file to the next one.
+/// What tells one file from another. The number alone does not: the file system may give the number of a removed
+/// file to the next one.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -49,13 +55,7 @@ impl Identity {
     }
 }
 
-/// The path, if there is one: an unnamed socket is only ever a client's.
-pub(super) fn named(path: Option<&Path>) -> io::Result<&Path> {
-    path.ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "the socket has no path"))
-}
-
-/// Listens at `path`, and replaces a stale socket there. The file gets the permissions `mode`, independent of the
-/// umask.
+/// Listens at `path`, and replaces a stale socket there. The file gets the permissions `mode`.
 pub(super) fn listen(
     path: &Path,
     mode: u32,
@@ -63,64 +63,72 @@ pub(super) fn listen(
 ) -> io::Result<(SocketFile, UnixListener)> {
     let _lock = Lock::of(path)?;
     remove_if_stale(path)?;
-    let socket = socket()?;
-    mode::set_before_bind(&socket, mode)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let opened = open_file(path, mode).and_then(|file| Ok((file, start(socket, backlog)?)));
-    if opened.is_err() {
-        // No other server can have taken its place: it would need the lock.
+    let socket = listening_socket()?;
+    bind_with_mode(&socket, &SockAddr::unix(path)?, mode)?;
+    let started = fs::symlink_metadata(path).and_then(|found| {
+        let file = SocketFile { path: path.into(), identity: Identity::of(&found) };
+        Ok((file, start(socket, backlog)?))
+    });
+    if started.is_err() {
+        // It is still this server's file: another server needs the lock to replace it.
         let _ = fs::remove_file(path);
     }
-    opened
+    started
 }
 
-/// The new file at `path`, once its permissions are `mode`. No peer can connect before listen(2).
-fn open_file(path: &Path, mode: u32) -> io::Result<SocketFile> {
-    let found = fs::symlink_metadata(path)?;
-    if found.mode() & 0o777 != mode {
-        mode::set(path, mode)?;
-    }
-    Ok(SocketFile { path: path.into(), identity: Identity::of(&found) })
-}
-
-/// Listens at the abstract socket of this name.
-#[cfg(target_os = "linux")]
-pub(super) fn listen_abstract(name: &[u8], backlog: u32) -> io::Result<UnixListener> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
-    let socket = socket()?;
-    let with_nul = [b"\0", name].concat();
-    socket.bind(&SockAddr::unix(OsStr::from_bytes(&with_nul))?).map_err(|e| match e.kind() {
-        ErrorKind::AddrInUse => {
-            io::Error::other("a program is listening there; stop it, or choose another name")
+/// Listens at a socket without a file.
+pub(super) fn listen_abstract(at: &Endpoint, backlog: u32) -> io::Result<UnixListener> {
+    let socket = listening_socket()?;
+    match socket.bind(&address(at)?) {
+        Err(e) if e.kind() == ErrorKind::AddrInUse => {
+            Err(io::Error::other("a program is listening there; stop it, or choose another name"))
         }
-        _ => e,
-    })?;
-    start(socket, backlog)
+        bound => bound.and_then(|()| start(socket, backlog)),
+    }
 }
 
-#[cfg(not(target_os = "linux"))]
-pub(super) fn listen_abstract(_: &[u8], _: u32) -> io::Result<UnixListener> {
-    Err(ErrorKind::Unsupported.into())
-}
-
-/// Begins to connect to the abstract socket of this name.
-#[cfg(target_os = "linux")]
-pub(super) fn connect_abstract(name: &[u8]) -> io::Result<UnixStream> {
-    use std::os::linux::net::SocketAddrExt;
-    UnixStream::connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn connect_abstract(_: &[u8]) -> io::Result<UnixStream> {
-    Err(ErrorKind::Unsupported.into())
-}
-
-fn socket() -> io::Result<Socket> {
+/// Connects. If the accept queue is full, the error is `WouldBlock`.
+pub(super) fn connect(peer: &Endpoint) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Before it listens: each connection inherits this when it is made.
+    socket.set_nonblocking(true)?;
+    socket.connect(&address(peer)?)?;
+    Ok(UnixStream::from_std(socket.into()))
+}
+
+fn address(at: &Endpoint) -> io::Result<SockAddr> {
+    match at {
+        Endpoint::Unix(Some(path)) => SockAddr::unix(path),
+        Endpoint::Abstract(name) if cfg!(target_os = "linux") => {
+            SockAddr::unix(OsStr::from_bytes(&[b"\0", &**name].concat()))
+        }
+        Endpoint::Abstract(_) => Err(ErrorKind::Unsupported.into()),
+        Endpoint::Unix(None) | Endpoint::Inet(_) => {
+            Err(io::Error::new(ErrorKind::InvalidInput, "the socket has no path"))
+        }
+    }
+}
+
+fn listening_socket() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Set before it listens: each connection inherits the option when it is made.
     refuse_descriptors(&socket);
     Ok(socket)
+}
+
+/// Binds a socket so that its file has the permissions `mode` from the start.
+///
+/// bind(2) gives the file the permissions of the socket, less the umask. The umask belongs to the whole process, so
+/// one thread at a time changes it.
+fn bind_with_mode(socket: &Socket, at: &SockAddr, mode: u32) -> io::Result<()> {
+    static UMASK: Mutex<()> = Mutex::new(());
+    let _alone = UMASK.lock().unwrap_or_else(PoisonError::into_inner);
+    // Only Linux knows permissions of a socket. Elsewhere each socket has all of them.
+    if_known(fchmod(socket, Mode::from_raw_mode(mode as RawMode)).map_err(Into::into))?;
+    // The bits of the owner stay: a file that another thread makes at this moment needs them.
+    let umask_before = umask(Mode::from_raw_mode((0o077 & !mode) as RawMode));
+    let bound = socket.bind(at);
+    umask(umask_before);
+    bound
 }
 
 fn start(socket: Socket, backlog: u32) -> io::Result<UnixListener> {
@@ -129,51 +137,7 @@ fn start(socket: Socket, backlog: u32) -> io::Result<UnixListener> {
     Ok(UnixListener::from_std(socket.into()))
 }
 
-/// The permissions of a socket's file.
-#[cfg(target_os = "linux")]
-mod mode {
-    use std::fs;
-    use std::io;
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-
-    use rustix::fs::{Mode, OFlags, fchmod, open};
-    use socket2::Socket;
-
-    /// bind(2) gives the file the socket's own permissions, less the umask.
-    pub(super) fn set_before_bind(socket: &Socket, mode: u32) -> io::Result<()> {
-        Ok(fchmod(socket, Mode::from_raw_mode(mode))?)
-    }
-
-    /// Follows no link that may have taken the place of the file.
-    pub(super) fn set(path: &Path, mode: u32) -> io::Result<()> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = open(path, flags, Mode::empty())?;
-        let file = format!("/proc/self/fd/{}", file.as_raw_fd());
-        fs::set_permissions(file, fs::Permissions::from_mode(mode))
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod mode {
-    use std::fs;
-    use std::io;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-
-    use socket2::Socket;
-
-    pub(super) fn set_before_bind(_: &Socket, _: u32) -> io::Result<()> {
-        Ok(())
-    }
-
-    pub(super) fn set(path: &Path, mode: u32) -> io::Result<()> {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
-    }
-}
-
-/// Removes the socket at `path` if nobody listens on it any more. Anything else is left alone and refused.
+/// Removes the socket at `path` if no server listens on it. Leaves anything else alone, and refuses it.
 fn remove_if_stale(path: &Path) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
@@ -188,13 +152,13 @@ fn remove_if_stale(path: &Path) -> io::Result<()> {
     if is_stale(UnixStream::connect(path))? { fs::remove_file(path) } else { Ok(()) }
 }
 
-/// Whether a socket answers like one that a server left behind: it refuses, which no live one does.
+/// Whether a socket answers like one that a server left behind: it refuses. No live socket does.
 pub(super) fn is_stale(answer: io::Result<UnixStream>) -> io::Result<bool> {
     match answer {
         Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(true),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false), // Its server has just removed it.
         Err(e) if e.kind() == ErrorKind::PermissionDenied => Err(e),
-        // Connected, or its accept queue is full, or it is a socket of another type.
+        // It connected, its accept queue is full, or it is a socket of another type.
         _ => Err(io::Error::other("a program is listening there; stop it, or choose another path")),
     }
 }

@@ -69,6 +69,16 @@ fn standard_output_may_be_named_as_a_device() {
     server.stop();
 }
 
+/// Failed when /dev/fd/+1 was taken for /dev/fd/1.
+#[test]
+fn a_descriptor_has_no_sign_and_no_zeros_before_it() {
+    for name in ["/dev/fd/+1", "/dev/fd/01"] {
+        let ended = run(&["127.0.0.1:1", "-n", "1", "--json", name]);
+        assert!(ended.code == Some(1) && ended.stdout.is_empty(), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("cannot write {name}: no such file")), "{ended:?}");
+    }
+}
+
 #[test]
 fn a_named_pipe_and_a_device_are_written_to_and_stay() {
     let server = Server::start(&[]);

@@ -1,7 +1,7 @@
 //! `resound ping`, and whoever reads what it prints.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -40,13 +40,15 @@ pub struct Pinger {
     child: Child,
     lines: BufReader<ChildStdout>,
     transcript: String,
+    errors: BufReader<ChildStderr>,
 }
 
 impl Pinger {
     pub fn start(args: &[&str]) -> Self {
         let mut child = spawn(&mut command(args));
         let lines = BufReader::new(child.stdout.take().unwrap());
-        Self { child, lines, transcript: String::new() }
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        Self { child, lines, transcript: String::new(), errors }
     }
 
     /// Reads on up to a line with this in it. One that does not come is the end, when it is killed.
@@ -61,6 +63,14 @@ impl Pinger {
                 return line.trim_end().into();
             }
         }
+    }
+
+    /// Presses Ctrl-\, and returns the next line of standard error.
+    pub fn status(&mut self) -> String {
+        self.signal(Signal::QUIT);
+        let mut line = String::new();
+        self.errors.read_line(&mut line).unwrap();
+        line
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -82,9 +92,12 @@ impl Pinger {
         self.end()
     }
 
+    /// Waits for its end. Of standard error, the result has what no [status](Self::status) was.
     pub fn end(mut self) -> Ended {
         self.lines.read_to_string(&mut self.transcript).unwrap();
+        let mut stderr = String::new();
+        self.errors.read_to_string(&mut stderr).unwrap();
         let ended = Client::collect(self.child).end();
-        Ended { stdout: self.transcript.into(), ..ended }
+        Ended { stdout: self.transcript.into(), stderr, ..ended }
     }
 }

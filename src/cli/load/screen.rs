@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::bar;
 use crate::client::latency::Latency;
-use crate::client::load::{Interval, Progress, Watch};
+use crate::client::load::{Interval, Progress, Reporter};
 use crate::client::report::{Files, INTERVAL_HEADER, Outbox, interval_line};
 use crate::net::cannot;
 use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
@@ -70,7 +70,7 @@ impl<'a> Screen<'a> {
     }
 }
 
-impl Watch for Screen<'_> {
+impl Reporter for Screen<'_> {
     fn start(&mut self, began: SystemTime) {
         self.files.start(began);
     }

@@ -13,8 +13,8 @@ use signal_hook_mio::v1_0::Signals;
 use super::Options;
 use super::output::Output;
 use crate::client::dial::{Dialer, Limits, Step};
-use crate::client::patience::Patience;
-use crate::client::standstill::Standstill;
+use crate::client::idle_timer::IdleTimer;
+use crate::client::standstill::{Standstill, Timeout, processor_time};
 use crate::net::{Socket, Stream as _, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
@@ -62,7 +62,7 @@ impl Ends {
             reactor,
             ready: Vec::new(),
             has_reader: true,
-            standstill: Standstill::new(Instant::now()),
+            standstill: Standstill::new(Instant::now(), processor_time()),
         })
     }
 
@@ -133,45 +133,37 @@ impl Ends {
         self.reactor.requeue(self.input);
     }
 
-    /// Waits until something may move, or a signal comes, or for a part of `patience` if there is one.
-    pub fn wait(&mut self, patience: Option<&mut Patience>) -> io::Result<Woken> {
+    /// Waits until something may move, or a signal comes, or for a part of `timer` if there is one.
+    pub fn wait(&mut self, timer: Option<&mut IdleTimer>) -> io::Result<Woken> {
         let now = Instant::now();
-        let left = patience.as_ref().map(|patience| patience.left(now).unwrap_or_default());
+        let left = timer.as_ref().map_or(Timeout::Never, |timer| Timeout::Owed(timer.left(now)));
         let (woken, standstill) = self.wait_at_most(left)?;
-        if let Some(patience) = patience {
-            patience.discount(standstill);
+        if let Some(timer) = timer {
+            timer.discount(standstill);
         }
         Ok(woken)
     }
 
     /// Whether the server has had its time, less that in which this program stood still. Ask after reading
     /// what has come.
-    pub fn is_over(&mut self, patience: &mut Patience) -> bool {
+    pub fn is_over(&mut self, timer: &mut IdleTimer) -> bool {
         let now = Instant::now();
-        patience.discount(self.standstill.end(now));
-        patience.left(now).is_none()
+        timer.has_expired(now)
     }
 
     /// Waits until [`dial`](Self::dial) may go on, or a signal comes.
     pub fn wait_to_connect(&mut self) -> io::Result<Woken> {
-        let left = self.dialer()?.left(Instant::now());
+        let left = self.dialer()?.poll_timeout(Instant::now());
         let (woken, standstill) = self.wait_at_most(left)?;
         self.dialer()?.discount(standstill);
         Ok(woken)
     }
 
     /// Gives the time in which this program stood still, too.
-    fn wait_at_most(&mut self, left: Option<Duration>) -> io::Result<(Woken, Duration)> {
-        let now = Instant::now();
-        // It may have stood still since the last wait, too.
-        let mut standstill = self.standstill.end(now);
-        let left = left.map(|left| self.standstill.plan(left, now));
+    fn wait_at_most(&mut self, timeout: Timeout) -> io::Result<(Woken, Duration)> {
+        let left = self.standstill.plan(timeout);
         self.reactor.wait(left, &mut self.ready)?;
-        let now = Instant::now();
-        match left {
-            Some(_) => standstill += self.standstill.end(now),
-            None => self.standstill = Standstill::new(now),
-        }
+        let standstill = self.standstill.end(Instant::now(), processor_time());
         let mut woken = Woken::Plain;
         for ready in &self.ready {
             match self.reactor.get_mut(ready.token) {

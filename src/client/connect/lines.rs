@@ -12,8 +12,8 @@ use super::exchange::Exchange;
 use super::notice::{Notice, Tally, timed_out};
 use super::stream::unwritable;
 use crate::client::dial::Step;
-use crate::client::patience::Patience;
-use crate::client::{GOODBYE, attempt};
+use crate::client::idle_timer::IdleTimer;
+use crate::client::{CLOSE_TIMEOUT, attempt};
 use crate::net::cannot;
 use crate::stdio::{INPUT, complain};
 
@@ -125,7 +125,7 @@ impl Lines<'_> {
             self.connect()?;
         }
         let began = Instant::now();
-        let mut patience = Patience::new(self.options.timeout, began);
+        let mut timer = IdleTimer::new(self.options.timeout, began);
         while let Some(connection) = self.connection {
             let before = (exchange.sent_bytes(), exchange.echo().len());
             let driven = exchange.drive(self.ends.server(connection)?);
@@ -143,13 +143,13 @@ impl Lines<'_> {
                 break;
             }
             if after != before {
-                patience.renew(Instant::now());
+                timer.renew(Instant::now());
             }
-            if self.ends.is_over(&mut patience) {
+            if self.ends.is_over(&mut timer) {
                 let (received, of) = (exchange.echo().len(), exchange.message_bytes());
                 return Err(timed_out(self.options.timeout, received as u64, of as u64));
             }
-            self.wait(Some(&mut patience))?;
+            self.wait(Some(&mut timer))?;
         }
         Ok(exchange)
     }
@@ -166,9 +166,9 @@ impl Lines<'_> {
         Ok(())
     }
 
-    fn wait(&mut self, patience: Option<&mut Patience>) -> io::Result<()> {
+    fn wait(&mut self, timer: Option<&mut IdleTimer>) -> io::Result<()> {
         self.see_reader()?;
-        let woken = self.ends.wait(patience)?;
+        let woken = self.ends.wait(timer)?;
         self.look_at_finished();
         self.heed(woken)
     }
@@ -252,10 +252,10 @@ impl Lines<'_> {
 
     /// Goes on until the server has ended each connection, for as long as it has for that.
     fn see_the_end(&mut self) -> io::Result<()> {
-        let mut patience = Patience::new(GOODBYE, Instant::now());
+        let mut timer = IdleTimer::new(CLOSE_TIMEOUT, Instant::now());
         self.look_at_finished();
-        while !self.finished.is_empty() && !self.ends.is_over(&mut patience) {
-            let woken = self.ends.wait(Some(&mut patience))?;
+        while !self.finished.is_empty() && !self.ends.is_over(&mut timer) {
+            let woken = self.ends.wait(Some(&mut timer))?;
             self.look_at_finished();
             match self.heed(woken) {
                 // Everything has come back.

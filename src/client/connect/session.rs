@@ -5,7 +5,7 @@
 //! whether or not anything is due.
 
 use std::io::{self, ErrorKind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -14,8 +14,8 @@ use signal_hook_mio::v1_0::Signals;
 use super::Options;
 use super::notice::{Notice, Tally};
 use crate::client::dial::{Dialer, Limits};
-use crate::client::patience::Patience;
-use crate::client::standstill::Standstill;
+use crate::client::idle_timer::IdleTimer;
+use crate::client::standstill::{Standstill, Timeout, processor_time};
 use crate::net::{Socket, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::Standard;
@@ -62,7 +62,7 @@ enum State {
     Talking(Talk),
     /// All that was owed has come; what comes until the server closes is too much.
     Parting {
-        patience: Patience,
+        timer: IdleTimer,
         is_last: bool,
     },
     Over,
@@ -90,7 +90,7 @@ impl<'a, R: Report> Session<'a, R> {
             dialer,
             link: Link::None,
             state: State::Dialing(None),
-            standstill: Standstill::new(now),
+            standstill: Standstill::new(now, processor_time()),
             tally: Tally::default(),
         })
     }
@@ -111,44 +111,35 @@ impl<'a, R: Report> Session<'a, R> {
     ///
     /// If the first connection cannot be made, or that it cannot be reported.
     pub fn turn(&mut self) -> io::Result<()> {
-        let now = Instant::now();
-        self.discount(now);
-        let left = self.left(now).map(|left| self.standstill.plan(left, now));
+        let timeout = self.poll_timeout(Instant::now());
+        let left = self.standstill.plan(timeout);
         self.ends.wait(left, &mut self.ready)?;
         let now = Instant::now();
-        match left {
-            Some(_) => self.discount(now),
-            None => self.standstill = Standstill::new(now),
-        }
+        self.discount(now);
         self.go_on(now)
     }
 
     /// How long until something is due without an event.
-    fn left(&mut self, now: Instant) -> Option<Duration> {
-        let patience = match &self.state {
-            State::Talking(talk) => talk.patience.left(now),
-            State::Parting { patience, .. } => patience.left(now),
-            State::Dialing(_) => return self.dialer().ok()?.left(now),
-            State::Idle => return self.left_at_prompt(now),
-            State::Over => None,
-        };
-        Some(patience.unwrap_or_default())
-    }
-
-    fn left_at_prompt(&mut self, now: Instant) -> Option<Duration> {
-        match self.link {
-            Link::Lost { look_at, .. } => Some(look_at.saturating_duration_since(now)),
-            Link::Looking { .. } => self.dialer().ok()?.left(now),
-            Link::None | Link::Up { .. } => None,
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        match (&self.state, &self.link) {
+            (State::Talking(talk), _) => Timeout::Owed(talk.timer.left(now)),
+            (State::Parting { timer, .. }, _) => Timeout::Owed(timer.left(now)),
+            (State::Idle, Link::Lost { look_at, .. }) => {
+                Timeout::Idle(look_at.saturating_duration_since(now))
+            }
+            (State::Dialing(_), _) | (State::Idle, Link::Looking { .. }) => {
+                self.dialer().map_or(Timeout::Never, |dialer| dialer.poll_timeout(now))
+            }
+            (State::Idle, Link::None | Link::Up { .. }) | (State::Over, _) => Timeout::Never,
         }
     }
 
     /// The time in which this program stood still counts against no server: within a wait, or after it.
     fn discount(&mut self, now: Instant) {
-        let stood = self.standstill.end(now);
+        let stood = self.standstill.end(now, processor_time());
         match &mut self.state {
             State::Talking(talk) => talk.discount(stood),
-            State::Parting { patience, .. } => patience.discount(stood),
+            State::Parting { timer, .. } => timer.discount(stood),
             State::Idle | State::Dialing(_) | State::Over => {}
         }
         if let Ok(dialer) = self.dialer() {

@@ -14,9 +14,9 @@ use super::ends::{Ends, Woken, interrupted};
 use super::ledger::{Fault, Ledger, Recorded};
 use super::notice::{Left, timed_out};
 use super::pump::{Filled, Pump};
-use crate::client::GOODBYE;
+use crate::client::CLOSE_TIMEOUT;
 use crate::client::dial::{Progress, Step};
-use crate::client::patience::Patience;
+use crate::client::idle_timer::IdleTimer;
 use crate::net::cannot;
 use crate::stdio::{INPUT, OUTPUT, complain, end_if_reader_left};
 use crate::text::Plural;
@@ -105,7 +105,7 @@ impl Stream {
 
     /// Goes on until all that will ever be sent has come back and been written.
     fn echo_all(&mut self) -> io::Result<()> {
-        let mut patience = Patience::new(self.timeout, Instant::now());
+        let mut timer = IdleTimer::new(self.timeout, Instant::now());
         loop {
             let before = self.moved_bytes();
             // Downwards first: what came back counts, even if sending fails.
@@ -124,15 +124,15 @@ impl Stream {
                 return Ok(());
             }
             if self.moved_bytes() != before || !self.waits_for_server() {
-                patience.renew(Instant::now());
+                timer.renew(Instant::now());
             }
-            if self.ends.is_over(&mut patience) {
+            if self.ends.is_over(&mut timer) {
                 return Err(self.gave_up());
             }
             if !self.ends.has_reader() {
                 return Err(unwritable(&ErrorKind::BrokenPipe.into()));
             }
-            let awaited = self.waits_for_server().then_some(&mut patience);
+            let awaited = self.waits_for_server().then_some(&mut timer);
             match self.ends.wait(awaited)? {
                 Woken::Plain => {}
                 Woken::Status => complain(&self.totals()),
@@ -147,7 +147,7 @@ impl Stream {
     /// Goes on until the server has ended the connection, for as long as it has for that: what it sends
     /// meanwhile is too much.
     fn see_the_end(&mut self) -> io::Result<()> {
-        let mut patience = Patience::new(GOODBYE, Instant::now());
+        let mut timer = IdleTimer::new(CLOSE_TIMEOUT, Instant::now());
         // All has come back, so it does not matter how the connection ends.
         while let Ok(filled) = self.fill_down() {
             if let Some(fault) = self.ledger.fault() {
@@ -156,11 +156,11 @@ impl Stream {
             if filled == Filled::Ended {
                 break;
             }
-            if self.ends.is_over(&mut patience) {
+            if self.ends.is_over(&mut timer) {
                 log::debug!("the server has echoed everything, and keeps the connection");
                 break;
             }
-            match self.ends.wait(Some(&mut patience))? {
+            match self.ends.wait(Some(&mut timer))? {
                 Woken::Plain => {}
                 Woken::Status => complain(&self.totals()),
                 Woken::Stop(_) => break,

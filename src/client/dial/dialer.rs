@@ -1,4 +1,4 @@
-//! The state machine of a connection that is being made.
+//! The state machine that makes a connection.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
@@ -12,67 +12,68 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::lookup::{self, Answer, Resolve};
 use super::order::order;
-use super::race::{Lap, Race};
-use super::{Connection, Family, Limits, Progress, failures::Failures};
+use super::race::{Race, RaceStep};
+use super::{Established, Family, Limits, Progress, failures::Failures};
+use crate::client::drive::Timeout;
+use crate::client::idle_timer::IdleTimer;
 use crate::net::{Addr, Endpoint, cannot};
 use crate::text::format::setting;
 
-/// From one round that failed to the next.
+/// From the end of a round that failed to the next round.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The look-up's end. Nothing reads the events: whatever happens, everything is looked at.
+/// A look-up has ended. A dialer reads no event: after each one it checks everything.
 const LOOKED_UP: Token = Token(0);
 
 /// What a [`Dialer`] has come to.
 #[derive(Debug)]
 pub enum Step {
-    /// Nothing new: poll it again after an event, or when [`Dialer::left`] says so.
+    /// Nothing new. Poll the dialer again after an event or its timeout.
     Wait,
-    /// Something to show. Poll it again at once.
+    /// Something to show. Poll the dialer again at once.
     Progress(Progress),
-    /// There is a connection, and the dialer rests.
-    Connected(Connection),
-    /// A line for people: there is none, and the dialer rests.
+    /// The connection is made, and the dialer rests.
+    Connected(Established),
+    /// There is no connection, and the dialer rests. The error is a line for people.
     Failed(io::Error),
 }
 
-/// Makes connections to one server, one after the other, and looks its name up for each.
+/// Makes connections to one server, one after the other. It looks the server's name up for each.
 ///
-/// It is an event source for a reactor of the caller's. After an event, after the time that
-/// [`left`](Self::left) gives and after [`start`](Self::start), the caller calls [`poll`](Self::poll) until
-/// that says [`Step::Wait`].
+/// It is an event source for the caller's reactor. The caller calls [`poll`](Self::poll) until that returns
+/// [`Step::Wait`]: after [`start`](Self::start), after each event, and after each
+/// [timeout](Self::poll_timeout).
 pub struct Dialer {
     server: Addr,
     limits: Limits,
     resolve: Resolve,
-    /// Becomes ready when anything happens to a look-up or an attempt; and a poll can be polled: epoll(7).
+    /// Becomes ready if anything happens to a look-up or an attempt. The caller polls this poll: epoll(7).
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
-    /// A look-up that has not been answered. It cannot be stopped, so the next round waits for it too.
+    /// A look-up without an answer yet. Nothing can stop it, so the next round waits for it too.
     lookup: Option<Receiver<Answer>>,
     /// The address that answered last time.
     preferred: Option<Endpoint>,
     state: State,
-    /// When it was started.
-    began: Instant,
-    /// When this round of attempts began.
-    round_began: Instant,
-    /// Whether it was reported that the server is not up. Further rounds are silent.
+    /// The time left for all rounds, if the server may come up later.
+    wait: Option<IdleTimer>,
+    /// Whether the dialer has reported that the server is not up. Further rounds are silent.
     is_wait_reported: bool,
 }
 
+/// Each round of attempts has its own timer.
 #[derive(Debug)]
 enum State {
     Resting,
     /// The next round begins at this time.
     Due(Instant),
-    LookingUp,
-    Connecting(Race),
+    LookingUp(IdleTimer),
+    Connecting(IdleTimer, Race),
 }
 
 impl Dialer {
-    /// A dialer that rests until it is [started](Self::start).
+    /// A dialer that rests until its [`start`](Self::start).
     ///
     /// # Errors
     ///
@@ -88,7 +89,6 @@ impl Dialer {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), LOOKED_UP)?);
-        let now = Instant::now();
         Ok(Self {
             server: server.clone(),
             limits,
@@ -99,26 +99,25 @@ impl Dialer {
             lookup: None,
             preferred: None,
             state: State::Resting,
-            began: now,
-            round_began: now,
+            wait: None,
             is_wait_reported: false,
         })
     }
 
     /// Starts to make a connection.
     pub fn start(&mut self, now: Instant) {
-        // An answer that came after it was given up may be old by now.
+        // An answer that came after its round gave up may be old by now.
         if let Some(lookup) = &self.lookup
             && !matches!(lookup.try_recv(), Err(TryRecvError::Empty))
         {
             self.lookup = None;
         }
-        self.began = now;
+        self.wait = self.limits.wait.map(|wait| IdleTimer::new(wait, now));
         self.is_wait_reported = false;
         self.state = State::Due(now);
     }
 
-    /// Gives up what it does, and rests.
+    /// Gives up, and rests.
     pub fn stop(&mut self) {
         self.state = State::Resting;
     }
@@ -128,15 +127,15 @@ impl Dialer {
         self.limits.wait = wait;
     }
 
-    /// Whether the server's name is being looked up.
+    /// Whether a look-up of the server's name is under way.
     pub fn is_looking_up(&self) -> bool {
-        matches!(self.state, State::LookingUp)
+        matches!(self.state, State::LookingUp(_))
     }
 
     /// Does what can be done without waiting.
     pub fn poll(&mut self, now: Instant) -> Step {
-        // Before it looks: what happens from here on is another event.
-        if let Err(e) = self.wait(Duration::ZERO) {
+        // This comes first: what happens from here on makes another event.
+        if let Err(e) = self.clear_events() {
             return Step::Failed(e);
         }
         loop {
@@ -144,11 +143,11 @@ impl Dialer {
                 State::Resting => return Step::Wait,
                 State::Due(at) if now < *at => return Step::Wait,
                 State::Due(_) => self.begin_round(now),
-                State::LookingUp => self.poll_lookup(now),
-                State::Connecting(_) => self.poll_race(now),
+                State::LookingUp(_) => self.poll_lookup(now),
+                State::Connecting(..) => self.poll_race(now),
             };
             match step {
-                // It is known that the server is not up; what each further attempt does is not news.
+                // The user knows that the server is not up. Further attempts are no news.
                 Some(Step::Progress(Progress::Connecting(_) | Progress::Failed(_)))
                     if self.is_wait_reported => {}
                 Some(step) => return step,
@@ -157,61 +156,63 @@ impl Dialer {
         }
     }
 
-    /// How long until there is something to do without an event; `None` while it rests.
-    pub fn left(&self, now: Instant) -> Option<Duration> {
+    /// How long until there is something to do without an event.
+    pub fn poll_timeout(&self, now: Instant) -> Timeout {
         let until = |at: Instant| at.saturating_duration_since(now);
         match &self.state {
-            State::Resting => None,
-            State::Due(at) => Some(until(*at)),
-            State::LookingUp => Some(self.left_in_round(now)),
-            State::Connecting(race) => {
+            State::Resting => Timeout::Never,
+            State::Due(at) => Timeout::Owed(until(*at)),
+            State::LookingUp(_) => Timeout::Owed(self.left_in_round(now)),
+            State::Connecting(_, race) => {
                 let left = self.left_in_round(now);
-                Some(race.due().map_or(left, |at| left.min(until(at))))
+                Timeout::Owed(race.due().map_or(left, |at| left.min(until(at))))
             }
         }
     }
 
-    /// Waits for an event, and blocks: for a caller without a reactor.
-    ///
-    /// # Errors
-    ///
-    /// Only if the poll itself is broken: epoll_wait(2).
-    pub(super) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(timeout)) {
+    /// Fetches the events that have come, so that the next one makes the poll ready again.
+    fn clear_events(&mut self) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(()),
             polled => polled,
         }
     }
 
-    /// The program stood still for this long, which counts against no server.
+    /// Leaves out a time in which the program did not run. It counts against no server.
     pub fn discount(&mut self, standstill: Duration) {
-        self.began += standstill;
-        self.round_began += standstill;
-        if let State::Connecting(race) = &mut self.state {
-            race.discount(standstill);
+        if let Some(wait) = &mut self.wait {
+            wait.discount(standstill);
+        }
+        match &mut self.state {
+            State::Resting | State::Due(_) => {}
+            State::LookingUp(round) => round.discount(standstill),
+            State::Connecting(round, race) => {
+                round.discount(standstill);
+                race.discount(standstill);
+            }
         }
     }
 
-    /// By subtraction: the instant at which the longest of time-outs ends may be past all instants.
     fn left_in_round(&self, now: Instant) -> Duration {
-        let round =
-            self.limits.timeout.saturating_sub(now.saturating_duration_since(self.round_began));
+        let round = match &self.state {
+            State::Resting | State::Due(_) => self.limits.timeout,
+            State::LookingUp(round) | State::Connecting(round, _) => round.left(now),
+        };
         self.left_to_wait(now).map_or(round, |all| round.min(all))
     }
 
     fn left_to_wait(&self, now: Instant) -> Option<Duration> {
-        let wait = self.limits.wait?;
-        Some(wait.saturating_sub(now.saturating_duration_since(self.began)))
+        self.wait.as_ref().map(|wait| wait.left(now))
     }
 
-    /// The time-out of a round, as it was asked for.
+    /// The whole timeout of a round.
     fn limit(&self) -> Duration {
         self.limits.wait.map_or(self.limits.timeout, |wait| wait.min(self.limits.timeout))
     }
 
     fn begin_round(&mut self, now: Instant) -> Option<Step> {
-        self.round_began = now;
-        if lookup::is_immediate(&self.server) {
+        self.state = State::LookingUp(IdleTimer::new(self.limits.timeout, now));
+        if lookup::needs_no_lookup(&self.server) {
             let found = (self.resolve)(&self.server);
             return self.looked_up(found, now);
         }
@@ -221,7 +222,6 @@ impl Dialer {
                 Err(e) => return self.failed(cannot("look up", &self.server, &e), true, now),
             }
         }
-        self.state = State::LookingUp;
         None
     }
 
@@ -230,7 +230,7 @@ impl Dialer {
             Some(Err(TryRecvError::Empty)) if !self.left_in_round(now).is_zero() => {
                 return Some(Step::Wait);
             }
-            // It goes on, and the next round may have its answer.
+            // The look-up goes on, and the next round may get its answer.
             Some(Err(TryRecvError::Empty)) => Err(self.unanswered_lookup()),
             answer => {
                 self.lookup = None;
@@ -263,25 +263,28 @@ impl Dialer {
             let line = format!("cannot connect to {}: it has no {family}address", self.server);
             return self.failed(io::Error::other(line), true, now);
         }
-        self.state = State::Connecting(Race::new(peers, self.left_in_round(now), now));
+        let race = Race::new(peers, self.left_in_round(now), now);
+        if let State::LookingUp(round) = std::mem::replace(&mut self.state, State::Resting) {
+            self.state = State::Connecting(round, race);
+        }
         None
     }
 
     fn poll_race(&mut self, now: Instant) -> Option<Step> {
         let is_over = self.left_in_round(now).is_zero();
         let limit = self.limit();
-        let State::Connecting(race) = &mut self.state else { return None };
+        let State::Connecting(_, race) = &mut self.state else { return None };
         match race.poll(self.poll.registry(), now) {
-            // Only now: after a standstill of this program, a connection may be there all the same.
-            Lap::Wait | Lap::Connecting(_) if is_over => {
+            // Only after the race's turn: if this program stood still, a connection may be there by now.
+            RaceStep::Wait | RaceStep::Connecting(_) if is_over => {
                 let failures = race.time_out(limit);
                 self.lost(failures, now)
             }
-            Lap::Wait => Some(Step::Wait),
-            Lap::Connecting(peer) => Some(Step::Progress(Progress::Connecting(peer))),
-            Lap::Failed(error) => Some(Step::Progress(Progress::Failed(error))),
-            Lap::Lost(failures) => self.lost(failures, now),
-            Lap::Won(connection) => {
+            RaceStep::Wait => Some(Step::Wait),
+            RaceStep::Connecting(peer) => Some(Step::Progress(Progress::Connecting(peer))),
+            RaceStep::Failed(error) => Some(Step::Progress(Progress::Failed(error))),
+            RaceStep::Lost(failures) => self.lost(failures, now),
+            RaceStep::Won(connection) => {
                 self.preferred = Some(connection.peer.clone());
                 self.state = State::Resting;
                 Some(Step::Connected(connection))
@@ -294,7 +297,7 @@ impl Dialer {
         self.failed(failures.error(&self.server), may_pass, now)
     }
 
-    /// A round has failed, and begins again if it may and must.
+    /// Ends a round that failed. Another one follows if the reason may pass and there is time left.
     fn failed(&mut self, error: io::Error, may_pass: bool, now: Instant) -> Option<Step> {
         self.state = State::Resting;
         let Some(wait) = self.limits.wait.filter(|_| may_pass) else {

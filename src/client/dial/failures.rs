@@ -1,4 +1,4 @@
-//! Why no address of a server answered, in one line.
+//! One line that says why no address of a server answered.
 
 use std::io::{self, ErrorKind};
 
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::helped;
 use crate::net::{Addr, Endpoint, reason};
 
-/// No more addresses than this are named for one reason.
+/// The most addresses that the line names for one reason.
 const NAMED: usize = 3;
 
 /// Addresses that failed, and why.
@@ -19,15 +19,15 @@ impl Failures {
         self.0.push((peer, error));
     }
 
-    /// Whether it may be otherwise a little later, if only for one of the addresses.
+    /// Whether a later attempt may succeed, at least at one of the addresses.
     pub(super) fn may_pass(&self) -> bool {
         self.0.iter().any(|(_, error)| is_passing(error))
     }
 
-    /// A line for people, with the kind of the first reason in it.
+    /// A line for people. The kind of the error is that of the first reason.
     ///
-    /// What this machine lacks (IPv6, say) is left out if another address failed for a reason of the
-    /// server's: that is what can be mended.
+    /// It leaves out what this machine lacks (IPv6, for example) if another address failed on the server's side:
+    /// the user can mend only that.
     pub(super) fn error(mut self, server: &Addr) -> io::Error {
         if self.0.iter().any(|(_, error)| !is_own_lack(error)) {
             self.0.retain(|(_, error)| !is_own_lack(error));
@@ -60,13 +60,13 @@ fn either(peers: &[String]) -> String {
     }
 }
 
-/// Whether it is this machine that cannot use such an address.
+/// Whether this machine cannot use such an address.
 fn is_own_lack(error: &io::Error) -> bool {
     let lacks = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL, Errno::NETUNREACH];
     error.raw_os_error().is_some_and(|code| lacks.iter().any(|lack| lack.raw_os_error() == code))
 }
 
-/// Whether a server that starts, or a network that comes up, ends it.
+/// Whether the failure may pass, because a server starts or a network comes up.
 fn is_passing(error: &io::Error) -> bool {
     let kinds = [
         ErrorKind::ConnectionRefused,
@@ -98,7 +98,7 @@ mod tests {
     const HELP: &str = "nothing listens there: is the server running?";
 
     #[test]
-    fn each_reason_is_named_once_with_its_addresses() {
+    fn the_line_names_each_reason_once_with_its_addresses() {
         let refused = |peer| (peer, Errno::CONNREFUSED);
         let one = line(&[refused("1.0.0.1:7")]);
         assert_eq!(one, format!("cannot connect to 1.0.0.1:7: connection refused; {HELP}"));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_machine_lacks_is_named_only_if_there_is_nothing_else() {
+    fn the_line_names_what_this_machine_lacks_only_if_there_is_no_other_reason() {
         let lack = ("[::1]:7", Errno::AFNOSUPPORT);
         assert!(!line(&[lack, ("1.0.0.1:7", Errno::CONNREFUSED)]).contains("[::1]"));
         let line = line(&[lack]);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_not_up_may_come_up_and_a_wrong_file_stays_wrong() {
+    fn a_refusal_may_pass_and_a_wrong_file_stays_wrong() {
         let may_pass = |errno: Errno| is_passing(&errno.into());
         for errno in [Errno::CONNREFUSED, Errno::NOENT, Errno::HOSTUNREACH, Errno::NETUNREACH] {
             assert!(may_pass(errno), "{errno}");

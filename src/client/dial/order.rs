@@ -1,12 +1,12 @@
-//! In which order to try a server's addresses.
+//! The order in which to try a server's addresses.
 
 use std::collections::VecDeque;
 
 use super::Family;
 use crate::net::Endpoint;
 
-/// The addresses of `family`, or of both in turn, beginning with the system's first choice: RFC 8305,
-/// section 4. The one that answered last time comes before all others.
+/// The addresses of `family`, or of both families in turn. The system's first choice comes first: RFC 8305,
+/// section 4. But the address that answered last time comes before all others.
 pub(super) fn order(
     peers: Vec<Endpoint>,
     family: Option<Family>,
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn one_family_alone_is_left_if_asked_for() {
+    fn only_the_wanted_family_is_left() {
         let given = ["[::1]:1", "1.0.0.1:1", "[::2]:1"];
         check(&given, Some(Family::V6), None, &["[::1]:1", "[::2]:1"]);
         check(&given, Some(Family::V4), None, &["1.0.0.1:1"]);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_answered_last_time_comes_first_if_it_is_still_there() {
+    fn the_address_that_answered_last_time_comes_first_if_it_is_still_there() {
         let given = ["1.0.0.1:1", "1.0.0.2:1", "1.0.0.3:1"];
         check(&given, None, Some("1.0.0.3:1"), &["1.0.0.3:1", "1.0.0.1:1", "1.0.0.2:1"]);
         check(&given, None, Some("1.0.0.9:1"), &given);

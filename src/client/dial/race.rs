@@ -1,4 +1,4 @@
-//! Several addresses at once, of which the first that answers wins.
+//! Attempts at several addresses at once. The first that answers wins.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -8,42 +8,42 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use super::failures::Failures;
-use super::{Connection, outcome, unanswered, unreachable};
+use super::{Established, outcome, unanswered, unreachable};
 use crate::net::{Endpoint, Socket};
 use crate::text::format::setting;
 
-/// From one attempt to the next, if nothing fails meanwhile: RFC 8305, section 5.
+/// From one attempt to the next, if none fails meanwhile: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// An attempt for which there was no room in a Unix server's accept queue is made again after this long.
+/// After this long, an attempt begins again if a Unix server's accept queue had no room for it.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// All sockets are looked at whenever something happens, so no event needs to say which one it is about.
+/// The token of every socket. Each event advances all attempts, so no event needs to say which socket it is about.
 const ATTEMPT: Token = Token(1);
 
-/// The addresses of a server while none has answered yet.
+/// The addresses of a server, until one of them answers.
 #[derive(Debug)]
 pub(super) struct Race {
-    /// Addresses that have not been tried.
+    /// Addresses without an attempt yet.
     untried: VecDeque<Endpoint>,
     attempts: Vec<Attempt>,
     failures: Failures,
     /// From one attempt to the next.
     delay: Duration,
-    /// When the next address must be tried.
+    /// When the attempt at the next address begins.
     next: Instant,
 }
 
-/// What a race has come to.
+/// What a race comes to when it is polled.
 #[derive(Debug)]
-pub(super) enum Lap {
+pub(super) enum RaceStep {
     /// Nothing new.
     Wait,
     /// An attempt at this address begins.
     Connecting(Endpoint),
-    /// An address failed, and another is tried next.
+    /// An address failed, and the next one gets its attempt.
     Failed(io::Error),
-    Won(Connection),
+    Won(Established),
     /// No address answered.
     Lost(Failures),
 }
@@ -52,18 +52,18 @@ pub(super) enum Lap {
 struct Attempt {
     peer: Endpoint,
     since: Instant,
-    link: Link,
+    state: AttemptState,
 }
 
 #[derive(Debug)]
-enum Link {
-    /// To be made at this time: at first, and again if the server's accept queue is full.
+enum AttemptState {
+    /// It begins at this time: for the first time, or again if the server's accept queue was full.
     Due(Instant),
     UnderWay(Socket),
 }
 
 impl Race {
-    /// Begins at `now`, and tries every address within `left`.
+    /// Begins at `now`, and leaves an attempt at every address its time within `left`.
     pub(super) fn new(peers: VecDeque<Endpoint>, left: Duration, now: Instant) -> Self {
         let shares = u32::try_from(peers.len()).unwrap_or(u32::MAX).saturating_add(1);
         Self {
@@ -76,11 +76,11 @@ impl Race {
     }
 
     /// Does what can be done without waiting.
-    pub(super) fn poll(&mut self, registry: &Registry, now: Instant) -> Lap {
+    pub(super) fn poll(&mut self, registry: &Registry, now: Instant) -> RaceStep {
         let mut index = 0;
         while let Some(attempt) = self.attempts.get_mut(index) {
-            match attempt.look(registry, now) {
-                Ok(Some(connection)) => return Lap::Won(connection),
+            match attempt.advance(registry, now) {
+                Ok(Some(connection)) => return RaceStep::Won(connection),
                 Ok(None) => index += 1,
                 Err(error) => {
                     let attempt = self.attempts.remove(index);
@@ -88,7 +88,7 @@ impl Race {
                     let line = unreachable(&attempt.peer, &error);
                     self.failures.push(attempt.peer, error);
                     if !self.untried.is_empty() {
-                        return Lap::Failed(line);
+                        return RaceStep::Failed(line);
                     }
                 }
             }
@@ -97,23 +97,23 @@ impl Race {
             && let Some(peer) = self.untried.pop_front()
         {
             self.next = now + self.delay;
-            let attempt = Attempt { peer: peer.clone(), since: now, link: Link::Due(now) };
+            let attempt = Attempt { peer: peer.clone(), since: now, state: AttemptState::Due(now) };
             self.attempts.push(attempt);
-            return Lap::Connecting(peer);
+            return RaceStep::Connecting(peer);
         }
         if self.attempts.is_empty() {
-            return Lap::Lost(std::mem::take(&mut self.failures));
+            return RaceStep::Lost(std::mem::take(&mut self.failures));
         }
-        Lap::Wait
+        RaceStep::Wait
     }
 
-    /// Ends it: no address answered within `limit`.
+    /// Ends the race, since no address answered within `limit`.
     pub(super) fn time_out(&mut self, limit: Duration) -> Failures {
         let mut failures = std::mem::take(&mut self.failures);
         for Attempt { peer, .. } in self.attempts.drain(..) {
             let error = match peer {
                 Endpoint::Inet(_) => unanswered(limit),
-                // It would have answered at once if there were room in its accept queue.
+                // A Unix server answers at once if its accept queue has room.
                 _ => io::Error::new(
                     ErrorKind::WouldBlock,
                     format!("no room within {}", setting(limit)),
@@ -124,17 +124,17 @@ impl Race {
         failures
     }
 
-    /// When there is something to do without an event.
+    /// When something is due without an event.
     pub(super) fn due(&self) -> Option<Instant> {
         let next = Some(self.next).filter(|_| !self.untried.is_empty());
-        let due = |attempt: &Attempt| match attempt.link {
-            Link::Due(at) => Some(at),
-            Link::UnderWay(_) => None,
+        let due = |attempt: &Attempt| match attempt.state {
+            AttemptState::Due(at) => Some(at),
+            AttemptState::UnderWay(_) => None,
         };
         self.attempts.iter().filter_map(due).chain(next).min()
     }
 
-    /// The program stood still: nothing was due meanwhile.
+    /// Leaves out a time in which the program did not run.
     pub(super) fn discount(&mut self, standstill: Duration) {
         self.next += standstill;
         self.attempts.iter_mut().for_each(|attempt| attempt.since += standstill);
@@ -142,22 +142,22 @@ impl Race {
 }
 
 impl Attempt {
-    /// The connection, if it is made by now.
-    fn look(&mut self, registry: &Registry, now: Instant) -> io::Result<Option<Connection>> {
-        if let Link::Due(at) = self.link {
-            if now < at {
-                return Ok(None);
+    /// Begins to connect if it is time, and returns the connection once it is made. An attempt never does both in
+    /// one turn: then `took` would be zero.
+    fn advance(&mut self, registry: &Registry, now: Instant) -> io::Result<Option<Established>> {
+        if let AttemptState::Due(at) = self.state {
+            if now >= at {
+                self.begin(registry, now)?;
             }
-            self.begin(registry, now)?;
+            return Ok(None);
         }
-        let Link::UnderWay(socket) = &mut self.link else { return Ok(None) };
+        let AttemptState::UnderWay(socket) = &mut self.state else { return Ok(None) };
         let Some(local) = outcome(socket)? else { return Ok(None) };
         registry.deregister(socket)?;
-        // Not from `now`: a Unix socket is connected at once, and that takes its time too.
-        let (peer, took) = (self.peer.clone(), self.since.elapsed());
-        match std::mem::replace(&mut self.link, Link::Due(now)) {
-            Link::UnderWay(socket) => Ok(Some(Connection { socket, local, peer, took })),
-            Link::Due(_) => Ok(None),
+        let (peer, took) = (self.peer.clone(), now.saturating_duration_since(self.since));
+        match std::mem::replace(&mut self.state, AttemptState::Due(now)) {
+            AttemptState::UnderWay(socket) => Ok(Some(Established { socket, local, peer, took })),
+            AttemptState::Due(_) => Ok(None),
         }
     }
 
@@ -165,11 +165,11 @@ impl Attempt {
         match Socket::connect(&self.peer) {
             Ok(mut socket) => {
                 socket.register(registry, ATTEMPT, Interest::READABLE | Interest::WRITABLE)?;
-                self.link = Link::UnderWay(socket);
+                self.state = AttemptState::UnderWay(socket);
             }
-            // connect(2): unlike TCP, a Unix socket does not go on trying.
+            // A Unix socket does not go on trying, unlike TCP: connect(2).
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_inet() => {
-                self.link = Link::Due(now + RETRY);
+                self.state = AttemptState::Due(now + RETRY);
             }
             Err(e) => return Err(e),
         }

@@ -2,43 +2,106 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Instant;
 
+use mio::Token;
 use mio::net::TcpStream;
 use socket2::{Domain, Type};
 
 use super::*;
-use crate::reactor::Reactor;
+use crate::client::drive::{Driven, Timeout, drive};
+use crate::net::Addr;
+use crate::reactor::{Reactor, Ready};
 
 const LONG: Duration = Duration::from_secs(10);
 const MS: Duration = Duration::from_millis(1);
 
-fn quietly(_: Progress) -> io::Result<()> {
-    Ok(())
+/// A dialer with nothing beside it.
+struct Alone {
+    reactor: Reactor<Dialer>,
+    token: Token,
+    /// The steps that it reported.
+    reported: Vec<String>,
+    outcome: Option<io::Result<Established>>,
+}
+
+impl Alone {
+    fn dialer(&mut self) -> &mut Dialer {
+        self.reactor.get_mut(self.token).unwrap()
+    }
+}
+
+impl Driven for Alone {
+    type Watched = Dialer;
+    type Outcome = io::Result<Established>;
+
+    fn reactor(&mut self) -> &mut Reactor<Dialer> {
+        &mut self.reactor
+    }
+
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        self.dialer().poll_timeout(now)
+    }
+
+    fn discount(&mut self, standstill: Duration, _: Instant) {
+        self.dialer().discount(standstill);
+    }
+
+    fn handle_ready(&mut self, _: &[Ready], _: Instant) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        loop {
+            match self.dialer().poll(now) {
+                Step::Wait => return Ok(()),
+                Step::Progress(progress) => self.reported.push(progress.to_string()),
+                Step::Connected(made) => self.outcome = Some(Ok(made)),
+                Step::Failed(error) => self.outcome = Some(Err(error)),
+            }
+        }
+    }
+
+    fn outcome(&mut self) -> Option<Self::Outcome> {
+        self.outcome.take()
+    }
+}
+
+/// Drives a dialer to its end. Returns what it reported, too.
+fn finish(dialer: Dialer) -> (io::Result<Established>, Vec<String>) {
+    let mut reactor = Reactor::new().unwrap();
+    let token = reactor.insert(dialer).unwrap();
+    let mut alone = Alone { reactor, token, reported: Vec::new(), outcome: None };
+    let made = drive(&mut alone, Instant::now()).unwrap();
+    (made, alone.reported)
+}
+
+fn dial(server: &Addr, limits: Limits) -> io::Result<Established> {
+    let mut dialer = Dialer::new(server, limits).unwrap();
+    dialer.start(Instant::now());
+    finish(dialer).0
 }
 
 fn addr_of(listener: &TcpListener) -> Addr {
     listener.local_addr().unwrap().to_string().parse().unwrap()
 }
 
-/// Dials a name that stands for these addresses, and gives what was reported too.
-fn dial_all(peers: &[Endpoint], limits: Limits) -> (io::Result<Connection>, Vec<String>) {
+/// Dials a name that stands for these addresses. Returns what the dialer reported, too.
+fn dial_all(peers: &[Endpoint], limits: Limits) -> (io::Result<Established>, Vec<String>) {
     let peers = peers.to_vec();
     looked_up(limits, move || Ok(peers.clone()))
 }
 
-/// Dials a name that is looked up so.
+/// Dials a name that `look_up` looks up.
 fn looked_up(
     limits: Limits,
     look_up: impl Fn() -> io::Result<Vec<Endpoint>> + Send + Sync + 'static,
-) -> (io::Result<Connection>, Vec<String>) {
+) -> (io::Result<Established>, Vec<String>) {
     let name = "name.example:7".parse().unwrap();
-    let dialer = Dialer::with_resolver(&name, limits, Arc::new(move |_: &Addr| look_up()));
-    let mut reported = Vec::new();
-    let made = finish(dialer.unwrap(), |progress| {
-        reported.push(progress.to_string());
-        Ok(())
-    });
-    (made, reported)
+    let resolve = Arc::new(move |_: &Addr| look_up());
+    let mut dialer = Dialer::with_resolver(&name, limits, resolve).unwrap();
+    dialer.start(Instant::now());
+    finish(dialer)
 }
 
 fn listening() -> (TcpListener, Endpoint) {
@@ -51,7 +114,7 @@ fn refusing() -> Endpoint {
     listening().1
 }
 
-/// A listener that answers no further connection: its accept queue is full.
+/// A listener with a full accept queue: it answers no further connection.
 fn silent() -> (socket2::Socket, Vec<std::net::TcpStream>, Endpoint) {
     let socket = bound();
     socket.listen(0).unwrap();
@@ -70,7 +133,7 @@ fn bound() -> socket2::Socket {
 #[test]
 fn both_ends_know_each_other() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let made = dial(&addr_of(&listener), Limits::new(LONG), quietly).unwrap();
+    let made = dial(&addr_of(&listener), Limits::new(LONG)).unwrap();
     let (_accepted, peer) = listener.accept().unwrap();
     assert_eq!(made.local, peer.into());
     assert_eq!(made.peer, listener.local_addr().unwrap().into());
@@ -78,18 +141,18 @@ fn both_ends_know_each_other() {
 }
 
 #[test]
-fn a_refusal_says_who_refused_and_what_helps() {
+fn a_refusal_names_the_address_and_what_helps() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = addr_of(&listener);
     drop(listener);
-    let error = dial(&addr, Limits::new(LONG), quietly).unwrap_err();
+    let error = dial(&addr, Limits::new(LONG)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     let line = error.to_string();
     assert!(line.starts_with(&format!("cannot connect to {addr}: connection refused")), "{line}");
 }
 
 #[test]
-fn an_address_that_refuses_is_reported_and_the_next_one_tried_at_once() {
+fn after_an_address_that_refuses_the_next_one_gets_its_attempt_at_once() {
     let (refusing, (_listener, answering)) = (refusing(), listening());
     let (made, reported) = dial_all(&[refusing.clone(), answering.clone()], Limits::new(LONG));
     assert_eq!(made.unwrap().peer, answering);
@@ -101,7 +164,7 @@ fn an_address_that_refuses_is_reported_and_the_next_one_tried_at_once() {
     assert_eq!(reported[2], format!("connecting to {answering}"));
 }
 
-/// Failed when each address had the whole time-out, one after the other.
+/// Failed when each address had the whole timeout, one after the other.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_silent_address_does_not_keep_another_from_answering() {
@@ -116,7 +179,7 @@ fn a_silent_address_does_not_keep_another_from_answering() {
 }
 
 #[test]
-fn what_fails_on_one_address_does_not_decide_whatever_it_is() {
+fn an_address_that_fails_in_an_odd_way_does_not_keep_another_from_answering() {
     let (_listener, answering) = listening();
     for peer in ["[ff02::1]:7", "255.255.255.255:7", "[2001:db8::1]:7", "[::1]:1"] {
         let odd = Endpoint::Inet(peer.parse().unwrap());
@@ -127,7 +190,7 @@ fn what_fails_on_one_address_does_not_decide_whatever_it_is() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn all_addresses_together_have_one_time_out() {
+fn all_addresses_share_one_timeout() {
     let (_socket, _queue, silent) = silent();
     let began = Instant::now();
     let (made, _) = dial_all(&vec![silent; 5], Limits::new(MS * 500));
@@ -139,15 +202,15 @@ fn all_addresses_together_have_one_time_out() {
 }
 
 #[test]
-fn an_unknown_name_is_told_apart_from_a_refusal() {
+fn an_unknown_name_is_reported_as_such() {
     let server = "no.such.host.invalid:7".parse().unwrap();
-    let error = dial(&server, Limits::new(LONG), quietly).unwrap_err();
+    let error = dial(&server, Limits::new(LONG)).unwrap_err();
     assert!(error.to_string().starts_with("cannot resolve no.such.host.invalid:7"), "{error}");
 }
 
 /// Failed when the look-up blocked the caller.
 #[test]
-fn a_look_up_that_takes_long_ends_with_the_time_out() {
+fn the_timeout_ends_a_look_up_that_takes_long() {
     let (_keep, gate) = mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
     let (made, _) = looked_up(Limits::new(MS * 200), move || {
@@ -160,9 +223,9 @@ fn a_look_up_that_takes_long_ends_with_the_time_out() {
     assert!(error.to_string().starts_with(line), "{error}");
 }
 
-/// The look-up is slow but not stuck, so that its thread must wake the one that waits.
+/// The look-up is slow but not stuck. Its thread must wake the reactor.
 #[test]
-fn a_slow_look_up_is_waited_for() {
+fn the_end_of_a_slow_look_up_wakes_the_caller() {
     let (_listener, answering) = listening();
     let (open, gate) = mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
@@ -182,7 +245,7 @@ fn a_slow_look_up_is_waited_for() {
     let mut ready = Vec::new();
     loop {
         reactor.wait(Some(LONG), &mut ready).unwrap();
-        assert!(!ready.is_empty(), "no event of the dialer's");
+        assert!(!ready.is_empty(), "the dialer made no event");
         let dialer = reactor.get_mut(token).unwrap();
         let step = std::iter::repeat_with(|| dialer.poll(Instant::now()))
             .find(|step| !matches!(step, Step::Progress(_)));
@@ -194,7 +257,7 @@ fn a_slow_look_up_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_comes_up_in_time_is_connected_to_and_reported_once() {
+fn the_dialer_connects_to_a_server_that_comes_up_in_time_and_reports_the_wait_once() {
     let (listener, endpoint) = listening();
     drop(listener);
     let (late, is_late) = (std::sync::Mutex::new(0), endpoint.clone());
@@ -219,7 +282,7 @@ fn a_server_that_comes_up_in_time_is_connected_to_and_reported_once() {
 }
 
 #[test]
-fn a_server_that_does_not_come_up_is_given_up() {
+fn the_dialer_gives_up_a_server_that_does_not_come_up() {
     let limits = Limits { wait: Some(MS * 500), ..Limits::new(LONG) };
     let began = Instant::now();
     let (made, reported) = dial_all(&[refusing()], limits);
@@ -232,7 +295,7 @@ fn a_server_that_does_not_come_up_is_given_up() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
+fn the_dialer_waits_for_room_in_the_accept_queue_of_a_unix_server() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("echo");
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
@@ -240,8 +303,8 @@ fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
     socket.listen(0).unwrap();
     let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));
     let server: Addr = format!("unix:{}", path.display()).parse().unwrap();
-    let _first = dial(&server, Limits::new(LONG), quietly).unwrap();
-    let error = dial(&server, Limits::new(MS * 100), quietly).unwrap_err();
+    let _first = dial(&server, Limits::new(LONG)).unwrap();
+    let error = dial(&server, Limits::new(MS * 100)).unwrap_err();
     let line =
         format!("cannot connect to {server}: no room within 100 ms; its accept queue is full");
     assert!(error.to_string().starts_with(&line), "{error}");
@@ -252,34 +315,32 @@ fn a_full_accept_queue_of_a_unix_server_is_waited_for() {
     assert!(matches!(dialer.poll(now), Step::Progress(Progress::Connecting(_))));
     assert!(matches!(dialer.poll(now), Step::Wait), "the queue is full");
     listener.accept().unwrap();
-    finish(dialer, quietly).unwrap();
+    finish(dialer).0.unwrap();
 }
 
-/// A full accept queue leaves a connecting client without any answer, as a firewall does.
+/// A full accept queue answers a client as little as a firewall does.
 #[test]
 #[cfg(target_os = "linux")]
-fn silence_ends_with_the_time_out() {
+fn the_timeout_ends_an_attempt_without_an_answer() {
     let (_socket, _queue, silent) = silent();
-    let error = dial(&silent.to_string().parse().unwrap(), Limits::new(MS * 200), quietly);
+    let error = dial(&silent.to_string().parse().unwrap(), Limits::new(MS * 200));
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(error.to_string().contains("no answer within 200 ms"), "{error}");
 }
 
-/// Failed when a client that was stopped gave up before it looked.
+/// Failed when a client gave up after a standstill, before it looked.
 #[test]
-fn a_connection_that_is_made_is_taken_however_late_it_is_looked_at() {
+fn a_connection_that_is_made_counts_however_late_the_dialer_looks() {
     let (_listener, answering) = listening();
     let server = answering.to_string().parse().unwrap();
     let mut dialer = Dialer::new(&server, Limits::new(MS * 50)).unwrap();
-    let mut now = Instant::now();
+    let now = Instant::now();
     dialer.start(now);
-    loop {
-        match dialer.poll(now) {
-            Step::Progress(_) => now += LONG,
-            Step::Connected(made) => return assert_eq!(made.peer, answering),
-            step => assert!(matches!(step, Step::Wait), "{step:?}"),
-        }
+    while matches!(dialer.poll(now), Step::Progress(_)) {}
+    match dialer.poll(now + LONG) {
+        Step::Connected(made) => assert_eq!((made.peer, made.took), (answering, LONG)),
+        step => panic!("{step:?}"),
     }
 }
 
@@ -292,14 +353,14 @@ fn a_standstill_counts_against_no_server() {
     let now = Instant::now();
     dialer.start(now);
     while matches!(dialer.poll(now), Step::Progress(_)) {}
-    assert_eq!(dialer.left(now), Some(MS * 500));
+    assert_eq!(dialer.poll_timeout(now), Timeout::Owed(MS * 500));
     dialer.discount(LONG);
     assert!(matches!(dialer.poll(now + LONG), Step::Wait));
     assert!(matches!(dialer.poll(now + LONG + MS * 500), Step::Failed(_)));
-    assert_eq!(dialer.left(now), None);
+    assert_eq!(dialer.poll_timeout(now), Timeout::Never);
 }
 
-/// By every name of it: the address that was dialled may not be the one that the kernel gives.
+/// Under each name of the address: the dialled one can differ from the kernel's.
 #[test]
 fn a_socket_connected_to_itself_is_no_connection() {
     for (ip, port_of) in
@@ -318,15 +379,15 @@ fn a_socket_connected_to_itself_is_no_connection() {
     }
 }
 
-/// Failed when the kernel's word for it was all: "invalid argument".
+/// Failed when the line gave only the kernel's words: "invalid argument".
 #[test]
 fn a_link_local_address_without_its_interface_says_what_is_missing() {
     let addr = "[fe80::1]:7".parse().unwrap();
-    let error = dial(&addr, Limits::new(LONG), |_| Ok(())).unwrap_err();
+    let error = dial(&addr, Limits::new(LONG)).unwrap_err();
     let line = error.to_string();
     assert!(
         line.ends_with("a link-local address needs its interface, as in [fe80::1%eth0]:7007"),
         "{line}"
     );
-    assert_ne!(error.kind(), ErrorKind::InvalidInput, "which stands for a wrong argument");
+    assert_ne!(error.kind(), ErrorKind::InvalidInput, "this kind means a wrong command line");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Cause;
 use super::plan::Plan;
-use super::record::Record;
+use super::recorder::Recorder;
 use super::standstills::Standstills;
 use crate::client::dial;
 use crate::client::probe::{Fault, Message, Pattern, Probe, Received};
@@ -35,7 +35,7 @@ pub(super) struct Lane {
     /// How many messages were begun, or given up.
     begun: u64,
     /// Since when the server's accept queue has had no room for it, if so.
-    pub(super) refused_since: Option<Instant>,
+    pub(super) queue_full_since: Option<Instant>,
 }
 
 /// Where a connection is in its life.
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     pub(super) pattern: Pattern,
     pub(super) scratch: Box<[u8]>,
     pub(super) plan: Plan,
-    pub(super) record: Record,
+    pub(super) recorder: Recorder,
     /// Messages in flight, over all connections.
     pub(super) in_flight: usize,
     /// Messages of an open loop that are begun, or given up, over all connections.
@@ -68,12 +68,12 @@ pub(super) struct Shared {
 
 /// What is to become of a connection after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum Next {
     Wait,
     /// There may be more to do, of which no event will tell.
-    Again,
+    Yield,
     /// It was made.
-    Connected,
+    Opened,
     /// It has had its number of messages, and all have come back.
     Spent,
     /// The server has said goodbye too.
@@ -83,9 +83,9 @@ pub(super) enum Turn {
 impl Shared {
     /// A message of an open loop was taken off the schedule at `now`. Whether its connection is free is the
     /// server's affair; how late that is is ours.
-    pub(super) fn take_up(&mut self, due: Instant, now: Instant) {
+    pub(super) fn record_lateness(&mut self, due: Instant, now: Instant) {
         if self.plan.counts(due) {
-            self.record.late(now.saturating_duration_since(due));
+            self.recorder.late(now.saturating_duration_since(due));
         }
     }
 
@@ -95,21 +95,21 @@ impl Shared {
     ///
     /// It came too late.
     #[inline]
-    fn settle(&mut self, message: &Message, now: Instant) -> Result<(), Cause> {
+    fn finish(&mut self, message: &Message, now: Instant) -> Result<(), Cause> {
         self.in_flight -= 1;
         let took = now.saturating_duration_since(message.sent);
         let counts = self.plan.counts(message.due);
         if took > self.timeout && self.standstills.is_overdue(message.sent, self.timeout, now) {
             if counts {
-                self.record.lost(now.saturating_duration_since(message.due));
+                self.recorder.lost(now.saturating_duration_since(message.due));
             }
             return Err(Cause::Late { after: self.timeout, took });
         }
-        if self.plan.makes_rate(message.due, now) {
-            self.record.arrived(message);
+        if self.plan.counts_for_rate(message.due, now) {
+            self.recorder.arrived(message);
         }
         if counts {
-            self.record.complete(message, took, now);
+            self.recorder.complete(message, took, now);
         }
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Shared {
     pub(super) fn take_rest(&mut self) {
         if let Some(schedule) = self.plan.schedule_mut() {
             let rest = schedule.take_rest();
-            self.record.late_all(&rest, Instant::now());
+            self.recorder.late_all(&rest, Instant::now());
         }
     }
 
@@ -134,7 +134,7 @@ impl Lane {
     /// If there is no memory for the messages that may be in flight.
     pub(super) fn new(number: usize, depth: usize) -> Result<Self, TryReserveError> {
         let probe = Probe::try_new(number, depth)?;
-        Ok(Self { number, probe, begun: 0, refused_since: None })
+        Ok(Self { number, probe, begun: 0, queue_full_since: None })
     }
 
     /// Whether a message of an open loop waits for it.
@@ -144,7 +144,7 @@ impl Lane {
 
     /// There was no room for it in the server's accept queue. Gives since when.
     pub(super) fn refuse(&mut self, now: Instant) -> Instant {
-        *self.refused_since.get_or_insert(now)
+        *self.queue_full_since.get_or_insert(now)
     }
 
     /// Its connection has died: what was in flight will not come back, and is not sent again. Its wait until
@@ -152,15 +152,15 @@ impl Lane {
     pub(super) fn lose(&self, now: Instant, shared: &mut Shared) {
         for due in self.probe.dues() {
             if shared.plan.counts(due) {
-                shared.record.lost(now.saturating_duration_since(due));
+                shared.recorder.lost(now.saturating_duration_since(due));
             }
         }
     }
 
     /// Gives up what waits to be sent, as the run is over: its waits until `end` count.
-    pub(super) fn forgo(&mut self, end: Instant, shared: &mut Shared) {
+    pub(super) fn abandon_unsent(&mut self, end: Instant, shared: &mut Shared) {
         let Some(schedule) = shared.plan.schedule() else { return };
-        shared.record.unsent(&schedule.waiting(self.number, self.begun), end);
+        shared.recorder.unsent(&schedule.waiting(self.number, self.begun), end);
         let taken = schedule.taken_of(self.number);
         shared.begun += taken - self.begun;
         self.begun = taken;
@@ -182,33 +182,33 @@ impl Connection {
     /// A connection that is being made since `now`.
     pub(super) fn new(socket: Socket, mut lane: Lane, now: Instant) -> Self {
         lane.probe.restart();
-        let since = lane.refused_since.take().unwrap_or(now);
+        let since = lane.queue_full_since.take().unwrap_or(now);
         Self { socket, state: State::Connecting(since), lane, begun: 0, is_exceptional: false }
     }
 
     /// Deals with an event, or with what is left of one.
     #[inline]
-    pub(super) fn drive(&mut self, exceptional: bool, shared: &mut Shared) -> Result<Turn, Cause> {
+    pub(super) fn drive(&mut self, exceptional: bool, shared: &mut Shared) -> Result<Next, Cause> {
         self.is_exceptional |= exceptional;
         match self.state {
-            State::Open => self.converse(shared),
+            State::Open => self.exchange(shared),
             State::Connecting(since) => self.finish_connecting(since, shared),
             State::Closing(_) => self.finish_closing(shared),
         }
     }
 
-    fn finish_connecting(&mut self, since: Instant, shared: &mut Shared) -> Result<Turn, Cause> {
+    fn finish_connecting(&mut self, since: Instant, shared: &mut Shared) -> Result<Next, Cause> {
         if dial::outcome(&self.socket).map_err(Cause::Connect)?.is_none() {
-            return Ok(Turn::Wait);
+            return Ok(Next::Wait);
         }
         self.state = State::Open;
-        shared.record.connected(since.elapsed());
-        Ok(Turn::Connected)
+        shared.recorder.connected(since.elapsed());
+        Ok(Next::Opened)
     }
 
     /// Receives, begins what may begin, and sends.
     #[inline]
-    fn converse(&mut self, shared: &mut Shared) -> Result<Turn, Cause> {
+    fn exchange(&mut self, shared: &mut Shared) -> Result<Next, Cause> {
         for _ in 0..READS_PER_TURN {
             let Shared { pattern, scratch, .. } = shared;
             let received = self.lane.probe.receive(&mut self.socket, pattern, scratch)?;
@@ -221,16 +221,16 @@ impl Connection {
             self.begin(now, shared)?;
             if self.is_spent(shared) {
                 // Before another read: the server may have been spent too.
-                return Ok(Turn::Spent);
+                return Ok(Next::Spent);
             }
             match received {
                 Received::Short(_) if self.socket.short_read_drains() && !self.is_exceptional => {}
                 Received::Short(_) | Received::More(_) => continue,
                 Received::Nothing | Received::End => self.is_exceptional = false,
             }
-            return Ok(Turn::Wait);
+            return Ok(Next::Wait);
         }
-        Ok(Turn::Again)
+        Ok(Next::Yield)
     }
 
     fn may_begin(&self, shared: &Shared) -> bool {
@@ -249,7 +249,7 @@ impl Connection {
     #[inline]
     fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Cause> {
         while let Some(message) = self.lane.probe.complete() {
-            shared.settle(&message, now)?;
+            shared.finish(&message, now)?;
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ impl Connection {
     /// # Errors
     ///
     /// The connection is gone.
-    pub(super) fn fall_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
+    pub(super) fn begin_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
         if self.state != State::Open || !self.may_begin(shared) {
             return Ok(());
         }
@@ -288,25 +288,25 @@ impl Connection {
 
     /// Says goodbye to a connection that has had its number of messages, and gives what goes on in another.
     pub(super) fn retire(&mut self, now: Instant) -> Lane {
-        self.say_goodbye(now);
+        self.shutdown_write(now);
         let lane = &mut self.lane;
         Lane { probe: lane.probe.hand_on(), ..*lane }
     }
 
     /// Says goodbye. What comes after that can only be surplus.
-    pub(super) fn say_goodbye(&mut self, now: Instant) {
+    pub(super) fn shutdown_write(&mut self, now: Instant) {
         self.state = State::Closing(now);
         // Fails only where the connection is gone, which the next read will find.
         let _ = self.socket.shutdown_write();
     }
 
-    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Turn, Cause> {
+    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Next, Cause> {
         loop {
             let Shared { pattern, scratch, .. } = shared;
             match self.lane.probe.receive(&mut self.socket, pattern, scratch) {
                 // All had come back: in which way the server leaves then is its own affair.
-                Ok(Received::End) | Err(Fault::Ended { .. }) => return Ok(Turn::Closed),
-                Ok(Received::Nothing) => return Ok(Turn::Wait),
+                Ok(Received::End) | Err(Fault::Ended { .. }) => return Ok(Next::Closed),
+                Ok(Received::Nothing) => return Ok(Next::Wait),
                 Ok(Received::Short(_) | Received::More(_)) => {}
                 Err(fault) => return Err(fault.into()),
             }

@@ -1,7 +1,6 @@
 //! The first contact: which of the server's addresses to load.
 
 use std::io;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use log::info;
@@ -10,10 +9,10 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
-use super::{Cause, Options, Progress, Stage, Watch};
+use super::{Cause, Options, Progress, Reporter, Stage};
 use crate::client::dial::{self, Dialer, Family, Limits, Step};
-use crate::client::standstill::Standstill;
-use crate::net::{Addr, Endpoint, delegate_source};
+use crate::client::drive::{Driven, Timeout, drive};
+use crate::net::{Endpoint, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals::is_stop;
 
@@ -22,17 +21,17 @@ use crate::signals::is_stop;
 pub(super) struct Contact {
     pub(super) peer: Endpoint,
     /// A connection to it, if one was made to find that out and can be used.
-    pub(super) first: Option<dial::Connection>,
+    pub(super) first: Option<dial::Established>,
 }
 
 /// Why there was none.
 #[derive(Debug)]
-pub(super) enum Missed {
+pub(super) enum NoContact {
     Interrupted,
     Failed(Cause),
 }
 
-impl From<io::Error> for Missed {
+impl From<io::Error> for NoContact {
     fn from(error: io::Error) -> Self {
         Self::Failed(Cause::System(error))
     }
@@ -42,26 +41,18 @@ impl From<io::Error> for Missed {
 pub(super) fn contact(
     options: &Options,
     signals: &mut Signals,
-    watch: &mut impl Watch,
-) -> Result<Contact, Missed> {
+    reporter: &mut impl Reporter,
+) -> Result<Contact, NoContact> {
     // The run itself finds out whether a single address answers.
-    if options.wait.is_zero() && is_single(&options.server) {
-        let peers = options.server.resolve().map_err(|e| Missed::Failed(Cause::Connect(e)))?;
+    if options.wait.is_zero() && dial::needs_no_lookup(&options.server) {
+        let peers = options.server.resolve().map_err(|e| NoContact::Failed(Cause::Connect(e)))?;
         if let Some(peer) = peers.into_iter().next() {
             return Ok(Contact { peer, first: None });
         }
     }
-    let made = Dialing::new(options, signals)?.run(watch)?;
+    let made = Dialing::new(options, signals, reporter)?.run()?;
     let peer = made.peer.clone();
     Ok(Contact { peer, first: options.sources.is_empty().then_some(made) })
-}
-
-/// Whether an address needs no look-up, and stands for one address only.
-fn is_single(server: &Addr) -> bool {
-    match server {
-        Addr::Inet { host, .. } => host.contains(':') || host.parse::<IpAddr>().is_ok(),
-        _ => true,
-    }
 }
 
 /// What the reactor watches meanwhile.
@@ -81,53 +72,35 @@ impl Slot<'_> {
 
 delegate_source!(Slot<'_>);
 
-struct Dialing<'a> {
+struct Dialing<'a, W> {
     reactor: Reactor<Slot<'a>>,
     dialer: Token,
     signals: Token,
-    ready: Vec<Ready>,
+    reporter: &'a mut W,
+    outcome: Option<Result<dial::Established, NoContact>>,
 }
 
-impl<'a> Dialing<'a> {
-    fn new(options: &Options, signals: &'a mut Signals) -> io::Result<Self> {
+impl<'a, W: Reporter> Dialing<'a, W> {
+    fn new(options: &Options, signals: &'a mut Signals, reporter: &'a mut W) -> io::Result<Self> {
         let limits = Limits {
             wait: Some(options.wait).filter(|wait| !wait.is_zero()),
             family: options.sources.first().map(|source| Family::of(&source.ip())),
             ..Limits::new(options.timeout)
         };
-        let mut dialer = Dialer::new(&options.server, limits)?;
-        dialer.start(Instant::now());
+        let dialer = Dialer::new(&options.server, limits)?;
         let mut reactor = Reactor::new()?;
         let dialer = reactor.insert(Slot::Dialer(Box::new(dialer)))?;
         let signals = reactor.insert(Slot::Signals(signals))?;
-        Ok(Self { reactor, dialer, signals, ready: Vec::new() })
+        Ok(Self { reactor, dialer, signals, reporter, outcome: None })
     }
 
-    fn run(mut self, watch: &mut impl Watch) -> Result<dial::Connection, Missed> {
-        let made = self.dial(watch);
+    fn run(mut self) -> Result<dial::Established, NoContact> {
+        let now = Instant::now();
+        self.dialer()?.start(now);
+        let made = drive(&mut self, now);
         // They outlive this reactor, and get another.
         drop(self.reactor.remove(self.signals));
-        made
-    }
-
-    fn dial(&mut self, watch: &mut impl Watch) -> Result<dial::Connection, Missed> {
-        let mut now = Instant::now();
-        let mut standstill = Standstill::new(now);
-        loop {
-            match self.dialer()?.poll(now) {
-                Step::Connected(connection) => return Ok(connection),
-                Step::Failed(e) => return Err(Missed::Failed(Cause::Connect(e))),
-                Step::Progress(progress @ dial::Progress::Waiting { .. }) => info!("{progress}"),
-                Step::Progress(_) => {}
-                Step::Wait => {
-                    let left = self.dialer()?.left(now).unwrap_or(Duration::ZERO);
-                    self.reactor.wait(Some(standstill.plan(left, now)), &mut self.ready)?;
-                    self.heed_signals(watch)?;
-                    now = Instant::now();
-                    self.dialer()?.discount(standstill.end(now));
-                }
-            }
-        }
+        made?
     }
 
     fn dialer(&mut self) -> io::Result<&mut Dialer> {
@@ -137,35 +110,55 @@ impl<'a> Dialing<'a> {
         }
     }
 
-    fn heed_signals(&mut self, watch: &mut impl Watch) -> Result<(), Missed> {
-        let Some(Slot::Signals(signals)) = self.reactor.get_mut(self.signals) else {
-            return Ok(());
-        };
+    fn handle_signals(&mut self) {
+        let Some(Slot::Signals(signals)) = self.reactor.get_mut(self.signals) else { return };
         let batch: Vec<_> = signals.pending().collect();
         if batch.contains(&SIGQUIT) {
-            watch.status(&Progress::none(Stage::Connecting));
+            self.reporter.status(&Progress::none(Stage::Connecting));
         }
-        match batch.into_iter().any(is_stop) {
-            true => Err(Missed::Interrupted),
-            false => Ok(()),
+        if batch.into_iter().any(is_stop) {
+            self.outcome = Some(Err(NoContact::Interrupted));
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl<'a, W: Reporter> Driven for Dialing<'a, W> {
+    type Watched = Slot<'a>;
+    type Outcome = Result<dial::Established, NoContact>;
 
-    #[test]
-    fn only_names_stand_for_several_addresses() {
-        for (text, expected) in [
-            ("127.0.0.1:7", true),
-            ("[::1]:7", true),
-            ("[fe80::1%lo]:7", true),
-            ("unix:/run/echo", true),
-            ("localhost:7", false),
-        ] {
-            assert_eq!(is_single(&text.parse().unwrap()), expected, "{text}");
+    fn reactor(&mut self) -> &mut Reactor<Slot<'a>> {
+        &mut self.reactor
+    }
+
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        self.dialer().map_or(Timeout::Never, |dialer| dialer.poll_timeout(now))
+    }
+
+    fn discount(&mut self, standstill: Duration, _: Instant) {
+        if let Ok(dialer) = self.dialer() {
+            dialer.discount(standstill);
         }
+    }
+
+    fn handle_ready(&mut self, _: &[Ready], _: Instant) -> io::Result<()> {
+        self.handle_signals();
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        while self.outcome.is_none() {
+            match self.dialer()?.poll(now) {
+                Step::Connected(connection) => self.outcome = Some(Ok(connection)),
+                Step::Failed(e) => self.outcome = Some(Err(NoContact::Failed(Cause::Connect(e)))),
+                Step::Progress(progress @ dial::Progress::Waiting { .. }) => info!("{progress}"),
+                Step::Progress(_) => {}
+                Step::Wait => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self) -> Option<Self::Outcome> {
+        self.outcome.take()
     }
 }

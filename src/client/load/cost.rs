@@ -25,7 +25,7 @@ struct Spin {
 
 /// What the measured part has cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spent {
+pub(super) struct Usage {
     /// How long this client worked, by the clock.
     pub(super) busy: Duration,
     /// The processor time that it used.
@@ -70,10 +70,10 @@ impl Cost {
     }
 
     /// The measured part is over, if it has begun.
-    pub(super) fn end(&mut self) -> Option<Spent> {
+    pub(super) fn end(&mut self) -> Option<Usage> {
         self.sleeps();
         let cpu = cpu_time().saturating_sub(self.began.take()?);
-        Some(Spent { busy: self.busy, cpu, spin_cpu: self.spun.min(cpu) })
+        Some(Usage { busy: self.busy, cpu, spin_cpu: self.spun.min(cpu) })
     }
 }
 

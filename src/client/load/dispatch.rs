@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::Watch;
+use super::Reporter;
 use super::connection::{Connection, Shared};
 use super::engine::{Engine, Place, Slot};
 
 /// Messages of an open loop that are begun before events are looked at again.
 const MESSAGES_PER_TURN: usize = 256;
 
-impl<W: Watch> Engine<'_, W> {
+impl<W: Reporter> Engine<'_, W> {
     /// Begins what messages of an open loop have fallen due. Returns whether any was begun.
     pub(super) fn dispatch(&mut self, now: Instant) -> bool {
         let begun = self.shared.begun;
@@ -17,25 +17,25 @@ impl<W: Watch> Engine<'_, W> {
         if let Some(schedule) = self.shared.plan.schedule_mut()
             && let Some(surplus) = schedule.take_surplus(now)
         {
-            self.shared.record.late_all(&surplus, now);
+            self.shared.recorder.late_all(&surplus, now);
         }
         for _ in 0..MESSAGES_PER_TURN {
             let Some(schedule) = self.shared.plan.schedule_mut() else { break };
             let Some((number, due)) = schedule.take(now) else { break };
             let now = Instant::now();
-            self.shared.take_up(due, now);
+            self.shared.record_lateness(due, now);
             if let Place::At(token) = self.places[number]
                 && let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
-                && let Err(fault) = connection.fall_due(now, &mut self.shared)
+                && let Err(fault) = connection.begin_due(now, &mut self.shared)
             {
-                self.bury(token, fault.into());
+                self.fail(token, fault.into());
             }
         }
         self.shared.begun != begun
     }
 
     /// Does something to each connection, and has it driven.
-    pub(super) fn each(&mut self, mut act: impl FnMut(&mut Connection, &mut Shared)) {
+    pub(super) fn drive_each(&mut self, mut act: impl FnMut(&mut Connection, &mut Shared)) {
         for place in &self.places {
             if let Place::At(token) = place
                 && let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
@@ -47,12 +47,12 @@ impl<W: Watch> Engine<'_, W> {
     }
 
     /// Gives up what waits to be sent.
-    pub(super) fn forgo(&mut self, end: Instant) {
+    pub(super) fn abandon_unsent(&mut self, end: Instant) {
         self.shared.take_rest();
-        self.each(|connection, shared| connection.lane.forgo(end, shared));
+        self.drive_each(|connection, shared| connection.lane.abandon_unsent(end, shared));
         for place in &mut self.places {
             if let Place::Waiting(lane) = place {
-                lane.forgo(end, &mut self.shared);
+                lane.abandon_unsent(end, &mut self.shared);
             }
         }
     }

@@ -11,14 +11,14 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
-use super::connection::{Connection, Lane, Shared, Turn};
+use super::connection::{Connection, Lane, Next, Shared};
 use super::contact::Contact;
 use super::cost::cpu_time;
 use super::plan::Plan;
-use super::record::Record;
+use super::recorder::Recorder;
 use super::schedule::Schedule;
 use super::standstills::Standstills;
-use super::{Cause, Options, Outcome, Progress, Stage, Trouble, Watch};
+use super::{Cause, Options, Outcome, Progress, Reporter, Stage, Trouble};
 use crate::client::alarm::Alarm;
 use crate::client::dial;
 use crate::client::probe::Pattern;
@@ -65,11 +65,11 @@ impl Slot<'_> {
 delegate_source!(Slot<'_>);
 
 /// What changes when anything becomes of a message: how many are settled, in flight and waiting.
-type Movement = (u64, usize, u64);
+type ProgressMark = (u64, usize, u64);
 
 pub(super) struct Engine<'a, W> {
     pub(super) options: &'a Options,
-    pub(super) watch: &'a mut W,
+    pub(super) reporter: &'a mut W,
     pub(super) shared: Shared,
     pub(super) stage: Stage,
     /// When the stage began.
@@ -79,14 +79,14 @@ pub(super) struct Engine<'a, W> {
     /// How often the user has asked to stop. Signals that come together ask once.
     pub(super) interrupts: usize,
     /// When timeouts were last looked for.
-    pub(super) swept: Instant,
+    pub(super) last_sweep: Instant,
     /// Connections that are open.
     pub(super) open: usize,
-    /// What last moved, and when.
-    pub(super) moved: (Movement, Instant),
+    /// The last sign of progress, and when it was seen.
+    pub(super) last_progress: (ProgressMark, Instant),
     pub(super) peer: Endpoint,
     /// A connection that is there already: the first.
-    pub(super) first: Option<dial::Connection>,
+    pub(super) first: Option<dial::Established>,
     pub(super) reactor: Reactor<Slot<'a>>,
     /// Goes off when the next message of an open loop is due.
     alarm: Token,
@@ -101,19 +101,19 @@ pub(super) struct Engine<'a, W> {
     /// Connections that were begun, and not in the place of another.
     pub(super) begun: usize,
     /// Connections that [wait](Place::Waiting) to be made, and until when.
-    pub(super) queue: BinaryHeap<Reverse<(Instant, usize)>>,
+    pub(super) reconnect_queue: BinaryHeap<Reverse<(Instant, usize)>>,
     pub(super) start: Instant,
-    told: Instant,
+    last_reported: Instant,
     /// The processor time that was used by then.
-    cpu_told: Duration,
+    cpu_at_report: Duration,
 }
 
-impl<'a, W: Watch> Engine<'a, W> {
+impl<'a, W: Reporter> Engine<'a, W> {
     pub(super) fn new(
         options: &'a Options,
         Contact { peer, first }: Contact,
         signals: &'a mut Signals,
-        watch: &'a mut W,
+        reporter: &'a mut W,
     ) -> io::Result<Self> {
         let now = Instant::now();
         let mut reactor = Reactor::new()?;
@@ -122,12 +122,12 @@ impl<'a, W: Watch> Engine<'a, W> {
         let alarm = reactor.insert(Slot::Alarm(alarm))?;
         Ok(Self {
             options,
-            watch,
+            reporter,
             shared: Shared {
                 pattern: Pattern::new(WRITE_BYTES),
                 scratch: vec![0; READ_BYTES].into(),
                 plan: Plan::new(options, now),
-                record: Record::new(options.interval, options.rate),
+                recorder: Recorder::new(options.interval, options.rate),
                 in_flight: 0,
                 begun: 0,
                 standstills: Standstills::new(now),
@@ -139,9 +139,9 @@ impl<'a, W: Watch> Engine<'a, W> {
             is_over: false,
             // One may have come before there was anything to report it.
             interrupts: usize::from(is_stop_requested()),
-            swept: now,
+            last_sweep: now,
             open: 0,
-            moved: ((0, 0, 0), now),
+            last_progress: ((0, 0, 0), now),
             peer,
             first,
             reactor,
@@ -153,10 +153,10 @@ impl<'a, W: Watch> Engine<'a, W> {
             closing: 0,
             retired: VecDeque::new(),
             begun: 0,
-            queue: BinaryHeap::new(),
+            reconnect_queue: BinaryHeap::new(),
             start: now,
-            told: now,
-            cpu_told: cpu_time(),
+            last_reported: now,
+            cpu_at_report: cpu_time(),
         })
     }
 
@@ -166,12 +166,12 @@ impl<'a, W: Watch> Engine<'a, W> {
         while !self.is_over {
             match self.step(now) {
                 Ok(next) => now = next,
-                Err(e) => self.break_down(Cause::System(e)),
+                Err(e) => self.fail_run(Cause::System(e)),
             }
         }
         // They outlive this reactor, and may get another.
         drop(self.reactor.remove(self.signals));
-        self.shared.record.finish(self.watch)
+        self.shared.recorder.finish(self.reporter)
     }
 
     /// Does all that there is to do, and waits for more. Returns when that came.
@@ -179,10 +179,10 @@ impl<'a, W: Watch> Engine<'a, W> {
         let has_worked = self.turn(now)?;
         let done = Instant::now();
         if has_worked {
-            self.shared.record.cost().worked(done - now);
+            self.shared.recorder.cost().worked(done - now);
         }
-        let cpu_told = self.cpu_told;
-        let worked = || cpu_time().saturating_sub(cpu_told);
+        let cpu_at_report = self.cpu_at_report;
+        let worked = || cpu_time().saturating_sub(cpu_at_report);
         let stood = self.shared.standstills.after_turn(done - now, worked, done);
         self.stood_still(stood);
         if self.is_over {
@@ -200,17 +200,17 @@ impl<'a, W: Watch> Engine<'a, W> {
             return;
         }
         let connections = self.shared.in_flight.min(self.open) as u64;
-        self.shared.record.stood_still(stood, connections);
+        self.shared.recorder.stood_still(stood, connections);
         if self.stage == Stage::Closing {
             self.stage_began += stood;
         }
     }
 
     /// Ends the run for something that is no connection's fault.
-    pub(super) fn break_down(&mut self, cause: Cause) {
+    pub(super) fn fail_run(&mut self, cause: Cause) {
         let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
-        self.shared.record.trouble(trouble);
-        self.fail();
+        self.shared.recorder.trouble(trouble);
+        self.end_failed();
     }
 
     /// Deals with all that is ready, and with what it is time for. Returns whether that was anything.
@@ -218,39 +218,39 @@ impl<'a, W: Watch> Engine<'a, W> {
         let ready = std::mem::take(&mut self.ready);
         let mut has_worked = !ready.is_empty();
         for ready in &ready {
-            self.attend(*ready)?;
+            self.handle_event(*ready)?;
         }
         self.ready = ready;
         self.connect(now);
         has_worked |= self.dispatch(now);
         self.sweep(now)?;
         self.advance(now);
-        if now >= self.told + PROGRESS {
+        if now >= self.last_reported + PROGRESS {
             self.tell(now);
         }
         Ok(has_worked)
     }
 
     fn tell(&mut self, now: Instant) {
-        (self.told, self.cpu_told) = (now, cpu_time());
-        self.watch.progress(&self.progress(now));
-        if self.watch.is_abandoned() {
+        (self.last_reported, self.cpu_at_report) = (now, cpu_time());
+        self.reporter.progress(&self.progress(now));
+        if self.reporter.is_abandoned() {
             self.interrupts = self.interrupts.max(1);
         }
     }
 
     #[inline]
-    pub(super) fn attend(&mut self, Ready { token, exceptional }: Ready) -> io::Result<()> {
+    pub(super) fn handle_event(&mut self, Ready { token, exceptional }: Ready) -> io::Result<()> {
         match self.reactor.get_mut(token) {
             Some(Slot::Connection(connection)) => {
                 match connection.drive(exceptional, &mut self.shared) {
-                    Ok(Turn::Wait) => Ok(()),
-                    outcome => self.follow_up(token, outcome),
+                    Ok(Next::Wait) => Ok(()),
+                    outcome => self.apply(token, outcome),
                 }
             }
             Some(Slot::Signals(signals)) => {
                 let batch: Vec<_> = signals.pending().collect();
-                self.heed(&batch);
+                self.handle_signals(&batch);
                 Ok(())
             }
             Some(Slot::Alarm(_)) | None => Ok(()),
@@ -258,27 +258,27 @@ impl<'a, W: Watch> Engine<'a, W> {
     }
 
     /// Signals have come, all at once: timeout(1) sends the same one twice.
-    fn heed(&mut self, batch: &[i32]) {
+    fn handle_signals(&mut self, batch: &[i32]) {
         self.interrupts += usize::from(batch.iter().any(|signal| is_stop(*signal)));
         if batch.contains(&SIGQUIT) {
-            self.watch.status(&self.progress(Instant::now()));
+            self.reporter.status(&self.progress(Instant::now()));
         }
     }
 
     #[inline(never)]
-    fn follow_up(&mut self, token: Token, outcome: Result<Turn, Cause>) -> io::Result<()> {
+    fn apply(&mut self, token: Token, outcome: Result<Next, Cause>) -> io::Result<()> {
         match outcome {
-            Ok(Turn::Wait) => {}
-            Ok(Turn::Again) => self.reactor.requeue(token),
-            Ok(Turn::Connected) => {
+            Ok(Next::Wait) => {}
+            Ok(Next::Yield) => self.reactor.requeue(token),
+            Ok(Next::Opened) => {
                 self.connecting -= 1;
                 self.open += 1;
                 // There may be something to begin.
                 self.reactor.requeue(token);
             }
-            Ok(Turn::Spent) => self.replace(token),
-            Ok(Turn::Closed) => drop(self.take(token)),
-            Err(cause) => self.bury(token, cause),
+            Ok(Next::Spent) => self.replace(token),
+            Ok(Next::Closed) => drop(self.remove(token)),
+            Err(cause) => self.fail(token, cause),
         }
         Ok(())
     }
@@ -287,7 +287,7 @@ impl<'a, W: Watch> Engine<'a, W> {
     fn wait(&mut self, now: Instant) -> io::Result<()> {
         let due = self.shared.plan.schedule().and_then(Schedule::next_due);
         if due.is_some_and(|due| due <= now + self.options.spin) {
-            self.shared.record.cost().spins();
+            self.shared.recorder.cost().spins();
             let timeout = self.shared.standstills.plan(Duration::ZERO, now);
             self.reactor.wait(Some(timeout), &mut self.ready)?;
             if self.ready.is_empty() {
@@ -296,19 +296,19 @@ impl<'a, W: Watch> Engine<'a, W> {
             }
             return Ok(());
         }
-        self.shared.record.cost().sleeps();
+        self.shared.recorder.cost().sleeps();
         // To wake up takes a while, and a message that is late is late in the figures.
         let wake_up = due.map(|due| due - self.options.spin);
         if let (Some(at), Some(Slot::Alarm(alarm))) = (wake_up, self.reactor.get_mut(self.alarm)) {
-            alarm.set(at, now)?;
+            alarm.set(at)?;
         }
         let first = [
             wake_up,
-            Some(self.told + PROGRESS),
-            Some(self.sweeps_at()),
+            Some(self.last_reported + PROGRESS),
+            Some(self.next_sweep()),
             self.stage_ends_at(),
-            self.queue.peek().map(|Reverse((at, _))| *at),
-            self.connect_at().filter(|_| self.begun < self.options.connections),
+            self.reconnect_queue.peek().map(|Reverse((at, _))| *at),
+            self.next_connect().filter(|_| self.begun < self.options.connections),
         ];
         let first = first.into_iter().flatten().min().unwrap_or(now).max(now);
         let timeout = self.shared.standstills.plan(first - now, now);
@@ -320,8 +320,8 @@ impl<'a, W: Watch> Engine<'a, W> {
         Progress {
             stage: self.stage,
             connections: self.open,
-            messages: self.shared.record.arrivals(),
-            failures: self.shared.record.failures(),
+            messages: self.shared.recorder.arrivals(),
+            failures: self.shared.recorder.failures(),
             measured,
             fraction,
         }

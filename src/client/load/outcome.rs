@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
+use super::json;
 use super::trouble::{Cause, Trouble};
 use crate::client::latency::Latency;
 use crate::text::format::time;
@@ -11,16 +14,22 @@ use crate::text::format::time;
 /// This many troubles are kept in full; the rest are counted.
 pub const TROUBLES_KEPT: usize = 20;
 
-/// What a run found. Where it ended early, all figures are of what it got to.
-#[derive(Debug)]
+/// What a run found. If it ended early, all figures are about the part that it ran.
+///
+/// Serialized, it is the greater part of the JSON that `--json` writes.
+#[derive(Debug, Serialize)]
 pub struct Outcome {
     /// When the measured part began.
+    #[serde(rename = "began_unix_seconds", serialize_with = "json::unix_seconds")]
     pub began: SystemTime,
     /// Messages a second that it was to send, in an open loop.
+    #[serde(skip)]
     pub rate_target: Option<f64>,
     /// How long the measured part was, up to its end as planned, or to where the run ended early.
+    #[serde(rename = "measured_seconds", with = "json::seconds")]
     pub measured: Duration,
     /// How the run ended.
+    #[serde(skip)]
     pub end: End,
     /// Messages of the measured part whose whole echo came back, and was right.
     pub messages: u64,
@@ -28,37 +37,49 @@ pub struct Outcome {
     /// length of time, whenever they were begun.
     pub messages_in_time: u64,
     /// Their bytes, one way.
+    #[serde(skip)]
     pub bytes_in_time: u64,
     /// Messages that fell due in the measured part and were never sent, as their connections had as many
     /// in flight as they may.
+    #[serde(rename = "unsent_messages")]
     pub unsent: u64,
     /// Messages of the measured part that were in flight on a connection when it died, and are not sent
     /// again.
+    #[serde(rename = "lost_messages")]
     pub lost: u64,
     /// From when a message was due to the last byte of its echo.
+    #[serde(rename = "response_latency_nanoseconds")]
     pub response: Latency,
     /// From when a message was due to when it was given up, unsent or lost: its response would have taken at
     /// least as long.
+    #[serde(rename = "unanswered_wait_nanoseconds")]
     pub unanswered: Latency,
     /// From when its first byte was sent to the last byte of its echo.
+    #[serde(rename = "service_latency_nanoseconds")]
     pub service: Latency,
     /// From the first step of connecting to the connection.
+    #[serde(rename = "connect_latency_nanoseconds")]
     pub connect: Latency,
     /// How late this client itself was to take messages off the schedule of an open loop: whether their
     /// connections were free is no part of it. In a closed loop, how long it stood still, once for each
     /// connection that had a message in flight.
+    #[serde(rename = "lag_nanoseconds")]
     pub lag: Latency,
     /// Connections made, those before the measured part included.
     pub connections_made: u64,
     /// The part of the measured time that this client did not spend waiting.
+    #[serde(skip)]
     pub busy: Duration,
     /// Processor time that this client used in the measured part.
+    #[serde(skip)]
     pub cpu: Duration,
     /// The part of it that went into asking for the time before a message was due: [`Options::spin`].
     ///
     /// [`Options::spin`]: super::Options::spin
+    #[serde(skip)]
     pub spin_cpu: Duration,
     /// For how long of the measured part this client did not run, since it was stopped or got no processor.
+    #[serde(skip)]
     pub standstill: Duration,
     /// The measured part, second by second or whatever was asked for.
     pub intervals: Vec<Interval>,
@@ -69,11 +90,13 @@ pub struct Outcome {
     /// How much of it was of which [kind](Cause::kind).
     pub trouble_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong, which no option excuses.
+    #[serde(rename = "has_wrong_bytes")]
     pub is_wrong: bool,
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum End {
     /// As planned.
     Complete,
@@ -84,11 +107,13 @@ pub enum End {
 }
 
 /// A part of the measured time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// When it began, from the beginning of the measured part.
+    #[serde(rename = "start_seconds", with = "json::seconds")]
     pub start: Duration,
     /// How long it was.
+    #[serde(rename = "length_seconds", with = "json::seconds")]
     pub length: Duration,
     /// Messages whose echo was complete in it.
     pub messages: u64,
@@ -96,12 +121,16 @@ pub struct Interval {
     pub bytes: u64,
     /// Response times that it has: of those messages that were not begun before the measured part; in the last
     /// interval also of what came back after the end.
+    #[serde(default)]
     pub responses: u64,
     /// Half of the responses took no longer.
+    #[serde(rename = "p50_nanoseconds", with = "json::nanoseconds")]
     pub p50: Duration,
     /// 99 of 100 of them took no longer.
+    #[serde(rename = "p99_nanoseconds", with = "json::nanoseconds")]
     pub p99: Duration,
     /// None of them took longer.
+    #[serde(rename = "max_nanoseconds", with = "json::nanoseconds")]
     pub max: Duration,
 }
 

@@ -94,7 +94,7 @@ impl Plan {
     /// Whether an echo that is complete at `now` makes part of the rate: of a length of time all that come in it
     /// do; of a number of messages those.
     #[inline]
-    pub(super) fn makes_rate(&self, due: Instant, now: Instant) -> bool {
+    pub(super) fn counts_for_rate(&self, due: Instant, now: Instant) -> bool {
         match self.length {
             Length::Time(_) => self.counts(now),
             Length::Messages(_) => self.counts(due) && self.counts(now),

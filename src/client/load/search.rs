@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use signal_hook_mio::v1_0::Signals;
 
-use super::{End, Objective, Options, Outcome, Verdict, Watch, run_under, watch_signals};
+use super::{End, Objective, Options, Outcome, Reporter, Verdict, run_under, watch_signals};
 use crate::signals::is_stop;
 use crate::text::format::{self, counted, time};
 
@@ -110,12 +110,12 @@ impl Search {
 pub fn search(
     options: &Options,
     objective: Objective,
-    watch: &mut impl Watch,
+    reporter: &mut impl Reporter,
     tell: impl FnMut(&Trial),
 ) -> Found {
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
-        Ok(mut signals) => search_under(options, nothing, &mut signals, watch, tell),
+        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, tell),
         Err(cause) => Found { outcome: Outcome::failed(cause), search: nothing },
     }
 }
@@ -124,10 +124,10 @@ fn search_under(
     options: &Options,
     search: Search,
     signals: &mut Signals,
-    watch: &mut impl Watch,
+    reporter: &mut impl Reporter,
     mut tell: impl FnMut(&Trial),
 ) -> Found {
-    let most = run_under(&Options { rate: None, ..options.clone() }, signals, watch);
+    let most = run_under(&Options { rate: None, ..options.clone() }, signals, reporter);
     let mut bracket = Bracket::new(most.rate());
     let is_interrupted = most.end == End::Interrupted;
     let is_over = is_interrupted || most.is_wrong || most.messages_in_time == 0;
@@ -137,7 +137,7 @@ fn search_under(
         // One that comes between two runs must not be lost.
         let outcome = match signals.pending().any(is_stop) {
             true => Outcome::interrupted(),
-            false => run_under(&Options { rate: Some(rate), ..options.clone() }, signals, watch),
+            false => run_under(&Options { rate: Some(rate), ..options.clone() }, signals, reporter),
         };
         if outcome.end == End::Interrupted {
             found.interrupt(outcome);

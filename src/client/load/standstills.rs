@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::client::standstill::Standstill;
+use crate::client::standstill::{TICK, TOLERANCE};
 
 /// A turn that takes less than this is work. Of a longer one it must be asked.
 const LONG_TURN: Duration = Duration::from_millis(100);
@@ -14,7 +14,8 @@ const REMEMBERED: usize = 256;
 /// Finds out when this client was stopped (SIGSTOP, a debugger), or got no processor.
 #[derive(Debug)]
 pub(super) struct Standstills {
-    waits: Standstill,
+    /// When the wait ends at the latest.
+    wait_ends: Instant,
     /// When this turn began, in which nothing has been noted yet.
     turn_began: Instant,
     /// When each ended, and how long it was. In that order.
@@ -23,21 +24,23 @@ pub(super) struct Standstills {
 
 impl Standstills {
     pub(super) fn new(now: Instant) -> Self {
-        Self { waits: Standstill::new(now), turn_began: now, all: VecDeque::new() }
+        Self { wait_ends: now, turn_began: now, all: VecDeque::new() }
     }
 
     /// How long to wait at `now`: no longer than `left`.
     #[inline]
     pub(super) fn plan(&mut self, left: Duration, now: Instant) -> Duration {
-        self.waits.plan(left, now)
+        let left = left.min(TICK);
+        self.wait_ends = now + left;
+        left
     }
 
     /// The wait is over. Returns how long this client stood still; nothing, usually.
     #[inline]
     pub(super) fn after_wait(&mut self, now: Instant) -> Duration {
         self.turn_began = now;
-        let stood = self.waits.end(now);
-        self.note(stood, now)
+        let late = now.saturating_duration_since(self.wait_ends);
+        self.note(if late < TOLERANCE { Duration::ZERO } else { late }, now)
     }
 
     /// A turn took `took`, of which this client worked for as long as `worked` says.

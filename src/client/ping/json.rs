@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::tally::{Kept, Spread, Tally};
+use super::tally::{RecordedFailure, Tally};
 use super::{End, Options};
+use crate::client::running_stats::RunningStats;
 
 /// Changes whenever a program that reads it would have to.
 const SCHEMA: &str = "resound-ping/1";
@@ -31,8 +32,10 @@ pub struct Json<'a> {
     reconnects: u64,
     connect_nanoseconds: Option<Connect>,
     echo_nanoseconds: Option<Echo>,
-    trouble_counts: &'a BTreeMap<&'static str, u64>,
-    troubles: Vec<Trouble<'a>>,
+    #[serde(rename = "trouble_counts")]
+    failure_counts: &'a BTreeMap<&'static str, u64>,
+    #[serde(rename = "troubles")]
+    failures: &'a [RecordedFailure],
 }
 
 #[derive(Debug, Serialize)]
@@ -64,13 +67,6 @@ struct Echo {
     p99_9: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
-struct Trouble<'a> {
-    sequence: u64,
-    kind: &'static str,
-    text: &'a str,
-}
-
 impl<'a> Json<'a> {
     /// What was asked for, what was found, how it ended, and the line of what went wrong, if anything did.
     pub fn new(options: &Options, tally: &'a Tally, end: &End, error: Option<&'a str>) -> Self {
@@ -96,8 +92,8 @@ impl<'a> Json<'a> {
             reconnects: tally.reconnects(),
             connect_nanoseconds: Connect::of(&tally.connect),
             echo_nanoseconds: Echo::of(tally),
-            trouble_counts: &tally.trouble_counts,
-            troubles: tally.troubles.iter().map(Trouble::of).collect(),
+            failure_counts: &tally.failure_counts,
+            failures: &tally.failures,
         }
     }
 }
@@ -110,7 +106,7 @@ impl Messages {
 }
 
 impl Connect {
-    fn of(times: &Spread) -> Option<Self> {
+    fn of(times: &RunningStats) -> Option<Self> {
         let [min, mean, max] = [times.min(), times.mean(), times.max()].map(nanoseconds);
         (times.count() > 0).then_some(Self { min, mean, max })
     }
@@ -124,19 +120,13 @@ impl Echo {
             min,
             mean,
             max,
-            standard_deviation: nanoseconds(tally.echo.deviation()),
-            jitter: nanoseconds(tally.jitter()),
+            standard_deviation: nanoseconds(tally.echo.stdev()),
+            jitter: nanoseconds(tally.echo.jitter()),
             p50: at(50.0),
             p90: at(90.0),
             p99: at(99.0),
             p99_9: at(99.9),
         })
-    }
-}
-
-impl<'a> Trouble<'a> {
-    fn of(Kept { sequence, kind, text }: &'a Kept) -> Self {
-        Self { sequence: *sequence, kind, text }
     }
 }
 

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::tally::{Cause, Spread, Tally, Trouble};
+use super::tally::{MessageFailure, Tally};
 use crate::client::dial::Progress;
+use crate::client::failure::Failure;
+use crate::client::running_stats::RunningStats;
 use crate::net::{Addr, Endpoint, reason};
 use crate::text::Plural;
 use crate::text::format::{count, counted, setting};
@@ -46,29 +48,29 @@ pub enum Notice<'a> {
         /// How long it took.
         took: Duration,
     },
-    /// Something went wrong with a message.
-    Trouble(&'a Trouble),
+    /// A message failed.
+    Failed(&'a MessageFailure),
     /// The server ended the connection while nothing was owed.
-    ServerLeft {
+    ServerClosed {
         /// What the system says, if it was no orderly end.
         error: Option<&'a io::Error>,
         /// The message for which there will be another.
         next: u64,
     },
     /// How things stand: the user has asked.
-    Interim {
+    Status {
         /// What was found so far.
         tally: &'a Tally,
         /// What it waits for.
-        doing: Doing<'a>,
+        activity: Activity<'a>,
     },
 }
 
 /// What a ping waits for.
 #[derive(Debug)]
-pub enum Doing<'a> {
+pub enum Activity<'a> {
     /// Nothing but the next message's time.
-    Nothing,
+    None,
     /// The addresses of the server.
     LookingUp(&'a Addr),
     /// A connection to the server.
@@ -82,10 +84,10 @@ pub enum Doing<'a> {
     },
 }
 
-impl fmt::Display for Doing<'_> {
+impl fmt::Display for Activity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => Ok(()),
+            Self::None => Ok(()),
             Self::LookingUp(server) => write!(f, "; looking up {server}"),
             Self::Connecting(server) => write!(f, "; connecting to {server}"),
             Self::Waiting { sequence, waited } => {
@@ -115,16 +117,16 @@ impl fmt::Display for Notice<'_> {
                 let bytes = Plural(*bytes as u64, "byte");
                 write!(f, "{bytes} from {peer}: seq={sequence} time={} ms", Ms(*took))
             }
-            Self::Trouble(trouble) => trouble.fmt(f),
-            Self::ServerLeft { error: None, next } => {
+            Self::Failed(failed) => failed.fmt(f),
+            Self::ServerClosed { error: None, next } => {
                 write!(f, "the server closed the connection; reconnecting for seq={next}")
             }
-            Self::ServerLeft { error: Some(e), next } => {
+            Self::ServerClosed { error: Some(e), next } => {
                 write!(f, "the connection broke: {}; reconnecting for seq={next}", reason(e))
             }
-            Self::Interim { tally, doing } => {
+            Self::Status { tally, activity } => {
                 Counts(tally).fmt(f)?;
-                doing.fmt(f)?;
+                activity.fmt(f)?;
                 if tally.received > 0 {
                     write!(f, "; echo {}", Times(&tally.echo))?;
                 }
@@ -141,22 +143,21 @@ fn way(peer: &Endpoint) -> &'static str {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for MessageFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sequence, cause } = self;
-        match cause {
-            Cause::Unreachable(error) => write!(f, "seq={sequence}: {error}"),
-            Cause::Late { timeout, received, bytes } => write!(
+        let Self { sequence, offsets: (first, last), failure } = self;
+        match failure {
+            Failure::TimedOut { timeout, received, expected } => write!(
                 f,
                 "no echo for seq={sequence} within {}: {} of {} came back",
                 setting(*timeout),
                 count(*received),
-                counted(*bytes, "byte", "bytes")
+                counted(*expected, "byte", "bytes")
             ),
-            Cause::CutShort(fault) => write!(f, "seq={sequence}: {fault}"),
-            Cause::Wrong { fault, first, last } => {
-                write!(f, "seq={sequence} (offsets {first} to {last}): {fault}")
+            _ if failure.is_wrong() => {
+                write!(f, "seq={sequence} (offsets {first} to {last}): {failure}")
             }
+            _ => write!(f, "seq={sequence}: {failure}"),
         }
     }
 }
@@ -182,8 +183,8 @@ impl fmt::Display for Summary<'_> {
                 "\nthis program was stopped for {stood_still} ms, which counts against no echo"
             )?;
         }
-        if !tally.trouble_counts.is_empty() {
-            write!(f, "\nfailures: {}", Failures(tally))?;
+        if !tally.failure_counts.is_empty() {
+            write!(f, "\nfailures: {}", FailureCounts(tally))?;
         }
         if tally.connect.count() > 0 {
             let connect = &tally.connect;
@@ -194,18 +195,18 @@ impl fmt::Display for Summary<'_> {
             write!(f, "\necho {}", Times(&tally.echo))?;
         }
         if tally.received > 1 {
-            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.jitter()))?;
+            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.echo.jitter()))?;
         }
         Ok(())
     }
 }
 
-/// How often what went wrong, by kind.
-struct Failures<'a>(&'a Tally);
+/// The number of failures of each kind.
+struct FailureCounts<'a>(&'a Tally);
 
-impl fmt::Display for Failures<'_> {
+impl fmt::Display for FailureCounts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.0.trouble_counts.iter();
+        let counts = self.0.failure_counts.iter();
         let phrases: Vec<_> = counts.map(|(kind, n)| format!("{n} {kind}")).collect();
         f.write_str(&phrases.join(", "))
     }
@@ -243,13 +244,13 @@ impl fmt::Display for Counts<'_> {
     }
 }
 
-struct Times<'a>(&'a Spread);
+struct Times<'a>(&'a RunningStats);
 
 impl fmt::Display for Times<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(times) = self;
         let [min, avg, max] = [times.min(), times.mean(), times.max()].map(Ms);
-        write!(f, "min/avg/max/mdev = {min}/{avg}/{max}/{} ms", Ms(times.deviation()))
+        write!(f, "min/avg/max/mdev = {min}/{avg}/{max}/{} ms", Ms(times.stdev()))
     }
 }
 

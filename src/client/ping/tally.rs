@@ -1,14 +1,13 @@
 //! What a ping found, counted.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
-use crate::client::latency::Latency;
-use crate::client::probe::Fault;
+use serde::Serialize;
 
-/// This many troubles are kept in full; the rest are counted.
-pub const TROUBLES_KEPT: usize = 20;
+use crate::client::failure::{Failure, MAX_RECORDED};
+use crate::client::latency::Latency;
+use crate::client::running_stats::RunningStats;
 
 /// What was found so far, in memory that does not depend on how much that is.
 #[derive(Debug, Default)]
@@ -30,78 +29,41 @@ pub struct Tally {
     /// For how long this program did not run: it was stopped, or its output was.
     pub stood_still: Duration,
     /// From the first step of connecting to the connection.
-    pub connect: Spread,
+    pub connect: RunningStats,
     /// From the first write of a message to the read that completed its echo.
-    pub echo: Spread,
+    pub echo: RunningStats,
     /// The same as a distribution.
     pub distribution: Latency,
-    /// How far each echo's time was from the last one's.
-    pub(super) jitter: Jitter,
     /// How long it went on.
     pub elapsed: Duration,
-    /// What went wrong: how often, by [kind](Cause::kind).
-    pub trouble_counts: BTreeMap<&'static str, u64>,
-    /// What went wrong, the first of it in full.
-    pub troubles: Vec<Kept>,
+    /// The number of failures of each [kind](Failure::kind).
+    pub failure_counts: BTreeMap<&'static str, u64>,
+    /// The first [`MAX_RECORDED`] failures.
+    pub failures: Vec<RecordedFailure>,
 }
 
-/// Something that went wrong.
+/// A failure of one message.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct MessageFailure {
     /// The number of the message, from 1.
     pub sequence: u64,
-    /// What went wrong with it.
-    pub cause: Cause,
+    /// The offsets of the message's first and last byte on its connection.
+    pub offsets: (u64, u64),
+    /// What went wrong. The figures of a [`Fault::Ended`] are those of the message, not of the connection.
+    ///
+    /// [`Fault::Ended`]: crate::client::probe::Fault::Ended
+    pub failure: Failure,
 }
 
-/// What can go wrong with a message.
-#[derive(Debug)]
-pub enum Cause {
-    /// There was no connection to be had.
-    Unreachable(io::Error),
-    /// Its whole echo did not come in time.
-    Late {
-        /// How long that was.
-        timeout: Duration,
-        /// How much of it came.
-        received: u64,
-        /// How much that should have been.
-        bytes: u64,
-    },
-    /// The connection ended before its echo was complete. Of a [`Fault::Ended`] whose figures are those of
-    /// the message, not of the connection.
-    CutShort(Fault),
-    /// Its echo is wrong.
-    Wrong {
-        /// How.
-        fault: Fault,
-        /// Where the message begins on its connection, and ends.
-        first: u64,
-        /// The offset of its last byte.
-        last: u64,
-    },
-}
-
-/// A trouble as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+/// What a tally keeps of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordedFailure {
     /// The number of the message, from 1.
     pub sequence: u64,
-    /// One word, always the same for the same kind.
+    /// One word, the same for all failures of a kind.
     pub kind: &'static str,
     /// A line for people.
     pub text: String,
-}
-
-impl Cause {
-    /// What to call it in a summary: one word, always the same for the same kind.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) => "connect",
-            Self::Late { .. } => "timeout",
-            Self::CutShort(fault) | Self::Wrong { fault, .. } => fault.kind(),
-        }
-    }
 }
 
 impl Tally {
@@ -110,20 +72,19 @@ impl Tally {
         self.received += 1;
         self.echo.record(took);
         self.distribution.record(took);
-        self.jitter.record(took);
     }
 
-    /// Counts something that went wrong.
-    pub fn failed(&mut self, trouble: &Trouble) {
-        match &trouble.cause {
-            Cause::Wrong { .. } => self.wrong += 1,
-            Cause::Unreachable(_) | Cause::Late { .. } | Cause::CutShort(_) => self.lost += 1,
+    /// Counts a failure: as wrong if bytes came back that are no echo, else as lost.
+    pub fn failed(&mut self, failed: &MessageFailure) {
+        match failed.failure.is_wrong() {
+            true => self.wrong += 1,
+            false => self.lost += 1,
         }
-        let kind = trouble.cause.kind();
-        *self.trouble_counts.entry(kind).or_default() += 1;
-        if self.troubles.len() < TROUBLES_KEPT {
-            let kept = Kept { sequence: trouble.sequence, kind, text: trouble.to_string() };
-            self.troubles.push(kept);
+        let kind = failed.failure.kind();
+        *self.failure_counts.entry(kind).or_default() += 1;
+        if self.failures.len() < MAX_RECORDED {
+            let (sequence, text) = (failed.sequence, failed.to_string());
+            self.failures.push(RecordedFailure { sequence, kind, text });
         }
     }
 
@@ -132,21 +93,12 @@ impl Tally {
         self.connect.count().saturating_sub(1)
     }
 
-    /// A time that this percentage of echoes did not exceed; `None` if there are too few to say: fewer than
-    /// 10 for the 90th, 100 for the 99th, 1,000 for the 99.9th.
+    /// A time that this percentage of echoes did not exceed; `None` if there are
+    /// [too few](Latency::known_percentile) to say.
     pub fn percentile(&self, percentile: f64) -> Option<Duration> {
-        // Rounded, since 100 - 99.9 is not quite 0.1.
-        let needed = (100.0 / (100.0 - percentile)).round();
-        if self.received == 0 || (self.received as f64) < needed {
-            return None;
-        }
-        // The distribution knows its bounds to a thousandth only.
-        Some(self.distribution.percentile(percentile).clamp(self.echo.min(), self.echo.max()))
-    }
-
-    /// The mean of how far each echo's time was from the last one's.
-    pub fn jitter(&self) -> Duration {
-        self.jitter.mean()
+        // The distribution is exact only to a thousandth.
+        let time = self.distribution.known_percentile(percentile)?;
+        Some(time.clamp(self.echo.min(), self.echo.max()))
     }
 
     /// # Errors
@@ -166,80 +118,6 @@ impl Tally {
     }
 }
 
-/// Times, each of them told exactly, in the memory of a few numbers.
-#[derive(Clone, Debug, Default)]
-pub struct Spread {
-    count: u64,
-    min: Duration,
-    max: Duration,
-    /// In nanoseconds, like what follows: by B. P. Welford's method, which loses no digits where all times
-    /// are long and nearly the same.
-    mean: f64,
-    squares: f64,
-}
-
-impl Spread {
-    /// Counts one in.
-    pub fn record(&mut self, time: Duration) {
-        self.min = if self.count == 0 { time } else { self.min.min(time) };
-        self.max = self.max.max(time);
-        self.count += 1;
-        let time = time.as_nanos() as f64;
-        let from_mean = time - self.mean;
-        self.mean += from_mean / self.count as f64;
-        self.squares += from_mean * (time - self.mean);
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The shortest; zero where there are none.
-    pub fn min(&self) -> Duration {
-        self.min
-    }
-
-    /// The longest; zero where there are none.
-    pub fn max(&self) -> Duration {
-        self.max
-    }
-
-    /// Their mean; zero where there are none.
-    pub fn mean(&self) -> Duration {
-        nanoseconds(self.mean)
-    }
-
-    /// Their standard deviation: what ping(8) calls mdev.
-    pub fn deviation(&self) -> Duration {
-        nanoseconds((self.squares / self.count.max(1) as f64).sqrt())
-    }
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Jitter {
-    last: Option<Duration>,
-    count: u64,
-    sum: Duration,
-}
-
-impl Jitter {
-    fn record(&mut self, time: Duration) {
-        if let Some(last) = self.last.replace(time) {
-            self.count += 1;
-            self.sum += time.abs_diff(last);
-        }
-    }
-
-    fn mean(&self) -> Duration {
-        nanoseconds(self.sum.as_nanos() as f64 / self.count.max(1) as f64)
-    }
-}
-
-fn nanoseconds(n: f64) -> Duration {
-    Duration::from_nanos(n.round() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,45 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn statistics_are_what_their_names_say() {
-        let tally = of(&[2, 4, 4, 4, 5, 5, 7, 9]);
-        let Tally { echo, received, .. } = &tally;
-        assert_eq!((*received, echo.count()), (8, 8));
-        assert_eq!((echo.min(), echo.mean(), echo.max()), (MS * 2, MS * 5, MS * 9));
-        assert_eq!(echo.deviation(), MS * 2);
-        // 2 + 0 + 0 + 1 + 0 + 2 + 2 over 7.
-        assert_eq!(tally.jitter(), Duration::from_nanos(1_000_000));
-    }
-
-    #[test]
-    fn one_time_has_no_spread_and_no_jitter() {
-        let tally = of(&[3]);
-        assert_eq!(
-            (tally.echo.min(), tally.echo.max(), tally.echo.mean()),
-            (MS * 3, MS * 3, MS * 3)
-        );
-        assert_eq!((tally.echo.deviation(), tally.jitter()), (Duration::ZERO, Duration::ZERO));
-    }
-
-    #[test]
-    fn no_times_are_nothing() {
+    fn without_echoes_there_are_no_percentiles_and_no_reconnects() {
         let tally = of(&[]);
-        let times = [tally.echo.min(), tally.echo.mean(), tally.echo.max(), tally.jitter()];
-        assert_eq!(times, [Duration::ZERO; 4]);
         assert_eq!((tally.percentile(50.0), tally.reconnects()), (None, 0));
-    }
-
-    /// A sum of squares less a square of sums would have no digits left for this.
-    #[test]
-    fn small_differences_of_long_times_are_told() {
-        let mut spread = Spread::default();
-        let hour = Duration::from_secs(3600);
-        [0, 20]
-            .iter()
-            .cycle()
-            .take(1000)
-            .for_each(|ns| spread.record(hour + Duration::from_nanos(*ns)));
-        assert_eq!(spread.deviation(), Duration::from_nanos(10));
     }
 
     #[test]
@@ -304,26 +146,16 @@ mod tests {
         }
     }
 
-    /// Failed when three echoes had a 99.9th percentile.
     #[test]
-    fn a_percentile_needs_as_many_echoes_as_can_give_it() {
-        for (percentile, needed) in [(50.0, 2), (90.0, 10), (99.0, 100), (99.9, 1000)] {
-            let has_it = |n| of(&vec![3; n]).percentile(percentile).is_some();
-            assert_eq!((has_it(needed - 1), has_it(needed)), (false, true), "p{percentile}");
-        }
-    }
-
-    fn late(sequence: u64) -> Trouble {
-        Trouble { sequence, cause: Cause::Late { timeout: MS, received: 0, bytes: 9 } }
-    }
-
-    #[test]
-    fn the_first_troubles_are_kept_and_all_are_counted() {
+    fn the_first_failures_are_recorded_and_all_are_counted() {
         let mut tally = Tally::default();
-        (1..=1000).for_each(|sequence| tally.failed(&late(sequence)));
-        assert_eq!((tally.lost, tally.trouble_counts["timeout"]), (1000, 1000));
-        assert_eq!(tally.troubles.len(), TROUBLES_KEPT);
-        assert_eq!((tally.troubles[0].sequence, tally.troubles[0].kind), (1, "timeout"));
+        for sequence in 1..=1000 {
+            let failure = Failure::TimedOut { timeout: MS, received: 0, expected: 9 };
+            tally.failed(&MessageFailure { sequence, offsets: (0, 8), failure });
+        }
+        assert_eq!((tally.lost, tally.failure_counts["timeout"]), (1000, 1000));
+        assert_eq!(tally.failures.len(), MAX_RECORDED);
+        assert_eq!((tally.failures[0].sequence, tally.failures[0].kind), (1, "timeout"));
     }
 
     #[test]

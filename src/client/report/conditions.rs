@@ -4,10 +4,10 @@ use std::env::consts;
 use std::fs;
 use std::thread;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The machine that this client ran on.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Conditions {
     pub os: String,
     pub arch: String,

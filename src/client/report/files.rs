@@ -7,8 +7,10 @@ use std::time::SystemTime;
 
 use super::conditions::Conditions;
 use super::hdr::Log;
+use super::json::Report;
 use super::output::{Identity, Output, is_written_directly};
-use super::{Report, page};
+use super::page;
+use super::run_data::RunData;
 use crate::client::latency::Latency;
 use crate::client::load::{Interval, Options, Outcome, Search};
 use crate::net::cannot;
@@ -32,7 +34,7 @@ pub struct Files {
     json: Option<Output>,
     hdr: Option<Hdr>,
     page: Option<Output>,
-    baseline: Option<Report>,
+    baseline: Option<RunData>,
 }
 
 impl Files {
@@ -44,7 +46,7 @@ impl Files {
     /// [`ErrorKind::InvalidInput`] if a report would take the place of what must stay: another report, the
     /// baseline, standard output or standard error.
     pub fn open(paths: &Paths) -> io::Result<Self> {
-        let baseline = paths.baseline.as_deref().map(Report::read).transpose()?;
+        let baseline = paths.baseline.as_deref().map(RunData::read).transpose()?;
         let [json, hdr, page] = open_all([&paths.json, &paths.hdr, &paths.page])?;
         apart(&[&json, &hdr, &page])?;
         // A run may replace what it is compared with, but by its own kind only.
@@ -81,9 +83,7 @@ impl Files {
         search: Option<&Search>,
         command: Vec<String>,
     ) -> io::Result<()> {
-        let mut report = Report::of(outcome, options, command, Conditions::here());
-        report.set_search(search);
-        let page = |baseline: Option<&Report>| page::render(&report, baseline).into_bytes();
+        let report = Report::new(outcome, options, search, command, Conditions::here());
         let mut outputs = Vec::new();
         let mut errors = Vec::new();
         let mut add = |output: Option<io::Result<Output>>| match output {
@@ -96,7 +96,11 @@ impl Files {
             with(output, json.as_bytes())
         }));
         add(self.hdr.map(|hdr| hdr.into_output(outcome.began)));
-        add(self.page.map(|output| with(output, &page(self.baseline.as_ref()))));
+        add(self.page.map(|output| {
+            let page = page::render(&report, self.baseline.as_ref())
+                .map_err(|e| cannot("make", &"the page", &e))?;
+            with(output, page.as_bytes())
+        }));
         let (files, others): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Output::is_file);
         let done = files.into_iter().chain(others).map(Output::finish);
         errors.extend(done.filter_map(Result::err));

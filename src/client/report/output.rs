@@ -218,7 +218,8 @@ fn descriptor(path: &Path) -> Option<u32> {
             let number = ["/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"]
                 .iter()
                 .find_map(|directory| path.strip_prefix(directory))?;
-            number.parse().ok()
+            // `parse` would take a sign and zeros as well: /dev/fd/+1 is no descriptor.
+            number.parse().ok().filter(|parsed: &u32| parsed.to_string() == number)
         }
     }
 }

@@ -1,15 +1,19 @@
 //! A run as a page: one file, with its plots in it, that needs neither a network nor a script.
 
-use std::fmt::{self, Write};
+use std::io;
 
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Report;
+use super::json::Report;
+use super::run_data::RunData;
+use super::table::{latency_columns, rows};
 use super::text::{asked, cost, described, ending, kinds, lateness, plan, unanswered};
-use super::times::{latency_columns, rows};
+use crate::client::latency::LatencySummary;
+use crate::client::load::{Outcome, Search};
 use crate::text::Escaped;
-use crate::text::format::{byte_rate, count, counted, rate, seconds, time};
+use crate::text::format::{byte_rate, count, counted, elapsed, rate, time};
 
 mod scale;
 mod plot;
@@ -19,172 +23,215 @@ mod comparison;
 const STYLE: &str = include_str!("page/style.css");
 
 /// In place of figures and plots.
-const NOTHING: &str = "<p>No message came back while it was measured.\n";
+const NOTHING: &str = "No message came back during the measurement.";
 
-/// The page of a run, with an earlier one beside it where there is one.
-pub fn render(report: &Report, baseline: Option<&Report>) -> String {
-    let server = Html(&report.server);
-    let parts = [
-        headline(report),
-        notes(report),
-        search(report),
-        section("Latency", &latencies(report)),
-        plots::by_percentile(report, baseline),
-        plots::throughput(report, baseline),
-        plots::over_time(report, baseline),
-        baseline.map_or(String::new(), |baseline| comparison::tables(report, baseline)),
-        section("This client", &client(report)),
-        section("Conditions", &conditions(report)),
-    ];
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" \
-         content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>resound load {server}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         {}</body>\n</html>\n",
-        parts.concat()
-    )
+/// The page of a run, with its baseline beside it if there is one.
+///
+/// # Errors
+///
+/// If the run's own JSON cannot be made, or read back.
+pub fn render(report: &Report<'_>, baseline: Option<&RunData>) -> io::Result<String> {
+    let run = RunData::of(report)?;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy"
+                    content="default-src 'none'; style-src 'unsafe-inline'";
+                title { "resound load " (report.options.server) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                (headline(report))
+                (notes(report))
+                @if let Some(search) = report.search { (section("Search", tried(search))) }
+                (section("Latency", latencies(report)))
+                (plots::by_percentile(&run, baseline))
+                (plots::throughput(&run, baseline))
+                (plots::over_time(&run, baseline))
+                @if let Some(baseline) = baseline { (comparison::tables(&run, baseline)) }
+                (section("This client", client(report.outcome)))
+                (section("Conditions", conditions(report)))
+            }
+        }
+    };
+    Ok(visible(&page.into_string()))
 }
 
-/// Text from outside, which must not be taken for markup, nor reorder what stands beside it.
-struct Html<'a>(&'a str);
+/// The template escapes markup. This escapes what could reorder the text beside it, or hide in it.
+fn visible(page: &str) -> String {
+    page.lines().map(|line| format!("{}\n", Escaped(line))).collect()
+}
 
-impl fmt::Display for Html<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Escaped(self.0).to_string().chars().try_for_each(|c| match c {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&#39;"),
-            _ => f.write_char(c),
-        })
+fn section(title: &str, content: Markup) -> Markup {
+    html! {
+        section {
+            h2 { (title) }
+            (content)
+        }
     }
-}
-
-fn section(title: &str, content: &str) -> String {
-    format!("<section>\n<h2>{title}</h2>\n{content}</section>\n")
 }
 
 /// What was run, and the figures that matter.
-fn headline(report: &Report) -> String {
-    let response = &report.response_latency_nanoseconds;
-    let shown = |figure: Option<u64>| figure.map_or("–".into(), time);
-    let per_second = rate(report.rate_messages_per_second);
-    let kind = if report.has_one_latency() { "latency" } else { "response" };
+fn headline(report: &Report<'_>) -> Markup {
+    let outcome = report.outcome;
+    let response = LatencySummary::of(&outcome.response);
+    let kind = if report.options.has_one_latency() { "latency" } else { "response" };
     let figures = [
-        ("messages/s", "", per_second),
-        ("throughput", "one way", byte_rate(report.throughput_bytes_per_second)),
-        ("p50", kind, shown(response.p50)),
-        ("p99", kind, shown(response.p99)),
-        ("p99.9", kind, shown(response.p99_9)),
-        ("max", kind, shown(response.max)),
+        ("messages/s", "", rate(outcome.rate())),
+        ("throughput", "one way", byte_rate(outcome.byte_rate())),
+        ("p50", kind, figure(response.p50)),
+        ("p99", kind, figure(response.p99)),
+        ("p99.9", kind, figure(response.p99_9)),
+        ("max", kind, figure(response.max)),
     ];
-    let figure = |(name, of, figure)| format!("<div><dt>{name} {of}<dd>{figure}</div>\n");
-    let figures = figures.map(figure);
-    let (server, plan) = (Html(&report.server), plan(&report.options));
-    format!(
-        "<header>\n<h1>resound load <b>{server}</b></h1>\n<p>{}\n<dl class=\"figures\">\n{}</dl>\n\
-         </header>\n",
-        Html(&plan),
-        figures.concat()
-    )
+    html! {
+        header {
+            h1 { "resound load " b { (report.options.server) } }
+            p { (plan(report.options)) }
+            dl.figures {
+                @for (name, of, figure) in figures {
+                    div {
+                        dt { (name) " " (of) }
+                        dd { (figure) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn figure(nanoseconds: Option<u64>) -> String {
+    nanoseconds.map_or("–".into(), time)
 }
 
 /// What to know before believing a figure.
-fn notes(report: &Report) -> String {
-    let limit = report.generator.why.as_ref();
-    let limit = limit.map(|why| format!("It was not the server that set the limit: {why}."));
-    let warning = report.generator.warning.as_ref().map(|warning| format!("Beware: {warning}."));
-    let missed = asked(report).map(|asked| {
-        format!("{} messages/s {asked} were reached.", rate(report.rate_messages_per_second))
-    });
-    let unanswered = unanswered(report).map(|unanswered| format!("Never answered: {unanswered}."));
-    let notes = [ending(report), missed, limit, warning, unanswered].into_iter().flatten();
-    let mut notes: Vec<_> = notes.map(|note| format!("<p>{}\n", Html(&note))).collect();
-    if report.trouble_count > 0 {
-        let what = counted(report.trouble_count, "thing", "things");
-        let list: String = kinds(report)
-            .map(|(kind, n, first)| {
-                let first = first.map_or(String::new(), |first| format!(": {}", described(first)));
-                format!("<li>{} <b>{}</b>{}\n", count(n), Html(kind), Html(&first))
-            })
-            .collect();
-        notes.push(format!("<p>{what} went wrong; of each kind the first:\n<ul>\n{list}</ul>\n"));
+fn notes(report: &Report<'_>) -> Markup {
+    let outcome = report.outcome;
+    let reached = |asked| format!("{} messages/s {asked} were reached.", rate(outcome.rate()));
+    let limit = |why| format!("It was not the server that set the limit: {why}.");
+    let notes: Vec<_> = [
+        ending(outcome, report.search),
+        asked(outcome).map(reached),
+        outcome.own_limit().map(limit),
+        outcome.warning().map(|warning| format!("Beware: {warning}.")),
+        unanswered(outcome).map(|unanswered| format!("Never answered: {unanswered}.")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    html! {
+        @if !notes.is_empty() || outcome.trouble_count > 0 {
+            aside {
+                @for note in notes { p { (note) } }
+                @if outcome.trouble_count > 0 { (troubles(outcome)) }
+            }
+        }
     }
-    if notes.is_empty() { String::new() } else { format!("<aside>\n{}</aside>\n", notes.concat()) }
 }
 
-fn latencies(report: &Report) -> String {
-    let mut columns = latency_columns(report);
-    columns.push(("connecting", &report.connect_latency_nanoseconds));
-    let shown = |(name, row): (&str, Vec<Option<u64>>)| {
-        (name.into(), row.into_iter().map(|cell| cell.map_or("–".into(), time)).collect())
+fn troubles(outcome: &Outcome) -> Markup {
+    html! {
+        p {
+            (counted(outcome.trouble_count, "thing", "things"))
+            " went wrong; of each kind the first:"
+        }
+        ul {
+            @for (kind, n, first) in kinds(outcome) {
+                li {
+                    (count(n)) " " b { (kind) }
+                    @if let Some(first) = first { ": " (described(first)) }
+                }
+            }
+        }
+    }
+}
+
+fn latencies(report: &Report<'_>) -> Markup {
+    let mut columns = latency_columns(report.outcome, report.options);
+    columns.push(("connecting", LatencySummary::of(&report.outcome.connect)));
+    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+    let rows = rows(&columns);
+    let cells = |row: Vec<_>| row.into_iter().map(figure).collect();
+    let rows: Vec<_> = rows.into_iter().map(|(name, row)| (name.into(), cells(row))).collect();
+    if rows.is_empty() {
+        html! { p { (NOTHING) } }
+    } else {
+        table(&names, &rows)
+    }
+}
+
+/// The rates that a search tried, and its result.
+fn tried(search: &Search) -> Markup {
+    let row = |trial: &crate::client::load::Trial| {
+        let kept = if trial.is_kept() { "yes" } else { "no" };
+        (format!("{} messages/s", rate(trial.rate)), vec![kept.into(), trial.finding()])
     };
-    let names: Vec<_> = columns.iter().map(|(name, _)| (*name).to_string()).collect();
-    match rows(&columns) {
-        none if none.is_empty() => NOTHING.into(),
-        rows => table(&names, rows.into_iter().map(shown)),
+    let rows: Vec<_> = search.trials.iter().map(row).collect();
+    html! {
+        p { (search) }
+        (table(&["kept", "finding"], &rows))
     }
 }
 
-/// What was tried in a search, and what came of it.
-fn search(report: &Report) -> String {
-    let Some(search) = &report.search else { return String::new() };
-    let names = ["kept", "finding"].map(Into::into);
-    let rows = search.trials.iter().map(|trial| {
-        let kept = if trial.was_kept { "yes" } else { "no" };
-        let name = format!("{} messages/s", rate(trial.rate_per_second));
-        (name, vec![kept.into(), Html(&trial.finding).to_string()])
-    });
-    let result = format!("<p>{}\n", Html(&search.result));
-    section("Search", &(result + &table(&names, rows)))
+/// A table with a name above each column and before each row.
+fn table(columns: &[&str], rows: &[(String, Vec<String>)]) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                tr {
+                    th {}
+                    @for name in columns { th scope="col" { (name) } }
+                }
+                @for (name, cells) in rows {
+                    tr {
+                        th scope="row" { (name) }
+                        @for cell in cells { td { (cell) } }
+                    }
+                }
+            }
+        }
+    }
 }
 
-/// A table of figures. What is in it is not escaped here.
-fn table(names: &[String], rows: impl Iterator<Item = (String, Vec<String>)>) -> String {
-    let names: String = names.iter().map(|name| format!("<th scope=\"col\">{name}")).collect();
-    let rows: String = rows
-        .map(|(name, cells)| {
-            let cells: String = cells.iter().map(|cell| format!("<td>{cell}")).collect();
-            format!("<tr><th scope=\"row\">{name}{cells}\n")
-        })
-        .collect();
-    format!("<div class=\"scroll\"><table>\n<tr><th>{names}\n{rows}</table></div>\n")
+fn list<const N: usize>(entries: [(&str, Option<String>); N]) -> Markup {
+    html! {
+        dl {
+            @for (name, value) in entries {
+                @if let Some(value) = value {
+                    dt { (name) }
+                    dd { (value) }
+                }
+            }
+        }
+    }
 }
 
-fn list<const N: usize>(entries: [(&str, Option<String>); N]) -> String {
-    let entries = entries.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let entries = entries.map(|(name, value)| format!("<dt>{name}<dd>{}\n", Html(&value)));
-    format!("<dl>\n{}</dl>\n", entries.collect::<String>())
-}
-
-fn client(report: &Report) -> String {
-    let generator = &report.generator;
-    let was_bottleneck = if generator.was_bottleneck { "yes" } else { "no" };
+fn client(outcome: &Outcome) -> Markup {
+    let was_bottleneck = if outcome.own_limit().is_some() { "yes" } else { "no" };
     list([
-        ("took", Some(cost(report))),
-        ("schedule", lateness(&report.lag_nanoseconds)),
+        ("took", Some(cost(outcome))),
+        ("schedule", lateness(&outcome.lag)),
         ("was the bottleneck", Some(was_bottleneck.into())),
     ])
 }
 
-fn conditions(report: &Report) -> String {
-    let here = &report.conditions;
-    let began = OffsetDateTime::from_unix_timestamp(report.began_unix_seconds as i64).ok();
-    let began = began.and_then(|began| began.format(&Rfc3339).ok());
-    let measured = counted(report.messages_in_time, "message", "messages");
+fn conditions(report: &Report<'_>) -> Markup {
+    let (outcome, here) = (report.outcome, &report.conditions);
+    let began = OffsetDateTime::from(outcome.began).truncate_to_second().format(&Rfc3339).ok();
+    let messages = counted(outcome.messages_in_time, "message", "messages");
     list([
         ("command", Some(command(&report.command))),
-        ("resound", Some(report.resound_version.clone())),
+        ("resound", Some(report.resound_version.into())),
         ("system", Some(format!("{} on {}", here.os, here.arch))),
         ("kernel", here.kernel.clone()),
         ("processor", here.cpu.clone()),
         ("processors", here.logical_cpus.map(|n| format!("{} for this client", count(n)))),
         ("began", began),
-        ("measured", Some(format!("{measured} in {}", seconds(report.measured_seconds)))),
-        ("connections", Some(format!("{} made", count(report.connections_made)))),
+        ("measured", Some(format!("{messages} in {}", elapsed(outcome.measured)))),
+        ("connections", Some(format!("{} made", count(outcome.connections_made)))),
     ])
 }
 

@@ -3,8 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::Report;
 use super::conditions::Conditions;
+use super::json::Report;
 use crate::client::latency::Latency;
 use crate::client::load::{
     Cause, End, Interval, Length, Objective, Options, Outcome, Search, Trial, Trouble, Verdict,
@@ -102,6 +102,18 @@ pub fn troubles() -> Vec<Trouble> {
     ]
 }
 
+/// A run in which all of them happened.
+pub fn in_trouble() -> Outcome {
+    Outcome {
+        troubles: troubles(),
+        trouble_count: 3,
+        is_wrong: true,
+        lost: 2,
+        trouble_counts: [("altered", 1), ("timeout", 2)].into(),
+        ..run(3, 1.0)
+    }
+}
+
 /// The byte at offset 5 comes back with all its bits turned.
 fn altered() -> Fault {
     let (pattern, now) = (Pattern::new(64), Instant::now());
@@ -133,7 +145,7 @@ pub fn conditions() -> Conditions {
 }
 
 /// All of a run.
-pub fn report(outcome: &Outcome, options: &Options) -> Report {
+pub fn report<'a>(outcome: &'a Outcome, options: &'a Options) -> Report<'a> {
     let command = ["resound", "load", "127.0.0.1:7007", "-c", "50"].map(Into::into);
-    Report::of(outcome, options, command.into(), conditions())
+    Report::new(outcome, options, None, command.into(), conditions())
 }

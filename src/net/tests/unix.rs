@@ -12,7 +12,6 @@ use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
 use tempfile::TempDir;
 
 use super::*;
-use crate::net::unix::lock::Attempt;
 use crate::net::unix::{self, Lock, lock};
 
 /// A directory of the test's own, and the path of a socket in it.
@@ -445,18 +444,18 @@ fn has_pass_rights() -> bool {
     (numbers.next(), numbers.next()) >= (Some(6), Some(16))
 }
 
-/// Failed when a lock on a file that was no longer there counted: somebody else could have locked the next.
+/// Failed when a lock on a removed file counted: another program could lock the next file.
 #[test]
-fn a_lock_on_a_file_that_is_gone_is_none() {
+fn a_lock_on_a_removed_file_gives_no_right() {
     let (_dir, path) = place();
     let opened = lock::open_lock(&path).unwrap();
     fs::remove_file(&path).unwrap();
-    assert_eq!(Attempt::at(&opened, &path), Attempt::Removed);
+    assert!(!lock::try_lock(&opened, &path));
     let next = lock::open_lock(&path).unwrap();
-    assert_eq!(Attempt::at(&opened, &path), Attempt::Removed, "another is in its place");
-    assert_eq!(Attempt::at(&next, &path), Attempt::Locked);
+    assert!(!lock::try_lock(&opened, &path), "another file is in its place");
+    assert!(lock::try_lock(&next, &path));
     let third = lock::open_lock(&path).unwrap();
-    assert_eq!(Attempt::at(&third, &path), Attempt::Busy);
+    assert!(!lock::try_lock(&third, &path), "the lock is taken");
 }
 
 /// Whoever waits for a lock may find that its file was removed, and another made, by the time it is free.

@@ -1,32 +1,29 @@
 //! The right to make or remove a socket's file.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::Duration;
+use std::thread;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-use crate::net::reason;
+use super::Identity;
 use crate::text::Escaped;
 
-/// How often a server that starts tries to have its turn, and how long it waits in between. A turn takes some
-/// microseconds; a server that takes a second has been stopped.
-const LOCK_ATTEMPTS: usize = 1000;
-const LOCK_RETRY: Duration = Duration::from_millis(1);
+/// How often a server that starts tries to get the lock: for some 50 ms. A holder needs it for some
+/// microseconds. One that still has it after this time is stopped, and could keep it for ever.
+const LOCK_ATTEMPTS: usize = 10_000;
 
-/// The right to make or remove one socket's file, which a server has alone while this lives.
+/// The right to make or remove one socket's file. One server at a time has it.
 ///
-/// Between looking whether a socket is stale and listening in its place, another server could do the
-/// same, and each take the other's new socket for stale: it refuses connections until it listens.
+/// Without it, two servers could replace a stale socket at the same time: a new socket refuses connections
+/// until its server listens, so each server could take the other's socket for stale and remove it.
 ///
-/// What is locked is a file beside the socket that its owner alone can open. Anybody who may read the
-/// directory could lock that for ever, and no server would start. The lock ends with the descriptor: the
-/// file of a server that was killed holds no other up.
+/// The lock is on a file beside the socket that only its owner can open. A lock on the directory would not do:
+/// any user who may read the directory could hold it and keep every server from starting. The system frees the
+/// lock with its descriptor, so the file of a killed server blocks no other server.
 #[derive(Debug)]
 pub(in crate::net) struct Lock {
     path: PathBuf,
@@ -34,12 +31,12 @@ pub(in crate::net) struct Lock {
 }
 
 impl Lock {
-    /// Waits for it, up to a second.
+    /// Gets the lock, or fails after [`LOCK_ATTEMPTS`].
     pub(in crate::net) fn of(socket: &Path) -> io::Result<Self> {
         Self::within(LOCK_ATTEMPTS, socket)
     }
 
-    /// Does not wait for it.
+    /// Gets the lock, or fails at once if another program has it.
     pub(super) fn at_once(socket: &Path) -> io::Result<Self> {
         Self::within(1, socket)
     }
@@ -48,69 +45,56 @@ impl Lock {
         let mut path = socket.as_os_str().to_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
-        for attempt in 1..=attempts {
+        for _ in 0..attempts {
             let file = open_lock(&path)?;
-            match Attempt::at(&file, &path) {
-                Attempt::Locked => return Ok(Self { path, _file: file }),
-                Attempt::Removed => {}
-                Attempt::Busy if attempt < attempts => sleep(LOCK_RETRY),
-                Attempt::Busy => {}
+            if try_lock(&file, &path) {
+                return Ok(Self { path, _file: file });
             }
+            // The holder may need this processor to finish.
+            thread::yield_now();
         }
-        Err(busy())
-    }
-}
-
-/// What came of trying to lock a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::net) enum Attempt {
-    Locked,
-    /// Somebody else has it.
-    Busy,
-    /// Whoever had it before has removed it since it was opened: others now lock another.
-    Removed,
-}
-
-impl Attempt {
-    pub(in crate::net) fn at(file: &File, path: &Path) -> Self {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if !is_at(file, path) => Self::Removed,
-            Err(Errno::WOULDBLOCK) => Self::Busy,
-            // A file system that cannot lock is no reason not to serve.
-            Ok(()) | Err(_) => Self::Locked,
-        }
+        Err(io::Error::other("another program is starting or stopping there; try again"))
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is locked: nobody else can have begun to rely on it.
+        // It is still locked: no other program relies on this file yet.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Opens or makes the file. What is there already is left alone unless it is an empty file of this user's own:
-/// anything else is not this server's to lock, or to remove.
-pub(in crate::net) fn open_lock(path: &Path) -> io::Result<File> {
-    // A link is not followed, and a named pipe that takes the place after the look does not block.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    if fs::symlink_metadata(path).is_ok_and(|found| !is_ours(&found)) {
-        return Err(foreign(path));
+/// Locks a file that was opened at `path`, and returns whether that gives the right. If the last holder has removed
+/// the file since, it does not: other programs lock the file that comes next.
+pub(in crate::net) fn try_lock(file: &File, path: &Path) -> bool {
+    // A server can do without the lock if the file system knows none.
+    let is_locked = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    is_locked && is_at(file, path)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(opened), Ok(found)) => Identity::of(&opened) == Identity::of(&found),
+        _ => false,
     }
+}
+
+/// Opens or makes the lock file. Refuses anything but an empty file of this user: the server must not lock or remove
+/// what another program uses.
+pub(in crate::net) fn open_lock(path: &Path) -> io::Result<File> {
+    // It must follow no link, and a named pipe must not block it.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
     match options.open(path) {
-        Ok(file) if !is_ours(&file.metadata()?) => Err(foreign(path)),
-        Err(e) if path.exists() => {
-            let path = path.to_string_lossy();
-            Err(io::Error::other(format!("cannot open {}: {}", Escaped(&path), reason(&e))))
-        }
-        opened => opened,
+        Ok(file) if is_ours(&file.metadata()?) => Ok(file),
+        Err(e) if fs::symlink_metadata(path).is_err() => Err(e),
+        _ => Err(foreign(path)),
     }
 }
 
 fn is_ours(found: &Metadata) -> bool {
-    // Of a file that was removed meanwhile there are no links left; of ours there is never a second.
+    // A file that was just removed has no link left. Our own file never has two.
     let is_plain = found.is_file() && found.len() == 0 && found.nlink() <= 1;
     is_plain && found.uid() == geteuid().as_raw()
 }
@@ -120,19 +104,4 @@ fn foreign(path: &Path) -> io::Error {
         "{} is not an empty file of this user; remove it, or choose another path",
         Escaped(&path.to_string_lossy())
     ))
-}
-
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(opened), Ok(found)) => identity(&opened) == identity(&found),
-        _ => false,
-    }
-}
-
-fn busy() -> io::Error {
-    io::Error::other("another program is starting or stopping there; try again")
 }

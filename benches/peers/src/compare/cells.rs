@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use resound::client::latency::Latency;
 use resound::client::load::{
-    self, End, Interval, Length, Options, Outcome, Progress, Stage, Watch,
+    self, End, Interval, Length, Options, Outcome, Progress, Reporter, Stage,
 };
 use resound_peers::Running;
 
@@ -85,11 +85,11 @@ pub fn measure(
 fn begin(server: &Contender, cell: &Cell) -> ServerResults {
     let most = server.most_connections();
     let trouble = if cell.connections > most {
-        Some(format!("it is up to {most} connections here"))
+        Some(format!("it handles up to {most} connections here"))
     } else if cell.connections > MOST_PROCESSES && !server.limits().is_one_process {
-        Some("it takes a process for each".into())
+        Some("it starts a process for each connection".into())
     } else if cell.message_bytes > server.limits().message_bytes {
-        Some("it is not up to so long a message".into())
+        Some("it cannot handle messages of this size".into())
     } else {
         None
     };
@@ -220,7 +220,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-impl Watch for Meter<'_> {
+impl Reporter for Meter<'_> {
     fn start(&mut self, _: SystemTime) {}
 
     fn interval(&mut self, _: &Interval, _: &Latency) {}

@@ -1,4 +1,4 @@
-//! What was measured, as a document.
+//! Writes the results as a page of Markdown.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use super::results::{CellResults, Generated, Results, Server, ServerResults, Sta
 const INTRODUCTION: &str = include_str!("introduction.md");
 const METHOD: &str = include_str!("method.md");
 
-/// The whole document.
+/// The whole page.
 pub fn markdown(results: &Results) -> String {
     let mut parts = vec![INTRODUCTION.to_string(), servers(results)];
     for (bytes, cells) in results.by_size() {
@@ -32,12 +32,13 @@ fn servers(results: &Results) -> String {
         let _ = writeln!(text, "- {name}: {runtime}");
     }
     for (name, why) in &results.left_out {
-        let _ = writeln!(text, "- not here: {name} ({why})");
+        let _ = writeln!(text, "- not available: {name} ({why})");
     }
     text
 }
 
-/// A row for each server, a column for each number of connections. The reference's row has its own figures.
+/// A row for each server, and a column for each number of connections. The reference's row shows its figures
+/// themselves, and the others their ratios to it.
 fn table_of_cells(cells: &[&CellResults], figure: &Figure) -> String {
     let names = cells.iter().map(|cell| connections(cell.connections));
     let head: Vec<_> = ["server".to_string()].into_iter().chain(names).collect();
@@ -55,12 +56,12 @@ fn table_of_cells(cells: &[&CellResults], figure: &Figure) -> String {
     let of_reference =
         |cell: &&CellResults| cell.reference(figure.of).map_or("–".into(), figure.shown);
     let reference = cells.iter().map(of_reference);
-    let reference = ["reference, itself".to_string()].into_iter().chain(reference).collect();
+    let reference = ["reference (absolute)".to_string()].into_iter().chain(reference).collect();
     let rows = (1..first.servers.len()).map(row);
     table(&head, [reference].into_iter().chain(rows))
 }
 
-/// Why something has no figures.
+/// Lists the servers that have no figures, with the reason.
 fn missing(cells: &[&CellResults]) -> String {
     let mut text = String::new();
     for cell in cells {
@@ -71,7 +72,7 @@ fn missing(cells: &[&CellResults]) -> String {
             let _ = writeln!(text, "- {server}, {connections}{more}: {trouble}");
         }
     }
-    if text.is_empty() { text } else { format!("Without figures:\n\n{text}") }
+    if text.is_empty() { text } else { format!("No figures:\n\n{text}") }
 }
 
 fn starts(starts: &[Start]) -> String {
@@ -84,9 +85,10 @@ fn starts(starts: &[Start]) -> String {
     let crowd = format!("resident, {} idle", thousands(first.crowd as f64));
     let head = ["server", "to listening", "resident", &crowd];
     format!(
-        "## Start and memory\n\nFrom before the process is made to the line that says that it listens, the \
-         median of {} starts; and what is resident then, and with a crowd of idle connections.\n\n{}",
+        "## Start and memory\n\nThe time from just before the process is created until it reports where it \
+         listens (the median of {} starts), and the resident memory then and with {} idle connections.\n\n{}",
         first.seconds.len(),
+        thousands(first.crowd as f64),
         table(&head, rows)
     )
 }
@@ -119,9 +121,9 @@ fn generators(results: &Results) -> String {
         "resound load, processor time",
     ];
     format!(
-        "## Generators\n\n`resound load` beside the least C that sends, receives and compares, one right after \
-         the other, both against the reference: the C generator's rate and its own processor time a \
-         message, and resound's as multiples of them.\n\n{}",
+        "## Generators\n\n`resound load` compared with a minimal C program that sends, receives and compares. Both \
+         load the reference, one right after the other. The table shows the C generator's rate and the \
+         processor time that it takes itself for a message, and `resound load`'s as multiples of them.\n\n{}",
         table(&head, rows)
     )
 }
@@ -130,7 +132,7 @@ fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let versions = machine.versions.iter().map(|(name, said)| format!("- {name}: {said}\n"));
     format!(
-        "## Machine\n\n- processor: {} ({} of them)\n- kernel: Linux {}\n{}- {} rounds of {} each, longer where all connections would not have some echoes in that\n\
+        "## Machine\n\n- processor: {} ({} of them)\n- kernel: Linux {}\n{}- {} rounds of {} each, or longer, so that each connection gets some echoes\n\
          - command: `resound-peers {}`\n",
         machine.cpu,
         machine.logical_cpus,
@@ -162,16 +164,18 @@ mod tests {
         let expected = "\
 | server | 1 connection | 50 connections |
 | --- | ---: | ---: |
-| reference, itself | 100 /s | 5,050 /s |
+| reference (absolute) | 100 /s | 5,050 /s |
 | slow | 0.50 | – |
 | **resound** | **1.25** | **1.25** |
 ";
         assert!(document.contains(expected), "{document}");
-        assert!(document.contains(
-            "![Echoes a second, as a multiple of the reference's](benchmarks/rate-64.svg)"
-        ));
-        assert!(document.contains("- slow, 50 connections: it is up to 1 connection here\n"));
-        assert!(document.contains("- not here: node (there is no node)\n"));
+        assert!(
+            document.contains(
+                "![Echoes per second, relative to the reference](benchmarks/rate-64.svg)"
+            )
+        );
+        assert!(document.contains("- slow, 50 connections: it handles up to 1 connection here\n"));
+        assert!(document.contains("- not available: node (there is no node)\n"));
     }
 
     #[test]

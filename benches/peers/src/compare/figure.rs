@@ -17,14 +17,14 @@ pub struct Figure {
 pub const FIGURES: [Figure; 2] = [
     Figure {
         name: "cpu",
-        title: "Processor time an echo, as a multiple of the reference's",
+        title: "Processor time per echo, relative to the reference",
         is_more_better: false,
         of: |run| run.cpu_seconds_per_echo,
         shown: time,
     },
     Figure {
         name: "rate",
-        title: "Echoes a second, as a multiple of the reference's",
+        title: "Echoes per second, relative to the reference",
         is_more_better: true,
         of: |run| run.echoes_per_second,
         shown: |rate| format!("{} /s", thousands(rate)),

@@ -212,7 +212,7 @@ pub mod tests {
             ],
         };
         let mut cells = vec![cell(1, &[[100.0, 50.0]]), cell(50, &[])];
-        cells[1].servers[1].trouble = Some("it is up to 1 connection here".into());
+        cells[1].servers[1].trouble = Some("it handles up to 1 connection here".into());
         let servers = ["reference", "slow", "resound"];
         let servers = servers.map(|name| Server { name: name.into(), runtime: "C".into() });
         Results {

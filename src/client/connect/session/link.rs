@@ -8,7 +8,7 @@ use mio::Token;
 use super::{End, Report, Session, State, server};
 use crate::client::attempt;
 use crate::client::connect::notice::Notice;
-use crate::client::dial::{Connection, Step};
+use crate::client::dial::{Established, Step};
 use crate::net::Socket;
 
 /// Of what a server sends though nothing is owed, no more than this is read: a line or two of a terminal
@@ -59,7 +59,7 @@ impl<R: Report> Session<'_, R> {
         }
     }
 
-    fn connected(&mut self, made: Connection, now: Instant) -> io::Result<()> {
+    fn connected(&mut self, made: Established, now: Instant) -> io::Result<()> {
         // From here on, a message that finds no server is not kept waiting.
         self.dialer()?.set_wait(None);
         self.report.report(&Notice::Connected { peer: &made.peer, local: &made.local })?;

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use super::link::{FIRST_LOOK, Link, Unasked};
 use super::{Report, Session, State, server};
-use crate::client::GOODBYE;
+use crate::client::CLOSE_TIMEOUT;
 use crate::client::connect::exchange::Exchange;
 use crate::client::connect::notice::{Notice, timed_out};
-use crate::client::patience::Patience;
+use crate::client::idle_timer::IdleTimer;
 use crate::net::Stream as _;
 
 /// A message, and how far it has come.
 pub(super) struct Talk {
     pub(super) exchange: Exchange<'static>,
     began: Instant,
-    pub(super) patience: Patience,
+    pub(super) timer: IdleTimer,
     is_sent_reported: bool,
     /// Whether its first connection ended before any of the echo came.
     is_second_try: bool,
@@ -26,7 +26,7 @@ impl Talk {
         Self {
             exchange: Exchange::new(message),
             began: now,
-            patience: Patience::new(timeout, now),
+            timer: IdleTimer::new(timeout, now),
             is_sent_reported: false,
             is_second_try: false,
         }
@@ -35,14 +35,14 @@ impl Talk {
     /// Its time begins when its connection is there.
     pub(super) fn restarted(mut self, now: Instant) -> Self {
         self.began = now;
-        self.patience.renew(now);
+        self.timer.renew(now);
         self
     }
 
     /// This program stood still for this long, which counts for nothing.
     pub(super) fn discount(&mut self, stood: Duration) {
         self.began += stood;
-        self.patience.discount(stood);
+        self.timer.discount(stood);
     }
 
     /// The same message once more, from its start.
@@ -84,9 +84,9 @@ impl<R: Report> Session<'_, R> {
             return self.cut_short(&why, now);
         }
         if talk.exchange.moved_bytes() != before {
-            talk.patience.renew(now);
+            talk.timer.renew(now);
         }
-        if talk.patience.left(now).is_some() { Ok(()) } else { self.late(now) }
+        if talk.timer.has_expired(now) { self.late(now) } else { Ok(()) }
     }
 
     /// No further byte of the echo came in time.
@@ -147,7 +147,7 @@ impl<R: Report> Session<'_, R> {
     }
 
     pub(super) fn begin_to_part(&mut self, is_last: bool, now: Instant) -> io::Result<()> {
-        self.state = State::Parting { patience: Patience::new(GOODBYE, now), is_last };
+        self.state = State::Parting { timer: IdleTimer::new(CLOSE_TIMEOUT, now), is_last };
         if let Link::Up { token, .. } = self.link {
             // Fails only if the connection is gone, which reading from it reports.
             let _ = server(&mut self.ends, token)?.shutdown_write();
@@ -157,8 +157,8 @@ impl<R: Report> Session<'_, R> {
 
     /// Waits for the server to close, for a while: what it sends until then is too much.
     pub(super) fn part(&mut self, now: Instant) -> io::Result<()> {
-        let State::Parting { patience, is_last } = &self.state else { return Ok(()) };
-        let (is_last, is_over) = (*is_last, patience.left(now).is_none());
+        let State::Parting { timer, is_last } = &self.state else { return Ok(()) };
+        let (is_last, is_over) = (*is_last, timer.has_expired(now));
         let is_connected = matches!(self.link, Link::Up { .. });
         if is_connected && matches!(self.read_unasked()?, Unasked::Nothing) && !is_over {
             return Ok(());

@@ -15,7 +15,7 @@ fn shared(length: Length, start: Instant) -> Shared {
         pattern: Pattern::new(1),
         scratch: Box::default(),
         plan,
-        record: Record::new(S, None),
+        recorder: Recorder::new(S, None),
         in_flight: 1,
         begun: 0,
         standstills: Standstills::new(start),
@@ -28,7 +28,7 @@ fn shared(length: Length, start: Instant) -> Shared {
 /// was missing, and nothing stood for it at the end.
 #[test]
 fn the_rate_is_made_of_what_came_in_the_measured_part_and_latencies_of_what_was_due_then() {
-    for (due, came, makes_rate, has_latency) in [
+    for (due, came, counts_for_rate, has_latency) in [
         (0.5, 0.9, false, false),
         (0.5, 1.5, true, false),
         (1.0, 2.9, true, true),
@@ -39,9 +39,9 @@ fn the_rate_is_made_of_what_came_in_the_measured_part_and_latencies_of_what_was_
         let mut shared = shared(Length::Time(2 * S), start);
         let [due, came] = [due, came].map(|s| start + S.mul_f64(s));
         let message = Message { due, sent: due, bytes: 64 };
-        shared.settle(&message, came).unwrap();
-        let counted = (shared.record.arrivals(), shared.record.messages());
-        assert_eq!(counted, (makes_rate.into(), has_latency.into()), "{message:?}, {came:?}");
+        shared.finish(&message, came).unwrap();
+        let counted = (shared.recorder.arrivals(), shared.recorder.messages());
+        assert_eq!(counted, (counts_for_rate.into(), has_latency.into()), "{message:?}, {came:?}");
         assert_eq!(shared.in_flight, 0);
     }
 }
@@ -49,13 +49,13 @@ fn the_rate_is_made_of_what_came_in_the_measured_part_and_latencies_of_what_was_
 /// Failed when what was left over from the warm-up was added to them.
 #[test]
 fn the_rate_of_a_number_of_messages_is_made_of_those() {
-    for (due, makes_rate) in [(0.5, false), (1.0, true)] {
+    for (due, counts_for_rate) in [(0.5, false), (1.0, true)] {
         let start = Instant::now();
         let mut shared = shared(Length::Messages(1), start);
         let due = start + S.mul_f64(due);
         let message = Message { due, sent: due, bytes: 64 };
-        shared.settle(&message, due + S).unwrap();
-        assert_eq!(shared.record.arrivals() == 1, makes_rate, "{message:?}");
+        shared.finish(&message, due + S).unwrap();
+        assert_eq!(shared.recorder.arrivals() == 1, counts_for_rate, "{message:?}");
     }
 }
 
@@ -68,8 +68,8 @@ fn an_echo_that_came_too_late_is_lost_and_no_part_of_the_rate() {
     // This turn begins when it comes.
     shared.standstills.plan(Duration::ZERO, start + 2 * S);
     shared.standstills.after_wait(start + 2 * S);
-    let outcome = shared.settle(&message, start + 2 * S);
+    let outcome = shared.finish(&message, start + 2 * S);
     assert!(matches!(outcome, Err(Cause::Late { took, .. }) if took == S), "{outcome:?}");
-    let record = &shared.record;
+    let record = &shared.recorder;
     assert_eq!((record.arrivals(), record.messages(), record.settled()), (0, 0, 1));
 }

@@ -22,8 +22,17 @@ fn check(notice: &Notice<'_>, expected: &str) {
 }
 
 #[track_caller]
-fn check_trouble(cause: Cause, expected: &str) {
-    check(&Notice::Trouble(&Trouble { sequence: 4, cause }), expected);
+fn check_failure(failure: Failure, expected: &str) {
+    check(&Notice::Failed(&MessageFailure { sequence: 4, offsets: (168, 223), failure }), expected);
+}
+
+fn timed_out(sequence: u64) -> MessageFailure {
+    let failure = Failure::TimedOut { timeout: us(1), received: 0, expected: 56 };
+    MessageFailure { sequence, offsets: (0, 55), failure }
+}
+
+fn unreachable() -> Failure {
+    Failure::Connect(io::Error::other("nothing is there"))
 }
 
 #[test]
@@ -51,38 +60,34 @@ fn connections_and_echoes_are_told_with_their_times() {
 }
 
 #[test]
-fn each_trouble_is_told_in_its_own_words() {
+fn each_failure_is_described_with_the_number_of_its_message() {
     let timeout = Duration::from_secs(10);
-    check_trouble(
-        Cause::Late { timeout, received: 12, bytes: 56 },
+    check_failure(
+        Failure::TimedOut { timeout, received: 12, expected: 56 },
         "no echo for seq=4 within 10 s: 12 of 56 bytes came back",
     );
-    let ended = |error| Cause::CutShort(Fault::Ended { received: 0, sent: 56, error });
-    check_trouble(ended(None), "seq=4: the server closed the connection after 0 of 56 bytes");
-    check_trouble(
+    let ended = |error| Failure::Fault(Fault::Ended { received: 0, sent: 56, error });
+    check_failure(ended(None), "seq=4: the server closed the connection after 0 of 56 bytes");
+    check_failure(
         ended(Some(ErrorKind::ConnectionReset.into())),
         "seq=4: the connection broke after 0 of 56 bytes: connection reset",
     );
-    let fault = Fault::Surplus { offset: 224, bytes: b"\x1b!"[..].into() };
-    check_trouble(
-        Cause::Wrong { fault, first: 168, last: 223 },
+    check_failure(
+        Failure::Fault(Fault::Surplus { offset: 224, bytes: b"\x1b!"[..].into() }),
         "seq=4 (offsets 168 to 223): more came back than was sent, from offset 224 on: 1b 21",
     );
-    check_trouble(
-        Cause::Unreachable(io::Error::other("nobody is there")),
-        "seq=4: nobody is there",
-    );
+    check_failure(unreachable(), "seq=4: nothing is there");
 }
 
 #[test]
 fn a_server_that_leaves_between_echoes_is_told() {
     check(
-        &Notice::ServerLeft { error: None, next: 3 },
+        &Notice::ServerClosed { error: None, next: 3 },
         "the server closed the connection; reconnecting for seq=3",
     );
     let error = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
     check(
-        &Notice::ServerLeft { error: Some(&error), next: 3 },
+        &Notice::ServerClosed { error: Some(&error), next: 3 },
         "the connection broke: connection reset by peer; reconnecting for seq=3",
     );
 }
@@ -92,8 +97,7 @@ fn the_summary_reads_like_pings() {
     let mut tally = Tally { sent: 4, elapsed: us(3_004_000), ..Tally::default() };
     [us(100), us(300)].into_iter().for_each(|took| tally.connect.record(took));
     [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.echoed(took));
-    let cause = Cause::Late { timeout: us(1), received: 0, bytes: 56 };
-    tally.failed(&Trouble { sequence: 4, cause });
+    tally.failed(&timed_out(4));
     // A percentile is right to a thousandth, from above.
     let expected = "\
 --- localhost:7007 ping statistics ---
@@ -104,7 +108,7 @@ echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms
 echo p50 = 2.001 ms, jitter 1.000 ms";
     assert_eq!(Summary { server: &server(), tally: &tally }.to_string(), expected);
     check(
-        &Notice::Interim { tally: &tally, doing: Doing::Nothing },
+        &Notice::Status { tally: &tally, activity: Activity::None },
         "4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect; \
          echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms",
     );
@@ -114,13 +118,13 @@ echo p50 = 2.001 ms, jitter 1.000 ms";
 fn the_status_says_what_it_waits_for() {
     let (server, tally) = (server(), Tally { sent: 1, ..Tally::default() });
     let counts = "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects";
-    for (doing, expected) in [
-        (Doing::Nothing, ""),
-        (Doing::LookingUp(&server), "; looking up localhost:7007"),
-        (Doing::Connecting(&server), "; connecting to localhost:7007"),
-        (Doing::Waiting { sequence: 1, waited: us(1500) }, "; waiting for seq=1 since 1.500 ms"),
+    for (activity, expected) in [
+        (Activity::None, ""),
+        (Activity::LookingUp(&server), "; looking up localhost:7007"),
+        (Activity::Connecting(&server), "; connecting to localhost:7007"),
+        (Activity::Waiting { sequence: 1, waited: us(1500) }, "; waiting for seq=1 since 1.500 ms"),
     ] {
-        check(&Notice::Interim { tally: &tally, doing }, &format!("{counts}{expected}"));
+        check(&Notice::Status { tally: &tally, activity }, &format!("{counts}{expected}"));
     }
 }
 
@@ -142,12 +146,8 @@ fn only_percentiles_that_the_echoes_can_give_are_shown() {
 #[test]
 fn failures_are_counted_by_kind_and_a_standstill_is_named() {
     let mut tally = Tally { sent: 9, stood_still: us(3_000_000), ..Tally::default() };
-    for sequence in 1..=7 {
-        let cause = Cause::Late { timeout: us(1), received: 0, bytes: 56 };
-        tally.failed(&Trouble { sequence, cause });
-    }
-    let cause = Cause::Unreachable(io::Error::other("nobody is there"));
-    tally.failed(&Trouble { sequence: 8, cause });
+    (1..=7).for_each(|sequence| tally.failed(&timed_out(sequence)));
+    tally.failed(&MessageFailure { sequence: 8, offsets: (0, 55), failure: unreachable() });
     let summary = Summary { server: &server(), tally: &tally }.to_string();
     let expected = "\nthis program was stopped for 3000 ms, which counts against no echo\n\
                     failures: 1 connect, 7 timeout";

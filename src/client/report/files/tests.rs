@@ -41,7 +41,8 @@ fn a_finished_run_leaves_its_reports() {
     outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
     finish(files).unwrap();
     let [json, hdr, page] = all(&paths).map(|path| fs::read_to_string(path).unwrap());
-    assert_eq!(Report::read(&dir.path().join("run.json")).unwrap().to_json().unwrap(), json);
+    assert!(json.starts_with('{') && json.ends_with("}\n"), "{json}");
+    assert_eq!(RunData::read(&dir.path().join("run.json")).unwrap().intervals, outcome.intervals);
     let data = hdr.lines().filter(|line| !line.starts_with(['#', '"'])).count();
     assert_eq!((data, hdr.matches("#[StartTime").count()), (2, 1), "{hdr}");
     assert!(page.ends_with("</html>\n"), "{page}");

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use maud::{Markup, PreEscaped, html};
 use plotters::prelude::{
     ChartBuilder, Circle, Color, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, LineSeries,
     RGBColor, SVGBackend,
@@ -30,12 +31,12 @@ pub struct Line {
     pub points: Vec<(f64, f64)>,
 }
 
-/// A plot of lines. Where that fails, a word on why.
-pub fn svg(title: &str, x: Axis, y: Axis, lines: &[Line]) -> String {
+/// A plot of lines. If it cannot be drawn, a sentence that says why.
+pub fn svg(title: &str, x: Axis, y: Axis, lines: &[Line]) -> Markup {
     let mut svg = String::new();
     match draw(&mut svg, x, y, lines) {
-        Ok(()) => styled(&svg, title),
-        Err(e) => format!("<p>There is no plot: {}\n", super::Html(&e.to_string())),
+        Ok(()) => PreEscaped(styled(&svg, title)),
+        Err(e) => html! { p { "There is no plot: " (e) } },
     }
 }
 

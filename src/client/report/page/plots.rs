@@ -1,10 +1,14 @@
 //! Which plots there are of a run.
 
-use super::super::Report;
-use super::super::json::Interval;
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use super::super::run_data::RunData;
 use super::NOTHING;
 use super::plot::{Line, STYLES, svg};
 use super::scale::Axis;
+use crate::client::load::Interval;
 use crate::text::format::{rate_mark, time_mark};
 
 /// The styles of a baseline's lines follow those of the run's, in the same order.
@@ -18,7 +22,7 @@ struct Figure {
 }
 
 impl Figure {
-    /// Adds a line, or more than one where it has gaps. Where there is nothing to draw it is not named.
+    /// Adds a line, in several pieces if it has gaps. A line without points is not in the legend.
     fn add(&mut self, style: u8, name: &str, pieces: impl Iterator<Item = Vec<(f64, f64)>>) {
         let name = if style > OF_BASELINE { format!("{name}, baseline") } else { name.into() };
         let before = self.lines.len();
@@ -33,56 +37,65 @@ impl Figure {
         }
     }
 
-    /// The least and the most of what is given of each point.
-    fn bounds(&self, of: impl Fn(&(f64, f64)) -> f64) -> (f64, f64) {
-        let values = self.lines.iter().flat_map(|line| line.points.iter().map(&of));
+    /// The minimum and the maximum over all points of one of their coordinates.
+    fn bounds(&self, coordinate: impl Fn(&(f64, f64)) -> f64) -> (f64, f64) {
+        let values = self.lines.iter().flat_map(|line| line.points.iter().map(&coordinate));
         values.fold((f64::MAX, 0.0), |(min, max), value| (min.min(value), max.max(value)))
     }
 
-    fn html(&self, title: &str, x: Axis, y: Axis) -> String {
-        let entry = |(style, name): &(u8, String)| {
-            format!(
-                "<li><svg viewBox=\"0 0 160 40\" aria-hidden=\"true\"><line class=\"line{style}\" \
-                 x1=\"0\" y1=\"20\" x2=\"160\" y2=\"20\"/></svg> {name}\n"
-            )
+    fn html(&self, title: &str, x: Axis, y: Axis) -> Markup {
+        let legend = html! {
+            ul.legend {
+                @for (style, name) in &self.legend {
+                    li {
+                        svg viewBox="0 0 160 40" aria-hidden="true" {
+                            line class={ "line" (style) } x1="0" y1="20" x2="160" y2="20" {}
+                        }
+                        " " (name)
+                    }
+                }
+            }
         };
-        let legend: String = self.legend.iter().map(entry).collect();
-        let plot = svg(title, x, y, &self.lines);
-        figure(title, &format!("<ul class=\"legend\">\n{legend}</ul>\n"), &plot)
+        figure(title, legend, svg(title, x, y, &self.lines))
     }
 }
 
-fn figure(title: &str, legend: &str, content: &str) -> String {
-    format!("<figure>\n<figcaption><h2>{title}</h2>\n{legend}</figcaption>\n{content}</figure>\n")
+fn figure(title: &str, legend: Markup, content: Markup) -> Markup {
+    html! {
+        figure {
+            figcaption {
+                h2 { (title) }
+                (legend)
+            }
+            (content)
+        }
+    }
 }
 
 /// In place of a plot.
-fn nothing(title: &str) -> String {
-    figure(title, "", NOTHING)
+fn nothing(title: &str) -> Markup {
+    figure(title, html! {}, html! { p { (NOTHING) } })
 }
 
 /// The run with the style of its first line, and the baseline with its own.
 fn both<'a>(
-    report: &'a Report,
-    baseline: Option<&'a Report>,
-) -> impl Iterator<Item = (&'a Report, u8)> {
-    [(report, 1)].into_iter().chain(baseline.map(|baseline| (baseline, 1 + OF_BASELINE)))
+    run: &'a RunData,
+    baseline: Option<&'a RunData>,
+) -> impl Iterator<Item = (&'a RunData, u8)> {
+    [(run, 1)].into_iter().chain(baseline.map(|baseline| (baseline, 1 + OF_BASELINE)))
 }
 
 /// Latency by percentile.
-pub fn by_percentile(report: &Report, baseline: Option<&Report>) -> String {
+pub fn by_percentile(run: &RunData, baseline: Option<&RunData>) -> Markup {
     const TITLE: &str = "Latency by percentile";
     let mut figure = Figure::default();
-    for (of, style) in both(report, baseline) {
-        let (name, service) =
-            (if of.has_one_latency() { "latency" } else { "response" }, "service");
-        let response = &of.response_percentile_curve_nanoseconds;
-        let count = of.response_latency_nanoseconds.count;
-        figure.add(style, name, [by_rarity(response, count)].into_iter());
+    for (of, style) in both(run, baseline) {
+        let response = by_rarity(&of.response_curve, of.response.count);
+        let name = if of.has_one_latency() { "latency" } else { "response" };
+        figure.add(style, name, [response].into_iter());
         if !of.has_one_latency() {
-            let count = of.service_latency_nanoseconds.count;
-            let service_curve = &of.service_percentile_curve_nanoseconds;
-            figure.add(style + 1, service, [by_rarity(service_curve, count)].into_iter());
+            let service = by_rarity(&of.service_curve, of.service.count);
+            figure.add(style + 1, "service", [service].into_iter());
         }
     }
     if figure.lines.is_empty() {
@@ -93,76 +106,70 @@ pub fn by_percentile(report: &Report, baseline: Option<&Report>) -> String {
     figure.html(TITLE, Axis::percentiles(most), Axis::logarithmic(min, max, time_mark))
 }
 
-/// Times by how many messages there are to one that took longer. To the longest there are as many as there
-/// were messages.
+/// Each time with the number of messages to one that took longer: 100 for p99. For the longest time it is the
+/// number of all messages.
 fn by_rarity(curve: &[(f64, u64)], count: u64) -> Vec<(f64, f64)> {
     let rarity = |percentile: f64| (100.0 / (100.0 - percentile)).clamp(1.0, count.max(1) as f64);
-    curve.iter().map(|(percentile, time)| (rarity(*percentile), time_of(*time))).collect()
+    curve.iter().map(|(percentile, time)| (rarity(*percentile), at_least_one(*time))).collect()
 }
 
 /// On a logarithmic axis there is no place for 0.
-fn time_of(nanoseconds: u64) -> f64 {
+fn at_least_one(nanoseconds: u64) -> f64 {
     nanoseconds.max(1) as f64
 }
 
 /// Messages a second, over time.
-pub fn throughput(report: &Report, baseline: Option<&Report>) -> String {
+pub fn throughput(run: &RunData, baseline: Option<&RunData>) -> Markup {
     const TITLE: &str = "Messages a second over time";
     let mut figure = Figure::default();
-    for (of, style) in both(report, baseline) {
-        let lasting = of.intervals.iter().filter(|interval| interval.length_seconds > 0.0);
-        let rate = |i: &Interval| (middle(i), i.messages as f64 / i.length_seconds);
+    for (of, style) in both(run, baseline) {
+        let lasting = of.intervals.iter().filter(|interval| !interval.length.is_zero());
+        let rate = |i: &Interval| (middle(i), i.messages as f64 / i.length.as_secs_f64());
         figure.add(style, "rate", [lasting.map(rate).collect()].into_iter());
     }
     let (_, most) = figure.bounds(|(_, rate)| *rate);
     if most == 0.0 {
         return nothing(TITLE);
     }
-    timed(&mut figure, TITLE, &[report, baseline.unwrap_or(report)], |_| {
-        Axis::linear(most, rate_mark)
-    })
+    over_seconds(figure, TITLE, both(run, baseline), |_| Axis::linear(most, rate_mark))
 }
 
 /// Latency over time.
-pub fn over_time(report: &Report, baseline: Option<&Report>) -> String {
+pub fn over_time(run: &RunData, baseline: Option<&RunData>) -> Markup {
     const TITLE: &str = "Latency over time";
-    type Figured = (&'static str, fn(&Interval) -> u64);
-    const FIGURES: [Figured; 3] = [
-        ("p50", |i| i.p50_nanoseconds),
-        ("p99", |i| i.p99_nanoseconds),
-        ("max", |i| i.max_nanoseconds),
-    ];
+    type Time = fn(&Interval) -> Duration;
+    const TIMES: [(&str, Time); 3] = [("p50", |i| i.p50), ("p99", |i| i.p99), ("max", |i| i.max)];
     let mut figure = Figure::default();
-    for (of, style) in both(report, baseline) {
-        for ((name, time), style) in FIGURES.into_iter().zip(style..) {
-            // Where nothing came back there is no latency, and a line across would make one up.
+    for (of, style) in both(run, baseline) {
+        for ((name, time), style) in TIMES.into_iter().zip(style..) {
+            // An interval without responses has no latency: a line across it would invent one.
             let pieces = of.intervals.split(|interval| interval.responses == 0);
-            let point = |i: &Interval| (middle(i), time_of(time(i)));
+            let point = |i: &Interval| (middle(i), at_least_one(time(i).as_nanos() as u64));
             figure.add(style, name, pieces.map(|piece| piece.iter().map(point).collect()));
         }
     }
     if figure.lines.is_empty() {
         return nothing(TITLE);
     }
-    timed(&mut figure, TITLE, &[report, baseline.unwrap_or(report)], |figure| {
+    over_seconds(figure, TITLE, both(run, baseline), |figure| {
         let (min, max) = figure.bounds(|(_, time)| *time);
         Axis::logarithmic(min, max, time_mark)
     })
 }
 
 fn middle(interval: &Interval) -> f64 {
-    interval.start_seconds + interval.length_seconds / 2.0
+    (interval.start.as_secs_f64()) + interval.length.as_secs_f64() / 2.0
 }
 
-/// A figure whose points have seconds, as long as the longest of the runs.
-fn timed(
-    figure: &mut Figure,
+/// A figure whose points lie at seconds. It is as long as the longest of the runs, in a unit that fits.
+fn over_seconds<'a>(
+    mut figure: Figure,
     title: &str,
-    runs: &[&Report],
+    runs: impl Iterator<Item = (&'a RunData, u8)>,
     y: impl Fn(&Figure) -> Axis,
-) -> String {
-    let ends = runs.iter().filter_map(|run| run.intervals.last());
-    let end = ends.map(|i| i.start_seconds + i.length_seconds).fold(1e-3, f64::max);
+) -> Markup {
+    let ends = runs.filter_map(|(run, _)| run.intervals.last());
+    let end = ends.map(|i| i.start.as_secs_f64() + i.length.as_secs_f64()).fold(1e-3, f64::max);
     let (unit, name) = match end {
         _ if end >= 7200.0 => (3600.0, "h"),
         _ if end >= 120.0 => (60.0, "min"),
@@ -172,5 +179,5 @@ fn timed(
         *at /= unit;
     }
     let marked = |value: f64| format!("{} {name}", (value * 1e6).round() / 1e6);
-    figure.html(title, Axis::linear(end / unit, marked), y(figure))
+    figure.html(title, Axis::linear(end / unit, marked), y(&figure))
 }

@@ -12,12 +12,27 @@ fn figures(page: &str) -> Vec<&str> {
     page.split("<figure>").skip(1).map(|rest| rest.split("</figure>").next().unwrap()).collect()
 }
 
-fn closed_loop(outcome: &Outcome) -> Report {
-    sample::report(outcome, &sample::closed_loop())
+/// The page of a run with these options.
+fn page_of(outcome: &Outcome, options: &Options, baseline: Option<&RunData>) -> String {
+    render(&sample::report(outcome, options), baseline).unwrap()
 }
 
-fn open_loop(outcome: &Outcome) -> Report {
-    sample::report(outcome, &sample::options())
+/// The page of a run alone.
+fn closed_loop(outcome: &Outcome) -> String {
+    page_of(outcome, &sample::closed_loop(), None)
+}
+
+fn open_loop(outcome: &Outcome) -> String {
+    page_of(outcome, &sample::options(), None)
+}
+
+fn data(outcome: &Outcome, options: &Options) -> RunData {
+    RunData::of(&sample::report(outcome, options)).unwrap()
+}
+
+/// The page of a run beside another one, both in an open loop.
+fn beside(outcome: &Outcome, baseline: &Outcome) -> String {
+    page_of(outcome, &sample::options(), Some(&data(baseline, &sample::options())))
 }
 
 /// A run of one message.
@@ -43,22 +58,23 @@ fn nothing_from_outside_is_markup() {
         ..sample::run(1, 1.0)
     };
     let server = format!("unix:/{evil}").parse().unwrap();
-    let mut report = sample::report(&outcome, &Options { server, ..sample::options() });
+    let options = Options { server, ..sample::options() };
+    let mut report = sample::report(&outcome, &options);
     report.command.push(evil.into());
     report.conditions.cpu = Some(evil.into());
-    let mut baseline = open_loop(&sample::run(1, 1.0));
+    let mut baseline = data(&sample::run(1, 1.0), &sample::options());
     baseline.server = format!("{evil}<b>");
-    baseline.conditions.kernel = Some(evil.into());
-    let page = render(&report, Some(&baseline));
+    baseline.conditions.insert("kernel".into(), evil.into());
+    let page = render(&report, Some(&baseline)).unwrap();
     assert!(!page.contains("<img") && !page.contains('\u{202e}'), "{page}");
     // In the title, the heading, the trouble, the command, the processor and the differences.
     assert!(page.matches("&quot;&gt;&lt;img src=x").count() >= 8, "{page}");
-    assert!(page.contains("&#39;&amp;\\u{202e}"), "{page}");
+    assert!(page.contains("'&amp;\\u{202e}"), "{page}");
 }
 
 #[test]
 fn a_page_needs_nothing_but_itself() {
-    let page = render(&open_loop(&sample::run(3, 1.0)), Some(&open_loop(&sample::run(3, 2.0))));
+    let page = beside(&sample::run(3, 1.0), &sample::run(3, 2.0));
     for outside in ["://", "<script", "src=", "href=", "url(", "@import", "<link"] {
         assert!(!page.contains(outside), "{outside} in {page}");
     }
@@ -77,9 +93,9 @@ fn lines_are_drawn_in_styles_and_named_in_the_legend() {
         let styles = |figure| (1..=6).filter(|style| drawn(&figure, *style)).collect::<Vec<_>>();
         figures(page).into_iter().map(styles).collect::<Vec<_>>()
     };
-    let alone = render(&closed_loop(&run), None);
+    let alone = closed_loop(&run);
     assert_eq!(styles(&alone), [vec![1], vec![1], vec![1, 2, 3]]);
-    let beside = render(&open_loop(&run), Some(&open_loop(&baseline)));
+    let beside = beside(&run, &baseline);
     assert_eq!(styles(&beside), [vec![1, 2, 4, 5], vec![1, 4], vec![1, 2, 3, 4, 5, 6]]);
     for page in [&alone, &beside] {
         assert!(figures(page).iter().all(|figure| !figure.contains("\"#")), "a colour is left");
@@ -93,16 +109,16 @@ fn few_points_or_none_make_no_nonsense() {
     let unparted = Outcome { intervals: Vec::new(), ..sample::run(2, 1.0) };
     let runs = [sample::nothing(), of_one(), unparted, sample::run(1, 1.0), sample::run(3, 1.0)];
     for run in &runs {
-        let alone = render(&closed_loop(run), None);
-        let pages = runs.iter().map(|other| render(&open_loop(run), Some(&open_loop(other))));
+        let alone = closed_loop(run);
+        let pages = runs.iter().map(|other| beside(run, other));
         for page in pages.chain([alone]) {
             assert!(!page.contains("NaN") && !page.contains("There is no plot"), "{page}");
             assert!(!page.contains(">inf") && !page.contains(",-"), "{page}");
         }
     }
-    let nothing = render(&closed_loop(&sample::nothing()), None);
+    let nothing = closed_loop(&sample::nothing());
     assert_eq!((nothing.matches(NOTHING).count(), nothing.matches("<svg").count()), (4, 0));
-    let one = render(&closed_loop(&of_one()), None);
+    let one = closed_loop(&of_one());
     assert_eq!(one.matches("<circle").count(), 5, "{one}");
 }
 
@@ -110,7 +126,7 @@ fn few_points_or_none_make_no_nonsense() {
 fn a_time_without_echoes_breaks_the_line_of_latency() {
     let mut outcome = sample::run(9, 1.0);
     let pieces = |outcome: &Outcome| {
-        let page = render(&closed_loop(outcome), None);
+        let page = closed_loop(outcome);
         figures(&page)[1..]
             .iter()
             .map(|figure| figure.matches("<polyline fill=\"none\" class=\"line1\"").count())
@@ -130,7 +146,7 @@ fn what_must_be_known_stands_above_the_figures() {
     outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
     (outcome.cpu, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
     outcome.unanswered.record_evenly(Duration::from_secs(1), 0.01, 17);
-    let page = render(&open_loop(&outcome), None);
+    let page = open_loop(&outcome);
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
     for note in [
         "It was not the server that set the limit: this client was busy 100 % of the time",
@@ -141,60 +157,74 @@ fn what_must_be_known_stands_above_the_figures() {
     ] {
         assert!(notes.contains(note), "no {note:?} in {notes}");
     }
-    assert!(!render(&open_loop(&sample::run(2, 1.0)), None).contains("<aside>"));
+    assert!(!open_loop(&sample::run(2, 1.0)).contains("<aside>"));
 }
 
 #[test]
 fn a_search_shows_what_was_tried() {
-    let mut report = open_loop(&sample::run(2, 1.0));
-    assert!(!render(&report, None).contains("Search"));
-    report.search = Some((&sample::search()).into());
-    let page = render(&report, None);
+    let (outcome, options, search) = (sample::run(2, 1.0), sample::options(), sample::search());
+    assert!(!open_loop(&outcome).contains("Search"));
+    let mut report = sample::report(&outcome, &options);
+    report.search = Some(&search);
+    let page = render(&report, None).unwrap();
     for part in [
         "<p>highest rate that keeps to p99 &lt;= 5 ms: 2,000 messages/s; ",
-        "2,000 messages/s<td>yes<td>p99 1.00 ms\n",
-        "4,000 messages/s<td>no<td>p99 4.90 ms, but 312 messages could not be sent in time\n",
+        "2,000 messages/s</th><td>yes</td><td>p99 1.00 ms</td>",
+        "4,000 messages/s</th><td>no</td><td>p99 4.90 ms, but 312 messages could not be sent in time</td>",
     ] {
         assert!(page.contains(part), "no {part:?} in {page}");
     }
 }
 
+/// The cells of the row with that name in the section with that title.
+fn row(page: &str, title: &str, name: &str) -> Vec<String> {
+    let section = page.split(title).nth(1).unwrap().split("</section>").next().unwrap();
+    let row = section.split(&format!("<th scope=\"row\">{name}</th>")).nth(1).unwrap();
+    let cells = row.split("</tr>").next().unwrap().split("<td>").skip(1);
+    cells.map(|cell| cell.trim_end_matches("</td>").into()).collect()
+}
+
 #[test]
 fn a_baseline_is_compared_in_figures_and_circumstances() {
     let options = Options { connections: 10, ..sample::options() };
-    let baseline = sample::report(&sample::run(5, 2.0), &options);
-    let page = render(&open_loop(&sample::run(5, 1.0)), Some(&baseline));
-    let row = |name| {
-        let rest = page.split("Beside the baseline").nth(1).unwrap();
-        let row = rest.split(&format!("<th scope=\"row\">{name}<td>")).nth(1).unwrap();
-        row.lines().next().unwrap().to_string()
-    };
-    assert_eq!(row("messages/s"), "2,000<td>2,000<td>1.00 ×");
+    let baseline = data(&sample::run(5, 2.0), &options);
+    let (run, title) = (sample::run(5, 1.0), "Beside the baseline");
+    let page = page_of(&run, &sample::options(), Some(&baseline));
+    assert_eq!(row(&page, title, "messages/s"), ["2,000", "2,000", "1.00 ×"]);
     // The sample has a few µs in a response that do not grow with the rest of it.
-    assert!(row("p99").ends_with("<td>0.501 ×"), "{}", row("p99"));
-    assert_eq!(row("connections"), "50<td>10");
+    assert_eq!(row(&page, title, "p99")[2], "0.501 ×");
+    assert_eq!(row(&page, "Not as in the baseline", "connections"), ["50", "10"]);
     assert!(!page.split("Not as in").nth(1).unwrap().contains("pipeline depth"));
-    let same = render(&baseline, Some(&baseline));
+    let same = page_of(&run, &options, Some(&baseline));
     assert!(same.contains("Server, options and conditions were the same."));
+}
+
+/// A baseline of an older version can lack an option.
+#[test]
+fn an_option_that_the_baseline_lacks_is_a_difference() {
+    let run = sample::run(2, 1.0);
+    let mut baseline = data(&run, &sample::options());
+    baseline.options.remove("keep_going");
+    let page = page_of(&run, &sample::options(), Some(&baseline));
+    assert_eq!(row(&page, "Not as in the baseline", "keep going"), ["false", "–"]);
 }
 
 #[test]
 fn a_baseline_of_nonsense_does_no_harm() {
-    let run = open_loop(&sample::run(2, 1.0));
-    let mut baseline = run.clone();
-    for (length, messages) in [(f64::MAX, 1), (f64::MIN_POSITIVE, u64::MAX), (-1.0, 0)] {
-        baseline.intervals[0].length_seconds = length;
-        baseline.intervals[0].start_seconds = -length;
+    let outcome = sample::run(2, 1.0);
+    let mut baseline = data(&outcome, &sample::options());
+    for (length, messages) in [(Duration::MAX, 1), (Duration::from_nanos(1), u64::MAX)] {
+        (baseline.intervals[0].length, baseline.intervals[0].start) = (length, length);
         baseline.intervals[1].messages = messages;
-        baseline.intervals[1].p99_nanoseconds = u64::MAX;
-        baseline.response_percentile_curve_nanoseconds = vec![(150.0, 0), (-1e300, u64::MAX)];
-        baseline.response_latency_nanoseconds.count = messages;
-        assert!(render(&run, Some(&baseline)).ends_with("</html>\n"));
-        assert!(render(&baseline, None).ends_with("</html>\n"));
+        baseline.intervals[1].p99 = Duration::from_nanos(u64::MAX);
+        baseline.response_curve = vec![(150.0, 0), (-1e300, u64::MAX)];
+        baseline.response.count = messages;
+        let page = page_of(&outcome, &sample::options(), Some(&baseline));
+        assert!(page.ends_with("</html>\n") && !page.contains("NaN"), "{page}");
     }
     baseline.intervals.truncate(1);
-    (baseline.intervals[0].length_seconds, baseline.intervals[0].messages) = (f64::MAX, 1);
-    assert!(render(&baseline, None).ends_with("</html>\n"));
+    (baseline.intervals[0].length, baseline.intervals[0].messages) = (Duration::MAX, 1);
+    assert!(page_of(&outcome, &sample::options(), Some(&baseline)).ends_with("</html>\n"));
 }
 
 #[test]

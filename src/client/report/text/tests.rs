@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::load::{self, Cause, Length};
+use crate::client::load::Cause;
 use crate::client::report::sample;
 
 /// The lines of the latency table, its heading first.
@@ -11,7 +11,7 @@ fn table_of(text: &str) -> Vec<&str> {
     from.take_while(|line| !line.is_empty()).collect()
 }
 
-fn summary(outcome: &Outcome, options: &load::Options) -> String {
+fn summary(outcome: &Outcome, options: &Options) -> String {
     Summary(outcome, options).to_string()
 }
 
@@ -41,7 +41,7 @@ fn an_open_loop_shows_response_and_service_apart() {
 
 #[test]
 fn a_closed_loop_has_one_latency() {
-    let outcome = Outcome { lag: crate::client::latency::Latency::new(), ..sample::run(10, 1.0) };
+    let outcome = Outcome { lag: Latency::new(), ..sample::run(10, 1.0) };
     let text = summary(&outcome, &sample::closed_loop());
     assert!(table_of(&text)[0].trim() == "latency", "{text}");
     assert!(!text.contains("late by"), "{text}");
@@ -86,7 +86,7 @@ fn a_run_of_nothing_has_no_figures() {
 
 #[test]
 fn sizes_lengths_and_new_connections_are_said() {
-    let options = load::Options {
+    let options = Options {
         sizes: 1..=1024,
         length: Length::Messages(1_000_000),
         warmup: Duration::ZERO,
@@ -153,7 +153,7 @@ fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
     let warning = "\nwarning       this client woke up late (p99 3.60 ms); response times include that, and --spin may lessen it\n";
     assert!(text.contains(warning) && !text.contains("limit"), "{text}");
     let missed = Outcome { rate_target: Some(8_000.0), ..late };
-    let options = load::Options { rate: Some(8_000.0), ..sample::options() };
+    let options = Options { rate: Some(8_000.0), ..sample::options() };
     let text = summary(&missed, &options);
     let rate =
         "rate          2,000 messages/s of 8,000 asked (25.0 %), 20,000 messages in 10.0 s\n";
@@ -182,12 +182,8 @@ fn troubles_are_shown_once_for_each_kind_with_their_number() {
 #[test]
 fn what_somebody_else_wrote_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
-    let trouble = load::Trouble {
-        connection: Some(1),
-        local: None,
-        cause: Cause::Connect(error),
-        is_fatal: false,
-    };
+    let trouble =
+        Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: false };
     let outcome = Outcome {
         troubles: vec![trouble],
         trouble_count: 1,

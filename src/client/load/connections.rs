@@ -9,98 +9,100 @@ use mio::Token;
 
 use super::connection::{Connection, Lane, State};
 use super::engine::{Engine, Place, Slot};
-use super::{Cause, Stage, Trouble, Watch};
-use crate::client::{GOODBYE, dial};
+use super::{Cause, Reporter, Stage, Trouble};
+use crate::client::{CLOSE_TIMEOUT, dial};
 use crate::net::{Endpoint, Socket, cannot, with_help};
 use crate::reactor::Ready;
 
 /// Connections under way at the same time where nobody says how fast to make them: few enough for the
 /// shortest of accept queues.
-const CONNECTING_AT_ONCE: usize = 100;
+const MAX_CONNECTING: usize = 100;
 
 /// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
 /// time.
-const REVIVAL: Duration = Duration::from_millis(100);
+const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 
 /// Connections that are begun before events are looked at again.
 const CONNECTS_PER_TURN: usize = 64;
 
 /// A connection for which there was no room in the server's accept queue is tried again after this long.
-const RETRY: Duration = Duration::from_millis(10);
+const FULL_QUEUE_DELAY: Duration = Duration::from_millis(10);
 
 /// What helps if the ports of an address are used up.
 const MORE_SOURCES: &str = "give more addresses to connect from, by --source-ip";
 
-impl<W: Watch> Engine<'_, W> {
+impl<W: Reporter> Engine<'_, W> {
     /// Begins what connections it is time for, some at a time: those that are there must not wait for them.
     pub(super) fn connect(&mut self, now: Instant) {
-        self.forget(now);
+        self.reap(now);
         for _ in 0..CONNECTS_PER_TURN {
-            if self.is_over || !(self.connect_again(now) || self.connect_next(now)) {
+            if self.is_over || !(self.reconnect_next(now) || self.connect_new(now)) {
                 return;
             }
         }
     }
 
     /// Begins one that has waited until `now`. Returns whether there was any.
-    fn connect_again(&mut self, now: Instant) -> bool {
-        let Some(Reverse((at, number))) = self.queue.peek().copied() else { return false };
+    fn reconnect_next(&mut self, now: Instant) -> bool {
+        let Some(Reverse((at, number))) = self.reconnect_queue.peek().copied() else {
+            return false;
+        };
         if at > now {
             return false;
         }
-        self.queue.pop();
+        self.reconnect_queue.pop();
         if let Place::Waiting(lane) = mem::replace(&mut self.places[number], Place::Nowhere)
             && self.is_needed(&lane)
         {
-            self.open(*lane);
+            self.begin_connecting(*lane);
         }
         true
     }
 
     /// Begins one that there has not been yet. Returns whether it was time for any.
-    fn connect_next(&mut self, now: Instant) -> bool {
+    fn connect_new(&mut self, now: Instant) -> bool {
         let is_time = self.begun < self.options.connections && self.may_connect(now);
         if is_time {
             let lane = Lane::new(self.begun, self.options.depth);
             self.begun += 1;
             match lane {
-                Ok(lane) => self.open(lane),
-                Err(_) => self.break_down(Cause::System(ErrorKind::OutOfMemory.into())),
+                Ok(lane) => self.begin_connecting(lane),
+                Err(_) => self.fail_run(Cause::System(ErrorKind::OutOfMemory.into())),
             }
         }
         is_time
     }
 
     fn may_connect(&self, now: Instant) -> bool {
-        match self.connect_at() {
+        match self.next_connect() {
             Some(at) => at <= now,
-            None => self.connecting + self.queue.len() < CONNECTING_AT_ONCE,
+            None => self.connecting + self.reconnect_queue.len() < MAX_CONNECTING,
         }
     }
 
     /// When to begin the next connection, where that was said.
-    pub(super) fn connect_at(&self) -> Option<Instant> {
+    pub(super) fn next_connect(&self) -> Option<Instant> {
         let rate = self.options.connect_rate?;
         Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
     }
 
-    fn open(&mut self, mut lane: Lane) {
+    fn begin_connecting(&mut self, mut lane: Lane) {
         // Each counts from its own first step, and not from that of the first of many.
         let now = Instant::now();
         let socket = match self.first.take() {
             Some(made) => {
-                lane.refused_since = now.checked_sub(made.took);
+                lane.queue_full_since = now.checked_sub(made.took);
                 Ok(made.socket)
             }
             None => self.socket(lane.number),
         };
         match socket {
-            Ok(socket) => self.enter_connection(Connection::new(socket, lane, now)),
+            Ok(socket) => self.register(Connection::new(socket, lane, now)),
             // The full accept queue of a Unix socket, connect(2): a TCP one would have it wait.
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_refused(&mut lane, now) => {
-                self.defer(now + RETRY, lane);
+                self.defer(now + FULL_QUEUE_DELAY, lane);
             }
-            Err(e) => self.note(lane, None, Cause::Connect(e)),
+            Err(e) => self.record_failure(lane, None, Cause::Connect(e)),
         }
     }
 
@@ -112,7 +114,7 @@ impl<W: Watch> Engine<'_, W> {
         }
     }
 
-    fn enter_connection(&mut self, connection: Connection) {
+    fn register(&mut self, connection: Connection) {
         let number = connection.lane.number;
         match self.reactor.insert(Slot::Connection(connection)) {
             Ok(token) => {
@@ -121,7 +123,7 @@ impl<W: Watch> Engine<'_, W> {
                 // A Unix socket is connected by now, and no event may tell.
                 self.reactor.requeue(token);
             }
-            Err(e) => self.break_down(Cause::System(cannot("watch", &"a connection", &e))),
+            Err(e) => self.fail_run(Cause::System(cannot("watch", &"a connection", &e))),
         }
     }
 
@@ -133,7 +135,7 @@ impl<W: Watch> Engine<'_, W> {
 
     /// Has a connection made later.
     fn defer(&mut self, at: Instant, lane: Lane) {
-        self.queue.push(Reverse((at, lane.number)));
+        self.reconnect_queue.push(Reverse((at, lane.number)));
         let number = lane.number;
         self.places[number] = Place::Waiting(Box::new(lane));
     }
@@ -167,16 +169,16 @@ impl<W: Watch> Engine<'_, W> {
         self.retired.push_back((now, token));
         // Its end may be there already.
         self.reactor.requeue(token);
-        self.forget(now);
+        self.reap(now);
         if self.is_needed(&lane) {
-            self.open(lane);
+            self.begin_connecting(lane);
         }
     }
 
     /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.
-    fn forget(&mut self, now: Instant) {
+    fn reap(&mut self, now: Instant) {
         while let Some((since, token)) = self.retired.front().copied()
-            && (self.shared.standstills.is_overdue(since, GOODBYE, now)
+            && (self.shared.standstills.is_overdue(since, CLOSE_TIMEOUT, now)
                 || self.retired.len() > self.options.connections)
         {
             self.retired.pop_front();
@@ -184,14 +186,14 @@ impl<W: Watch> Engine<'_, W> {
             if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
                 && connection.state == State::Closing(since)
             {
-                drop(self.take(token));
+                drop(self.remove(token));
             }
         }
     }
 
     /// Says goodbye on all connections, and drops those that are not made yet.
-    pub(super) fn say_goodbye(&mut self, now: Instant) {
-        self.queue.clear();
+    pub(super) fn shutdown_write(&mut self, now: Instant) {
+        self.reconnect_queue.clear();
         for number in 0..self.places.len() {
             let Place::At(token) = self.places[number] else {
                 self.places[number] = Place::Nowhere;
@@ -199,65 +201,65 @@ impl<W: Watch> Engine<'_, W> {
             };
             match self.reactor.get_mut(token) {
                 Some(Slot::Connection(connection)) if connection.state == State::Open => {
-                    connection.say_goodbye(now);
+                    connection.shutdown_write(now);
                     (self.open, self.closing) = (self.open - 1, self.closing + 1);
                     self.reactor.requeue(token);
                 }
-                _ => drop(self.take(token)),
+                _ => drop(self.remove(token)),
             }
         }
     }
 
     /// Closes the connections that have waited for the server for too long. What has come meanwhile is read
     /// before anything is called late.
-    pub(super) fn bury_late(&mut self, now: Instant) -> io::Result<()> {
+    pub(super) fn fail_overdue(&mut self, now: Instant) -> io::Result<()> {
         for number in 0..self.places.len() {
             let Place::At(token) = self.places[number] else { continue };
-            if self.is_late(token, now) {
-                self.attend(Ready { token, exceptional: true })?;
-                if self.is_late(token, now) {
-                    self.bury_timed_out(token);
+            if self.has_timed_out(token, now) {
+                self.handle_event(Ready { token, exceptional: true })?;
+                if self.has_timed_out(token, now) {
+                    self.fail_timed_out(token);
                 }
             }
         }
         Ok(())
     }
 
-    fn is_late(&mut self, token: Token, now: Instant) -> bool {
+    fn has_timed_out(&mut self, token: Token, now: Instant) -> bool {
         let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return false };
         let timeout = self.options.timeout;
         let since = connection.waiting_since();
         since.is_some_and(|since| self.shared.standstills.is_overdue(since, timeout, now))
     }
 
-    fn bury_timed_out(&mut self, token: Token) {
+    fn fail_timed_out(&mut self, token: Token) {
         if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
             let cause = connection.timed_out(self.options.timeout);
-            self.bury(token, cause);
+            self.fail(token, cause);
         }
     }
 
     /// A connection has died.
-    pub(super) fn bury(&mut self, token: Token, cause: Cause) {
+    pub(super) fn fail(&mut self, token: Token, cause: Cause) {
         let local = match self.reactor.get_mut(token) {
             Some(Slot::Connection(connection)) => connection.socket.local_addr().ok(),
             _ => None,
         };
-        if let Some(lane) = self.take(token) {
+        if let Some(lane) = self.remove(token) {
             lane.lose(Instant::now(), &mut self.shared);
-            self.note(lane, local, cause);
+            self.record_failure(lane, local, cause);
         }
     }
 
-    fn note(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
+    fn record_failure(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
         let is_wrong = matches!(&cause, Cause::Fault(fault) if fault.is_wrong());
         let now = Instant::now();
-        self.look_for_movement(now);
+        self.note_progress(now);
         // Nothing excuses wrong bytes, or a server that cannot be reached in the first place, or any more.
         let is_excused = self.options.keep_going
             && !is_wrong
             && self.stage != Stage::Connecting
-            && !self.is_forsaken(now);
+            && !self.is_stalled(now);
         let cause = match cause {
             Cause::Connect(e) => {
                 // Only an error of our own says that: the system's can mean other things too.
@@ -268,16 +270,16 @@ impl<W: Watch> Engine<'_, W> {
             cause => cause,
         };
         let connection = Some(lane.number);
-        self.shared.record.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
+        self.shared.recorder.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
         if is_excused {
-            self.defer(now + REVIVAL, lane);
+            self.defer(now + RECONNECT_DELAY, lane);
         } else {
-            self.fail();
+            self.end_failed();
         }
     }
 
     /// Takes a connection off the books, with what it had in flight.
-    pub(super) fn take(&mut self, token: Token) -> Option<Lane> {
+    pub(super) fn remove(&mut self, token: Token) -> Option<Lane> {
         let Slot::Connection(Connection { lane, state, .. }) = self.reactor.remove(token)? else {
             return None;
         };

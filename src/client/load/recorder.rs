@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::cost::{Cost, Spent};
+use super::cost::{Cost, Usage};
 use super::outcome::TROUBLES_KEPT;
 use super::schedule::Series;
-use super::{Cause, End, Interval, Outcome, Trouble, Watch};
+use super::{Cause, End, Interval, Outcome, Reporter, Trouble};
 use crate::client::latency::Latency;
 use crate::client::probe::{Fault, Message};
 
 /// Enters what happens into an outcome.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct Recorder {
     outcome: Outcome,
     /// When the measured part began, once it has.
     start: Option<Instant>,
@@ -30,7 +30,7 @@ struct Current {
     responses: Latency,
 }
 
-impl Record {
+impl Recorder {
     pub(super) fn new(interval: Duration, rate_target: Option<f64>) -> Self {
         Self {
             outcome: Outcome { rate_target, ..Outcome::nothing(SystemTime::now()) },
@@ -48,11 +48,11 @@ impl Record {
     }
 
     /// The measured part has begun.
-    pub(super) fn start(&mut self, at: Instant, watch: &mut impl Watch) {
+    pub(super) fn start(&mut self, at: Instant, reporter: &mut impl Reporter) {
         self.start = Some(at);
         self.cost.start();
         self.outcome.began = SystemTime::now() - at.elapsed();
-        watch.start(self.outcome.began);
+        reporter.start(self.outcome.began);
     }
 
     pub(super) fn connected(&mut self, took: Duration) {
@@ -169,11 +169,11 @@ impl Record {
         self.outcome.messages_in_time + self.current.messages
     }
 
-    pub(super) fn fail(&mut self) {
+    pub(super) fn mark_failed(&mut self) {
         self.outcome.end = End::Failed;
     }
 
-    pub(super) fn interrupt(&mut self) {
+    pub(super) fn mark_interrupted(&mut self) {
         if self.outcome.end == End::Complete {
             self.outcome.end = End::Interrupted;
         }
@@ -181,14 +181,14 @@ impl Record {
 
     /// Closes the intervals that were over before `now`. One that ends just then may be the last one, to
     /// which all belongs that comes to light after it.
-    pub(super) fn roll(&mut self, now: Instant, watch: &mut impl Watch) {
+    pub(super) fn roll(&mut self, now: Instant, reporter: &mut impl Reporter) {
         let Some(start) = self.start else { return };
         while now.saturating_duration_since(start) > self.current.start + self.interval_length {
-            self.close(self.interval_length, watch);
+            self.close(self.interval_length, reporter);
         }
     }
 
-    fn close(&mut self, length: Duration, watch: &mut impl Watch) {
+    fn close(&mut self, length: Duration, reporter: &mut impl Reporter) {
         let Current { start, messages, bytes, responses } = &mut self.current;
         let interval = Interval {
             start: *start,
@@ -200,7 +200,7 @@ impl Record {
             p99: responses.percentile(99.0),
             max: responses.max(),
         };
-        watch.interval(&interval, responses);
+        reporter.interval(&interval, responses);
         // Very many in very little memory are not kept; their figures are part of the whole.
         if self.outcome.intervals.try_reserve(1).is_ok() {
             self.outcome.intervals.push(interval);
@@ -214,26 +214,26 @@ impl Record {
     }
 
     /// The measured part is over, and was so at `end`, unless it was over before.
-    pub(super) fn end(&mut self, end: Instant, watch: &mut impl Watch) {
+    pub(super) fn end(&mut self, end: Instant, reporter: &mut impl Reporter) {
         let Some(start) = self.start.filter(|_| !self.is_over) else { return };
         self.is_over = true;
-        self.roll(end, watch);
+        self.roll(end, reporter);
         self.outcome.measured = end.saturating_duration_since(start);
-        if let Some(Spent { busy, cpu, spin_cpu }) = self.cost.end() {
+        if let Some(Usage { busy, cpu, spin_cpu }) = self.cost.end() {
             (self.outcome.busy, self.outcome.cpu, self.outcome.spin_cpu) = (busy, cpu, spin_cpu);
         }
     }
 
     /// All is over.
-    pub(super) fn finish(mut self, watch: &mut impl Watch) -> Outcome {
+    pub(super) fn finish(mut self, reporter: &mut impl Reporter) -> Outcome {
         // What brought nothing back has not gone well, whatever else can be said of it.
         if self.outcome.messages == 0 && self.outcome.end == End::Complete {
-            self.fail();
+            self.mark_failed();
         }
         let rest = self.outcome.measured.saturating_sub(self.current.start);
         // What came to light after the end belongs to the last interval, whose length it does not change.
         if !rest.is_zero() || !self.current.responses.is_empty() {
-            self.close(rest, watch);
+            self.close(rest, reporter);
         }
         self.outcome
     }

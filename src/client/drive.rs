@@ -1,0 +1,86 @@
+//! The loop of a client: wait, look at the clock once, handle.
+//!
+//! Waiting and handling are split, as in quinn-proto (`poll_timeout` and `handle_timeout`) and smoltcp (`poll_at` and
+//! `poll`). [`drive`] waits and reads the clock. What it drives implements [`Driven`], never blocks, and gets the
+//! time as a parameter. So a test can call the same methods with times of its own, without a wait.
+//!
+//! # How a client adopts it
+//!
+//! 1. It owns its reactor, and inserts what it wants to hear of.
+//! 2. It implements [`Driven`]. It handles every ready token of a turn, and then what is due at `now`.
+//! 3. It calls [`drive`]. The loop ends with the first [`outcome`](Driven::outcome) or the first error.
+//!
+//! # One time for a whole turn
+//!
+//! `now` is the end of the last wait. What happens within one turn happens at one time, so a client that measures
+//! how long an echo takes must receive before it sends: then no echo comes in the turn that sent its message. A client
+//! that needs a wake-up more exact than the reactor's milliseconds sets an [`Alarm`](super::alarm::Alarm).
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+
+pub use super::standstill::Timeout;
+use super::standstill::{Standstill, processor_time};
+use crate::reactor::{Reactor, Ready};
+
+/// A client that a loop drives until it is over. No method blocks, and none reads a clock.
+pub trait Driven {
+    /// What its reactor watches.
+    type Watched: Source;
+    /// What it ends with.
+    type Outcome;
+
+    fn reactor(&mut self) -> &mut Reactor<Self::Watched>;
+
+    /// How long it may wait from `now` on if no event comes.
+    fn poll_timeout(&mut self, now: Instant) -> Timeout;
+
+    /// Leaves out a time before `now` in which the program did not run: it counts against no server. The loop calls
+    /// this before it hands over what became ready meanwhile.
+    fn discount(&mut self, standstill: Duration, now: Instant);
+
+    /// Handles what is ready. The list is empty if only time has passed.
+    ///
+    /// # Errors
+    ///
+    /// What ends the client.
+    fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()>;
+
+    /// Handles what is due at `now`. After [`handle_ready`](Self::handle_ready): what has come by now is not late.
+    ///
+    /// # Errors
+    ///
+    /// What ends the client.
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()>;
+
+    /// What it ends with, once it is over.
+    fn outcome(&mut self) -> Option<Self::Outcome>;
+}
+
+/// Drives a client, which began at `now`, until it is over.
+///
+/// # Errors
+///
+/// The client's own, or that the poll is broken: epoll_wait(2).
+pub fn drive<D: Driven>(client: &mut D, mut now: Instant) -> io::Result<D::Outcome> {
+    let mut standstill = Standstill::new(now, processor_time());
+    let mut ready = Vec::new();
+    loop {
+        let timeout = standstill.plan(client.poll_timeout(now));
+        // The timeout counts from `now`, and the work since then has taken some of it.
+        let left = timeout.map(|timeout| timeout.saturating_sub(now.elapsed()));
+        client.reactor().wait(left, &mut ready)?;
+        now = Instant::now();
+        let stood_still = standstill.end(now, processor_time());
+        if !stood_still.is_zero() {
+            client.discount(stood_still, now);
+        }
+        client.handle_ready(&ready, now)?;
+        client.handle_timeout(now)?;
+        if let Some(outcome) = client.outcome() {
+            return Ok(outcome);
+        }
+    }
+}
