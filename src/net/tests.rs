@@ -28,7 +28,12 @@ const PLAIN: ListenOptions = ListenOptions {
 /// Listens at the first endpoint that `at` stands for.
 fn bind(at: &str, options: ListenOptions) -> io::Result<Listener> {
     let addr: Addr = at.parse().unwrap();
-    let listener = Listener::bind(&addr.resolve()?[0], options)?;
+    bind_endpoint(&addr.resolve()?[0], options)
+}
+
+fn bind_endpoint(at: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
+    let (mut listeners, _) = Listener::bind_all(std::slice::from_ref(at), |_| options)?;
+    let listener = listeners.remove(0);
     must_not_block(&listener);
     Ok(listener)
 }
@@ -193,7 +198,7 @@ fn a_stalled_peer_is_given_up_no_sooner_than_a_silent_one() {
 fn an_address_in_use_is_refused() {
     let first = bind("127.0.0.1:0", PLAIN).unwrap();
     let at = first.local_addr().unwrap();
-    let error = Listener::bind(&at, PLAIN).unwrap_err();
+    let error = bind_endpoint(&at, PLAIN).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert_eq!(
         error.to_string(),
@@ -305,7 +310,7 @@ fn a_port_can_be_shared_on_request() {
     let shared = ListenOptions { reuse_port: true, ..PLAIN };
     let first = bind("127.0.0.1:0", shared).unwrap();
     let at = first.local_addr().unwrap();
-    let second = Listener::bind(&at, shared).unwrap();
+    let second = bind_endpoint(&at, shared).unwrap();
     assert_eq!(second.local_addr().unwrap(), at);
 }
 
@@ -318,7 +323,7 @@ fn a_restarted_server_binds_at_once() {
     drop(server);
     assert_eq!(eventually(|| client.read(&mut [0; 8])).unwrap(), 0);
     drop((client, listener));
-    Listener::bind(&at, PLAIN).unwrap();
+    bind_endpoint(&at, PLAIN).unwrap();
 }
 
 #[cfg(target_os = "linux")]

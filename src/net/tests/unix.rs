@@ -26,7 +26,7 @@ fn at(path: &Path) -> Endpoint {
 }
 
 fn listen(path: &Path) -> io::Result<Listener> {
-    Listener::bind(&at(path), PLAIN).inspect(must_not_block)
+    bind_endpoint(&at(path), PLAIN)
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -122,7 +122,7 @@ fn a_live_server_is_left_alone() {
 #[test]
 fn a_busy_server_is_left_alone() {
     let (_dir, path) = place();
-    let _server = Listener::bind(&at(&path), ListenOptions { backlog: 0, ..PLAIN }).unwrap();
+    let _server = bind_endpoint(&at(&path), ListenOptions { backlog: 0, ..PLAIN }).unwrap();
     let _waiting = Socket::connect(&at(&path)).unwrap();
     is_refused(&path, LIVE);
 }
@@ -212,7 +212,7 @@ fn the_longest_path_can_be_had_and_no_longer() {
 fn a_socket_without_a_path_is_nobodys_server() {
     let nowhere = Endpoint::Unix(None);
     assert_eq!(
-        Listener::bind(&nowhere, PLAIN).unwrap_err().to_string(),
+        bind_endpoint(&nowhere, PLAIN).unwrap_err().to_string(),
         "cannot listen on unix:(unnamed): the socket has no path"
     );
     assert_eq!(Socket::connect(&nowhere).unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -231,7 +231,7 @@ fn a_connection_without_a_server_is_refused() {
 #[test]
 fn the_backlog_is_as_asked() {
     let (_dir, path) = place();
-    let _listener = Listener::bind(&at(&path), ListenOptions { backlog: 2, ..PLAIN }).unwrap();
+    let _listener = bind_endpoint(&at(&path), ListenOptions { backlog: 2, ..PLAIN }).unwrap();
     // Linux holds one more than it was asked to: unix_recvq_full() in net/unix/af_unix.c.
     let _held = [(); 3].map(|()| Socket::connect(&at(&path)).unwrap());
     assert_eq!(Socket::connect(&at(&path)).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -380,7 +380,7 @@ fn a_file_that_a_successor_has_replaced_is_left_to_it() {
 fn the_file_has_the_permissions_that_were_asked_for_whatever_the_umask_is() {
     let (_dir, path) = place();
     for unix_mode in [0o600, 0o660, 0o666, 0o777, 0o000] {
-        let _listener = Listener::bind(&at(&path), ListenOptions { unix_mode, ..PLAIN }).unwrap();
+        let _listener = bind_endpoint(&at(&path), ListenOptions { unix_mode, ..PLAIN }).unwrap();
         let found = fs::symlink_metadata(&path).unwrap();
         assert_eq!(found.permissions().mode() & 0o7777, unix_mode, "{unix_mode:o}");
     }
