@@ -36,7 +36,7 @@ pub struct Trial {
 pub struct Search {
     /// The objective.
     pub objective: Objective,
-    /// The rates that were tried, in order.
+    /// The rates that were tried, one after the other.
     pub trials: Vec<Trial>,
     /// Whether the user ended it.
     pub is_interrupted: bool,

@@ -37,7 +37,7 @@ pub fn closed_loop() -> Options {
     Options { rate: None, ..options() }
 }
 
-/// A run in which nothing was measured.
+/// A run without a measured part.
 pub fn nothing() -> Outcome {
     let began = UNIX_EPOCH + Duration::from_millis(1_764_068_072_500);
     Outcome { end: End::Failed, ..Outcome::nothing(began) }

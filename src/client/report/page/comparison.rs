@@ -17,7 +17,7 @@ pub fn tables(run: &RunData, baseline: &RunData) -> Markup {
     }
 }
 
-/// A figure of a run: its name, where it is, and how it is shown.
+/// A figure of a run: its name, its value and its format.
 type Figure = (&'static str, fn(&RunData) -> Option<f64>, fn(f64) -> String);
 
 const FIGURES: [Figure; 7] = [
