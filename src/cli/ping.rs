@@ -22,7 +22,7 @@ pub struct Ping {
     server: Addr,
 
     /// Stop after this many messages [default: go on until a signal]
-    #[arg(short, long, value_name = "COUNT", value_parser = messages)]
+    #[arg(short, long, value_name = "COUNT", value_parser = message_count)]
     count: Option<u64>,
 
     /// The time from one message to the next, 1ms at the least
@@ -52,7 +52,7 @@ pub struct Ping {
     json: bool,
 }
 
-fn messages(text: &str) -> Result<u64, String> {
+fn message_count(text: &str) -> Result<u64, String> {
     within(count(text)?, (1, "1"), (1_000_000_000, "1000000000")).map(|n| n as u64)
 }
 

@@ -63,11 +63,11 @@ pub enum End {
 
 /// Pings until it has sent as many messages as asked for, or a signal tells it to stop; reports each step to
 /// `say`, and gives what it found and how it ended. An error of `say` ends it too.
-pub fn run(options: &Options, say: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
+pub fn run(options: &Options, notify: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
     let began = Instant::now();
     let mut tally = Tally::default();
     let end = Sockets::new(options).and_then(|network| {
-        drive(&mut Session::new(options, network, &mut tally, say, began), began)
+        drive(&mut Session::new(options, network, &mut tally, notify, began), began)
     });
     tally.elapsed = began.elapsed();
     (tally, end.unwrap_or_else(End::Failed))

@@ -85,12 +85,12 @@ impl<'a> Json<'a> {
             timeout_nanoseconds: nanoseconds(options.timeout),
             wait_nanoseconds: options.wait.map(nanoseconds),
             elapsed_nanoseconds: nanoseconds(tally.elapsed),
-            stood_still_nanoseconds: nanoseconds(tally.stood_still),
+            stood_still_nanoseconds: nanoseconds(tally.standstill),
             messages: Messages::of(tally),
             skipped_due_times: tally.skipped,
-            connections: tally.connect.count(),
+            connections: tally.connect_times.count(),
             reconnects: tally.reconnects(),
-            connect_nanoseconds: Connect::of(&tally.connect),
+            connect_nanoseconds: Connect::of(&tally.connect_times),
             echo_nanoseconds: Echo::of(tally),
             failure_counts: &tally.failure_counts,
             failures: &tally.failures,
@@ -114,14 +114,14 @@ impl Connect {
 
 impl Echo {
     fn of(tally: &Tally) -> Option<Self> {
-        let Connect { min, mean, max } = Connect::of(&tally.echo)?;
+        let Connect { min, mean, max } = Connect::of(&tally.echo_times)?;
         let at = |percentile| tally.percentile(percentile).map(nanoseconds);
         Some(Self {
             min,
             mean,
             max,
-            standard_deviation: nanoseconds(tally.echo.stdev()),
-            jitter: nanoseconds(tally.echo.jitter()),
+            standard_deviation: nanoseconds(tally.echo_times.stdev()),
+            jitter: nanoseconds(tally.echo_times.jitter()),
             p50: at(50.0),
             p90: at(90.0),
             p99: at(99.0),
@@ -143,7 +143,7 @@ mod tests {
     fn each_time_stands_under_its_own_name() {
         let mut tally = Tally::default();
         // Short ones, which the distribution keeps exactly.
-        (1..=1501).for_each(|ns| tally.echoed(Duration::from_nanos(ns)));
+        (1..=1501).for_each(|ns| tally.record_echo(Duration::from_nanos(ns)));
         let [min, mean, max] = [1, 751, 1501];
         let expected = serde_json::json!({
             "min": min, "mean": mean, "max": max, "standard_deviation": 433, "jitter": 1,
@@ -151,6 +151,6 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(Echo::of(&tally)).unwrap(), expected);
         let connect = serde_json::json!({ "min": min, "mean": mean, "max": max });
-        assert_eq!(serde_json::to_value(Connect::of(&tally.echo)).unwrap(), connect);
+        assert_eq!(serde_json::to_value(Connect::of(&tally.echo_times)).unwrap(), connect);
     }
 }

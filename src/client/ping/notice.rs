@@ -105,7 +105,7 @@ impl fmt::Display for Notice<'_> {
                     f,
                     "PING {server} ({peer}) {} over {}",
                     Plural(*bytes as u64, "byte"),
-                    way(peer)
+                    transport(peer)
                 )
             }
             Self::Dialing(progress) => progress.fmt(f),
@@ -128,7 +128,7 @@ impl fmt::Display for Notice<'_> {
                 Counts(tally).fmt(f)?;
                 activity.fmt(f)?;
                 if tally.received > 0 {
-                    write!(f, "; echo {}", Times(&tally.echo))?;
+                    write!(f, "; echo {}", Times(&tally.echo_times))?;
                 }
                 Ok(())
             }
@@ -136,7 +136,7 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-fn way(peer: &Endpoint) -> &'static str {
+fn transport(peer: &Endpoint) -> &'static str {
     match peer {
         Endpoint::Inet(_) => "TCP",
         Endpoint::Unix(_) | Endpoint::Abstract(_) => "a Unix socket",
@@ -176,8 +176,8 @@ impl fmt::Display for Summary<'_> {
         let Self { server, tally } = self;
         writeln!(f, "--- {server} ping statistics ---")?;
         write!(f, "{}, time {} ms", Counts(tally), tally.elapsed.as_millis())?;
-        if !tally.stood_still.is_zero() {
-            let stood_still = tally.stood_still.as_millis();
+        if !tally.standstill.is_zero() {
+            let stood_still = tally.standstill.as_millis();
             write!(
                 f,
                 "\nthis program was stopped for {stood_still} ms, which counts against no echo"
@@ -186,16 +186,21 @@ impl fmt::Display for Summary<'_> {
         if !tally.failure_counts.is_empty() {
             write!(f, "\nfailures: {}", FailureCounts(tally))?;
         }
-        if tally.connect.count() > 0 {
-            let connect = &tally.connect;
+        if tally.connect_times.count() > 0 {
+            let connect = &tally.connect_times;
             let [min, avg, max] = [connect.min(), connect.mean(), connect.max()].map(Ms);
             write!(f, "\nconnect min/avg/max = {min}/{avg}/{max} ms")?;
         }
         if tally.received > 0 {
-            write!(f, "\necho {}", Times(&tally.echo))?;
+            write!(f, "\necho {}", Times(&tally.echo_times))?;
         }
         if tally.received > 1 {
-            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.echo.jitter()))?;
+            write!(
+                f,
+                "\necho {}, jitter {} ms",
+                Percentiles(tally),
+                Ms(tally.echo_times.jitter())
+            )?;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ impl Schedule {
     }
 
     /// The program stood still. Returns how many due times are skipped; one is kept.
-    pub fn stood_still(&mut self, now: Instant) -> u64 {
+    pub fn resume(&mut self, now: Instant) -> u64 {
         self.skip(self.overdue(now).saturating_sub(1))
     }
 
@@ -122,8 +122,8 @@ mod tests {
         let mut schedule = Schedule::new(INTERVAL, start);
         schedule.begin(start);
         assert_eq!(schedule.settle(start + MS), 0);
-        assert_eq!(schedule.stood_still(start + MS * 50), 0);
-        assert_eq!(schedule.stood_still(start + MS * 1050), 9);
+        assert_eq!(schedule.resume(start + MS * 50), 0);
+        assert_eq!(schedule.resume(start + MS * 1050), 9);
         assert_eq!(schedule.due(), start + MS * 1000);
     }
 

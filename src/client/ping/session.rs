@@ -42,15 +42,15 @@ mod connecting;
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// A receiver of notices. An error of it ends the ping.
-pub(super) trait Say: FnMut(&Notice<'_>) -> io::Result<()> {}
+pub(super) trait Notify: FnMut(&Notice<'_>) -> io::Result<()> {}
 
-impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Say for S {}
+impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Notify for S {}
 
 /// A ping under way.
 pub(super) struct Session<'a, N, S> {
     options: &'a Options,
     pub(super) network: N,
-    say: S,
+    notify: S,
     state: State,
     schedule: Schedule,
     probe: Probe,
@@ -83,19 +83,19 @@ enum State {
     Closing { since: Instant },
 }
 
-impl<'a, N: Network, S: Say> Session<'a, N, S> {
+impl<'a, N: Network, S: Notify> Session<'a, N, S> {
     /// A ping whose first message is due at once. It counts what happens into `tally`.
     pub(super) fn new(
         options: &'a Options,
         network: N,
         tally: &'a mut Tally,
-        say: S,
+        notify: S,
         now: Instant,
     ) -> Self {
         Self {
             options,
             network,
-            say,
+            notify,
             state: State::Disconnected,
             schedule: Schedule::new(options.interval, now),
             probe: Probe::new(0, 1),
@@ -127,14 +127,14 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
 
     /// Leaves out a time before `now` in which the program did not run: it counts against no echo.
     pub(super) fn discount(&mut self, standstill: Duration, now: Instant) {
-        self.tally.stood_still += standstill;
+        self.tally.standstill += standstill;
         self.network.discount(standstill);
         match &mut self.state {
             State::Waiting { since } | State::Echoed { since } | State::Closing { since } => {
                 *since += standstill;
             }
             State::Disconnected | State::Idle => {
-                self.tally.skipped += self.schedule.stood_still(now);
+                self.tally.skipped += self.schedule.resume(now);
             }
             State::Connecting | State::Ready => {}
         }
@@ -208,7 +208,7 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
             State::Waiting { since } | State::Echoed { since } => waiting(elapsed(since, now)),
             State::Disconnected | State::Idle | State::Closing { .. } => Activity::None,
         };
-        (self.say)(&Notice::Status { tally: self.tally, activity })
+        (self.notify)(&Notice::Status { tally: self.tally, activity })
     }
 
     fn is_all_sent(&self) -> bool {
@@ -263,11 +263,11 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
     }
 
     fn record_echo(&mut self, took: Duration, now: Instant) -> io::Result<()> {
-        self.tally.echoed(took);
+        self.tally.record_echo(took);
         self.settle(State::Idle, now);
         let Some(peer) = &self.peer else { return Ok(()) };
         let (sequence, bytes) = (self.tally.sent, self.options.size);
-        (self.say)(&Notice::Echo { sequence, bytes, peer, took })
+        (self.notify)(&Notice::Echo { sequence, bytes, peer, took })
     }
 
     /// The last message is received or lost.
@@ -299,7 +299,7 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         if self.is_all_sent() {
             return Ok(());
         }
-        (self.say)(&Notice::ServerClosed { error, next: self.tally.sent + 1 })
+        (self.notify)(&Notice::ServerClosed { error, next: self.tally.sent + 1 })
     }
 
     /// The last message failed. Bytes that still come for it would be taken for the next echo, so the next
@@ -312,8 +312,8 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         }
         let offsets = (self.offset, self.offset + self.options.size as u64 - 1);
         let failed = MessageFailure { sequence: self.tally.sent, offsets, failure };
-        self.tally.failed(&failed);
-        (self.say)(&Notice::Failed(&failed))
+        self.tally.record_failure(&failed);
+        (self.notify)(&Notice::Failed(&failed))
     }
 
     fn disconnect(&mut self) {

@@ -9,7 +9,7 @@ use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
 use super::network::{Connected, Dialed, Network};
-use super::session::{Say, Session};
+use super::session::{Notify, Session};
 use super::{End, Options};
 use crate::client::alarm::Alarm;
 use crate::client::dial::{Dialer, Established, Limits, Step};
@@ -147,7 +147,7 @@ impl Network for Sockets {
     }
 }
 
-impl<S: Say> Driven for Session<'_, Sockets, S> {
+impl<S: Notify> Driven for Session<'_, Sockets, S> {
     type Watched = Watched;
     type Outcome = End;
 

@@ -27,13 +27,13 @@ pub struct Tally {
     /// still, and one message waited already.
     pub skipped: u64,
     /// For how long this program did not run: it was stopped, or its output was.
-    pub stood_still: Duration,
+    pub standstill: Duration,
     /// From the first step of connecting to the connection.
-    pub connect: RunningStats,
+    pub connect_times: RunningStats,
     /// From the first write of a message to the read that completed its echo.
-    pub echo: RunningStats,
+    pub echo_times: RunningStats,
     /// The same as a distribution.
-    pub distribution: Latency,
+    pub echo_distribution: Latency,
     /// How long it went on.
     pub elapsed: Duration,
     /// The number of failures of each [kind](Failure::kind).
@@ -68,14 +68,14 @@ pub struct RecordedFailure {
 
 impl Tally {
     /// Counts an echo that is complete and right.
-    pub fn echoed(&mut self, took: Duration) {
+    pub fn record_echo(&mut self, took: Duration) {
         self.received += 1;
-        self.echo.record(took);
-        self.distribution.record(took);
+        self.echo_times.record(took);
+        self.echo_distribution.record(took);
     }
 
     /// Counts a failure: as wrong if bytes came back that are no echo, else as lost.
-    pub fn failed(&mut self, failed: &MessageFailure) {
+    pub fn record_failure(&mut self, failed: &MessageFailure) {
         match failed.failure.is_wrong() {
             true => self.wrong += 1,
             false => self.lost += 1,
@@ -90,15 +90,15 @@ impl Tally {
 
     /// Connections made after the first.
     pub fn reconnects(&self) -> u64 {
-        self.connect.count().saturating_sub(1)
+        self.connect_times.count().saturating_sub(1)
     }
 
     /// A time that this percentage of echoes did not exceed; `None` if there are
     /// [too few](Latency::known_percentile) to say.
     pub fn percentile(&self, percentile: f64) -> Option<Duration> {
         // The distribution is exact only to a thousandth.
-        let time = self.distribution.known_percentile(percentile)?;
-        Some(time.clamp(self.echo.min(), self.echo.max()))
+        let time = self.echo_distribution.known_percentile(percentile)?;
+        Some(time.clamp(self.echo_times.min(), self.echo_times.max()))
     }
 
     /// # Errors
@@ -126,7 +126,7 @@ mod tests {
 
     fn of(milliseconds: &[u32]) -> Tally {
         let mut tally = Tally::default();
-        milliseconds.iter().for_each(|ms| tally.echoed(MS * *ms));
+        milliseconds.iter().for_each(|ms| tally.record_echo(MS * *ms));
         tally
     }
 
@@ -140,7 +140,7 @@ mod tests {
     fn percentiles_stay_between_the_shortest_and_the_longest() {
         let mut tally = Tally::default();
         let time = Duration::from_nanos(123_456_789);
-        (0..1000).for_each(|_| tally.echoed(time));
+        (0..1000).for_each(|_| tally.record_echo(time));
         for percentile in [0.0, 50.0, 90.0, 99.9] {
             assert_eq!(tally.percentile(percentile), Some(time));
         }
@@ -151,7 +151,7 @@ mod tests {
         let mut tally = Tally::default();
         for sequence in 1..=1000 {
             let failure = Failure::TimedOut { timeout: MS, received: 0, expected: 9 };
-            tally.failed(&MessageFailure { sequence, offsets: (0, 8), failure });
+            tally.record_failure(&MessageFailure { sequence, offsets: (0, 8), failure });
         }
         assert_eq!((tally.lost, tally.failure_counts["timeout"]), (1000, 1000));
         assert_eq!(tally.failures.len(), MAX_RECORDED);

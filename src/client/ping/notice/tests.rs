@@ -95,9 +95,9 @@ fn a_server_that_leaves_between_echoes_is_told() {
 #[test]
 fn the_summary_reads_like_pings() {
     let mut tally = Tally { sent: 4, elapsed: us(3_004_000), ..Tally::default() };
-    [us(100), us(300)].into_iter().for_each(|took| tally.connect.record(took));
-    [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.echoed(took));
-    tally.failed(&timed_out(4));
+    [us(100), us(300)].into_iter().for_each(|took| tally.connect_times.record(took));
+    [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.record_echo(took));
+    tally.record_failure(&timed_out(4));
     // A percentile is right to a thousandth, from above.
     let expected = "\
 --- localhost:7007 ping statistics ---
@@ -132,7 +132,7 @@ fn the_status_says_what_it_waits_for() {
 fn only_percentiles_that_the_echoes_can_give_are_shown() {
     let shown = |n: u64| {
         let mut tally = Tally::default();
-        (0..n).for_each(|_| tally.echoed(us(500)));
+        (0..n).for_each(|_| tally.record_echo(us(500)));
         Summary { server: &server(), tally: &tally }.to_string().lines().last().unwrap().to_string()
     };
     assert_eq!(shown(1), "echo min/avg/max/mdev = 0.500/0.500/0.500/0.000 ms");
@@ -145,9 +145,9 @@ fn only_percentiles_that_the_echoes_can_give_are_shown() {
 
 #[test]
 fn failures_are_counted_by_kind_and_a_standstill_is_named() {
-    let mut tally = Tally { sent: 9, stood_still: us(3_000_000), ..Tally::default() };
-    (1..=7).for_each(|sequence| tally.failed(&timed_out(sequence)));
-    tally.failed(&MessageFailure { sequence: 8, offsets: (0, 55), failure: unreachable() });
+    let mut tally = Tally { sent: 9, standstill: us(3_000_000), ..Tally::default() };
+    (1..=7).for_each(|sequence| tally.record_failure(&timed_out(sequence)));
+    tally.record_failure(&MessageFailure { sequence: 8, offsets: (0, 55), failure: unreachable() });
     let summary = Summary { server: &server(), tally: &tally }.to_string();
     let expected = "\nthis program was stopped for 3000 ms, which counts against no echo\n\
                     failures: 1 connect, 7 timeout";

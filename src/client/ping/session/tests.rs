@@ -72,12 +72,12 @@ impl Run {
     fn report(self) -> Report {
         let Self { options, clock, server, stopped, interrupted, line } = self;
         let (start, mut lines, mut tally) = (clock.now(), Vec::new(), Tally::default());
-        let say = |notice: &Notice<'_>| {
+        let notify = |notice: &Notice<'_>| {
             clock.advance(line);
             lines.push(notice.to_string());
             Ok(())
         };
-        let mut session = Session::new(&options, server, &mut tally, say, start);
+        let mut session = Session::new(&options, server, &mut tally, notify, start);
         let mut turns = Turns { clock: &clock, start, stopped, interrupted };
         let end = turns.run(&mut session);
         session.network.close();
@@ -97,7 +97,7 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    fn run(&mut self, session: &mut Session<'_, Simulated, impl Say>) -> io::Result<End> {
+    fn run(&mut self, session: &mut Session<'_, Simulated, impl Notify>) -> io::Result<End> {
         let mut now = self.start;
         let mut standstill = Standstill::new(now, Duration::ZERO);
         for _ in 0..100_000 {
@@ -173,7 +173,10 @@ mod times {
         });
         let report = run(2).replies([echo(MS * 6), halves]).report();
         report.assert_complete();
-        assert_eq!((report.tally.echo.min(), report.tally.echo.max()), (MS * 6, MS * 17));
+        assert_eq!(
+            (report.tally.echo_times.min(), report.tally.echo_times.max()),
+            (MS * 6, MS * 17)
+        );
         report.assert_line("8 bytes from 127.0.0.1:7: seq=2 time=17.000 ms");
     }
 
@@ -183,13 +186,16 @@ mod times {
         run.server.room = 3;
         let report = run.report();
         // It goes out in three pieces, a millisecond apart.
-        assert_eq!(report.tally.echo.max(), ECHO + MS * 2);
+        assert_eq!(report.tally.echo_times.max(), ECHO + MS * 2);
     }
 
     #[test]
     fn connecting_is_no_part_of_an_echo() {
         let report = run(1).attempts([Attempt::Succeeds(MS * 400)]).report();
-        assert_eq!((report.tally.connect.max(), report.tally.echo.max()), (MS * 400, ECHO));
+        assert_eq!(
+            (report.tally.connect_times.max(), report.tally.echo_times.max()),
+            (MS * 400, ECHO)
+        );
     }
 
     /// Failed when a message was sent, or its time taken, in the turn that printed the line before.
@@ -200,7 +206,7 @@ mod times {
         run.line = MS * 90;
         let report = run.report();
         report.assert_counts(3, 0, 0, 0);
-        assert_eq!((report.tally.echo.min(), report.tally.echo.max()), (ECHO, ECHO));
+        assert_eq!((report.tally.echo_times.min(), report.tally.echo_times.max()), (ECHO, ECHO));
     }
 
     #[test]
@@ -230,7 +236,7 @@ mod failures {
         report.assert_complete();
         report.assert_counts(1, 1, 0, 1);
         assert_eq!(report.failures(), ["no echo for seq=1 within 500 ms: 0 of 8 bytes came back"]);
-        assert_eq!((report.tally.echo.count(), report.tally.echo.max()), (1, ECHO));
+        assert_eq!((report.tally.echo_times.count(), report.tally.echo_times.max()), (1, ECHO));
     }
 
     #[test]
@@ -318,8 +324,8 @@ mod failures {
     fn a_server_is_waited_for_only_before_the_first_connection() {
         let (options, clock) = (run(1).options, Clock::new());
         let (server, mut tally) = (Simulated::new(&clock, SIZE), Tally::default());
-        let say = |_: &Notice<'_>| Ok(());
-        let mut session = Session::new(&options, server, &mut tally, say, clock.now());
+        let notify = |_: &Notice<'_>| Ok(());
+        let mut session = Session::new(&options, server, &mut tally, notify, clock.now());
         session.handle_timeout(clock.now()).unwrap();
         assert!(session.network.is_retrying);
         clock.advance(CONNECT);
@@ -384,8 +390,8 @@ mod standstills {
         let report = run.report();
         report.assert_complete();
         report.assert_counts(2, 0, 0, 0);
-        assert!(report.tally.stood_still >= MS * 4800, "{:?}", report.tally.stood_still);
-        assert!(report.tally.echo.max() <= MS * 200, "{:?}", report.tally.echo.max());
+        assert!(report.tally.standstill >= MS * 4800, "{:?}", report.tally.standstill);
+        assert!(report.tally.echo_times.max() <= MS * 200, "{:?}", report.tally.echo_times.max());
     }
 
     #[test]
@@ -418,8 +424,8 @@ mod standstills {
         let report = run.report();
         report.assert_counts(2, 0, 0, 0);
         // Two lines, each of them about the first message; the connection's, too.
-        assert!(report.tally.stood_still >= MS * 9000, "{:?}", report.tally.stood_still);
-        assert_eq!(report.tally.echo.max(), ECHO);
+        assert!(report.tally.standstill >= MS * 9000, "{:?}", report.tally.standstill);
+        assert_eq!(report.tally.echo_times.max(), ECHO);
     }
 }
 
@@ -447,7 +453,7 @@ mod interruptions {
         assert!(matches!(report.end, Ok(End::Interrupted)));
         report.assert_counts(1, 0, 0, 0);
         assert!(!report.tally.is_under_way);
-        assert_eq!(report.tally.echo.max(), MS * 30);
+        assert_eq!(report.tally.echo_times.max(), MS * 30);
     }
 
     #[test]
@@ -548,7 +554,7 @@ mod exhaustive {
 
         fn found(tally: &Tally) -> Self {
             let Tally { received, lost, wrong, .. } = *tally;
-            Self { received, lost, wrong, connections: tally.connect.count() }
+            Self { received, lost, wrong, connections: tally.connect_times.count() }
         }
     }
 
@@ -579,7 +585,7 @@ mod exhaustive {
             let report = set_up(&script).report();
             report.assert_complete();
             assert_eq!(Counts::found(&report.tally), Counts::expected(&script), "{script:?}");
-            let echo = &report.tally.echo;
+            let echo = &report.tally.echo_times;
             assert!(echo.count() == 0 || (echo.min(), echo.max()) == (ECHO, ECHO), "{script:?}");
             assert_eq!(report.tally.skipped, 0, "{script:?}");
             scripts += 1;

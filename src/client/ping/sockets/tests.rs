@@ -36,12 +36,12 @@ fn an_address_that_refuses_is_reported_once_and_the_name_is_looked_up_for_each_c
     let limits = Limits::new(options.timeout);
     let dialer = Dialer::with_resolver(&options.server, limits, Arc::new(resolve)).unwrap();
     let (mut said, mut tally) = (Vec::new(), Tally::default());
-    let say = |notice: &Notice<'_>| {
+    let notify = |notice: &Notice<'_>| {
         said.push(notice.to_string());
         Ok(())
     };
     let (network, now) = (Sockets::with_dialer(dialer).unwrap(), Instant::now());
-    let mut session = Session::new(&options, network, &mut tally, say, now);
+    let mut session = Session::new(&options, network, &mut tally, notify, now);
     assert!(matches!(drive(&mut session, now).unwrap(), End::Complete));
     assert_eq!((tally.received, tally.reconnects()), (3, 2), "{said:#?}");
     assert_eq!(look_ups.load(std::sync::atomic::Ordering::Relaxed), 3);
