@@ -1,4 +1,4 @@
-//! What a ping found, for programs: docs/ping-json.md describes it.
+//! What a ping found, as JSON for programs. docs/ping-json.md describes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::tally::{RecordedFailure, Tally};
 use super::{End, Options};
 use crate::client::running_stats::RunningStats;
 
-/// Changes whenever a program that reads it would have to.
+/// The name and version of the format. The version changes if a program that reads it must change.
 const SCHEMA: &str = "resound-ping/1";
 
-/// One object with all that was found.
+/// One object with everything that a ping found.
 #[derive(Debug, Serialize)]
 pub struct Json<'a> {
     schema: &'static str,
@@ -68,7 +68,7 @@ struct Echo {
 }
 
 impl<'a> Json<'a> {
-    /// What was asked for, what was found, how it ended, and the line of what went wrong, if anything did.
+    /// The object of a ping. `error` is the line on standard error, if there is one.
     pub fn new(options: &Options, tally: &'a Tally, end: &End, error: Option<&'a str>) -> Self {
         Self {
             schema: SCHEMA,
@@ -130,7 +130,7 @@ impl Echo {
     }
 }
 
-/// As long as a year and much longer fits.
+/// 64 bits hold more than 500 years.
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
@@ -140,9 +140,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_time_stands_under_its_own_name() {
+    fn each_time_has_its_own_key() {
         let mut tally = Tally::default();
-        // Short ones, which the distribution keeps exactly.
+        // The distribution keeps times this short exactly.
         (1..=1501).for_each(|ns| tally.record_echo(Duration::from_nanos(ns)));
         let [min, mean, max] = [1, 751, 1501];
         let expected = serde_json::json!({

@@ -60,7 +60,7 @@ impl<N: Network, S: Notify> Session<'_, N, S> {
         Ok(())
     }
 
-    /// There is no connection for the message that is due.
+    /// There is no connection for the message.
     fn not_connected(&mut self, error: io::Error, now: Instant) -> io::Result<()> {
         if self.tally.connect_times.count() == 0 {
             // No message was ever sent, so none is lost.

@@ -7,14 +7,14 @@ use crate::client::drive::drive;
 use crate::client::ping::{Notice, Tally};
 use crate::net::Addr;
 
-/// It would be asked first again for each new connection. Failed when the name was looked up only once.
+/// The address that answered comes first the next time. Failed when the name was looked up only once.
 #[test]
 fn an_address_that_refuses_is_reported_once_and_the_name_is_looked_up_for_each_connection() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let answering = listener.local_addr().unwrap();
     thread::spawn(move || {
-        // One echo each.
+        // One echo for each connection.
         listener.incoming().flatten().try_for_each(|stream| {
             io::copy(&mut io::Read::take(&stream, 9), &mut &stream).map(drop)
         })
