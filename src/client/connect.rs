@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use crate::net::Addr;
 
-mod ends;
 mod exchange;
-mod ledger;
-mod lines;
+mod totals;
 mod notice;
+mod ledger;
 mod pump;
-mod output;
-mod session;
+mod echo_output;
+mod watched;
+mod client_io;
+mod lines;
 mod stream;
 mod terminal;
 

@@ -66,7 +66,7 @@ fn a_mebibyte_comes_back_and_then_the_end() {
 
 /// So much that it does not fit into all of the buffers on the way, and the peer has to keep some of it.
 #[test]
-fn nothing_is_lost_for_one_who_reads_late() {
+fn a_late_reader_gets_its_whole_echo() {
     for_each_peer(|peer, running| {
         if !peer.limits.half_close {
             return;
@@ -85,7 +85,7 @@ fn nothing_is_lost_for_one_who_reads_late() {
 }
 
 #[test]
-fn fifty_connections_get_each_its_own() {
+fn fifty_connections_each_get_their_own_echo() {
     for_each_peer(|_, running| {
         let mut streams: Vec<_> = (0..50).map(|_| connect(running)).collect();
         for offset in [0, 1000, 2000] {
@@ -104,7 +104,7 @@ fn fifty_connections_get_each_its_own() {
 
 /// Go's copying has a pipe for each connection, and accepting fails where there are no descriptors for it.
 #[test]
-fn a_crowd_is_as_large_as_descriptors_allow() {
+fn the_limit_of_connections_follows_from_the_descriptors() {
     let limits = |name| resound_peers::peer(name).unwrap().limits;
     assert_eq!(limits("tokio").connections_with(20_000), 19_900);
     assert_eq!(limits("go").connections_with(20_000), 6_633);
@@ -113,7 +113,7 @@ fn a_crowd_is_as_large_as_descriptors_allow() {
 }
 
 #[test]
-fn one_that_cannot_listen_says_why() {
+fn a_peer_that_cannot_listen_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     for found in here() {
@@ -127,7 +127,7 @@ fn one_that_cannot_listen_says_why() {
 }
 
 #[test]
-fn the_end_of_a_handle_is_that_of_all_its_processes() {
+fn dropping_a_running_peer_ends_all_its_processes() {
     for found in here() {
         println!("{}", found.peer.name);
         let running = found.start(&[]).unwrap();
@@ -144,7 +144,7 @@ fn the_end_of_a_handle_is_that_of_all_its_processes() {
 }
 
 #[test]
-fn one_that_is_not_built_is_left_out_with_a_word() {
+fn a_peer_that_is_not_built_is_left_out_with_a_reason() {
     let dir = env::temp_dir().join("nothing is here");
     let places = Places { binaries: dir.clone(), resound: dir.join("resound"), ..places() };
     for (name, how) in [("threads", "cargo build --profile peers"), ("resound", "cargo build")] {
@@ -156,7 +156,7 @@ fn one_that_is_not_built_is_left_out_with_a_word() {
 }
 
 #[test]
-fn programs_are_told_who_is_here_and_what_those_are_up_to() {
+fn the_plain_list_names_the_peers_and_their_limits() {
     let descriptors = raise_descriptor_limit().unwrap();
     let output =
         Command::new(env!("CARGO_BIN_EXE_resound-peers")).args(["list", "--plain"]).output();

@@ -28,7 +28,7 @@ pub struct Ledger {
     verified_of_first: usize,
     kept_blocks: usize,
     verified_bytes: u64,
-    fault: Option<Fault>,
+    mismatch: Option<Mismatch>,
     /// Random, and known to this process only: no peer can choose bytes that collide.
     keys: RandomState,
     /// A buffer to use again.
@@ -45,7 +45,7 @@ enum Block {
 
 /// What is wrong with an echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Mismatch {
     /// The first byte that is not the one that was sent.
     Byte { offset: u64, sent: u8, received: u8 },
     /// Some byte from `offset` on, within a block of which only a hash is known.
@@ -61,7 +61,7 @@ impl Ledger {
             verified_of_first: 0,
             kept_blocks: 0,
             verified_bytes: 0,
-            fault: None,
+            mismatch: None,
             keys: RandomState::new(),
             spare: Vec::new(),
         }
@@ -79,10 +79,10 @@ impl Ledger {
     }
 
     /// Compares bytes that came with those that are owed, and returns how many of them are right and need
-    /// not be shown to it again. The others wait for the rest of their block, or are [wrong](Self::fault).
+    /// not be shown to it again. The others wait for the rest of their block, or are [wrong](Self::mismatch).
     pub fn verify(&mut self, bytes: &[u8]) -> usize {
         let mut right = 0;
-        while right < bytes.len() && self.fault.is_none() {
+        while right < bytes.len() && self.mismatch.is_none() {
             match self.verify_one_block(&bytes[right..]) {
                 0 => break,
                 n => right += n,
@@ -92,8 +92,8 @@ impl Ledger {
     }
 
     /// What was wrong with the bytes that came, if anything.
-    pub fn fault(&self) -> Option<Fault> {
-        self.fault
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        self.mismatch
     }
 
     /// Whether the server owes nothing.
@@ -107,23 +107,23 @@ impl Ledger {
     }
 
     fn verify_one_block(&mut self, bytes: &[u8]) -> usize {
-        let (right, fault) = match self.blocks.front() {
-            None => (0, Some(Fault::Surplus)),
+        let (right, mismatch) = match self.blocks.front() {
+            None => (0, Some(Mismatch::Surplus)),
             Some(Block::Kept(block)) => self.compare(&block[self.verified_of_first..], bytes),
             // Only the whole block can be verified.
             Some(Block::Hashed(_)) if bytes.len() < BLOCK_BYTES => (0, None),
             Some(Block::Hashed(hash)) if self.keys.hash_one(&bytes[..BLOCK_BYTES]) == *hash => {
                 (BLOCK_BYTES, None)
             }
-            Some(Block::Hashed(_)) => (0, Some(Fault::Block { offset: self.verified_bytes })),
+            Some(Block::Hashed(_)) => (0, Some(Mismatch::Block { offset: self.verified_bytes })),
         };
-        self.fault = fault;
+        self.mismatch = mismatch;
         self.advance(right);
         right
     }
 
     /// How many bytes are the same, and what the first is that is not.
-    fn compare(&self, owed: &[u8], bytes: &[u8]) -> (usize, Option<Fault>) {
+    fn compare(&self, owed: &[u8], bytes: &[u8]) -> (usize, Option<Mismatch>) {
         let common = owed.len().min(bytes.len());
         // As a whole first, which is many times as fast.
         if owed[..common] == bytes[..common] {
@@ -132,7 +132,7 @@ impl Ledger {
         let pairs = owed.iter().zip(bytes);
         let right = pairs.take_while(|(sent, received)| sent == received).count();
         let offset = self.verified_bytes + right as u64;
-        (right, Some(Fault::Byte { offset, sent: owed[right], received: bytes[right] }))
+        (right, Some(Mismatch::Byte { offset, sent: owed[right], received: bytes[right] }))
     }
 
     fn advance(&mut self, right: usize) {
@@ -204,7 +204,7 @@ impl<W: Write> Write for Recorded<'_, W> {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Byte { offset, sent, received } => {
@@ -239,10 +239,10 @@ mod tests {
     /// Verifies as a pump does: what was not verified is shown again with what follows.
     fn verify_in_pieces(ledger: &mut Ledger, bytes: &[u8], piece: usize) -> usize {
         let (mut right, mut shown) = (0, 0);
-        while shown < bytes.len() && ledger.fault().is_none() {
+        while shown < bytes.len() && ledger.mismatch().is_none() {
             shown = bytes.len().min(shown + piece);
             right += ledger.verify(&bytes[right..shown]);
-            let waiting = if ledger.fault().is_some() { 0 } else { shown - right };
+            let waiting = if ledger.mismatch().is_some() { 0 } else { shown - right };
             assert!(waiting < BLOCK_BYTES, "no more than a block waits");
         }
         right
@@ -261,7 +261,7 @@ mod tests {
                 "memory is bounded"
             );
             assert_eq!(verify_in_pieces(&mut ledger, &sent, back), MUCH);
-            assert!(ledger.is_empty() && ledger.fault().is_none(), "{out} {back}");
+            assert!(ledger.is_empty() && ledger.mismatch().is_none(), "{out} {back}");
         }
     }
 
@@ -291,11 +291,11 @@ mod tests {
             let right = verify_in_pieces(&mut ledger, &echo, 50_000);
             let in_hashed = (kept..MUCH - 777).contains(&at);
             let expected = if in_hashed {
-                Fault::Block { offset: (at / BLOCK_BYTES * BLOCK_BYTES) as u64 }
+                Mismatch::Block { offset: (at / BLOCK_BYTES * BLOCK_BYTES) as u64 }
             } else {
-                Fault::Byte { offset: at as u64, sent: sent[at], received: echo[at] }
+                Mismatch::Byte { offset: at as u64, sent: sent[at], received: echo[at] }
             };
-            assert_eq!(ledger.fault(), Some(expected), "{at}");
+            assert_eq!(ledger.mismatch(), Some(expected), "{at}");
             let verified = if in_hashed { at / BLOCK_BYTES * BLOCK_BYTES } else { at };
             assert_eq!(right, verified, "{at}");
         }
@@ -311,7 +311,7 @@ mod tests {
         let other = (1..).find(|i| echo[at + i] != echo[at]).unwrap();
         echo.swap(at, at + other);
         verify_in_pieces(&mut ledger, &echo, BLOCK_BYTES);
-        assert_eq!(ledger.fault(), Some(Fault::Block { offset: at as u64 }));
+        assert_eq!(ledger.mismatch(), Some(Mismatch::Block { offset: at as u64 }));
     }
 
     #[test]
@@ -319,12 +319,12 @@ mod tests {
         let mut ledger = Ledger::new();
         ledger.sent(b"hello");
         assert_eq!(ledger.verify(b"hello..."), 5);
-        assert_eq!(ledger.fault(), Some(Fault::Surplus));
+        assert_eq!(ledger.mismatch(), Some(Mismatch::Surplus));
         let mut ledger = Ledger::new();
         assert_eq!(ledger.verify(b""), 0);
-        assert_eq!(ledger.fault(), None);
+        assert_eq!(ledger.mismatch(), None);
         assert_eq!(ledger.verify(b"x"), 0);
-        assert_eq!(ledger.fault(), Some(Fault::Surplus));
+        assert_eq!(ledger.mismatch(), Some(Mismatch::Surplus));
     }
 
     #[test]
@@ -335,8 +335,8 @@ mod tests {
 
     #[test]
     fn a_wrong_byte_is_named_with_its_place() {
-        let fault = Fault::Byte { offset: 3, sent: b'l', received: 0x1b };
+        let mismatch = Mismatch::Byte { offset: 3, sent: b'l', received: 0x1b };
         let line = "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x1b";
-        assert_eq!(fault.to_string(), line);
+        assert_eq!(mismatch.to_string(), line);
     }
 }

@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::exchange::Difference;
+use super::totals::{Totals, bytes};
 use crate::client::dial::Progress;
 use crate::net::{Endpoint, reason};
 use crate::text::Escaped;
-use crate::text::format::{count, counted, elapsed, setting};
+use crate::text::format::{count, elapsed, setting};
 
 /// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
 #[derive(Debug)]
@@ -57,12 +58,12 @@ pub enum Notice<'a> {
     Closed,
     /// How things stand, on request.
     Status {
-        tally: &'a Tally,
+        totals: &'a Totals,
         is_connected: bool,
         /// How much of which echo has come, while one is due.
         waits_for: Option<(usize, usize)>,
     },
-    Ended(&'a Tally),
+    Ended(&'a Totals),
 }
 
 impl Notice<'_> {
@@ -165,9 +166,9 @@ impl fmt::Display for Head<'_> {
             }
             N::SendingAgain => f.write_str("sending it again, on a new connection"),
             N::Closed => f.write_str("closed the connection"),
-            N::Status { tally, is_connected, waits_for } => {
+            N::Status { totals, is_connected, waits_for } => {
                 let connected = if *is_connected { "connected" } else { "not connected" };
-                write!(f, "{connected}; {tally}")?;
+                write!(f, "{connected}; {totals}")?;
                 match waits_for {
                     Some((received, of)) => {
                         write!(f, "; waiting for an echo: {received} of {} came back", bytes(*of))
@@ -175,53 +176,8 @@ impl fmt::Display for Head<'_> {
                     None => Ok(()),
                 }
             }
-            N::Ended(tally) => tally.fmt(f),
+            N::Ended(totals) => totals.fmt(f),
         }
-    }
-}
-
-/// What was done so far.
-#[derive(Debug, Default)]
-pub struct Tally {
-    pub connections: usize,
-    pub messages: usize,
-    /// Messages whose echo differed, or did not come back whole.
-    pub wrong: usize,
-    pub sent_bytes: usize,
-    pub received_bytes: usize,
-    /// Messages that were sent a second time, since the first had gone with its connection.
-    pub again: usize,
-    /// Received though nothing was owed, and not counted as an echo. A lower bound.
-    pub surplus_bytes: usize,
-}
-
-impl Tally {
-    /// # Errors
-    ///
-    /// What was wrong with the echoes, if anything.
-    pub fn verdict(&self) -> io::Result<()> {
-        let wrong =
-            format!("{} of {} came back wrong or not at all", self.wrong, messages(self.messages));
-        let surplus = format!("the server sent {} too many", bytes(self.surplus_bytes));
-        match (self.wrong, self.surplus_bytes) {
-            (0, 0) => Ok(()),
-            (_, 0) => Err(io::Error::other(wrong)),
-            (0, _) => Err(io::Error::other(surplus)),
-            (_, _) => Err(io::Error::other(format!("{wrong}, and {surplus}"))),
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = counted(self.connections as u64, "connection", "connections");
-        let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
-        write!(
-            f,
-            "{} on {connections}: {sent} sent, {received} received",
-            messages(self.messages)
-        )?;
-        if self.again > 0 { write!(f, ", {} sent again", messages(self.again)) } else { Ok(()) }
     }
 }
 
@@ -266,14 +222,6 @@ impl fmt::Display for Byte {
         write!(f, "0x{:02x}", self.0)?;
         if self.0.is_ascii_graphic() { write!(f, " ({})", char::from(self.0)) } else { Ok(()) }
     }
-}
-
-fn bytes(n: usize) -> String {
-    counted(n as u64, "byte", "bytes")
-}
-
-fn messages(n: usize) -> String {
-    counted(n as u64, "message", "messages")
 }
 
 #[cfg(test)]
@@ -349,9 +297,9 @@ mod tests {
 
     #[test]
     fn the_status_says_whether_something_is_due() {
-        let tally = Tally { messages: 1, connections: 1, sent_bytes: 6, ..Tally::default() };
+        let totals = Totals { messages: 1, connections: 1, sent_bytes: 6, ..Totals::default() };
         let status =
-            |is_connected, waits_for| Notice::Status { tally: &tally, is_connected, waits_for };
+            |is_connected, waits_for| Notice::Status { totals: &totals, is_connected, waits_for };
         check(
             &status(false, None),
             "not connected; 1 message on 1 connection: 6 bytes sent, 0 bytes received",
@@ -361,19 +309,5 @@ mod tests {
             "connected; 1 message on 1 connection: 6 bytes sent, 0 bytes received; waiting for an echo: \
              2 of 6 bytes came back",
         );
-    }
-
-    #[test]
-    fn the_verdict_names_whatever_was_wrong() {
-        let verdict = |wrong, surplus_bytes| {
-            let tally = Tally { messages: 3, wrong, surplus_bytes, ..Tally::default() };
-            tally.verdict().map_err(|e| e.to_string())
-        };
-        assert_eq!(verdict(0, 0), Ok(()));
-        assert_eq!(verdict(1, 0), Err("1 of 3 messages came back wrong or not at all".into()));
-        assert_eq!(verdict(0, 1), Err("the server sent 1 byte too many".into()));
-        let both =
-            "2 of 3 messages came back wrong or not at all, and the server sent 4 bytes too many";
-        assert_eq!(verdict(2, 4), Err(both.into()));
     }
 }

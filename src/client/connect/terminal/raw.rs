@@ -70,7 +70,7 @@ impl Drop for Raw {
 }
 
 /// Forgets what was typed ahead: it was meant for the server, and not for the shell that reads on.
-pub fn forget_typed_ahead() {
+pub fn discard_typed_ahead() {
     let _ = tcflush(io::stdin(), QueueSelector::IFlush);
 }
 

@@ -1,42 +1,44 @@
-//! The connection of a session: made for a message, watched while nothing is owed, and made anew.
+//! The connection of a messenger. It is made for a message, watched while nothing is owed, and made again.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use mio::Token;
 
-use super::{End, Report, Session, State, server};
+use super::{Messenger, State};
 use crate::client::attempt;
 use crate::client::connect::notice::Notice;
+use crate::client::connect::watched::Watched;
 use crate::client::dial::{Established, Step};
 use crate::net::Socket;
 
-/// Of what a server sends though nothing is owed, no more than this is read: a line or two of a terminal
-/// show well enough what it is.
+/// The most bytes that the messenger reads of what a server sends although nothing is owed. A line or two on the terminal
+/// show what it is.
 const LOOK_BYTES: usize = 256;
 
-/// From the end of a connection to the first look whether the server takes another. A server that closes
-/// after each echo is not asked between messages that are typed one after the other.
+/// From the end of a connection to the first look whether the server takes another. So a server that closes after each
+/// echo gets no look between messages that the user types one after the other.
 pub(super) const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// From one such look that failed to the next.
+/// From a look that failed to the next look.
 const NEXT_LOOK: Duration = Duration::from_millis(500);
 
 /// The connection, or the lack of one.
+#[derive(Debug)]
 pub(super) enum Link {
-    /// None. The next message makes one.
+    /// There is none, and the next message makes one.
     None,
     Up {
         token: Token,
-        /// Whether it was made for no message, and has carried none.
+        /// Whether a look made it, and it has carried no message.
         is_spare: bool,
     },
-    /// None, and whether the server takes another is found out at this time.
+    /// There is none. At this time, the messenger looks whether the server takes another.
     Lost { look_at: Instant, is_down: bool },
-    /// That is being found out.
+    /// The messenger looks whether the server takes another.
     Looking { is_down: bool },
 }
 
-/// What came though nothing is owed.
+/// What came although nothing is owed.
 pub(super) enum Unasked {
     Nothing,
     Bytes,
@@ -44,14 +46,14 @@ pub(super) enum Unasked {
     End(io::Error),
 }
 
-impl<R: Report> Session<'_, R> {
+impl Messenger<'_> {
     pub(super) fn dial(&mut self, now: Instant) -> io::Result<()> {
-        let again = self.tally.connections > 0;
+        let again = self.totals.connections > 0;
         loop {
             match self.dialer()?.poll(now) {
                 Step::Wait => return Ok(()),
                 Step::Progress(progress) => {
-                    self.report.report(&Notice::Dialing { progress, again })?;
+                    self.view.report(&Notice::Dialing { progress, again })?;
                 }
                 Step::Connected(made) => return self.connected(made, now),
                 Step::Failed(error) => return self.not_connected(error, now),
@@ -60,19 +62,22 @@ impl<R: Report> Session<'_, R> {
     }
 
     fn connected(&mut self, made: Established, now: Instant) -> io::Result<()> {
-        // From here on, a message that finds no server is not kept waiting.
+        // From here on, a message does not wait for a server that is not up.
         self.dialer()?.set_wait(None);
-        self.report.report(&Notice::Connected { peer: &made.peer, local: &made.local })?;
+        self.view.report(&Notice::Connected { peer: &made.peer, local: &made.local })?;
         self.adopt(made.socket, false)?;
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Dialing(Some(talk)) => self.begin(talk.restarted(now), now),
+            State::Dialing(Some(mut exchange)) => {
+                exchange.restart(now);
+                self.begin(exchange, now)
+            }
             _ => self.look(now),
         }
     }
 
     fn adopt(&mut self, socket: Socket, is_spare: bool) -> io::Result<()> {
-        self.tally.connections += 1;
-        let token = self.ends.insert(End::Server(socket))?;
+        self.totals.connections += 1;
+        let token = self.reactor.insert(Watched::Server(socket))?;
         self.link = Link::Up { token, is_spare };
         Ok(())
     }
@@ -81,12 +86,12 @@ impl<R: Report> Session<'_, R> {
         let State::Dialing(Some(_)) = std::mem::replace(&mut self.state, State::Idle) else {
             return Err(error);
         };
-        self.tally.wrong += 1;
+        self.totals.wrong += 1;
         self.link = Link::Lost { look_at: now + NEXT_LOOK, is_down: true };
-        self.report.report(&Notice::NotSent(&error))
+        self.view.report(&Notice::NotSent(&error))
     }
 
-    /// Looks after the connection, or for one, while nothing is owed.
+    /// Watches the connection while nothing is owed. If there is none, looks for the server.
     pub(super) fn watch(&mut self, now: Instant) -> io::Result<()> {
         match self.link {
             Link::Up { .. } => self.look(now),
@@ -108,24 +113,23 @@ impl<R: Report> Session<'_, R> {
                 Step::Connected(made) => {
                     self.adopt(made.socket, true)?;
                     let (peer, local) = (&made.peer, &made.local);
-                    return self.report.report(&Notice::Back { peer, local, is_down });
+                    return self.view.report(&Notice::Back { peer, local, is_down });
                 }
                 Step::Failed(error) => {
                     self.link = Link::Lost { look_at: now + NEXT_LOOK, is_down: true };
                     let news = Notice::Down(&error);
-                    return if is_down { Ok(()) } else { self.report.report(&news) };
+                    return if is_down { Ok(()) } else { self.view.report(&news) };
                 }
             }
         }
     }
 
-    /// Notices what the server did while nothing was owed: nothing, if all is well.
+    /// Notices what the server did while nothing was owed. All is well if that is nothing.
     pub(super) fn look(&mut self, now: Instant) -> io::Result<()> {
         match self.read_unasked()? {
             Unasked::Nothing => return Ok(()),
-            Unasked::End(why) => self.report.report(&Notice::ServerLeft(&why))?,
-            // More may be on its way, and would be taken for the next echo: only a new connection is in
-            // step.
+            Unasked::End(why) => self.view.report(&Notice::ServerLeft(&why))?,
+            // More bytes can follow, and would look like the next echo. Only a new connection is in step.
             Unasked::Bytes => {}
         }
         let is_spare = matches!(self.link, Link::Up { is_spare: true, .. });
@@ -136,18 +140,18 @@ impl<R: Report> Session<'_, R> {
         Ok(())
     }
 
-    /// Reads what comes though nothing is owed, and reports bytes.
+    /// Reads what came although nothing is owed, and reports bytes.
     pub(super) fn read_unasked(&mut self) -> io::Result<Unasked> {
         let Link::Up { token, .. } = self.link else { return Ok(Unasked::Nothing) };
         let mut unasked = [0; LOOK_BYTES];
-        let socket = server(&mut self.ends, token)?;
+        let socket = self.reactor.server(token)?;
         match attempt(|| socket.read(&mut unasked)) {
             Ok(None) => Ok(Unasked::Nothing),
             Ok(Some(0)) => Ok(Unasked::End(ErrorKind::UnexpectedEof.into())),
             Err(e) => Ok(Unasked::End(e)),
             Ok(Some(n)) => {
-                self.tally.surplus_bytes += n;
-                self.report.report(&Notice::Surplus(&unasked[..n]))?;
+                self.totals.surplus_bytes += n;
+                self.view.report(&Notice::Surplus(&unasked[..n]))?;
                 Ok(Unasked::Bytes)
             }
         }
@@ -155,7 +159,7 @@ impl<R: Report> Session<'_, R> {
 
     pub(super) fn disconnect(&mut self) {
         if let Link::Up { token, .. } = std::mem::replace(&mut self.link, Link::None) {
-            self.ends.remove(token);
+            self.reactor.remove(token);
         }
     }
 }

@@ -17,7 +17,7 @@ const PIECE_BYTES: usize = 4096;
 
 /// Standard output. A pipe or a file gets the bytes as they are; a terminal gets them escaped.
 #[derive(Debug)]
-pub struct Output {
+pub struct EchoOutput {
     standard: Standard,
     escaping: Option<Escaping>,
 }
@@ -32,7 +32,7 @@ struct Escaping {
     written: usize,
 }
 
-impl Output {
+impl EchoOutput {
     /// # Errors
     ///
     /// If the system gives no further descriptor: dup(2).
@@ -57,16 +57,16 @@ impl Output {
     }
 }
 
-delegate_source!(Output);
+delegate_source!(EchoOutput);
 
-impl AsFd for Output {
+impl AsFd for EchoOutput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.standard.as_fd()
     }
 }
 
 /// After `WouldBlock`, the next call must begin with the same bytes: some of them may be on the terminal.
-impl Write for Output {
+impl Write for EchoOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.escaping {
             None => self.standard.write(bytes),
