@@ -3,8 +3,9 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
-use crate::client::load::{Cause, Options, Outcome, Trouble};
+use crate::client::load::{ConnectionFailure, Options, Outcome};
 use crate::client::report::sample;
 
 /// The figures of a page: each a plot with its title and legend.
@@ -49,8 +50,12 @@ fn of_one() -> Outcome {
 fn text_from_outside_is_no_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
-    let trouble =
-        Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: true };
+    let trouble = ConnectionFailure {
+        connection: Some(1),
+        local: None,
+        failure: Failure::Connect(error),
+        is_fatal: true,
+    };
     let outcome = Outcome {
         troubles: vec![trouble],
         trouble_count: 1,
