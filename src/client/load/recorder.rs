@@ -246,7 +246,7 @@ impl Recorder {
             self.mark_failed();
         }
         let rest = self.outcome.measured.saturating_sub(self.current.start);
-        // The last interval includes the responses that came after its end, and is no longer for it.
+        // The last interval includes the responses that came after its end. Its length does not.
         if !rest.is_zero() || !self.current.responses.is_empty() {
             self.close_interval(rest, reporter);
         }

@@ -45,7 +45,7 @@ struct Seen {
     /// When the client began to connect.
     attempts: Vec<Duration>,
     received_bytes: usize,
-    /// How many connections there were at the same time, at most.
+    /// The highest number of connections at the same time.
     most_connections: usize,
 }
 

@@ -1,4 +1,4 @@
-//! A run ends, and in the right way, whatever the server does.
+//! A run ends, and in the right way, if the server fails.
 
 use std::io::ErrorKind;
 
