@@ -417,3 +417,22 @@ fn help_fits_the_terminal() {
         }
     }
 }
+
+/// Failed when the short help of serve was as long as the other.
+#[test]
+fn the_short_help_of_serve_has_one_line_for_each_option() {
+    let short = output(command(&["serve", "-h"]).env("COLUMNS", "80"));
+    let short = String::from_utf8(short.stdout).unwrap();
+    let lines = short.lines().filter(|line| line.starts_with("  ")).count();
+    let options = short.lines().filter(|line| line.trim_start().starts_with('-')).count();
+    assert!(options >= 17 && lines == options, "{short}");
+}
+
+/// Failed when no help mentioned them.
+#[test]
+fn the_help_of_serve_mentions_the_second_signal_and_dropped_log_lines() {
+    let help = String::from_utf8(resound(&["serve", "--help"]).stdout).unwrap();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("A second signal stops it at once"), "{help}");
+    assert!(words.contains("drops log lines, and later logs how many"), "{help}");
+}

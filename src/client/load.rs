@@ -14,33 +14,43 @@ use serde::Serialize;
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::net::{Addr, cannot};
 use crate::signals;
 
+use clock::SystemClock;
 use contact::{NoContact, contact};
 use engine::Engine;
+use link::Network;
 
+pub use connection_failure::ConnectionFailure;
 pub use memory::check_memory;
 pub use outcome::{ClientLimit, End, Interval, Outcome};
 pub use search::{Found, Search, Trial, search};
 pub use threshold::{Objective, Threshold, Verdict};
-pub use trouble::{Cause, Trouble};
 
 mod json;
-mod trouble;
+mod connection_failure;
 mod outcome;
+mod clock;
 mod schedule;
 mod plan;
 mod cost;
 mod recorder;
 mod standstills;
-mod connection;
+mod shared;
+mod lane;
 mod contact;
-mod engine;
-mod dispatch;
+mod link;
+mod connection;
 mod connections;
 mod phase;
+mod engine;
+mod dispatch;
+mod connecting;
+mod failing;
+mod advance;
 mod memory;
 mod threshold;
 mod search;
@@ -146,12 +156,12 @@ pub trait Reporter {
 pub fn run(options: &Options, reporter: &mut impl Reporter) -> Outcome {
     match watch_signals() {
         Ok(mut signals) => run_under(options, &mut signals, reporter),
-        Err(cause) => Outcome::failed(cause),
+        Err(failure) => Outcome::failed(failure),
     }
 }
 
-fn watch_signals() -> Result<Signals, Cause> {
-    signals::watch(&[SIGQUIT]).map_err(|e| Cause::System(cannot("watch for", &"signals", &e)))
+fn watch_signals() -> Result<Signals, Failure> {
+    signals::watch(&[SIGQUIT]).map_err(|e| Failure::System(cannot("watch for", &"signals", &e)))
 }
 
 /// As [`run`], for a caller that goes on to watch the signals afterwards.
@@ -159,11 +169,18 @@ fn run_under(options: &Options, signals: &mut Signals, reporter: &mut impl Repor
     let contact = match contact(options, signals, reporter) {
         Ok(contact) => contact,
         Err(NoContact::Interrupted) => return Outcome::interrupted(),
-        Err(NoContact::Failed(cause)) => return Outcome::failed(cause),
+        Err(NoContact::Failed(failure)) => return Outcome::failed(failure),
     };
-    match Engine::new(options, contact, signals, reporter) {
-        Ok(engine) => engine.run(),
-        Err(e) => Outcome::failed(Cause::System(e)),
+    let network = Network::new(contact, &options.sources);
+    match Engine::new(options, network, SystemClock, signals, reporter) {
+        Ok(mut engine) => {
+            // A signal may have come before there was anything to report it.
+            if signals::is_stop_requested() {
+                engine.phase.interrupt();
+            }
+            engine.run()
+        }
+        Err(e) => Outcome::failed(Failure::System(e)),
     }
 }
 
@@ -220,5 +237,7 @@ pub enum Stage {
     Closing,
 }
 
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

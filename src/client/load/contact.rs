@@ -9,9 +9,10 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
-use super::{Cause, Options, Progress, Reporter, Stage};
+use super::{Options, Progress, Reporter, Stage};
 use crate::client::dial::{self, Dialer, Family, Limits, Step};
 use crate::client::drive::{Driven, Timeout, drive};
+use crate::client::failure::Failure;
 use crate::net::{Endpoint, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals::is_stop;
@@ -28,12 +29,12 @@ pub(super) struct Contact {
 #[derive(Debug)]
 pub(super) enum NoContact {
     Interrupted,
-    Failed(Cause),
+    Failed(Failure),
 }
 
 impl From<io::Error> for NoContact {
     fn from(error: io::Error) -> Self {
-        Self::Failed(Cause::System(error))
+        Self::Failed(Failure::System(error))
     }
 }
 
@@ -45,7 +46,7 @@ pub(super) fn contact(
 ) -> Result<Contact, NoContact> {
     // The run itself finds out whether a single address answers.
     if options.wait.is_zero() && dial::needs_no_lookup(&options.server) {
-        let peers = options.server.resolve().map_err(|e| NoContact::Failed(Cause::Connect(e)))?;
+        let peers = options.server.resolve().map_err(|e| NoContact::Failed(Failure::Connect(e)))?;
         if let Some(peer) = peers.into_iter().next() {
             return Ok(Contact { peer, first: None });
         }
@@ -149,7 +150,7 @@ impl<'a, W: Reporter> Driven for Dialing<'a, W> {
         while self.outcome.is_none() {
             match self.dialer()?.poll(now) {
                 Step::Connected(connection) => self.outcome = Some(Ok(connection)),
-                Step::Failed(e) => self.outcome = Some(Err(NoContact::Failed(Cause::Connect(e)))),
+                Step::Failed(e) => self.outcome = Some(Err(NoContact::Failed(Failure::Connect(e)))),
                 Step::Progress(progress @ dial::Progress::Waiting { .. }) => info!("{progress}"),
                 Step::Progress(_) => {}
                 Step::Wait => break,

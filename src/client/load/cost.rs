@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use super::clock::Clock;
 
 /// Adds up, in the measured part, how long this client worked, and the processor time that it used.
 #[derive(Debug, Default)]
@@ -36,8 +36,8 @@ pub(super) struct Usage {
 
 impl Cost {
     /// The measured part begins.
-    pub(super) fn start(&mut self) {
-        (self.began, self.spin) = (Some(cpu_time()), None);
+    pub(super) fn start(&mut self, clock: &impl Clock) {
+        (self.began, self.spin) = (Some(clock.cpu_time()), None);
     }
 
     /// This client worked for `time`.
@@ -54,66 +54,53 @@ impl Cost {
     /// This client does not sleep until the next message is due. Asks for the processor time only once, however
     /// often it is called.
     #[inline]
-    pub(super) fn spins(&mut self) {
+    pub(super) fn spins(&mut self, clock: &impl Clock) {
         if self.spin.is_none() && self.began.is_some() {
-            self.spin = Some(Spin { began: cpu_time(), worked: Duration::ZERO });
+            self.spin = Some(Spin { began: clock.cpu_time(), worked: Duration::ZERO });
         }
     }
 
     /// This client sleeps.
     #[inline]
-    pub(super) fn sleeps(&mut self) {
+    pub(super) fn sleeps(&mut self, clock: &impl Clock) {
         if let Some(spin) = self.spin.take() {
-            let used = cpu_time().saturating_sub(spin.began);
+            let used = clock.cpu_time().saturating_sub(spin.began);
             self.spun += used.saturating_sub(spin.worked);
         }
     }
 
     /// The measured part is over, if it has begun.
-    pub(super) fn end(&mut self) -> Option<Usage> {
-        self.sleeps();
-        let cpu = cpu_time().saturating_sub(self.began.take()?);
+    pub(super) fn end(&mut self, clock: &impl Clock) -> Option<Usage> {
+        self.sleeps(clock);
+        let cpu = clock.cpu_time().saturating_sub(self.began.take()?);
         Some(Usage { busy: self.busy, cpu, spin_cpu: self.spun.min(cpu) })
     }
 }
 
-/// The processor time of this process so far.
-pub(super) fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::simulated::FakeClock;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Uses `time` of a processor.
-    fn burn(time: Duration) {
-        let end = cpu_time() + time;
-        while cpu_time() < end {}
-    }
-
-    /// Other tests of this process use processor time meanwhile, so that it can only be more.
     #[test]
-    fn what_was_spun_is_told_apart_from_what_was_worked() {
+    fn spinning_is_told_from_working() {
+        let clock = FakeClock::new();
         let mut cost = Cost::default();
         cost.worked(MS);
-        cost.spins();
-        burn(MS);
-        cost.start();
-        cost.spins();
-        burn(20 * MS);
+        cost.spins(&clock);
+        clock.work(MS);
+        cost.start(&clock);
+        cost.spins(&clock);
+        clock.work(20 * MS);
         cost.worked(5 * MS);
-        cost.spins();
-        cost.sleeps();
-        burn(30 * MS);
+        cost.spins(&clock);
+        cost.sleeps(&clock);
+        clock.work(30 * MS);
         cost.worked(30 * MS);
-        let spent = cost.end().unwrap();
-        assert_eq!(spent.busy, 35 * MS);
-        assert!(spent.spin_cpu >= 15 * MS && spent.cpu >= 50 * MS, "{spent:?}");
-        assert!(spent.cpu - spent.spin_cpu >= 30 * MS, "{spent:?}");
-        assert_eq!(cost.end(), None, "it ends once");
+        let usage = Usage { busy: 35 * MS, cpu: 50 * MS, spin_cpu: 15 * MS };
+        assert_eq!(cost.end(&clock), Some(usage));
+        assert_eq!(cost.end(&clock), None, "it ends once");
     }
 }

@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::ConnectionFailure;
 use super::json;
-use super::trouble::{Cause, Trouble};
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::text::format::time;
-
-/// This many troubles are kept in full; the rest are counted.
-pub const TROUBLES_KEPT: usize = 20;
 
 /// What a run found. If it ended early, all figures are about the part that it ran.
 ///
@@ -86,10 +84,10 @@ pub struct Outcome {
     /// [`Options::interval`]: super::Options::interval
     pub intervals: Vec<Interval>,
     /// The first failures in full, the first of each kind, and the one that ended the run.
-    pub troubles: Vec<Trouble>,
+    pub troubles: Vec<ConnectionFailure>,
     /// The number of all failures.
     pub trouble_count: u64,
-    /// The number of failures of each [kind](Cause::kind).
+    /// The number of failures of each [kind](Failure::kind).
     pub trouble_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong. No option excuses that.
     #[serde(rename = "has_wrong_bytes")]
@@ -167,10 +165,10 @@ impl Outcome {
         }
     }
 
-    /// A run that could not begin because of `cause`.
-    pub fn failed(cause: Cause) -> Self {
-        let kind = cause.kind();
-        let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
+    /// A run that could not begin because of `failure`.
+    pub fn failed(failure: Failure) -> Self {
+        let kind = failure.kind();
+        let trouble = ConnectionFailure::of_run(failure);
         Self {
             end: End::Failed,
             troubles: vec![trouble],
@@ -199,7 +197,7 @@ impl Outcome {
     }
 
     /// The failure that ended the run, if one did.
-    pub fn fatal_trouble(&self) -> Option<&Trouble> {
+    pub fn fatal_trouble(&self) -> Option<&ConnectionFailure> {
         self.troubles.iter().find(|trouble| trouble.is_fatal)
     }
 

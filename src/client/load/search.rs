@@ -36,7 +36,7 @@ pub struct Trial {
 pub struct Search {
     /// The objective.
     pub objective: Objective,
-    /// The rates that were tried, in order.
+    /// The rates that were tried, one after the other.
     pub trials: Vec<Trial>,
     /// Whether the user ended it.
     pub is_interrupted: bool,
@@ -119,7 +119,7 @@ pub fn search(
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
         Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, on_trial),
-        Err(cause) => Found { outcome: Outcome::failed(cause), search: nothing },
+        Err(failure) => Found { outcome: Outcome::failed(failure), search: nothing },
     }
 }
 

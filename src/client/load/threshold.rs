@@ -183,9 +183,10 @@ impl fmt::Display for Objective {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ConnectionFailure;
     use super::super::tests::outcome;
-    use super::super::{Cause, Trouble};
     use super::*;
+    use crate::client::failure::Failure;
     #[test]
     fn each_figure_is_compared_with_its_limit() {
         // 1000 responses of 1 ms to 1000 ms, in ten seconds.
@@ -272,8 +273,9 @@ mod tests {
         assert!(matches!(judge(50.0, 502), Verdict::Kept(_)));
         let unsent = Outcome { unsent: 1, ..outcome() };
         assert!(matches!(objective.judge(&unsent), Verdict::Unsent(_, 1)));
-        let cause = Cause::Late { after: Duration::ZERO, took: Duration::ZERO };
-        let trouble = Trouble { connection: Some(3), local: None, cause, is_fatal: true };
+        let failure = Failure::Late { timeout: Duration::ZERO, took: Duration::ZERO };
+        let trouble =
+            ConnectionFailure { connection: Some(3), local: None, failure, is_fatal: true };
         let failed = Outcome { troubles: vec![trouble], ..outcome() };
         assert!(
             matches!(objective.judge(&failed), Verdict::Failed(why) if why.contains("no echo"))

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::table::{latency_columns, rows};
 use crate::client::latency::{Latency, LatencySummary};
-use crate::client::load::{End, Interval, Length, Objective, Options, Outcome, Search, Trouble};
+use crate::client::load::{
+    ConnectionFailure, End, Interval, Length, Objective, Options, Outcome, Search,
+};
 use crate::text::Escaped;
 use crate::text::format::{byte_rate, count, counted, elapsed, percent, rate, setting, time};
 
@@ -230,15 +232,15 @@ fn troubles(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// The kinds of trouble, how many there are of each, and the first of each.
 pub(super) fn kinds(
     outcome: &Outcome,
-) -> impl Iterator<Item = (&'static str, u64, Option<&Trouble>)> {
+) -> impl Iterator<Item = (&'static str, u64, Option<&ConnectionFailure>)> {
     outcome.trouble_counts.iter().map(|(kind, n)| {
-        let first = outcome.troubles.iter().find(|trouble| trouble.cause.kind() == *kind);
+        let first = outcome.troubles.iter().find(|trouble| trouble.failure.kind() == *kind);
         (*kind, *n, first)
     })
 }
 
 /// A trouble in a line, safe to print.
-pub(super) fn described(trouble: &Trouble) -> String {
+pub(super) fn described(trouble: &ConnectionFailure) -> String {
     Escaped(&trouble.to_string()).to_string()
 }
 

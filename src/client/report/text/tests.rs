@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::load::Cause;
+use crate::client::failure::Failure;
 use crate::client::report::sample;
 
 /// The lines of the latency table, its heading first.
@@ -182,8 +182,12 @@ fn each_kind_of_trouble_is_shown_once_with_its_number() {
 #[test]
 fn text_from_outside_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
-    let trouble =
-        Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: false };
+    let trouble = ConnectionFailure {
+        connection: Some(1),
+        local: None,
+        failure: Failure::Connect(error),
+        is_fatal: false,
+    };
     let outcome = Outcome {
         troubles: vec![trouble],
         trouble_count: 1,

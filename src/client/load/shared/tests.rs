@@ -1,5 +1,6 @@
 //! What becomes of a message that has come back.
 
+use super::super::simulated::FakeClock;
 use super::super::tests::options;
 use super::super::{Length, Options};
 use super::*;
@@ -9,19 +10,10 @@ const S: Duration = Duration::from_secs(1);
 /// With a second of warm-up, and two that are measured.
 fn shared(length: Length, start: Instant) -> Shared {
     let options = Options { warmup: S, length, ..options() };
-    let mut plan = Plan::new(&options, start);
-    plan.start(start);
-    Shared {
-        pattern: Pattern::new(1),
-        scratch: Box::default(),
-        plan,
-        recorder: Recorder::new(S, None),
-        in_flight: 1,
-        begun: 0,
-        standstills: Standstills::new(start),
-        reconnect_every: u64::MAX,
-        timeout: 2 * S,
-    }
+    let mut shared = Shared::new(&options, &FakeClock::new(), start);
+    shared.plan.start(start);
+    (shared.in_flight, shared.timeout) = (1, 2 * S);
+    shared
 }
 
 /// Failed when only what was sent in the measured part made the rate: what was in flight at its beginning
@@ -69,7 +61,7 @@ fn an_echo_that_came_too_late_is_lost_and_no_part_of_the_rate() {
     shared.standstills.plan(Duration::ZERO, start + 2 * S);
     shared.standstills.after_wait(start + 2 * S);
     let outcome = shared.finish(&message, start + 2 * S);
-    assert!(matches!(outcome, Err(Cause::Late { took, .. }) if took == S), "{outcome:?}");
+    assert!(matches!(outcome, Err(Failure::Late { took, .. }) if took == S), "{outcome:?}");
     let record = &shared.recorder;
-    assert_eq!((record.arrivals(), record.messages(), record.settled()), (0, 0, 1));
+    assert_eq!((record.arrivals(), record.messages(), record.finished()), (0, 0, 1));
 }
