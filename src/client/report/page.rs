@@ -123,19 +123,19 @@ fn notes(report: &Report<'_>) -> Markup {
     .flatten()
     .collect();
     html! {
-        @if !notes.is_empty() || outcome.trouble_count > 0 {
+        @if !notes.is_empty() || outcome.failure_count > 0 {
             aside {
                 @for note in notes { p { (note) } }
-                @if outcome.trouble_count > 0 { (troubles(outcome)) }
+                @if outcome.failure_count > 0 { (failures(outcome)) }
             }
         }
     }
 }
 
-fn troubles(outcome: &Outcome) -> Markup {
+fn failures(outcome: &Outcome) -> Markup {
     html! {
         p {
-            (counted(outcome.trouble_count, "thing", "things"))
+            (counted(outcome.failure_count, "thing", "things"))
             " went wrong. The first of each kind:"
         }
         ul {

@@ -50,16 +50,16 @@ fn of_one() -> Outcome {
 fn text_from_outside_is_no_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
-    let trouble = ConnectionFailure {
+    let failure = ConnectionFailure {
         connection: Some(1),
         local: None,
         failure: Failure::Connect(error),
         is_fatal: true,
     };
     let outcome = Outcome {
-        troubles: vec![trouble],
-        trouble_count: 1,
-        trouble_counts: [("connect", 1)].into(),
+        failures: vec![failure],
+        failure_count: 1,
+        failure_counts: [("connect", 1)].into(),
         ..sample::run(1, 1.0)
     };
     let server = format!("unix:/{evil}").parse().unwrap();
@@ -72,7 +72,7 @@ fn text_from_outside_is_no_markup() {
     baseline.conditions.insert("kernel".into(), evil.into());
     let page = render(&report, Some(&baseline)).unwrap();
     assert!(!page.contains("<img") && !page.contains('\u{202e}'), "{page}");
-    // In the title, the heading, the trouble, the command, the processor and the differences.
+    // In the title, the heading, the failure, the command, the processor and the differences.
     assert!(page.matches("&quot;&gt;&lt;img src=x").count() >= 8, "{page}");
     assert!(page.contains("'&amp;\\u{202e}"), "{page}");
 }
@@ -150,8 +150,8 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
 #[test]
 fn notes_and_failures_come_before_the_figures() {
     let mut outcome =
-        Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
-    outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
+        Outcome { failures: sample::failures(), failure_count: 30, ..sample::run(2, 1.0) };
+    outcome.failure_counts = [("altered", 7), ("connect", 23)].into();
     (outcome.cpu, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
     outcome.unanswered.record_evenly(Duration::from_secs(1), 0.01, 17);
     let page = open_loop(&outcome);
