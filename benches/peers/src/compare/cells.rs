@@ -188,7 +188,7 @@ fn options(running: &Running, cell: &Cell, time: Duration) -> Result<Options, Bo
 }
 
 fn expect_fine(outcome: &Outcome) -> Result<(), String> {
-    match (outcome.troubles.first(), outcome.end) {
+    match (outcome.failures.first(), outcome.end) {
         (Some(trouble), _) => Err(trouble.to_string()),
         (None, End::Complete) => Ok(()),
         (None, end) => Err(format!("the run did not end as planned: {end:?}")),
