@@ -32,7 +32,11 @@ fn run_isolated(script: &str, args: &[&str]) -> Ended {
 /// got an echo from itself, under every name but the first.
 #[test]
 fn a_connection_to_itself_is_an_error_and_not_an_echo() {
-    const ONE_PORT: &str = "ip addr add fe80::7/64 dev lo nodad; echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec \"$RESOUND\" \"$@\"";
+    // The kernel adds the route to fe80::7 some time after the address.
+    const ONE_PORT: &str = "\
+        ip addr add fe80::7/64 dev lo nodad; \
+        until ip -6 route get fe80::7 oif lo > /dev/null 2>&1; do :; done; \
+        echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec \"$RESOUND\" \"$@\"";
     for host in ["127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[fe80::7%lo]"] {
         let addr = format!("{host}:40000");
         for args in [
@@ -120,8 +124,9 @@ fn a_lookup_is_reported_and_can_be_interrupted() {
     let script = format!("{NAMES}echo $$; exec \"$RESOUND\" \"$@\"");
     let args = ["ping", "-W", "1h", "slow.example:7"];
     let mut child = spawn(&mut isolated(&["-mn"], &script, &args));
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let pid: i32 = lines.next().unwrap().unwrap().parse().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let pid: i32 = stdout.next().unwrap().unwrap().parse().unwrap();
     let pid = Pid::from_raw(pid).unwrap();
     let caught = format!("/proc/{}/status", pid.as_raw_nonzero());
     // SIGQUIT is signal 3, so its bit in the mask of handled signals is bit 2.
@@ -134,11 +139,11 @@ fn a_lookup_is_reported_and_can_be_interrupted() {
         std::thread::yield_now();
     }
     kill_process(pid, Signal::QUIT).unwrap();
-    let line = lines.next().unwrap().unwrap();
+    let line = stderr.next().unwrap().unwrap();
     assert!(line.ends_with("; looking up slow.example:7") || line.starts_with("0 sent"), "{line}");
     let began = Instant::now();
     kill_process(pid, Signal::INT).unwrap();
-    assert!(lines.any(|line| line.unwrap().contains("1 sent, 0 received")));
+    assert!(stdout.any(|line| line.unwrap().contains("1 sent, 0 received")));
     let ended = Client::collect(child).end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
