@@ -112,7 +112,7 @@ fn check(seed: u64, options: &Options, seen: &Seen) {
     let lengths: Duration = outcome.intervals.iter().map(|interval| interval.length).sum();
     assert_eq!(lengths, outcome.measured, "{seed}");
     assert_eq!(outcome.connect.count(), outcome.connections_made, "{seed}");
-    assert_eq!(outcome.trouble_counts.values().sum::<u64>(), outcome.trouble_count, "{seed}");
+    assert_eq!(outcome.failure_counts.values().sum::<u64>(), outcome.failure_count, "{seed}");
     if options.rate.is_some() {
         assert_eq!(outcome.lag.count(), all, "{seed}");
     }
@@ -133,7 +133,7 @@ fn run(seed: u64) -> (Options, Seen) {
     }
     let seen = run.run();
     if fault_rate.is_none() {
-        assert_eq!(seen.outcome.trouble_count, 0, "{seed}: {:?}", seen.outcome.troubles);
+        assert_eq!(seen.outcome.failure_count, 0, "{seed}: {:?}", seen.outcome.failures);
     }
     (options, seen)
 }
