@@ -18,10 +18,11 @@ use crate::client::load::{
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
 use crate::net::Addr;
 use crate::stdio::say;
+use crate::text::wrapped;
 use crate::units::{duration, per_second, timeout};
 
 use rate::Rate;
-use screen::{Printer, Screen, Show};
+use screen::{HANGING, Printer, Screen, Show, columns};
 use sources::source;
 use values::{connections, depth, file, interval, messages, sizes, spin};
 
@@ -316,12 +317,13 @@ fn interrupted(missed: &[String]) -> Failure {
 
 /// Prints the outcome. After a search, prints its result first, and then the run that shows it.
 fn summarize(outcome: &Outcome, options: &Options, search: Option<&Search>) -> io::Result<()> {
+    let columns = columns(io::stdout()).unwrap_or(usize::MAX);
     if let Some(search) = search.filter(|search| !search.trials.is_empty()) {
         let of = if search.highest().is_some() { "at that rate" } else { "the last one tried" };
-        say(&format_args!("{search}; {of}:"))?;
+        say(&wrapped(&format!("{search}; {of}:"), HANGING, columns))?;
     }
     // Without a measurement there are no figures. The last line says why.
-    if outcome.measured.is_zero() { Ok(()) } else { say(&Summary(outcome, options)) }
+    if outcome.measured.is_zero() { Ok(()) } else { say(&Summary { outcome, options, columns }) }
 }
 
 fn say_trial(trial: &Trial) {

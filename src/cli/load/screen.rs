@@ -1,9 +1,11 @@
 //! The display of a run while it goes on. It never waits for a reader, nor for a terminal that the user has
 //! stopped, so the run never stops for it.
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal};
+use std::os::fd::AsFd;
 use std::time::SystemTime;
+
+use rustix::termios::tcgetwinsize;
 
 use super::bar;
 use crate::client::latency::Latency;
@@ -11,6 +13,7 @@ use crate::client::load::{Interval, Progress, Reporter};
 use crate::client::report::{Files, INTERVAL_HEADER, Outbox, interval_line};
 use crate::net::cannot;
 use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
+use crate::text::wrapped;
 
 /// Shows intervals as lines, or the progress as a bar on a terminal. Passes intervals on to the files.
 pub(super) struct Screen<'a> {
@@ -19,6 +22,15 @@ pub(super) struct Screen<'a> {
     printer: Printer,
     show: Show,
 }
+
+/// The columns of a terminal, if there is one.
+pub(super) fn columns(terminal: impl AsFd) -> Option<usize> {
+    let size = tcgetwinsize(terminal).ok()?;
+    Some(size.ws_col.into()).filter(|columns| *columns > 0)
+}
+
+/// The indent of what does not fit into the first line.
+pub(super) const HANGING: usize = 2;
 
 /// What to show while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +71,11 @@ impl<'a> Screen<'a> {
         Ok(Self { files, stderr: Outbox::new(Standard::error()?), printer, show })
     }
 
+    fn columns(&self) -> usize {
+        const DEFAULT: usize = 80;
+        columns(io::stderr()).unwrap_or(DEFAULT)
+    }
+
     /// Erases the bar. Returns the printer, which may still hold lines that are not written.
     pub(super) fn finish(mut self) -> Printer {
         if self.show == Show::Bar && self.stderr.is_empty() {
@@ -85,7 +102,7 @@ impl Reporter for Screen<'_> {
         self.printer.flush();
         // A terminal that is stopped now gets a later frame.
         let _ = match self.show == Show::Bar && self.stderr.is_empty() {
-            true => self.stderr.push(bar::frame(progress, bar::columns()).as_bytes()),
+            true => self.stderr.push(bar::frame(progress, self.columns()).as_bytes()),
             false => self.stderr.flush(),
         };
     }
@@ -110,17 +127,19 @@ impl Printer {
         Ok(Self { out, is_stderr, has_header: false, error: None, needs_reader })
     }
 
-    /// Prints a line.
-    pub(super) fn print(&mut self, line: &dyn Display) {
+    /// Prints a line. If it is wider than the terminal, it goes on in the next.
+    pub(super) fn print(&mut self, line: &str) {
+        let columns = if self.is_stderr { columns(io::stderr()) } else { columns(io::stdout()) };
+        let lines = wrapped(line, HANGING, columns.unwrap_or(usize::MAX));
         if self.error.is_none() {
-            self.error = self.out.push(format!("{line}\n").as_bytes()).err();
+            self.error = self.out.push(format!("{lines}\n").as_bytes()).err();
         }
     }
 
     fn print_interval(&mut self, interval: &Interval) {
         if !self.has_header {
             self.has_header = true;
-            self.print(&INTERVAL_HEADER);
+            self.print(INTERVAL_HEADER);
         }
         self.print(&interval_line(interval));
     }
