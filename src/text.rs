@@ -1,4 +1,5 @@
-//! Text that people read: numbers with their units, plurals, long lines, and what others sent, made safe to print.
+//! Text for people: numbers with their units, plurals, lines that fit a terminal, and texts of other programs and
+//! peers, made safe to print.
 
 pub(crate) mod escape;
 pub(crate) mod format;
