@@ -2,18 +2,20 @@
 //! stopped, so the run never stops for it.
 
 use std::io::{self, ErrorKind, IsTerminal};
-use std::os::fd::AsFd;
 use std::time::SystemTime;
 
-use rustix::termios::tcgetwinsize;
+use log::info;
 
 use super::bar;
+use super::terminal::{columns, fitted};
 use crate::client::latency::Latency;
-use crate::client::load::{Interval, Progress, Reporter};
+use crate::client::load::{Interval, Progress, Reporter, Trial};
 use crate::client::report::{Files, INTERVAL_HEADER, Outbox, interval_line};
 use crate::net::cannot;
 use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
-use crate::text::wrapped;
+
+/// The width of a terminal that does not know its own.
+const DEFAULT_COLUMNS: usize = 80;
 
 /// Shows intervals as lines, or the progress as a bar on a terminal. Passes intervals on to the files.
 pub(super) struct Screen<'a> {
@@ -22,15 +24,6 @@ pub(super) struct Screen<'a> {
     printer: Printer,
     show: Show,
 }
-
-/// The columns of a terminal, if there is one.
-pub(super) fn columns(terminal: impl AsFd) -> Option<usize> {
-    let size = tcgetwinsize(terminal).ok()?;
-    Some(size.ws_col.into()).filter(|columns| *columns > 0)
-}
-
-/// The indent of what does not fit into the first line.
-pub(super) const HANGING: usize = 2;
 
 /// What to show while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,17 +64,16 @@ impl<'a> Screen<'a> {
         Ok(Self { files, stderr: Outbox::new(Standard::error()?), printer, show })
     }
 
-    fn columns(&self) -> usize {
-        const DEFAULT: usize = 80;
-        columns(io::stderr()).unwrap_or(DEFAULT)
-    }
-
-    /// Erases the bar. Returns the printer, which may still hold lines that are not written.
-    pub(super) fn finish(mut self) -> Printer {
+    fn erase_bar(&mut self) {
         if self.show == Show::Bar && self.stderr.is_empty() {
             // There is no place left to report an error of standard error.
             let _ = self.stderr.push(bar::CLEAR.as_bytes());
         }
+    }
+
+    /// Erases the bar. Returns the printer, which may still hold lines that are not written.
+    pub(super) fn finish(mut self) -> Printer {
+        self.erase_bar();
         self.printer
     }
 }
@@ -98,12 +90,19 @@ impl Reporter for Screen<'_> {
         }
     }
 
+    fn trial(&mut self, trial: &Trial) {
+        self.erase_bar();
+        info!("{trial}");
+    }
+
     fn progress(&mut self, progress: &Progress) {
         self.printer.flush();
         // A terminal that is stopped now gets a later frame.
-        let _ = match self.show == Show::Bar && self.stderr.is_empty() {
-            true => self.stderr.push(bar::frame(progress, self.columns()).as_bytes()),
-            false => self.stderr.flush(),
+        let _ = if self.show == Show::Bar && self.stderr.is_empty() {
+            let columns = columns(io::stderr()).unwrap_or(DEFAULT_COLUMNS);
+            self.stderr.push(bar::frame(progress, columns).as_bytes())
+        } else {
+            self.stderr.flush()
         };
     }
 
@@ -127,10 +126,12 @@ impl Printer {
         Ok(Self { out, is_stderr, has_header: false, error: None, needs_reader })
     }
 
-    /// Prints a line. If it is wider than the terminal, it goes on in the next.
+    /// Prints a line, broken to fit the terminal.
     pub(super) fn print(&mut self, line: &str) {
-        let columns = if self.is_stderr { columns(io::stderr()) } else { columns(io::stdout()) };
-        let lines = wrapped(line, HANGING, columns.unwrap_or(usize::MAX));
+        let lines = match self.is_stderr {
+            true => fitted(line, io::stderr()),
+            false => fitted(line, io::stdout()),
+        };
         if self.error.is_none() {
             self.error = self.out.push(format!("{lines}\n").as_bytes()).err();
         }
