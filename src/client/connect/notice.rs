@@ -1,4 +1,4 @@
-//! What the client says, step by step: all of its wording is here.
+//! What the client reports, step by step. All of its wording is here.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -11,12 +11,12 @@ use crate::net::{Endpoint, reason};
 use crate::text::Escaped;
 use crate::text::format::{count, elapsed, setting};
 
-/// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
+/// A step of the conversation. It shows what the server sent escaped, so that nothing acts on the terminal.
 #[derive(Debug)]
 pub enum Notice<'a> {
     Dialing {
         progress: Progress,
-        /// Whether this is for another connection than the first.
+        /// Whether there was a connection before.
         again: bool,
     },
     Connected {
@@ -25,13 +25,13 @@ pub enum Notice<'a> {
     },
     /// There was no connection to send a message on.
     NotSent(&'a io::Error),
-    /// The server was found to take no connection, while none was needed.
+    /// A look found that the server takes no connection.
     Down(&'a io::Error),
-    /// The server was found to take a connection, while none was needed.
+    /// A look found that the server takes a connection.
     Back {
         peer: &'a Endpoint,
         local: &'a Endpoint,
-        /// Whether it was reported to be down.
+        /// Whether [`Self::Down`] was reported before.
         is_down: bool,
     },
     Sent {
@@ -44,11 +44,11 @@ pub enum Notice<'a> {
     Differs(Difference),
     /// No further byte of an echo came in time.
     Late(&'a io::Error),
-    /// The server sent this though nothing was owed. There may be more.
+    /// The server sent this although it owed nothing. More bytes can follow.
     Surplus(&'a [u8]),
-    /// The connection ended while nothing was owed.
+    /// The connection ended while the server owed nothing.
     ServerLeft(&'a io::Error),
-    /// The connection ended in mid-echo.
+    /// The connection ended before the echo was complete.
     CutShort {
         echo: &'a [u8],
         of: usize,
@@ -60,14 +60,14 @@ pub enum Notice<'a> {
     Status {
         totals: &'a Totals,
         is_connected: bool,
-        /// How much of which echo has come, while one is due.
+        /// While an echo is due: how many of its bytes have come, and how many it has.
         waits_for: Option<(usize, usize)>,
     },
     Ended(&'a Totals),
 }
 
 impl Notice<'_> {
-    /// Whether it should be reported even to a person who did not ask for every step.
+    /// Whether to report it even to a user who did not ask for every step.
     pub fn is_trouble(&self) -> bool {
         match self {
             Self::Dialing { progress, .. } => !matches!(progress, Progress::Connecting(_)),
@@ -89,7 +89,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The bytes that it is about, if any.
+    /// The bytes that were sent or received, if any.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Sent { message } => message,
@@ -99,7 +99,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The same as one line that is complete without a terminal around it: with what was sent, too.
+    /// A line for a file. It has the message too, which a terminal shows already.
     pub fn in_full(&self) -> String {
         match self {
             Self::Sent { message } => format!("{}: {}", Head(self), Shown(message)),
@@ -107,7 +107,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The same without the bytes that it is about.
+    /// The line without the [bytes](Self::bytes).
     pub fn head(&self) -> impl fmt::Display {
         Head(self)
     }
@@ -127,7 +127,7 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-/// A notice without the bytes that it is about.
+/// A notice without its bytes.
 struct Head<'a>(&'a Notice<'a>);
 
 impl fmt::Display for Head<'_> {
@@ -181,7 +181,7 @@ impl fmt::Display for Head<'_> {
     }
 }
 
-/// The line to end with when no further byte of an echo came within `limit`.
+/// The error if no further byte of an echo came within `limit`.
 pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     let more = if received == 0 { "no echo" } else { "no more of the echo" };
     let (limit, received, of) = (setting(limit), count(received), count(of));
@@ -189,7 +189,7 @@ pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     io::Error::new(ErrorKind::TimedOut, line)
 }
 
-/// How a server ended a connection, as the error of a read or write shows it.
+/// How a server ended a connection, by the error of a read or write.
 #[derive(Debug)]
 pub struct Left<'a>(pub &'a io::Error);
 
@@ -202,18 +202,18 @@ impl fmt::Display for Left<'_> {
     }
 }
 
-/// Bytes from the server as text on one line, without the line break that ends it.
+/// Bytes from the server as text on one line, without the line break at the end.
 struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.0.strip_suffix(b"\n").unwrap_or(self.0);
-        // Over the whole of it: a character may have come in pieces.
+        // All at once, because a character may have come in pieces.
         Escaped(&String::from_utf8_lossy(line)).fmt(f)
     }
 }
 
-/// A byte in hexadecimal, and as itself if that is a visible character.
+/// A byte in hexadecimal, and as a character if that is visible.
 #[derive(Debug)]
 pub struct Byte(pub u8);
 
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_is_shown_without_the_line_break_that_ends_it() {
+    fn an_echo_is_shown_without_its_last_line_break() {
         let took = Duration::from_micros(85);
         let received = |echo| Notice::Received { echo, took };
         check(&received(b"hello\n"), "received 6 bytes in 85.0 µs: hello");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_the_server_sent_reaches_the_terminal_as_a_command() {
+    fn what_the_server_sent_does_not_act_on_the_terminal() {
         let hostile = b"\x1b]0;pwned\x07\r\x9b31m\n";
         check(
             &Notice::Surplus(hostile),
@@ -254,7 +254,7 @@ mod tests {
         );
     }
 
-    /// Failed when the last of them was cut, so that fewer were shown than told.
+    /// Failed when the line showed fewer bytes than it counted: it left out the last line break.
     #[test]
     fn each_surplus_byte_is_shown() {
         check(&Notice::Surplus(b"ab\n"), r"the server sent 3 bytes too many: ab\n");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_byte_is_named_with_its_place() {
+    fn the_line_about_a_wrong_byte_names_its_offset() {
         let differs = |sent, received| Notice::Differs(Difference { offset: 3, sent, received });
         let expected = "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x4c (L)";
         check(&differs(b'l', b'L'), expected);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_in_mid_echo_is_told_with_its_cause() {
+    fn an_echo_that_is_cut_short_is_reported_with_the_cause() {
         let eof = ErrorKind::UnexpectedEof.into();
         let reset = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
         let cut = |echo, why| Notice::CutShort { echo, of: 6, why };
@@ -284,7 +284,7 @@ mod tests {
         );
     }
 
-    /// On a terminal the message stands above, as it was typed.
+    /// On a terminal, the message stands in the line above, as the user typed it.
     #[test]
     fn only_a_transcript_repeats_the_message() {
         let sent = Notice::Sent { message: b"a\x1b[b\n" };
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_whether_something_is_due() {
+    fn the_status_says_whether_an_echo_is_due() {
         let totals = Totals { messages: 1, connections: 1, sent_bytes: 6, ..Totals::default() };
         let status =
             |is_connected, waits_for| Notice::Status { totals: &totals, is_connected, waits_for };

@@ -285,7 +285,7 @@ impl EchoStream {
         timed_out(self.timeout, self.down.taken_bytes(), self.up.passed_bytes())
     }
 
-    /// The connection is over. Without an error, the server closed it in order.
+    /// The error if the connection ends too early. If `error` is `None`, the server closed it.
     fn cut_short(&mut self, error: Option<io::Error>) -> io::Error {
         // The first error is the cause: the system reports it once.
         let why = self.unsendable.take().or(error);

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bye_is_bye_in_any_case_and_between_blanks_but_not_within_more() {
+    fn bye_ends_in_any_case_and_between_blanks_but_not_within_other_text() {
         for line in ["bye", "BYE", "Bye", "  bye\t", "bYe "] {
             assert!(is_bye(line), "{line:?}");
         }

@@ -18,7 +18,7 @@ pub struct Totals {
     pub received_bytes: usize,
     /// Messages that the client sent a second time, since their first connection ended.
     pub again: usize,
-    /// Bytes that came although nothing was owed. No echo, and a lower bound.
+    /// Bytes that came although the server owed nothing. They are no echo, and there may have been more.
     pub surplus_bytes: usize,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Connection<L> {
     is_exceptional: bool,
 }
 
-/// Where a connection is in its life.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Since then.

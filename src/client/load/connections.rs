@@ -31,7 +31,7 @@ pub(super) enum Slot<'a, L> {
     Alarm(Alarm),
 }
 
-/// Where the connection with a number is.
+/// What there is of the connection with a number.
 #[derive(Debug)]
 enum Place {
     /// There is none.

@@ -1,4 +1,4 @@
-//! The first contact: which of the server's addresses to load.
+//! The first contact: finds out which of the server's addresses to load.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ use crate::signals::is_stop;
 #[derive(Debug)]
 pub(super) struct Contact {
     pub(super) peer: Endpoint,
-    /// A connection to it, if one was made to find that out and can be used.
+    /// A connection to it, if finding out has made one that the run can use.
     pub(super) first: Option<dial::Established>,
 }
 
-/// Why there was none.
+/// Why there is no contact.
 #[derive(Debug)]
 pub(super) enum NoContact {
     Interrupted,
@@ -38,7 +38,7 @@ impl From<io::Error> for NoContact {
     }
 }
 
-/// Finds out which of the server's addresses to load: the one that answers first, if there are several.
+/// Finds out which of the server's addresses to load: if there are several, the one that answers first.
 pub(super) fn contact(
     options: &Options,
     signals: &mut Signals,
@@ -56,7 +56,7 @@ pub(super) fn contact(
     Ok(Contact { peer, first: options.sources.is_empty().then_some(made) })
 }
 
-/// What the reactor watches meanwhile.
+/// What the reactor watches.
 enum Slot<'a> {
     Dialer(Box<Dialer>),
     Signals(&'a mut Signals),
@@ -99,7 +99,7 @@ impl<'a, W: Reporter> Dialing<'a, W> {
         let now = Instant::now();
         self.dialer()?.start(now);
         let made = drive(&mut self, now);
-        // They outlive this reactor, and get another.
+        // The signals outlive this reactor: the run uses them with its own.
         drop(self.reactor.remove(self.signals));
         made?
     }

@@ -46,7 +46,7 @@ pub(super) struct Engine<'a, N: Connect, C, R> {
     last: Last,
 }
 
-/// When things were last done that are done again and again.
+/// When the engine last did what it does at intervals.
 #[derive(Debug)]
 struct Last {
     /// The search for timeouts.
@@ -104,19 +104,19 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
 
     /// Ends the run.
     pub(super) fn finish(mut self) -> Outcome {
-        // They outlive this reactor, and may get another.
+        // The signals outlive this reactor: a search uses them for its next run.
         drop(self.connections.reactor.remove(self.signals));
         self.shared.recorder.finish(self.reporter)
     }
 
-    /// How long to wait at `now`: until it is time for something.
+    /// How long to wait at `now`, until something is due.
     pub(super) fn poll_timeout(&mut self, now: Instant) -> io::Result<Duration> {
         let due = self.shared.plan.schedule().and_then(Schedule::next_due);
         let left = if due.is_some_and(|due| due <= now + self.options.spin) {
-            self.shared.recorder.cost().spins(&self.clock);
+            self.shared.recorder.cost().begin_spin(&self.clock);
             Duration::ZERO
         } else {
-            self.shared.recorder.cost().sleeps(&self.clock);
+            self.shared.recorder.cost().end_spin(&self.clock);
             // To wake up takes a while, and a message that is late is late in the figures.
             let wake_up = due.map(|due| due - self.options.spin);
             if let Some(at) = wake_up {
@@ -134,7 +134,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         }
     }
 
-    /// When it is time for something, messages apart.
+    /// When something is due next, other than a message.
     fn next_timeout(&self, now: Instant) -> Instant {
         let first = [
             self.phase.ends_at(&self.shared.plan),
@@ -164,7 +164,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         Ok(())
     }
 
-    /// Handles all that the wait brought, which ended at `now`. Returns when that was done.
+    /// Handles what the wait brought, which ended at `now`. Returns when that was done.
     pub(super) fn handle(&mut self, now: Instant) -> Instant {
         let stood = self.shared.standstills.after_wait(now);
         self.note_standstill(stood);
@@ -176,7 +176,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         self.ready = ready;
         let done = self.clock.now();
         if has_worked {
-            self.shared.recorder.cost().worked(done - now);
+            self.shared.recorder.cost().add_work(done - now);
         }
         let worked = || self.clock.cpu_time().saturating_sub(self.last.cpu);
         let stood = self.shared.standstills.after_turn(done - now, worked, done);
@@ -235,7 +235,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         }
     }
 
-    /// Does what it is time for. Returns whether any message was begun.
+    /// Does what is due at `now`. Returns whether a message was begun.
     fn handle_timeouts(&mut self, now: Instant) -> bool {
         self.connect(now);
         let has_begun = self.dispatch(now);

@@ -90,7 +90,7 @@ impl Serialize for ConnectionFailure {
     }
 }
 
-/// Where the returned stream is wrong, and the bytes at that place.
+/// The place at which the returned stream is wrong, and the bytes there.
 #[derive(Default)]
 struct FaultPosition {
     offset: Option<u64>,

@@ -128,11 +128,11 @@ impl Recorder {
 
     /// A connection has failed, or the run.
     pub(super) fn failed(&mut self, failed: ConnectionFailure) {
-        self.outcome.trouble_count += 1;
-        *self.outcome.trouble_counts.entry(failed.failure.kind()).or_default() += 1;
-        self.outcome.is_wrong |= failed.failure.is_wrong();
-        if self.outcome.troubles.len() < MAX_RECORDED {
-            self.outcome.troubles.push(failed);
+        self.outcome.failure_count += 1;
+        *self.outcome.failure_counts.entry(failed.failure.kind()).or_default() += 1;
+        self.outcome.has_wrong_bytes |= failed.failure.is_wrong();
+        if self.outcome.failures.len() < MAX_RECORDED {
+            self.outcome.failures.push(failed);
         } else {
             self.keep_rare(failed);
         }
@@ -140,7 +140,7 @@ impl Recorder {
 
     /// Keeps one more failure if it is the first of its kind, or ended the run. It replaces the last that is neither.
     fn keep_rare(&mut self, failed: ConnectionFailure) {
-        let all = &mut self.outcome.troubles;
+        let all = &mut self.outcome.failures;
         let kind = failed.failure.kind();
         let is_known = all.iter().any(|kept| kept.failure.kind() == kind);
         if is_known && !failed.is_fatal {
@@ -159,7 +159,7 @@ impl Recorder {
 
     /// How many failures there were.
     pub(super) fn failures(&self) -> u64 {
-        self.outcome.trouble_count
+        self.outcome.failure_count
     }
 
     /// Messages that count and are answered, lost or abandoned.
@@ -246,7 +246,7 @@ impl Recorder {
             self.mark_failed();
         }
         let rest = self.outcome.measured.saturating_sub(self.current.start);
-        // The last interval includes the responses that came after its end, and is no longer for it.
+        // The last interval includes the responses that came after its end. Its length does not.
         if !rest.is_zero() || !self.current.responses.is_empty() {
             self.close_interval(rest, reporter);
         }

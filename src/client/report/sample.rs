@@ -38,7 +38,7 @@ pub fn closed_loop() -> Options {
     Options { rate: None, ..options() }
 }
 
-/// A run in which nothing was measured.
+/// A run without a measured part.
 pub fn nothing() -> Outcome {
     let began = UNIX_EPOCH + Duration::from_millis(1_764_068_072_500);
     Outcome { end: End::Failed, ..Outcome::nothing(began) }
@@ -83,7 +83,7 @@ fn interval(second: u64, response: &Latency) -> Interval {
 }
 
 /// The failures of a run whose server changed a byte, and then could not be reached.
-pub fn troubles() -> Vec<ConnectionFailure> {
+pub fn failures() -> Vec<ConnectionFailure> {
     let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
     vec![
@@ -113,13 +113,13 @@ pub fn troubles() -> Vec<ConnectionFailure> {
 }
 
 /// A run in which all of them happened.
-pub fn in_trouble() -> Outcome {
+pub fn with_failures() -> Outcome {
     Outcome {
-        troubles: troubles(),
-        trouble_count: 3,
-        is_wrong: true,
+        failures: failures(),
+        failure_count: 3,
+        has_wrong_bytes: true,
         lost: 2,
-        trouble_counts: [("altered", 1), ("timeout", 2)].into(),
+        failure_counts: [("altered", 1), ("timeout", 2)].into(),
         ..run(3, 1.0)
     }
 }

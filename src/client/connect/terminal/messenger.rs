@@ -36,7 +36,7 @@ pub struct Messenger<'a> {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing is owed: the user can send a message.
+    /// The server owes nothing: the user can send a message.
     Idle,
     /// The messenger connects: at first, or for this exchange.
     Dialing(Option<Exchange>),
@@ -145,7 +145,7 @@ impl<'a> Messenger<'a> {
         self.begin(Exchange::new(message, self.options.timeout, now), now)
     }
 
-    /// Begins to end in order. The second call ends at once.
+    /// Begins to end the conversation. A second call ends it at once.
     ///
     /// # Errors
     ///

@@ -45,7 +45,7 @@ struct Seen {
     /// When the client began to connect.
     attempts: Vec<Duration>,
     received_bytes: usize,
-    /// How many connections there were at the same time, at most.
+    /// The highest number of connections at the same time.
     most_connections: usize,
 }
 
@@ -147,8 +147,8 @@ impl Seen {
     /// Expects this end, and failures of these kinds.
     #[track_caller]
     fn assert_end(&self, end: End, kinds: &[(&'static str, u64)]) {
-        let Outcome { end: found, trouble_counts, .. } = &self.outcome;
-        assert_eq!((*found, trouble_counts), (end, &kinds.iter().copied().collect()));
+        let Outcome { end: found, failure_counts, .. } = &self.outcome;
+        assert_eq!((*found, failure_counts), (end, &kinds.iter().copied().collect()));
     }
 
     /// Expects these numbers of messages: answered, lost and unsent.

@@ -1,4 +1,4 @@
-//! The connection of a messenger. It is made for a message, watched while nothing is owed, and made again.
+//! The connection of a messenger: makes it for a message, watches it in between, and makes another one.
 
 use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::client::connect::watched::Watched;
 use crate::client::dial::{Established, Step};
 use crate::net::Socket;
 
-/// The most bytes that the messenger reads of what a server sends although nothing is owed. A line or two on the terminal
-/// show what it is.
+/// The most bytes that the messenger reads if a server sends some although it owes nothing. A line or two on the
+/// terminal show what they are.
 const LOOK_BYTES: usize = 256;
 
 /// From the end of a connection to the first look whether the server takes another. So a server that closes after each
@@ -38,7 +38,7 @@ pub(super) enum Link {
     Looking { is_down: bool },
 }
 
-/// What came although nothing is owed.
+/// What came although the server owes nothing.
 pub(super) enum Unasked {
     Nothing,
     Bytes,
@@ -91,7 +91,7 @@ impl Messenger<'_> {
         self.view.report(&Notice::NotSent(&error))
     }
 
-    /// Watches the connection while nothing is owed. If there is none, looks for the server.
+    /// Watches the connection while the server owes nothing. If there is none, looks for the server.
     pub(super) fn watch(&mut self, now: Instant) -> io::Result<()> {
         match self.link {
             Link::Up { .. } => self.look(now),
@@ -124,7 +124,7 @@ impl Messenger<'_> {
         }
     }
 
-    /// Notices what the server did while nothing was owed. All is well if that is nothing.
+    /// Notices what the server did while it owed nothing. All is well if nothing came.
     pub(super) fn look(&mut self, now: Instant) -> io::Result<()> {
         match self.read_unasked()? {
             Unasked::Nothing => return Ok(()),
@@ -140,7 +140,7 @@ impl Messenger<'_> {
         Ok(())
     }
 
-    /// Reads what came although nothing is owed, and reports bytes.
+    /// Reads what came although the server owes nothing, and reports bytes.
     pub(super) fn read_unasked(&mut self) -> io::Result<Unasked> {
         let Link::Up { token, .. } = self.link else { return Ok(Unasked::Nothing) };
         let mut unasked = [0; LOOK_BYTES];

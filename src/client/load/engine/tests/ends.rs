@@ -1,4 +1,4 @@
-//! A run ends, and in the right way, whatever the server does.
+//! A run ends, and in the right way, if the server fails.
 
 use std::io::ErrorKind;
 
@@ -52,7 +52,7 @@ fn a_connection_fails_when_its_echo_is_overdue() {
     seen.assert_messages(0, 1, 0);
     // Timeouts are looked for sixteen times in each.
     assert!(seen.ended > timeout && seen.ended <= timeout + 51 * MS, "{:?}", seen.ended);
-    let message = seen.outcome.troubles[0].to_string();
+    let message = seen.outcome.failures[0].to_string();
     let line = "connection 0: no echo within 800 ms: 0 of 64 bytes came back, 64 are missing";
     assert_eq!(message, line);
 }
@@ -64,7 +64,7 @@ fn an_echo_that_comes_a_little_too_late_is_too_late() {
     let seen = Run::new(options, echo(305 * MS)).run();
     seen.assert_end(End::Failed, &[("timeout", 1)]);
     seen.assert_messages(0, 1, 0);
-    let message = seen.outcome.troubles[0].to_string();
+    let message = seen.outcome.failures[0].to_string();
     assert_eq!(message, "connection 0: no echo within 300 ms: it took 305 ms");
 }
 
@@ -194,7 +194,7 @@ fn what_ends_a_run_is_recorded_however_much_failed_before() {
     let seen = Run::new(options, server).run();
     seen.assert_end(End::Failed, &[("altered", 1), ("reset", 22)]);
     seen.assert_messages(0, 23, 0);
-    let troubles = &seen.outcome.troubles;
-    assert_eq!((troubles.len(), troubles[19].failure.kind()), (20, "altered"));
-    assert!(seen.outcome.is_wrong && troubles[19].is_fatal);
+    let failures = &seen.outcome.failures;
+    assert_eq!((failures.len(), failures[19].failure.kind()), (20, "altered"));
+    assert!(seen.outcome.has_wrong_bytes && failures[19].is_fatal);
 }

@@ -43,7 +43,7 @@ fn a_server_that_does_not_answer_fails_the_run_when_the_timeout_is_over() {
         let seen = Run::new(options, Accepting(|_, _| Answer::Silence)).run();
         seen.assert_end(End::Failed, &[("connect", 1)]);
         assert!(seen.ended > 320 * MS && seen.ended <= 341 * MS, "{:?}", seen.ended);
-        let message = seen.outcome.troubles[0].to_string();
+        let message = seen.outcome.failures[0].to_string();
         assert!(message.contains("no answer within 320 ms"), "{message}");
     }
 }
@@ -77,7 +77,7 @@ fn an_accept_queue_that_stays_full_fails_the_run_when_the_timeout_is_over() {
     let seen = Run::new(Options { timeout: 300 * MS, ..for_time(S) }, server).run();
     seen.assert_end(End::Failed, &[("connect", 1)]);
     assert!(seen.ended > 300 * MS && seen.ended <= 320 * MS, "{:?}", seen.ended);
-    assert!(seen.outcome.troubles[0].to_string().contains("its accept queue is full"));
+    assert!(seen.outcome.failures[0].to_string().contains("its accept queue is full"));
 }
 
 #[test]
