@@ -27,8 +27,8 @@ use session::Session;
 use sockets::Sockets;
 
 pub use json::Json;
-pub use notice::{Activity, Notice, Summary};
-pub use tally::{MessageFailure, RecordedFailure, Tally};
+pub use notice::{Notice, Summary};
+pub use tally::Tally;
 
 mod tally;
 mod notice;

@@ -117,11 +117,6 @@ impl Dialer {
         self.state = State::Due(now);
     }
 
-    /// Gives up, and rests.
-    pub fn stop(&mut self) {
-        self.state = State::Resting;
-    }
-
     /// Sets how long to wait for a server that is not up, from the next start on.
     pub fn set_wait(&mut self, wait: Option<Duration>) {
         self.limits.wait = wait;
