@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use crate::client::dial::Progress::Waiting;
+use crate::client::dial::DialProgress::Waiting;
 use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
 use crate::stdio::{complain, say};

@@ -29,7 +29,7 @@ pub struct ClientIo {
 
 /// What signals ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalRequest {
     /// Ctrl-\ asks how things stand.
     Status,
     /// A signal asks the program to stop.
@@ -91,7 +91,7 @@ impl ClientIo {
     }
 
     /// Looks for signals and for the end of the output's reader. Returns what signals ask for.
-    pub fn look(&mut self, ready: &[Ready]) -> Option<Asked> {
+    pub fn look(&mut self, ready: &[Ready]) -> Option<SignalRequest> {
         let mut asked = None;
         for ready in ready {
             match self.reactor.get_mut(ready.token) {
@@ -117,11 +117,11 @@ impl ClientIo {
 }
 
 /// One batch of signals is one request. To stop is the more urgent one.
-fn asked_by(signals: &mut Signals) -> Option<Asked> {
+fn asked_by(signals: &mut Signals) -> Option<SignalRequest> {
     signals.pending().fold(None, |asked, signal| match asked {
-        Some(Asked::Stop(_)) => asked,
-        _ if signals::is_stop(signal) => Some(Asked::Stop(signal)),
-        _ => Some(Asked::Status),
+        Some(SignalRequest::Stop(_)) => asked,
+        _ if signals::is_stop(signal) => Some(SignalRequest::Stop(signal)),
+        _ => Some(SignalRequest::Status),
     })
 }
 

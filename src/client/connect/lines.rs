@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::Options;
-use super::client_io::{Asked, ClientIo, interrupted, unwritable};
+use super::client_io::{ClientIo, SignalRequest, interrupted, unwritable};
 use super::exchange::Exchange;
 use super::notice::{Notice, timed_out};
 use super::totals::Totals;
@@ -31,7 +31,7 @@ const MAX_FINISHED: usize = 64;
 /// Sends each line of standard input on a new connection, and writes what comes back to standard output.
 pub fn run(options: &Options) -> io::Result<()> {
     let now = Instant::now();
-    let mut lines = Lines {
+    let mut lines = LineClient {
         options,
         io: ClientIo::open(options, now)?,
         connection: None,
@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> io::Result<()> {
     echoed.and_then(|()| lines.totals.verdict())
 }
 
-struct Lines<'a> {
+struct LineClient<'a> {
     options: &'a Options,
     io: ClientIo,
     /// The next line goes to this one.
@@ -71,7 +71,7 @@ enum State {
     Over,
 }
 
-impl Driven for Lines<'_> {
+impl Driven for LineClient<'_> {
     type Watched = Watched;
     type Outcome = ();
 
@@ -106,12 +106,12 @@ impl Driven for Lines<'_> {
         self.look_at_finished();
         match asked {
             None => {}
-            Some(Asked::Status) => complain(&self.totals),
+            Some(SignalRequest::Status) => complain(&self.totals),
             // Everything has come back.
-            Some(Asked::Stop(_)) if matches!(self.state, State::Closing(_)) => {
+            Some(SignalRequest::Stop(_)) if matches!(self.state, State::Closing(_)) => {
                 self.state = State::Over;
             }
-            Some(Asked::Stop(signal)) => return Err(interrupted(signal, &self.totals)),
+            Some(SignalRequest::Stop(signal)) => return Err(interrupted(signal, &self.totals)),
         }
         while self.advance(now)? {}
         match self.state {
@@ -140,7 +140,7 @@ impl Driven for Lines<'_> {
     }
 }
 
-impl Lines<'_> {
+impl LineClient<'_> {
     /// Takes one step, and returns whether another one can follow at once.
     fn advance(&mut self, now: Instant) -> io::Result<bool> {
         match &self.state {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::exchange::Difference;
 use super::totals::{Totals, bytes};
-use crate::client::dial::Progress;
+use crate::client::dial::DialProgress;
 use crate::net::{Endpoint, reason};
 use crate::text::Escaped;
 use crate::text::format::{count, elapsed, setting};
@@ -15,7 +15,7 @@ use crate::text::format::{count, elapsed, setting};
 #[derive(Debug)]
 pub enum Notice<'a> {
     Dialing {
-        progress: Progress,
+        progress: DialProgress,
         /// Whether there was a connection before.
         again: bool,
     },
@@ -70,7 +70,7 @@ impl Notice<'_> {
     /// Whether to report it even to a user who did not ask for every step.
     pub fn is_trouble(&self) -> bool {
         match self {
-            Self::Dialing { progress, .. } => !matches!(progress, Progress::Connecting(_)),
+            Self::Dialing { progress, .. } => !matches!(progress, DialProgress::Connecting(_)),
             Self::Differs(_)
             | Self::NotSent(_)
             | Self::Down(_)
@@ -134,7 +134,7 @@ impl fmt::Display for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Notice as N;
         match self.0 {
-            N::Dialing { progress: Progress::Connecting(peer), again: true } => {
+            N::Dialing { progress: DialProgress::Connecting(peer), again: true } => {
                 write!(f, "reconnecting to {peer}")
             }
             N::Dialing { progress, .. } => progress.fmt(f),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::Options;
-use super::client_io::{Asked, ClientIo, interrupted, unwritable};
+use super::client_io::{ClientIo, SignalRequest, interrupted, unwritable};
 use super::ledger::{Ledger, Mismatch, Recorded};
 use super::notice::{Left, timed_out};
 use super::pump::{Filled, Pump};
@@ -20,7 +20,7 @@ use crate::client::idle_timer::IdleTimer;
 use crate::net::cannot;
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::{INPUT, complain};
-use connecting::Connecting;
+use connecting::ConnectingStream;
 
 mod connecting;
 
@@ -31,7 +31,7 @@ const BUFFERS_PER_TURN: usize = 16;
 /// and the server does not close, the client closes alone after a while.
 pub fn run(options: &Options) -> io::Result<()> {
     let now = Instant::now();
-    let mut connecting = Connecting::new(ClientIo::open(options, now)?);
+    let mut connecting = ConnectingStream::new(ClientIo::open(options, now)?);
     let server = drive(&mut connecting, now)?;
     let now = Instant::now();
     let mut stream = EchoStream::new(connecting.io, server, options.timeout, now);
@@ -51,7 +51,7 @@ struct EchoStream {
     /// What the server owes.
     ledger: Ledger,
     timeout: Duration,
-    phase: Phase,
+    phase: StreamPhase,
     /// Why sending failed. What the server sent before that is still on its way.
     unsendable: Option<io::Error>,
     /// What the client fails with, once it has written all that was right.
@@ -59,7 +59,7 @@ struct EchoStream {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum StreamPhase {
     /// Bytes are on their way. The timer runs while the server owes some.
     Echoing(IdleTimer),
     /// All has come back, and the server has some time to close. What it sends meanwhile is too much.
@@ -77,14 +77,16 @@ impl Driven for EchoStream {
 
     fn poll_timeout(&mut self, now: Instant) -> Timeout {
         match &self.phase {
-            Phase::Echoing(_) if !self.waits_for_server() => Timeout::Never,
-            Phase::Echoing(timer) | Phase::Closing(timer) => Timeout::Owed(timer.left(now)),
-            Phase::Over => Timeout::Never,
+            StreamPhase::Echoing(_) if !self.waits_for_server() => Timeout::Never,
+            StreamPhase::Echoing(timer) | StreamPhase::Closing(timer) => {
+                Timeout::Owed(timer.left(now))
+            }
+            StreamPhase::Over => Timeout::Never,
         }
     }
 
     fn discount(&mut self, standstill: Duration, _: Instant) {
-        if let Phase::Echoing(timer) | Phase::Closing(timer) = &mut self.phase {
+        if let StreamPhase::Echoing(timer) | StreamPhase::Closing(timer) = &mut self.phase {
             timer.discount(standstill);
         }
     }
@@ -92,24 +94,24 @@ impl Driven for EchoStream {
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
         match self.io.look(ready) {
             None => {}
-            Some(Asked::Status) => complain(&self.totals()),
-            Some(Asked::Stop(signal)) => return self.stop(signal),
+            Some(SignalRequest::Status) => complain(&self.totals()),
+            Some(SignalRequest::Stop(signal)) => return self.stop(signal),
         }
         match self.phase {
-            Phase::Echoing(_) => self.echo(now),
-            Phase::Closing(_) => self.close(),
-            Phase::Over => Ok(()),
+            StreamPhase::Echoing(_) => self.echo(now),
+            StreamPhase::Closing(_) => self.close(),
+            StreamPhase::Over => Ok(()),
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
         match &self.phase {
-            Phase::Echoing(timer) if self.waits_for_server() && timer.has_expired(now) => {
+            StreamPhase::Echoing(timer) if self.waits_for_server() && timer.has_expired(now) => {
                 Err(self.gave_up())
             }
-            Phase::Closing(timer) if timer.has_expired(now) => {
+            StreamPhase::Closing(timer) if timer.has_expired(now) => {
                 log::debug!("the server has echoed everything, and keeps the connection");
-                self.phase = Phase::Over;
+                self.phase = StreamPhase::Over;
                 Ok(())
             }
             _ => Ok(()),
@@ -117,7 +119,7 @@ impl Driven for EchoStream {
     }
 
     fn outcome(&mut self) -> Option<()> {
-        matches!(self.phase, Phase::Over).then_some(())
+        matches!(self.phase, StreamPhase::Over).then_some(())
     }
 }
 
@@ -132,7 +134,7 @@ impl EchoStream {
             down: Pump::new(),
             ledger: Ledger::new(),
             timeout,
-            phase: Phase::Echoing(IdleTimer::new(timeout, now)),
+            phase: StreamPhase::Echoing(IdleTimer::new(timeout, now)),
             unsendable: None,
             failure: None,
         }
@@ -154,11 +156,11 @@ impl EchoStream {
         if yields {
             self.io.requeue();
         } else if self.is_complete() {
-            self.phase = Phase::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
+            self.phase = StreamPhase::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
             return self.close();
         }
         let renews = self.moved_bytes() != before || !self.waits_for_server();
-        if let Phase::Echoing(timer) = &mut self.phase
+        if let StreamPhase::Echoing(timer) = &mut self.phase
             && renews
         {
             timer.renew(now);
@@ -174,18 +176,18 @@ impl EchoStream {
         }
         // All has come back, so it does not matter how the connection ends.
         if matches!(filled, Err(_) | Ok(Filled::Ended)) {
-            self.phase = Phase::Over;
+            self.phase = StreamPhase::Over;
         }
         Ok(())
     }
 
     /// Stops on a signal. That is no failure if all has come back.
     fn stop(&mut self, signal: i32) -> io::Result<()> {
-        if matches!(self.phase, Phase::Echoing(_)) {
+        if matches!(self.phase, StreamPhase::Echoing(_)) {
             self.receive()?;
             return Err(interrupted(signal, &self.totals()));
         }
-        self.phase = Phase::Over;
+        self.phase = StreamPhase::Over;
         Ok(())
     }
 

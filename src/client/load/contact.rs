@@ -151,7 +151,9 @@ impl<'a, W: Reporter> Driven for Dialing<'a, W> {
             match self.dialer()?.poll(now) {
                 Step::Connected(connection) => self.outcome = Some(Ok(connection)),
                 Step::Failed(e) => self.outcome = Some(Err(NoContact::Failed(Failure::Connect(e)))),
-                Step::Progress(progress @ dial::Progress::Waiting { .. }) => info!("{progress}"),
+                Step::Progress(progress @ dial::DialProgress::Waiting { .. }) => {
+                    info!("{progress}")
+                }
                 Step::Progress(_) => {}
                 Step::Wait => break,
             }

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::client::dial::Progress;
+use crate::client::dial::DialProgress;
 use crate::client::drive::Timeout;
 use crate::net::Endpoint;
 
@@ -48,7 +48,7 @@ pub(super) enum Dialed {
     /// Nothing new.
     Pending,
     /// A step to report.
-    Progress(Progress),
+    Progress(DialProgress),
     /// There is a connection.
     Connected(Connected),
     /// No connection could be made.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::tally::{MessageFailure, Tally};
-use crate::client::dial::Progress;
+use crate::client::dial::DialProgress;
 use crate::client::failure::Failure;
 use crate::client::running_stats::RunningStats;
 use crate::net::{Addr, Endpoint, reason};
@@ -25,7 +25,7 @@ pub enum Notice<'a> {
         bytes: usize,
     },
     /// An address failed, or the server is not up and is retried.
-    Dialing(&'a Progress),
+    Dialing(&'a DialProgress),
     /// There is a connection.
     Connected {
         /// The server's address.

@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 use mio::Token;
 
-use crate::client::connect::client_io::{Asked, ClientIo, interrupted};
+use crate::client::connect::client_io::{ClientIo, SignalRequest, interrupted};
 use crate::client::connect::totals::ByteTotals;
 use crate::client::connect::watched::Watched;
-use crate::client::dial::{Progress, Step};
+use crate::client::dial::{DialProgress, Step};
 use crate::client::drive::{Driven, Timeout};
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::complain;
 
 /// Connects to the server. The outcome is the connection's token.
-pub(super) struct Connecting {
+pub(super) struct ConnectingStream {
     pub io: ClientIo,
     server: Option<Token>,
 }
 
-impl Connecting {
+impl ConnectingStream {
     pub fn new(io: ClientIo) -> Self {
         Self { io, server: None }
     }
@@ -28,7 +28,7 @@ impl Connecting {
         loop {
             match self.io.dialer()?.poll(now) {
                 Step::Wait => return Ok(()),
-                Step::Progress(progress @ Progress::Connecting(_)) => log::debug!("{progress}"),
+                Step::Progress(progress @ DialProgress::Connecting(_)) => log::debug!("{progress}"),
                 Step::Progress(progress) => log::warn!("{progress}"),
                 Step::Failed(error) => return Err(error),
                 Step::Connected(made) => {
@@ -41,7 +41,7 @@ impl Connecting {
     }
 }
 
-impl Driven for Connecting {
+impl Driven for ConnectingStream {
     type Watched = Watched;
     type Outcome = Token;
 
@@ -63,8 +63,8 @@ impl Driven for Connecting {
         let nothing = ByteTotals::default();
         match self.io.look(ready) {
             None => {}
-            Some(Asked::Status) => complain(&format_args!("connecting; {nothing}")),
-            Some(Asked::Stop(signal)) => return Err(interrupted(signal, &nothing)),
+            Some(SignalRequest::Status) => complain(&format_args!("connecting; {nothing}")),
+            Some(SignalRequest::Stop(signal)) => return Err(interrupted(signal, &nothing)),
         }
         self.io.check_reader()
     }

@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use super::editor::{Editor, Request};
 use super::keys::{Key, Keys};
 use super::raw::{self, Raw};
-use super::screen::{PROMPT, Screen};
+use super::screen::{PROMPT, PromptArea};
 use crate::stdio::{Standard, Waiting, say};
 
 /// A prompt, what the user types at it, and the lines above it.
@@ -117,7 +117,7 @@ pub struct Edited {
     /// Keys that wait until the conversation is idle.
     waiting: VecDeque<Key>,
     editor: Editor,
-    screen: Screen,
+    screen: PromptArea,
     /// Whether the terminal must show the prompt and the line again.
     is_stale: bool,
     has_ended: bool,
@@ -130,7 +130,7 @@ impl Edited {
             keys: Keys::default(),
             waiting: VecDeque::new(),
             editor: Editor::default(),
-            screen: Screen::default(),
+            screen: PromptArea::default(),
             is_stale: true,
             has_ended: false,
         })

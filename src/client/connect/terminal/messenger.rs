@@ -18,7 +18,7 @@ use crate::client::dial::Dialer;
 use crate::client::drive::Timeout;
 use crate::client::idle_timer::IdleTimer;
 use crate::reactor::Reactor;
-use link::Link;
+use link::LinkState;
 
 mod delivery;
 mod link;
@@ -29,7 +29,7 @@ pub struct Messenger<'a> {
     pub view: View,
     pub reactor: Reactor<Watched>,
     dialer: Token,
-    link: Link,
+    link: LinkState,
     state: State,
     totals: Totals,
 }
@@ -64,7 +64,7 @@ impl<'a> Messenger<'a> {
             view,
             reactor,
             dialer,
-            link: Link::None,
+            link: LinkState::None,
             state: State::Dialing(None),
             totals: Totals::default(),
         })
@@ -85,13 +85,15 @@ impl<'a> Messenger<'a> {
         match (&self.state, &self.link) {
             (State::Talking(exchange), _) => exchange.poll_timeout(now),
             (State::Closing { timer, .. }, _) => Timeout::Owed(timer.left(now)),
-            (State::Idle, Link::Lost { look_at, .. }) => {
+            (State::Idle, LinkState::Lost { look_at, .. }) => {
                 Timeout::Idle(look_at.saturating_duration_since(now))
             }
-            (State::Dialing(_), _) | (State::Idle, Link::Looking { .. }) => {
+            (State::Dialing(_), _) | (State::Idle, LinkState::Looking { .. }) => {
                 self.dialer().map_or(Timeout::Never, |dialer| dialer.poll_timeout(now))
             }
-            (State::Idle, Link::None | Link::Up { .. }) | (State::Over, _) => Timeout::Never,
+            (State::Idle, LinkState::None | LinkState::Up { .. }) | (State::Over, _) => {
+                Timeout::Never
+            }
         }
     }
 
@@ -172,7 +174,7 @@ impl<'a> Messenger<'a> {
             State::Talking(exchange) => Some((exchange.echo().len(), exchange.message().len())),
             _ => None,
         };
-        let is_connected = matches!(self.link, Link::Up { .. });
+        let is_connected = matches!(self.link, LinkState::Up { .. });
         self.view.report(&Notice::Status { totals: &self.totals, is_connected, waits_for })
     }
 

@@ -22,13 +22,13 @@ pub struct Size {
 
 /// Which part of the prompt and the line is on the terminal.
 #[derive(Debug, Default)]
-pub struct Screen {
+pub struct PromptArea {
     /// The widths of the rows from the prompt down to the cursor. The last one ends at the cursor. Empty if there is no
     /// prompt.
     above: Vec<usize>,
 }
 
-impl Screen {
+impl PromptArea {
     /// Draws the prompt and the line again, with the cursor in its place.
     pub fn draw(&mut self, line: &str, cursor: usize, size: Size) -> String {
         let mut text = self.erase(size);
@@ -230,7 +230,7 @@ mod tests {
     /// Checks what is on the terminal, and the cursor's place.
     #[track_caller]
     fn check(line: &str, cursor: usize, expected: &[&str], at: (usize, usize)) {
-        let (mut screen, mut paper) = (Screen::default(), Paper::new());
+        let (mut screen, mut paper) = (PromptArea::default(), Paper::new());
         // What was there before must leave nothing behind.
         for (line, cursor) in [("something else", 3), (line, cursor)] {
             paper.write(&screen.draw(line, cursor, SIZE));
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn rows_that_a_narrower_terminal_broke_again_are_erased_too() {
-        let mut screen = Screen::default();
+        let mut screen = PromptArea::default();
         screen.draw("abcdefgh", 7, SIZE);
         assert_eq!(screen.erase(Size { columns: 5, ..SIZE }), "\x1b[1A\r\x1b[J");
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use super::{Notify, Session, State};
-use crate::client::dial::Progress;
+use crate::client::dial::DialProgress;
 use crate::client::failure::Failure;
 use crate::client::ping::network::{Connected, Dialed, Network};
 use crate::client::ping::notice::Notice;
@@ -24,11 +24,13 @@ impl<N: Network, S: Notify> Session<'_, N, S> {
         }
     }
 
-    fn report_progress(&mut self, progress: &Progress) -> io::Result<()> {
+    fn report_progress(&mut self, progress: &DialProgress) -> io::Result<()> {
         match progress {
-            Progress::Connecting(peer) if self.peer.is_none() => self.report_start(peer.clone()),
-            Progress::Connecting(_) => Ok(()),
-            Progress::Failed(_) | Progress::Waiting { .. } => {
+            DialProgress::Connecting(peer) if self.peer.is_none() => {
+                self.report_start(peer.clone())
+            }
+            DialProgress::Connecting(_) => Ok(()),
+            DialProgress::Failed(_) | DialProgress::Waiting { .. } => {
                 (self.notify)(&Notice::Dialing(progress))
             }
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Instant;
 
-use super::link::{FIRST_LOOK, Link, Unasked};
+use super::link::{FIRST_LOOK, LinkState, Unasked};
 use super::{Messenger, State};
 use crate::client::CLOSE_TIMEOUT;
 use crate::client::connect::exchange::Exchange;
@@ -13,12 +13,12 @@ use crate::net::Stream as _;
 
 impl Messenger<'_> {
     pub(super) fn begin(&mut self, exchange: Exchange, now: Instant) -> io::Result<()> {
-        if let Link::Up { is_spare, .. } = &mut self.link {
+        if let LinkState::Up { is_spare, .. } = &mut self.link {
             *is_spare = false;
             self.state = State::Talking(exchange);
             return self.talk(now);
         }
-        self.link = Link::None;
+        self.link = LinkState::None;
         self.state = State::Dialing(Some(exchange));
         self.dialer()?.start(now);
         self.dial(now)
@@ -27,7 +27,7 @@ impl Messenger<'_> {
     /// Goes on with a message and its echo.
     pub(super) fn talk(&mut self, now: Instant) -> io::Result<()> {
         let State::Talking(exchange) = &mut self.state else { return Ok(()) };
-        let Link::Up { token, .. } = self.link else { return Ok(()) };
+        let LinkState::Up { token, .. } = self.link else { return Ok(()) };
         let was_sent = exchange.is_sent();
         let driven = exchange.drive(self.reactor.server(token)?, now);
         if exchange.is_sent() && !was_sent {
@@ -80,12 +80,12 @@ impl Messenger<'_> {
             self.account(&exchange)?;
         }
         match self.link {
-            Link::Up { .. } if self.options.reconnect => self.begin_to_close(false, now),
+            LinkState::Up { .. } if self.options.reconnect => self.begin_to_close(false, now),
             // The event for what came after the echo may be spent.
-            Link::Up { .. } => self.look(now),
+            LinkState::Up { .. } => self.look(now),
             _ if self.options.reconnect => Ok(()),
             _ => {
-                self.link = Link::Lost { look_at: now + FIRST_LOOK, is_down: false };
+                self.link = LinkState::Lost { look_at: now + FIRST_LOOK, is_down: false };
                 Ok(())
             }
         }
@@ -101,7 +101,7 @@ impl Messenger<'_> {
     /// Shuts down writing, and waits for the server to close.
     pub(super) fn begin_to_close(&mut self, is_last: bool, now: Instant) -> io::Result<()> {
         self.state = State::Closing { timer: IdleTimer::new(CLOSE_TIMEOUT, now), is_last };
-        if let Link::Up { token, .. } = self.link {
+        if let LinkState::Up { token, .. } = self.link {
             // This fails only if the connection is gone, which a read reports.
             let _ = self.reactor.server(token)?.shutdown_write();
         }
@@ -110,7 +110,7 @@ impl Messenger<'_> {
 
     /// Looks whether the server has closed. What it sends until then is too much.
     pub(super) fn close(&mut self) -> io::Result<()> {
-        let is_connected = matches!(self.link, Link::Up { .. });
+        let is_connected = matches!(self.link, LinkState::Up { .. });
         if is_connected && matches!(self.read_unasked()?, Unasked::Nothing) {
             return Ok(());
         }
@@ -118,7 +118,7 @@ impl Messenger<'_> {
     }
 
     pub(super) fn end_closing(&mut self) -> io::Result<()> {
-        let is_connected = matches!(self.link, Link::Up { .. });
+        let is_connected = matches!(self.link, LinkState::Up { .. });
         self.disconnect();
         self.state = match self.state {
             State::Closing { is_last: true, .. } => State::Over,

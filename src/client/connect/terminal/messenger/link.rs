@@ -24,7 +24,7 @@ const NEXT_LOOK: Duration = Duration::from_millis(500);
 
 /// The connection, or the lack of one.
 #[derive(Debug)]
-pub(super) enum Link {
+pub(super) enum LinkState {
     /// There is none, and the next message makes one.
     None,
     Up {
@@ -78,7 +78,7 @@ impl Messenger<'_> {
     fn adopt(&mut self, socket: Socket, is_spare: bool) -> io::Result<()> {
         self.totals.connections += 1;
         let token = self.reactor.insert(Watched::Server(socket))?;
-        self.link = Link::Up { token, is_spare };
+        self.link = LinkState::Up { token, is_spare };
         Ok(())
     }
 
@@ -87,21 +87,21 @@ impl Messenger<'_> {
             return Err(error);
         };
         self.totals.wrong += 1;
-        self.link = Link::Lost { look_at: now + NEXT_LOOK, is_down: true };
+        self.link = LinkState::Lost { look_at: now + NEXT_LOOK, is_down: true };
         self.view.report(&Notice::NotSent(&error))
     }
 
     /// Watches the connection while the server owes nothing. If there is none, looks for the server.
     pub(super) fn watch(&mut self, now: Instant) -> io::Result<()> {
         match self.link {
-            Link::Up { .. } => self.look(now),
-            Link::Lost { look_at, is_down } if look_at <= now => {
-                self.link = Link::Looking { is_down };
+            LinkState::Up { .. } => self.look(now),
+            LinkState::Lost { look_at, is_down } if look_at <= now => {
+                self.link = LinkState::Looking { is_down };
                 self.dialer()?.start(now);
                 self.look_for_server(is_down, now)
             }
-            Link::Looking { is_down } => self.look_for_server(is_down, now),
-            Link::Lost { .. } | Link::None => Ok(()),
+            LinkState::Looking { is_down } => self.look_for_server(is_down, now),
+            LinkState::Lost { .. } | LinkState::None => Ok(()),
         }
     }
 
@@ -116,7 +116,7 @@ impl Messenger<'_> {
                     return self.view.report(&Notice::Back { peer, local, is_down });
                 }
                 Step::Failed(error) => {
-                    self.link = Link::Lost { look_at: now + NEXT_LOOK, is_down: true };
+                    self.link = LinkState::Lost { look_at: now + NEXT_LOOK, is_down: true };
                     let news = Notice::Down(&error);
                     return if is_down { Ok(()) } else { self.view.report(&news) };
                 }
@@ -132,17 +132,17 @@ impl Messenger<'_> {
             // More bytes can follow, and would look like the next echo. Only a new connection is in step.
             Unasked::Bytes => {}
         }
-        let is_spare = matches!(self.link, Link::Up { is_spare: true, .. });
+        let is_spare = matches!(self.link, LinkState::Up { is_spare: true, .. });
         self.disconnect();
         if !is_spare {
-            self.link = Link::Lost { look_at: now + FIRST_LOOK, is_down: false };
+            self.link = LinkState::Lost { look_at: now + FIRST_LOOK, is_down: false };
         }
         Ok(())
     }
 
     /// Reads what came although the server owes nothing, and reports bytes.
     pub(super) fn read_unasked(&mut self) -> io::Result<Unasked> {
-        let Link::Up { token, .. } = self.link else { return Ok(Unasked::Nothing) };
+        let LinkState::Up { token, .. } = self.link else { return Ok(Unasked::Nothing) };
         let mut unasked = [0; LOOK_BYTES];
         let socket = self.reactor.server(token)?;
         match attempt(|| socket.read(&mut unasked)) {
@@ -158,7 +158,7 @@ impl Messenger<'_> {
     }
 
     pub(super) fn disconnect(&mut self) {
-        if let Link::Up { token, .. } = std::mem::replace(&mut self.link, Link::None) {
+        if let LinkState::Up { token, .. } = std::mem::replace(&mut self.link, LinkState::None) {
             self.reactor.remove(token);
         }
     }
