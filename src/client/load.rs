@@ -9,10 +9,10 @@
 //!
 //! # Parts
 //!
-//! The [`engine`] has the loop: wait, read the clock, handle events, do what it is time for. It knows no sockets and no
-//! clock, but [`link`] and [`clock`]: so a test can play the server, and knows every time. The other files are what the
-//! engine consists of ([`phase`], [`connections`], [`shared`]), and what it does with them ([`connecting`],
-//! [`dispatch`], [`failing`], [`advance`]).
+//! The `engine` has the loop: wait, read the clock, handle events, do what it is time for. It knows no sockets and no
+//! clock, but `link` and `clock`: so a test can play the server, and knows every time. The other files are what the
+//! engine consists of (`phase`, `connections`, `shared`), and what it does with them (`connecting`,
+//! `dispatch`, `failing`, `advance`).
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;

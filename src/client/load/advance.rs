@@ -102,6 +102,9 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
 
     /// Ends the run at once. What waits or is in flight counts as unanswered.
     pub(super) fn stop_now(&mut self, now: Instant) {
+        debug_assert!(!self.phase.is_over(), "each message counts once");
+        // What would have been due later does not count.
+        self.shared.plan.stop(now);
         self.abandon_unsent(now);
         self.drive_each(|connection, shared| connection.lane.abandon_in_flight(now, shared));
         self.shared.recorder.end(now, &self.clock, self.reporter);

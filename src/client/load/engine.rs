@@ -171,6 +171,10 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         let ready = mem::take(&mut self.ready);
         for ready in &ready {
             self.handle_event(*ready);
+            if self.phase.is_over() {
+                // All messages are accounted for: what comes now would count twice.
+                break;
+            }
         }
         let has_worked = self.handle_timeouts(now) || !ready.is_empty();
         self.ready = ready;
@@ -243,7 +247,9 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
             self.last.sweep = now;
             self.fail_overdue(now);
         }
-        self.advance(now);
+        if !self.phase.is_over() {
+            self.advance(now);
+        }
         if now >= self.next_report() {
             self.report(now);
         }

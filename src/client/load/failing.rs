@@ -26,10 +26,13 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
     /// read first.
     pub(super) fn fail_overdue(&mut self, now: Instant) {
         for number in self.connections.numbers() {
+            if self.phase.is_over() {
+                return;
+            }
             let Some(token) = self.connections.token(number) else { continue };
             if self.has_timed_out(token, now) {
                 self.handle_event(Ready { token, exceptional: true });
-                if self.has_timed_out(token, now) {
+                if !self.phase.is_over() && self.has_timed_out(token, now) {
                     self.fail_timed_out(token);
                 }
             }
@@ -82,9 +85,9 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             failure,
             is_fatal: !is_excused,
         });
-        if is_excused {
-            self.connections.defer(now + RECONNECT_DELAY, lane);
-        } else {
+        // If the run ends, what waits for this connection counts as unsent.
+        self.connections.defer(now + RECONNECT_DELAY, lane);
+        if !is_excused {
             self.end_failed(now);
         }
     }

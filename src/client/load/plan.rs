@@ -59,7 +59,7 @@ impl Plan {
     pub(super) fn stop(&mut self, now: Instant) {
         self.is_stopped = true;
         self.end = Some(self.end.map_or(now, |end| end.min(now)));
-        self.schedule.iter_mut().for_each(|schedule| schedule.end_at(now));
+        self.schedule.iter_mut().for_each(|schedule| schedule.stop_at(now));
     }
 
     pub(super) fn length(&self) -> Length {

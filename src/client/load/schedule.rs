@@ -48,7 +48,12 @@ impl Schedule {
 
     /// Ends with the last message that is due before `at`.
     pub(super) fn end_at(&mut self, at: Instant) {
-        self.end = self.due_before(at).max(self.next);
+        self.end = self.due_before(at);
+    }
+
+    /// Ends earlier than planned: with the last message that is due before `at`, or was taken.
+    pub(super) fn stop_at(&mut self, at: Instant) {
+        self.end = self.end.min(self.due_before(at)).max(self.next);
     }
 
     /// Ends after `n` messages that count.
@@ -192,8 +197,17 @@ mod tests {
         schedule.end_at(now + 5 * MS);
         assert_eq!(std::iter::from_fn(|| schedule.take(now + 9 * MS)).count(), 5);
         assert!(schedule.is_over() && schedule.next_due().is_none());
-        schedule.end_at(now + 3 * MS);
+        schedule.stop_at(now + 3 * MS);
         assert_eq!(schedule.taken(), 5, "taken messages stay taken");
+    }
+
+    #[test]
+    fn a_stop_never_makes_it_longer() {
+        let now = Instant::now();
+        let mut schedule = schedule(now);
+        schedule.end_at(now + 5 * MS);
+        schedule.stop_at(now + 9 * MS);
+        assert_eq!(std::iter::from_fn(|| schedule.take(now + 20 * MS)).count(), 5);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::client::latency::Latency;
 mod ends;
 mod figures;
 mod interrupts;
+mod random;
 mod reconnects;
 mod standstills;
 

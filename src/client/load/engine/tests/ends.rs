@@ -57,6 +57,15 @@ fn a_connection_fails_when_its_echo_is_overdue() {
     assert_eq!(message, line);
 }
 
+/// Failed when each of them counted the messages of the others as lost once more.
+#[test]
+fn messages_of_connections_that_fail_together_are_lost_once() {
+    let seen =
+        Run::new(Options { connections: 10, timeout: S, ..for_time(10 * S) }, silent()).run();
+    seen.assert_end(End::Failed, &[("timeout", 1)]);
+    seen.assert_messages(0, 10, 0);
+}
+
 /// Timeouts are looked for every 19 ms, so this echo is read first.
 #[test]
 fn an_echo_that_comes_a_little_too_late_is_too_late() {
@@ -197,4 +206,22 @@ fn what_ends_a_run_is_recorded_however_much_failed_before() {
     let failures = &seen.outcome.failures;
     assert_eq!((failures.len(), failures[19].failure.kind()), (20, "altered"));
     assert!(seen.outcome.has_wrong_bytes && failures[19].is_fatal);
+}
+
+/// Failed when all messages up to the planned end counted as unsent, except those of the connection that failed.
+#[test]
+fn a_run_that_fails_early_counts_what_was_due_by_then() {
+    let server = |connection: usize, at: Duration, bytes: &[u8]| match at < 100 * MS {
+        true => vec![(Duration::ZERO, Sent::Bytes(bytes.to_vec()))],
+        false if connection == 0 => vec![(50 * MS, Sent::Reset)],
+        false => Vec::new(),
+    };
+    let options = Options { connections: 2, ..open_loop(1000.0, 60 * S) };
+    let seen = Run::new(options, server).run();
+    seen.assert_end(End::Failed, &[("reset", 1)]);
+    assert_eq!(seen.ended, 150 * MS);
+    // Messages at 100 and 101 ms were in flight, and the others up to 149 or 150 ms waited.
+    let unsent = seen.outcome.unsent;
+    assert!((48..=49).contains(&unsent), "{unsent}");
+    seen.assert_messages(100, 2, unsent);
 }

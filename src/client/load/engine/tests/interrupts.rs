@@ -73,9 +73,11 @@ fn an_interrupt_before_the_measured_part_ends_the_run_at_once() {
         }
     }
     let connecting = Run::new(endless(), Unanswering).at(200 * MS, INT).run();
-    let options = Options { warmup: S, ..endless() };
-    let warming_up = Run::new(options, echo(10 * MS)).at(200 * MS, INT).run();
-    for seen in [connecting, warming_up] {
+    let warming_up = |rate| {
+        let options = Options { warmup: S, rate, spin: Duration::ZERO, ..endless() };
+        Run::new(options, echo(10 * MS)).at(200 * MS, INT).run()
+    };
+    for seen in [connecting, warming_up(None), warming_up(Some(1000.0))] {
         seen.assert_end(End::Interrupted, &[]);
         seen.assert_messages(0, 0, 0);
         assert_eq!((seen.ended, seen.outcome.measured), (200 * MS, Duration::ZERO));
