@@ -167,7 +167,7 @@ impl Cli {
                 complain(&error.render().to_string().trim_end());
                 ExitCode::from(2)
             }
-            _ => Failure::usage(&refusal::line(&error, &grammar, &args)).report(),
+            _ => Failure::usage(&refusal::line(error, &grammar, &args)).report(),
         })
     }
 

@@ -22,7 +22,7 @@ pub mod dial;
 pub mod connect;
 pub mod ping;
 pub mod load;
-pub mod report;
+pub(crate) mod report;
 
 /// How long a client waits for the server to close too, once the client has shut down writing. After that the
 /// client closes alone: all echoes have come.

@@ -1,9 +1,13 @@
-//! Sizes, counts and durations as people write them.
+//! Sizes, counts, durations and rates as people write them.
 
 use std::time::Duration;
 
+pub use rate::per_second;
+
 use crate::text::Excerpt;
 use crate::text::format::setting;
+
+mod rate;
 
 /// Longer than anybody waits, and short enough to be added to a clock without fear.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);

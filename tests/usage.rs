@@ -114,7 +114,7 @@ fn serve_knows_what_others_call_its_options() {
         &[
             ("--timeout 5s", "write --idle-timeout or --stall-timeout"),
             ("--max-conns 5", "write --max-connections"),
-            ("--idle-timeot 5s", "write --idle-timeout"),
+            ("--idle-timeot 5s", "a similar argument exists: '--idle-timeout'"),
             ("--udp", "resound speaks plain TCP and Unix sockets"),
             ("--reconnect", "that is an option of connect"),
             ("--count 5", "that is an option of ping and load"),
@@ -128,18 +128,15 @@ fn clients_say_how_to_write_the_server() {
     let invalid = |value: &str| format!("invalid value '{value}' for '<ADDR>'");
     for command in ["connect", "ping", "load"] {
         let rows = [
-            ("7107", "there is no host; write 127.0.0.1:7107 for this machine"),
-            ("localhost", "there is no port; write localhost:PORT, such as localhost:7007"),
-            ("::1", "there is no port; write [::1]:PORT, such as [::1]:7007"),
+            ("7107", "there is no host; write HOST:PORT, such as 127.0.0.1:7107"),
+            ("localhost", "there is no port; write HOST:PORT, such as localhost:7007"),
+            ("::1", "there is no port; write HOST:PORT, such as [::1]:7007"),
+            (":7107", "there is no host; write HOST:PORT, such as 127.0.0.1:7107"),
             (
-                ":7107",
-                "there is no host before the port; write 127.0.0.1:7107 for this machine alone, \
-                       or 0.0.0.0:7107 for every address it has",
+                "http://localhost:7107/",
+                "only unix: can stand before an address; write HOST:PORT, such as localhost:7107",
             ),
-            ("::1:7107", "an IPv6 address stands in brackets; write [::1]:7107"),
-            ("http://localhost:7107/", "leave out http:// and the path; write localhost:7107"),
-            ("tcp:localhost:7107", "leave out tcp:; write localhost:7107"),
-            ("/tmp/s", "a path has unix: before it; write unix:/tmp/s"),
+            ("/tmp/s", "a path needs unix: before it; write unix:/tmp/s"),
         ];
         for (arg, advice) in rows {
             assert_eq!(refused(&[command, arg]), format!("{}: {advice}", invalid(arg)));
@@ -150,7 +147,7 @@ fn clients_say_how_to_write_the_server() {
             assert_eq!(refused(&words), format!("write localhost:7107 instead of {pair}"));
         }
         let said = refused(&[command, "-W", "5s", "7107"]);
-        assert!(said.ends_with("write 127.0.0.1:7107 for this machine"), "{said}");
+        assert!(said.ends_with("write HOST:PORT, such as 127.0.0.1:7107"), "{said}");
         expect_unknown(
             command,
             &[
@@ -158,11 +155,10 @@ fn clients_say_how_to_write_the_server() {
                 ("--port 7107 localhost", &format!("write resound {command} localhost:7107")),
                 ("--host ::1 --port 7107", &format!("write resound {command} [::1]:7107")),
                 ("--unix /tmp/s", "write the server as unix:PATH"),
-                ("-1", "no number here can be negative"),
             ],
         );
         let said = refused(&[command, "127.0.0.1:7", "127.0.0.1:8"]);
-        assert_eq!(said, "unexpected argument '127.0.0.1:8' found; write one server");
+        assert_eq!(said, "unexpected argument '127.0.0.1:8' found");
         // Capitals are fine: nothing listens there, which is another thing.
         let output = resound(&[command, "UNIX:/no/such"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -178,7 +174,7 @@ fn clients_know_what_others_call_their_options() {
     expect_unknown("connect", &[("-c 3 localhost:7", "that is an option of ping and load")]);
     expect_unknown("connect", &[("-l 7107", "that is an option of serve")]);
     expect_unknown("ping", &[("-n 3 localhost:7", "write -c, --count")]);
-    expect_unknown("ping", &[("--coutn 3 localhost:7", "write --count")]);
+    expect_unknown("ping", &[("--coutn 3 localhost:7", "a similar argument exists: '--count'")]);
     let threads = "it runs on one thread; write -c for connections, or -d for a time";
     expect_unknown("load", &[("-t 4 localhost:7", threads), ("--threads 4", threads)]);
     expect_unknown("load", &[("--concurrency 4", "write -c, --connections")]);
@@ -200,32 +196,32 @@ fn without_a_command_it_says_which_one() {
         ("unix:/tmp/s", &at("unix:/tmp/s")),
         ("server", "write resound serve"),
         ("Serve", "write resound serve"),
-        ("sevre", "write resound serve"),
+        ("sevre", "a similar subcommand exists: 'serve'"),
         ("listen", "write resound serve"),
         ("client localhost:7", "write resound connect"),
         ("bench localhost:7", "write resound load"),
         ("latency", "write resound ping"),
-        ("version", "write resound --version"),
         ("echo", "write resound serve to echo, or resound connect to try an echo server"),
         ("xyzzy", all),
         ("xyzzy -h", all),
     ] {
         let wrong = args.split(' ').next().unwrap();
-        expect_advice("", &[(args, &format!("there is no command '{wrong}'"), advice)]);
+        expect_advice("", &[(args, &format!("unrecognized subcommand '{wrong}'"), advice)]);
     }
-    expect_advice("help", &[("xyzzy", "there is no command 'xyzzy'", all)]);
-    assert_eq!(refused(&[""]), format!("there is no command ''; {all}"));
-    assert_eq!(refused(&["-v"]), format!("there is no command; {all}"));
+    expect_advice("help", &[("xyzzy", "unrecognized subcommand 'xyzzy'", all)]);
+    assert_eq!(refused(&[""]), format!("unrecognized subcommand ''; {all}"));
+    let none = "'resound' requires a subcommand but one was not provided \
+                [subcommands: serve, connect, ping, load, help]";
+    assert_eq!(refused(&["-v"]), none);
     let both = "write resound serve --listen 127.0.0.1:7107, or resound connect 127.0.0.1:7107";
-    let after = "write it after its command, as in resound";
     expect_unknown(
         "",
         &[
             ("--port 7107", both),
-            ("--verison", "write --version"),
-            ("--listen localhost:7", &format!("{after} serve --listen")),
-            ("--listen localhost:7 serve", &format!("{after} serve --listen")),
-            ("-c 5 ping", &format!("{after} ping -c")),
+            ("--verison", "a similar argument exists: '--version'"),
+            ("--listen localhost:7", "that is an option of serve"),
+            ("--listen localhost:7 serve", "that is an option of serve"),
+            ("-c 5 ping", "that is an option of ping and load"),
         ],
     );
 }
@@ -238,7 +234,7 @@ fn contradictions_and_missing_values_are_refused() {
         ("-q serve -v", "the argument '--quiet' cannot be used with '--verbose...'"),
         ("-v serve -q", "the argument '--quiet' cannot be used with '--verbose...'"),
         ("serve --listen", "a value is required for '--listen <ADDR>' but none was supplied"),
-        ("serve --once=1", "'--once' takes no value, so leave out '1'"),
+        ("serve --once=1", "unexpected value '1' for '--once' found; no more were expected"),
         ("connect", "the following required arguments were not provided: <ADDR>"),
         (
             "load --spin 1ms a:1",
@@ -326,7 +322,7 @@ fn what_is_not_utf_8_is_no_panic_anywhere() {
     assert!(tried > 100, "{tried}");
     assert_eq!(
         refused(&[bytes(b"ping"), bytes(b"-c"), bytes(b"\xff\n")]),
-        "'\\xff\\n' is not UTF-8, which only the name of a file may be"
+        "invalid UTF-8 was detected in one or more arguments"
     );
 }
 

@@ -1,51 +1,48 @@
-//! What was probably meant by arguments that make no sense.
+//! What clap cannot know: what the user probably meant by arguments that make no sense.
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::refusal::listed;
+use crate::net::Addr;
 use crate::text::Excerpt;
-use address::{alone, is_address, together};
 use line::is_option;
 use synonyms::is_host;
 
 pub(super) use line::Line;
 
-mod address;
 mod line;
 mod synonyms;
 
-/// What to write.
-pub(super) enum Advice {
-    /// After what is wrong.
-    Instead(String),
-    /// It says what is wrong too.
-    Whole(String),
+/// What to write instead of the argument that `error` is about, if there is a guess.
+pub(super) fn advice(error: &clap::Error, line: &Line<'_>) -> Option<String> {
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => command(named(error, ContextKind::InvalidSubcommand), line)
+            .or_else(|| {
+                let is_unlike_any = error.get(ContextKind::SuggestedSubcommand).is_none();
+                is_unlike_any.then(|| format!("write {}", listing(&line.commands(), "or")))
+            }),
+        ErrorKind::UnknownArgument => match named(error, ContextKind::InvalidArg) {
+            wrong if is_option(wrong) => option(wrong, line),
+            wrong => word(wrong, line),
+        },
+        _ => None,
+    }
 }
 
-/// What to write instead of what `error` is about, if there is a guess.
-pub(super) fn advice(error: &clap::Error, line: &Line<'_>) -> Option<Advice> {
-    let wrong = listed(error, ContextKind::InvalidArg);
-    let text = match error.kind() {
-        ErrorKind::InvalidSubcommand => {
-            let wrong = listed(error, ContextKind::InvalidSubcommand);
-            let similar = listed(error, ContextKind::SuggestedSubcommand);
-            let similar = (!similar.is_empty()).then(|| format!("write resound {similar}"));
-            command(&wrong, line).or(similar).unwrap_or_else(|| commands(line))
-        }
-        ErrorKind::MissingSubcommand => commands(line),
-        ErrorKind::UnknownArgument if is_option(&wrong) => {
-            let similar = listed(error, ContextKind::SuggestedArg);
-            let similar = (!similar.is_empty()).then(|| format!("write {similar}"));
-            option(&wrong, line).or(similar)?
-        }
-        ErrorKind::UnknownArgument => return word(&wrong, line),
-        ErrorKind::ValueValidation => {
-            let value = listed(error, ContextKind::InvalidValue);
-            return pair(&value, line).or_else(|| port_apart(&wrong, line));
-        }
-        _ => return None,
-    };
-    Some(Advice::Instead(text))
+/// What to write if the host and the port of an address are two words, as nc(1) takes them. This replaces the
+/// error: clap complains about one of the words alone.
+pub(super) fn address(error: &clap::Error, line: &Line<'_>) -> Option<String> {
+    match error.kind() {
+        ErrorKind::UnknownArgument => pair(named(error, ContextKind::InvalidArg), line),
+        ErrorKind::ValueValidation => pair(named(error, ContextKind::InvalidValue), line),
+        _ => None,
+    }
+}
+
+fn named(error: &clap::Error, kind: ContextKind) -> &str {
+    match error.get(kind) {
+        Some(ContextValue::String(text)) => text,
+        _ => "",
+    }
 }
 
 /// For a word that is no command.
@@ -58,38 +55,33 @@ fn command(wrong: &str, line: &Line<'_>) -> Option<String> {
     synonyms::command(wrong).map(|name| format!("write resound {name}"))
 }
 
-fn commands(line: &Line<'_>) -> String {
-    format!("write {}", listing(&line.commands(), "or"))
-}
-
-fn listing(names: &[&str], last: &str) -> String {
-    match names {
-        [others @ .., one] if !others.is_empty() => format!("{} {last} {one}", others.join(", ")),
-        names => names.concat(),
-    }
-}
-
 /// For an option that the command does not have.
 fn option(wrong: &str, line: &Line<'_>) -> Option<String> {
     if is_host(wrong) || line.is_foreign_port(wrong) {
         return Some(server(line));
     }
-    if let Some(advice) = synonyms::option(line.command(), wrong) {
-        return Some(advice.into());
-    }
-    if wrong[1..].starts_with(|c: char| c.is_ascii_digit()) {
-        return Some("no number here can be negative".into());
-    }
     let owners = line.owners(wrong);
-    let example = owners.first()?;
-    let owners = listing(&owners, "and");
-    Some(match line.is_before_command(wrong) {
-        true => format!("write it after its command, as in resound {example} {wrong}"),
-        false => format!("that is an option of {owners}"),
+    synonyms::option(line.command(), wrong).map(str::to_string).or_else(|| {
+        (!owners.is_empty()).then(|| format!("that is an option of {}", listing(&owners, "and")))
     })
 }
 
-/// How the address is written that other programs take by options.
+/// For a word that is no option and one too many.
+fn word(wrong: &str, line: &Line<'_>) -> Option<String> {
+    let positionals = line.positionals();
+    let at = positionals.iter().position(|word| *word == wrong)?;
+    match (line.command(), from_here(wrong, positionals.get(at + 1).copied())) {
+        ("serve", Some(addr)) => Some(format!("write --listen {addr}")),
+        ("serve", None) => Some("serve takes options only; --listen says where".into()),
+        ("connect", None) => Some(format!(
+            "what to send comes from standard input, as in: echo hello | resound connect {}",
+            Excerpt(positionals[0])
+        )),
+        _ => None,
+    }
+}
+
+/// For a host or a port that other programs take by an option.
 fn server(line: &Line<'_>) -> String {
     let host = line.value_of(is_host).or_else(|| line.value_of(|name| name == "--listen"));
     let host = host.or_else(|| line.positionals().into_iter().next()).unwrap_or("127.0.0.1");
@@ -102,30 +94,18 @@ fn server(line: &Line<'_>) -> String {
     }
 }
 
-/// For an address whose port was given by an option.
-fn port_apart(arg: &str, line: &Line<'_>) -> Option<Advice> {
-    line.value_of(|name| line.is_foreign_port(name)).filter(|_| arg.contains("<ADDR>"))?;
-    Some(Advice::Instead(server(line)))
-}
-
-/// For a word that is no option and one too many.
-fn word(wrong: &str, line: &Line<'_>) -> Option<Advice> {
-    if let Some(pair) = pair(wrong, line) {
-        return Some(pair);
-    }
-    let positionals = line.positionals();
-    let at = positionals.iter().position(|word| *word == wrong)?;
-    let text = match (line.command(), from_here(wrong, positionals.get(at + 1).copied())) {
-        ("serve", Some(addr)) => format!("write --listen {addr}"),
-        ("serve", None) => "serve takes options only; --listen says where".into(),
-        _ if is_address(wrong) => "write one server".into(),
-        ("connect", None) => format!(
-            "what to send comes from standard input, as in: echo hello | resound connect {}",
-            Excerpt(positionals[0])
-        ),
-        _ => return None,
+/// For two words that are one address together.
+fn pair(wrong: &str, line: &Line<'_>) -> Option<String> {
+    let words = match (line.command(), line.value_of(|name| matches!(name, "-l" | "--listen"))) {
+        ("serve", Some(host)) => vec![host, *line.positionals().first()?],
+        ("serve", None) => return None,
+        _ => line.positionals(),
     };
-    Some(Advice::Instead(text))
+    words.windows(2).filter(|pair| pair.contains(&wrong)).find_map(|pair| {
+        let (one, other) = (pair[0], pair[1]);
+        let addr = together(one, other)?;
+        Some(format!("write {addr} instead of {} {}", Excerpt(one), Excerpt(other)))
+    })
 }
 
 /// The address that begins with this word.
@@ -133,15 +113,30 @@ fn from_here(word: &str, next: Option<&str>) -> Option<String> {
     next.and_then(|port| together(word, port)).or_else(|| alone(word))
 }
 
-/// For a host and a port that were given apart, as nc(1) takes them.
-fn pair(wrong: &str, line: &Line<'_>) -> Option<Advice> {
-    let words = match (line.command(), line.value_of(|name| matches!(name, "-l" | "--listen"))) {
-        ("serve", Some(host)) => vec![host, *line.positionals().first()?],
-        ("serve", None) => return None,
-        _ => line.positionals(),
-    };
-    let pair = words.windows(2).find(|pair| pair.contains(&wrong) && !is_address(pair[0]))?;
-    let together = together(pair[0], pair[1])?;
-    let (one, other) = (Excerpt(pair[0]), Excerpt(pair[1]));
-    Some(Advice::Whole(format!("write {together} instead of {one} {other}")))
+/// A host and a port, in either order, as one address.
+fn together(one: &str, other: &str) -> Option<String> {
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let (host, port) = if is_port(one) { (other, one) } else { (one, other) };
+    let is_host = !host.starts_with('-') && !is_port(host) && Addr::of_server(host).is_err();
+    let addr = Addr::guess(&format!("{host}:{port}")).filter(|_| is_host && is_port(port))?;
+    Some(shown(&addr))
+}
+
+/// The address that a word is, or stands for: a port, a host or a path.
+fn alone(word: &str) -> Option<String> {
+    let can_be =
+        word == "localhost" || word.contains(['.', ':', '/']) || word.parse::<u16>().is_ok();
+    let addr = Addr::of_server(word).ok().or_else(|| Addr::guess(word)).filter(|_| can_be)?;
+    Some(shown(&addr))
+}
+
+fn shown(addr: &Addr) -> String {
+    Excerpt(&addr.to_string()).to_string()
+}
+
+fn listing(names: &[&str], last: &str) -> String {
+    match names {
+        [others @ .., one] if !others.is_empty() => format!("{} {last} {one}", others.join(", ")),
+        names => names.concat(),
+    }
 }

@@ -1,4 +1,4 @@
-//! From the arguments of `resound load` to a verdict.
+//! `resound load`: its arguments, the run, the reports and the exit code.
 
 use std::env;
 use std::io::{self, ErrorKind};
@@ -18,12 +18,12 @@ use crate::client::load::{
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
 use crate::net::Addr;
 use crate::stdio::say;
-use crate::units::{duration, timeout};
+use crate::units::{duration, per_second, timeout};
 
-use rate::{Rate, per_second};
-use screen::{Screen, Show, Text};
+use rate::Rate;
+use screen::{Printer, Screen, Show};
 use sources::source;
-use values::{connections, depth, file, interval, messages, sizes, spin, threshold};
+use values::{connections, depth, file, interval, messages, sizes, spin};
 
 mod checks;
 mod bar;
@@ -33,19 +33,22 @@ mod screen;
 mod sources;
 mod values;
 
-/// What `--help` says after the options, and `-h` does not.
+/// The end of `--help`, which `-h` leaves out.
 const AFTER_LONG_HELP: &str = "\
-Response time runs from when a message was due to the last byte of its echo, and service time from its first byte \
-sent: what a user waits for is the response.
-In a closed loop (the default) each message is due when the one before has come back, so a slow server is sent less; \
-in an open loop (--rate) messages are due at fixed times, whatever the server does.
+The response time of a message runs from when it was due to the last byte of its echo: that is what a user waits \
+for. The service time runs from when its first byte was sent.
+In a closed loop (the default), a message is due when the one before has come back, so a slow server gets fewer \
+messages. In an open loop (--rate), messages are due at fixed times, however slow the server is.
+
+Ctrl-\\ prints a status line, and the run goes on. Ctrl-C, SIGTERM or SIGHUP end the run early: it reports what it \
+measured, and the exit code is 130. A second Ctrl-C ends it at once, without a report.
 
 Examples:
-  As fast as 50 connections go, for 10 s:
+  As fast as 50 connections can, for 10 s:
     resound load 127.0.0.1:7007
-  1,000 messages a second for half a minute, and exit code 1 if they take too long:
+  1,000 messages a second for 30 s, and exit code 1 if one in 100 takes longer than 5 ms:
     resound load -r 1k -d 30s --fail-if 'p99>5ms' HOST:7007
-  The highest rate at which 99 of 100 take no longer than 1 ms, as a page with plots:
+  The highest rate at which 99 of 100 take no longer than 1 ms, with a page of plots:
     resound load -r max@p99=1ms --report run.html HOST:7007
 
 ";
@@ -67,7 +70,7 @@ pub struct Load {
     connecting: Connecting,
 
     #[command(flatten)]
-    verdict: Verdict,
+    fail_if: FailIf,
 
     #[command(flatten)]
     reports: Reports,
@@ -77,24 +80,25 @@ pub struct Load {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Messages")]
 struct Traffic {
-    /// How long to measure [default: 10s, unless --count says how much]
+    /// How long to measure [default: 10s, unless --count is given]
     #[arg(short, long, value_name = "DURATION", value_parser = timeout, conflicts_with = "count")]
     duration: Option<Duration>,
 
     /// How many messages to send and measure, over all connections
     ///
-    /// With --keep-going, those that are lost with a connection are among them.
+    /// With --keep-going, messages that are lost with a connection count too.
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = messages)]
     count: Option<u64>,
 
     /// Messages a second over all connections [default: as fast as echoes come back]
     ///
-    /// Each is due at its own time, however slow the server is. Write 500, 10k, 0.5 or 30/m; or max@p99=1ms, to
-    /// search for the highest rate that keeps to that and can be sent in full, in runs of --duration each.
+    /// Each message is due at its own time, however slow the server is. Write 500, 10k, 0.5 or 30/m. Or write
+    /// max@p99=1ms to search, in runs of --duration each, for the highest rate that keeps to that limit and can be
+    /// sent in full.
     #[arg(short, long, value_name = "RATE", value_parser = rate::rate)]
     rate: Option<Rate>,
 
-    /// Bytes of a message, or a range to choose from at random, such as 64-4k
+    /// Bytes in a message, or a range for random sizes, such as 64-4k
     #[arg(short, long, value_name = "SIZE", value_parser = sizes, default_value = "64")]
     size: RangeInclusive<usize>,
 
@@ -102,13 +106,13 @@ struct Traffic {
     #[arg(short, long, value_name = "DEPTH", value_parser = depth, default_value = "1")]
     pipeline: usize,
 
-    /// How long to go on before anything is measured
+    /// How long to send messages before the measurement begins
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     warmup: Duration,
 
     /// With --rate, busy-wait for this long before each message is due
     ///
-    /// 1ms or more keeps a processor busy, and times the messages as well as can be.
+    /// 1ms or more keeps a processor busy, and gives the most exact times.
     #[arg(long, value_name = "DURATION", value_parser = spin, default_value = "50us", requires = "rate")]
     spin: Duration,
 }
@@ -117,105 +121,105 @@ struct Traffic {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Connections")]
 struct Connecting {
-    /// Connections, all open at once
+    /// How many connections to open, all at once
     #[arg(short, long, value_name = "N", value_parser = connections, default_value = "50")]
     connections: usize,
 
-    /// Connections to begin a second [default: as fast as they are made]
+    /// How many connections to begin a second [default: as many as possible]
     #[arg(long, value_name = "RATE", value_parser = per_second)]
     connect_rate: Option<f64>,
 
-    /// Fail when an echo, or a connection, takes this long
+    /// Fail if an echo or a connection takes this long
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
 
-    /// Wait for this long until the server is up
+    /// Wait up to this long until the server is up
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     wait: Duration,
 
-    /// This machine's addresses to connect from, in turn
+    /// Addresses of this machine to connect from, in turn
     ///
-    /// Each has some 28000 ports for each address of the server. Several are separated by commas, or given each
-    /// with its own --source-ip. A link-local address has its interface after it: fe80::1%eth0.
+    /// One address has about 28000 ports for each address of the server. Separate several addresses by commas, or
+    /// repeat --source-ip. Write a link-local address with its interface: fe80::1%eth0.
     #[arg(long, value_name = "IP", value_delimiter = ',', value_parser = source)]
     source_ip: Vec<SocketAddr>,
 
-    /// Replace each connection by a new one after this many messages
+    /// Replace each connection with a new one after this many messages
     #[arg(long, value_name = "N", value_parser = messages)]
     reconnect_every: Option<u64>,
 
     /// Replace a connection that has died, and go on
     ///
-    /// What it had in flight is counted as lost, and not sent again. A wrong byte ends the run all the same, and
-    /// so does a server that cannot be reached at the start, or at the end for as long as --timeout.
+    /// Messages that it had in flight count as lost, and are not sent again. The run still ends at a wrong byte, or
+    /// if the server cannot be reached at the start, or cannot be reached for --timeout at the end.
     #[arg(long)]
     keep_going: bool,
 }
 
-/// When the run has failed.
+/// When the run counts as failed.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Verdict")]
-struct Verdict {
+struct FailIf {
     /// Fail if a figure is more (>) or less (<) than this: p99>1ms, max>20ms, rate<10k, errors>0
     ///
-    /// Or mean>1ms; or, with --rate, lag>1ms, the p99 of how late this client itself was. May be given several
-    /// times. Other times than lag are those of responses, where a message that was never answered counts with
-    /// the time that it waited.
-    #[arg(long, value_name = "CONDITION", value_parser = threshold)]
+    /// Or mean>1ms; or, with --rate, lag>1ms: the p99 of how late this client itself was. May be given several
+    /// times. All times but lag are response times. A message that was never answered counts with the time that it
+    /// waited.
+    #[arg(long, value_name = "CONDITION", value_parser = Threshold::parse)]
     fail_if: Vec<Threshold>,
 }
 
-/// What to write, and where.
+/// The reports to write, and where.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Reports")]
 struct Reports {
-    /// Print a line for each such interval, as it ends
+    /// Print a line for each interval of this length, as it ends
     ///
-    /// To standard error, if the JSON goes to standard output.
+    /// The lines go to standard error if the JSON goes to standard output.
     #[arg(short, long, value_name = "DURATION", value_parser = interval)]
     interval: Option<Duration>,
 
-    /// Write everything as JSON to this file, or to standard output if it is -
+    /// Write all results as JSON to this file; - is standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 
-    /// Write the responses of each interval as an HdrHistogram log, in nanoseconds
+    /// Write the response times of each interval as an HdrHistogram log, in nanoseconds
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(file))]
     hdr: Option<PathBuf>,
 
-    /// Write a page with plots, in one file that needs no other
+    /// Write a page with plots, as one self-contained file
     #[arg(long, value_name = "FILE.html", value_parser = OsStringValueParser::new().try_map(file))]
     report: Option<PathBuf>,
 
-    /// Draw an earlier run beside this one in the page: a file that --json wrote
+    /// Compare with an earlier run on the page: a file that --json wrote
     #[arg(long, value_name = "FILE.json", requires = "report")]
     #[arg(value_parser = OsStringValueParser::new().try_map(file))]
     baseline: Option<PathBuf>,
 }
 
 impl Load {
-    /// Loads, reports and judges.
+    /// Runs the load, writes the reports and judges the outcome.
     ///
     /// # Errors
     ///
-    /// If the run failed or was interrupted, or a threshold was missed.
+    /// If the run failed or was interrupted, or a condition of --fail-if is true.
     pub fn run(self, is_quiet: bool) -> Result<(), Failure> {
         let mut options = self.options();
         self.check(&options)?;
-        // Before the run: it is a pity to have measured for nothing.
+        // Before the run, so that no run is wasted.
         let mut files = Files::open(&self.paths()).map_err(|e| match e.kind() {
             ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
             _ => e.into(),
         })?;
-        let text = self.announce(&options, is_quiet)?;
+        let printer = self.announce(&options, is_quiet)?;
         let show = Show::new(self.reports.interval.is_some(), is_quiet);
-        let mut screen = Screen::new(&mut files, text, show)?;
+        let mut screen = Screen::new(&mut files, printer, show)?;
         let (outcome, search) = self.measure(&options, &mut screen);
-        let text = screen.finish();
+        let printer = screen.finish();
         options.rate = outcome.rate_target;
-        // Before anything is said: standard output may be full, or its reader have left.
+        // The files come first: standard output may fail, or its reader may have left.
         let written = files.finish(&outcome, &options, search.as_ref(), command());
-        text.finish()?;
+        printer.finish()?;
         if !self.is_json_on_stdout() {
             summarize(&outcome, &options, search.as_ref())?;
         }
@@ -233,24 +237,24 @@ impl Load {
         }
     }
 
-    /// Says what is about to be done. The run goes on without a reader if there are files to write, and no one
-    /// expects lines meanwhile.
-    fn announce(&self, options: &Options, is_quiet: bool) -> io::Result<Text> {
+    /// Prints the plan. A run that writes files goes on without a reader of standard output, unless that reader
+    /// expects interval lines.
+    fn announce(&self, options: &Options, is_quiet: bool) -> io::Result<Printer> {
         let needs_reader = self.reports.interval.is_some() || !self.has_files();
-        let mut text = Text::new(self.is_json_on_stdout(), needs_reader)?;
+        let mut printer = Printer::new(self.is_json_on_stdout(), needs_reader)?;
         if !(self.is_json_on_stdout() && is_quiet) {
-            text.say(&header(options, self.objective()));
+            printer.print(&header(options, self.objective()));
         }
-        Ok(text)
+        Ok(printer)
     }
 
     fn judge(&self, outcome: &Outcome, search: Option<&Search>) -> Result<(), Failure> {
-        // What went wrong in the trials of a search is known of their rates.
+        // A failed trial of a search only means that its rate was missed.
         let is_tried = search.is_some_and(|search| !search.trials.is_empty());
         if let Some(trouble) = outcome.fatal_trouble().filter(|_| !is_tried || outcome.is_wrong) {
             return Err(Failure::run(&trouble.to_string()));
         }
-        let missed = self.verdict.fail_if.iter().filter_map(|limit| limit.missed_by(outcome));
+        let missed = self.fail_if.fail_if.iter().filter_map(|limit| limit.missed_by(outcome));
         let missed: Vec<_> = missed.collect();
         let is_search_interrupted = search.is_some_and(|search| search.is_interrupted);
         if outcome.end == End::Interrupted || is_search_interrupted {
@@ -295,7 +299,7 @@ impl Load {
     }
 }
 
-/// The command line, for the reports. What is not UTF-8 is replaced: JSON has no other text.
+/// The command line, for the reports. Bytes that are not UTF-8 are replaced, since JSON cannot hold them.
 fn command() -> Vec<String> {
     env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
@@ -308,13 +312,13 @@ fn interrupted(missed: &[String]) -> Failure {
     io::Error::new(ErrorKind::Interrupted, line).into()
 }
 
-/// Says what was found; of a search, what it has come to, and the run that shows it.
+/// Prints the outcome. After a search, prints its result first, and then the run that shows it.
 fn summarize(outcome: &Outcome, options: &Options, search: Option<&Search>) -> io::Result<()> {
     if let Some(search) = search.filter(|search| !search.trials.is_empty()) {
         let of = if search.highest().is_some() { "at that rate" } else { "the last one tried" };
         say(&format_args!("{search}; {of}:"))?;
     }
-    // If nothing was measured there are no figures, and the last line says why.
+    // Without a measurement there are no figures. The last line says why.
     if outcome.measured.is_zero() { Ok(()) } else { say(&Summary(outcome, options)) }
 }
 

@@ -110,10 +110,10 @@ enum Show {
 
 impl Show {
     fn step(self, notice: &Notice<'_>) -> io::Result<()> {
-        use Notice::{Dialing, Interim, Start};
+        use Notice::{Dialing, Start, Status};
         match (self, notice) {
             // Ctrl-\ may be pressed while standard output feeds a program. ping(8) reports there too.
-            (_, Interim { .. }) | (Self::Json, Dialing(Waiting { .. })) => complain(notice),
+            (_, Status { .. }) | (Self::Json, Dialing(Waiting { .. })) => complain(notice),
             (Self::All, _) | (Self::FirstAndLast, Start { .. } | Dialing(Waiting { .. })) => {
                 say(notice)?;
             }

@@ -1,76 +1,43 @@
-//! A command line that makes no sense, in one line that says what would.
+//! clap's errors, each in one line.
 
-use std::error::Error as _;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ContextValue;
 
-use super::advice::{self, Advice, Line};
+use super::advice::{self, Line};
 use crate::text::Excerpt;
 
-/// What is wrong with the arguments, without clap's usage, and what to write instead.
-pub(super) fn line(error: &clap::Error, grammar: &clap::Command, args: &[OsString]) -> String {
+/// What clap finds wrong with the arguments, without its usage, and what to write instead.
+pub(super) fn line(error: clap::Error, grammar: &clap::Command, args: &[OsString]) -> String {
     let line = Line::new(grammar, args);
-    let text = match advice::advice(error, &line) {
-        Some(Advice::Whole(advice)) => advice,
-        Some(Advice::Instead(advice)) => format!("{}; {advice}", what(error, args)),
-        None => what(error, args),
-    };
-    format!("{text}; try --help")
-}
-
-/// What is wrong. Whatever was typed is escaped and quoted in part.
-fn what(error: &clap::Error, args: &[OsString]) -> String {
-    let named = |kind| quoted(&listed(error, kind));
-    let (arg, value) = (named(ContextKind::InvalidArg), named(ContextKind::InvalidValue));
-    match error.kind() {
-        ErrorKind::InvalidUtf8 => not_utf8(args),
-        ErrorKind::UnknownArgument => format!("unexpected argument {arg} found"),
-        ErrorKind::InvalidSubcommand => {
-            format!("there is no command {}", named(ContextKind::InvalidSubcommand))
-        }
-        ErrorKind::MissingSubcommand => "there is no command".into(),
-        ErrorKind::ValueValidation => {
-            let why = error.source().map_or_else(String::new, |why| format!(": {why}"));
-            format!("invalid value {value} for {arg}{why}")
-        }
-        ErrorKind::InvalidValue if listed(error, ContextKind::InvalidValue).is_empty() => {
-            format!("a value is required for {arg} but none was supplied")
-        }
-        ErrorKind::InvalidValue => {
-            let right = listed(error, ContextKind::ValidValue);
-            format!("invalid value {value} for {arg}: write one of {right}")
-        }
-        ErrorKind::TooManyValues => format!("{arg} takes no value, so leave out {value}"),
-        ErrorKind::ArgumentConflict => {
-            format!("the argument {arg} cannot be used with {}", named(ContextKind::PriorArg))
-        }
-        ErrorKind::MissingRequiredArgument => {
-            let missing = listed(error, ContextKind::InvalidArg);
-            format!("the following required arguments were not provided: {missing}")
-        }
-        _ => error.kind().to_string(),
+    if let Some(address) = advice::address(&error, &line) {
+        return format!("{address}; try --help");
+    }
+    let advice = advice::advice(&error, &line);
+    let said = with_safe_quotes(error).render().to_string();
+    let (what, rest) = said.split_once("\n\n").unwrap_or((&said, ""));
+    // A list stands on lines of its own.
+    let what = what.trim_start_matches("error: ").trim_end().replace("\n  ", " ");
+    match advice.or_else(|| tip(rest)) {
+        Some(advice) => format!("{what}; {advice}; try --help"),
+        None => format!("{what}; try --help"),
     }
 }
 
-/// The one or several texts that clap names, as a list.
-pub(super) fn listed(error: &clap::Error, kind: ContextKind) -> String {
-    match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        Some(ContextValue::Strings(texts)) => texts.join(", "),
-        _ => String::new(),
+/// clap quotes the arguments as they are. They can be of any length, and act on a terminal.
+fn with_safe_quotes(mut error: clap::Error) -> clap::Error {
+    let quotes = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => Some((kind, Excerpt(text).to_string())),
+        _ => None,
+    });
+    for (kind, text) in quotes.collect::<Vec<_>>() {
+        error.insert(kind, ContextValue::String(text));
     }
+    error
 }
 
-fn quoted(text: &str) -> String {
-    format!("'{}'", Excerpt(text))
-}
-
-/// clap does not say which it is.
-fn not_utf8(args: &[OsString]) -> String {
-    let bytes =
-        args.iter().find(|arg| arg.to_str().is_none()).map_or(&[][..], |arg| arg.as_bytes());
-    let shown = quoted(&bytes.escape_ascii().to_string());
-    format!("{shown} is not UTF-8, which only the name of a file may be")
+/// What clap suggests. How to write a word that begins with `-` as an address helps no user.
+fn tip(text: &str) -> Option<String> {
+    let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "))?;
+    (!tip.starts_with("to pass ")).then(|| tip.to_string())
 }

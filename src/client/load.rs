@@ -22,7 +22,7 @@ use contact::{NoContact, contact};
 use engine::Engine;
 
 pub use memory::check_memory;
-pub use outcome::{End, Interval, Outcome, OwnLimit};
+pub use outcome::{ClientLimit, End, Interval, Outcome};
 pub use search::{Found, Search, Trial, search};
 pub use threshold::{Objective, Threshold, Verdict};
 pub use trouble::{Cause, Trouble};

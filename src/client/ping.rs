@@ -15,20 +15,23 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::client::drive::drive;
 use crate::net::Addr;
 
 use session::Session;
+use sockets::Sockets;
 
 pub use json::Json;
-pub use notice::{Doing, Notice, Summary};
+pub use notice::{Activity, Notice, Summary};
 pub use tally::{MessageFailure, RecordedFailure, Tally};
 
-mod json;
+mod tally;
 mod notice;
 mod schedule;
+mod network;
 mod session;
-mod tally;
-mod watched;
+mod sockets;
+mod json;
 
 /// What `resound ping` was asked to do.
 #[derive(Clone, Debug)]
@@ -63,7 +66,9 @@ pub enum End {
 pub fn run(options: &Options, say: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
     let began = Instant::now();
     let mut tally = Tally::default();
-    let end = Session::open(options, &mut tally, say).and_then(Session::run);
+    let end = Sockets::new(options).and_then(|network| {
+        drive(&mut Session::new(options, network, &mut tally, say, began), began)
+    });
     tally.elapsed = began.elapsed();
     (tally, end.unwrap_or_else(End::Failed))
 }

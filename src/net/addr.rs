@@ -1,4 +1,4 @@
-//! Addresses as people write them, and what they stand for.
+//! Addresses as users write them, and the endpoints that they stand for.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,18 +12,21 @@ use super::endpoint::{write_abstract, write_path};
 use super::{Endpoint, services};
 use crate::text::{Escaped, Excerpt};
 
-/// The longest path of a Unix socket, in bytes: `sun_path` less its closing NUL, unix(7). An abstract name
+/// The longest path of a Unix socket, in bytes: `sun_path` without its closing NUL, unix(7). An abstract name
 /// has a NUL before it instead.
 const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// Where to listen or connect, as written: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:@NAME`.
+/// The port of this program, for examples.
+const PORT: &str = "7007";
+
+/// An address to listen on or connect to, as written: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:@NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addr {
     /// A host, by name or number, and a TCP port.
     Inet {
         /// A name, an IPv4 address, or an IPv6 address without its brackets, perhaps with a zone.
         host: String,
-        /// 0 means any free port where a server listens.
+        /// A listener takes 0 for any free port.
         port: u16,
     },
     /// The path of a Unix stream socket.
@@ -32,7 +35,7 @@ pub enum Addr {
     Abstract(Box<[u8]>),
 }
 
-/// Why a text is not an [`Addr`], and what would be.
+/// Why a text is not an [`Addr`], and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseAddrError(String);
 
@@ -48,213 +51,51 @@ impl FromStr for Addr {
     type Err = ParseAddrError;
 
     fn from_str(text: &str) -> Result<Self, ParseAddrError> {
-        read(text, 0).map_err(ParseAddrError)
+        read(text.as_ref(), 0).map_err(ParseAddrError)
     }
-}
-
-/// `least_port` is 0 if any free port will do.
-fn read(text: &str, least_port: u16) -> Result<Addr, String> {
-    if let Some(path) = strip_scheme(text, "unix:") {
-        return path.strip_prefix('@').map_or_else(|| unix(path), abstract_name);
-    }
-    if strip_scheme(text, "udp:").is_some() {
-        return Err("udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into());
-    }
-    if let Some((scheme, rest)) = text.split_once("://") {
-        return Err(not_a_url(scheme, rest));
-    }
-    if let Some(rest) = strip_scheme(text, "tcp:") {
-        return Err(not_a_scheme("tcp:", "", rest));
-    }
-    if text.starts_with(['/', '.', '~']) && text.contains('/') {
-        return Err(format!("a path has unix: before it; write unix:{}", Excerpt(text)));
-    }
-    inet(text, least_port)
-}
-
-/// In capitals or not.
-fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
-    let (start, rest) = text.split_at_checked(scheme.len())?;
-    start.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
-/// Only a path may be something else than UTF-8.
-fn read_bytes(bytes: &[u8]) -> Result<Addr, String> {
-    match bytes.split_at_checked("unix:".len()) {
-        Some((scheme, [first, rest @ ..]))
-            if scheme.eq_ignore_ascii_case(b"unix:")
-                && *first != b'@'
-                && rest.len() < MAX_UNIX_PATH_BYTES =>
-        {
-            Ok(Addr::Unix(Path::new(OsStr::from_bytes(&bytes[scheme.len()..])).into()))
-        }
-        _ => {
-            let shown = quoted(&bytes.escape_ascii().to_string());
-            Err(format!("{shown} is not UTF-8, which only a path after unix: may be"))
-        }
-    }
-}
-
-fn unix(path: &str) -> Result<Addr, String> {
-    match path.len() {
-        0 => Err("there is no path after unix:; write, say, unix:/run/echo.sock".into()),
-        1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Unix(Path::new(path).into())),
-        n => Err(format!(
-            "the path after unix: has {n} bytes; the system allows {MAX_UNIX_PATH_BYTES}"
-        )),
-    }
-}
-
-fn abstract_name(name: &str) -> Result<Addr, String> {
-    match name.len() {
-        _ if !cfg!(target_os = "linux") => {
-            Err("only Linux has sockets without a file; write unix:PATH".into())
-        }
-        0 => Err("there is no name after unix:@; write, say, unix:@echo".into()),
-        1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Abstract(name.as_bytes().into())),
-        n => Err(format!(
-            "the name after unix:@ has {n} bytes; the system allows {MAX_UNIX_PATH_BYTES}"
-        )),
-    }
-}
-
-fn not_a_url(scheme: &str, rest: &str) -> String {
-    let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, _)| (host, " and the path"));
-    not_a_scheme(&format!("{scheme}://"), path, host)
-}
-
-fn not_a_scheme(scheme: &str, path: &str, host: &str) -> String {
-    let is_good = read(host, 1).is_ok();
-    let right = if is_good { host } else { "HOST:PORT, such as 127.0.0.1:7007" };
-    format!("leave out {}{path}; write {}", Excerpt(scheme), Excerpt(right))
-}
-
-fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
-    let Some((host, port)) = text.rsplit_once(':') else { return Err(portless(text, least_port)) };
-    if let Some((port, _)) = port.split_once('/') {
-        let right = &text[..host.len() + 1 + port.len()];
-        return Err(format!("leave out what follows the port; write {}", Excerpt(right)));
-    }
-    let host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(inner) if is_ipv6(inner) => inner,
-        Some(_) => return Err("there is no IPv6 address in the brackets; write [::1]:7007".into()),
-        None => named(text, host, port)?,
-    };
-    let port = port_number(port, least_port)?;
-    Ok(Addr::Inet { host: host.into(), port })
-}
-
-fn port_number(text: &str, least_port: u16) -> Result<u16, String> {
-    match text.parse() {
-        // `parse` would take a sign as well.
-        Ok(port) if !text.starts_with('+') && port >= least_port => Ok(port),
-        Ok(0) => Err("port 0 cannot be connected to; write a number from 1 to 65535".into()),
-        _ => services::port_of(text)
-            .filter(|port| *port >= least_port)
-            .ok_or_else(|| no_port(text, least_port)),
-    }
-}
-
-fn no_port(port: &str, least_port: u16) -> String {
-    let is_name = port.starts_with(|c: char| c.is_ascii_alphabetic());
-    let what = if is_name { "service of /etc/services" } else { "port" };
-    format!("{} is no {what}; write a number from {least_port} to 65535", quoted(port))
-}
-
-fn portless(text: &str, least_port: u16) -> String {
-    if is_number(text) {
-        return match text.parse::<u16>() {
-            Ok(port) if port >= least_port => {
-                format!("there is no host; write 127.0.0.1:{port} for this machine")
-            }
-            _ => no_port(text, least_port),
-        };
-    }
-    if !is_name(text) {
-        return "there is no port; write HOST:PORT, such as 127.0.0.1:7007".into();
-    }
-    let host = Excerpt(text);
-    format!("there is no port; write {host}:PORT, such as {host}:7007")
-}
-
-/// A host that is not in brackets: a name, or an IPv4 address. Whether it exists, the system knows.
-fn named<'a>(text: &str, host: &'a str, port: &str) -> Result<&'a str, String> {
-    let port = Excerpt(if is_number(port) { port } else { "7007" });
-    match host {
-        "" => Err(format!(
-            "there is no host before the port; write 127.0.0.1:{port} for this machine alone, or \
-             0.0.0.0:{port} for every address it has"
-        )),
-        "*" => Err(format!("for every address of this machine, write 0.0.0.0:{port}")),
-        _ if host.contains(',') => {
-            Err("there is a comma in it; write one address, as HOST:PORT".into())
-        }
-        _ if is_ipv6(host) => {
-            Err(format!("an IPv6 address stands in brackets; write [{host}]:{port}"))
-        }
-        _ if !host.is_ascii() => {
-            Err("the host has letters beyond ASCII; write its form in ASCII, such \
-                                      as xn--bcher-kva.example"
-                .into())
-        }
-        _ if host.contains([':', '[', ']']) => Err(colons(text)),
-        _ if host.contains('/') => {
-            Err("there is a slash in the host; write HOST:PORT, or unix:PATH".into())
-        }
-        _ => Ok(host),
-    }
-}
-
-fn colons(text: &str) -> String {
-    let ip = text.trim_start_matches('[').trim_end_matches(']');
-    if is_ipv6(ip) {
-        return format!("there is no port; write [{ip}]:PORT, such as [{ip}]:7007");
-    }
-    "there is a colon in the host; write HOST:PORT, or [::1]:7007 for IPv6".into()
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
-fn is_name(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
-}
-
-/// Perhaps with a zone, by name or number, as in `fe80::1%eth0`.
-fn is_ipv6(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let (ip, has_good_zone) = match text.split_once('%') {
-        Some((ip, zone)) => (ip, !zone.is_empty() && zone.chars().all(is_plain)),
-        None => (text, true),
-    };
-    has_good_zone && ip.parse::<Ipv6Addr>().is_ok()
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", Excerpt(text))
 }
 
 impl Addr {
-    /// Reads where to connect, which is never port 0. A path need not be UTF-8.
+    /// Reads an address to connect to. Its port is never 0, and its path can be other than UTF-8.
     ///
     /// # Errors
     ///
     /// Why the text is no such address.
     pub fn of_server(text: impl AsRef<OsStr>) -> Result<Self, ParseAddrError> {
-        let text = text.as_ref();
-        let read = text.to_str().map_or_else(|| read_bytes(text.as_bytes()), |text| read(text, 1));
-        read.map_err(ParseAddrError)
+        read(text.as_ref(), 1).map_err(ParseAddrError)
     }
 
-    /// What it stands for: one or more, each once, in the order in which the system prefers them.
-    /// Looking a name up blocks for as long as the system takes: getaddrinfo(3).
+    /// The address that `text` most likely means, if it is none itself.
+    pub(crate) fn guess(text: &str) -> Option<Self> {
+        if text.starts_with(['/', '.', '~']) && text.contains('/') {
+            return unix(text.as_bytes()).ok();
+        }
+        let (_, rest) = text.split_once("://").unwrap_or(("", text));
+        let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
+        let rest = if has_scheme(rest, "tcp:") { &rest["tcp:".len()..] } else { rest };
+        let (host, port) = match rest.rsplit_once(':') {
+            Some(pair) => pair,
+            None if is_number(rest) => ("", rest),
+            None => (rest, PORT),
+        };
+        let host = match host.trim_matches(['[', ']']) {
+            "" => "127.0.0.1".into(),
+            "*" => "0.0.0.0".into(),
+            host if is_name(host) => host.to_string(),
+            host => format!("[{host}]"),
+        };
+        let whole = format!("[{}]:{PORT}", rest.trim_matches(['[', ']']));
+        [format!("{host}:{port}"), whole, format!("{host}:{PORT}")]
+            .iter()
+            .find_map(|text| inet(text, 1).ok())
+    }
+
+    /// The endpoints that it stands for: one or more, each once, in the order that the system prefers.
+    /// To look up a name blocks until the system has answered: getaddrinfo(3).
     ///
     /// # Errors
     ///
-    /// Where the name is unknown; the error says so in a line for people.
+    /// If the name is unknown. The error says so in a line for people.
     pub fn resolve(&self) -> io::Result<Vec<Endpoint>> {
         let (host, port) = match self {
             Self::Inet { host, port } => (host.as_str(), *port),
@@ -292,4 +133,122 @@ impl fmt::Display for Addr {
             Self::Abstract(name) => write_abstract(name, f),
         }
     }
+}
+
+/// `least_port` is 0 for a listener, which can take any free port, and 1 otherwise.
+fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
+    if let Some(name) = strip_scheme(text.as_bytes(), "unix:") {
+        return unix(name);
+    }
+    let Some(text) = text.to_str() else {
+        let shown = text.as_bytes().escape_ascii().to_string();
+        return Err(format!("{} is not UTF-8, which only a path can be", quoted(&shown)));
+    };
+    inet(text, least_port).map_err(|fault| match Addr::guess(text) {
+        _ if has_scheme(text, "udp:") => {
+            "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into()
+        }
+        Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
+        guess => {
+            let example = guess.map_or_else(|| format!("127.0.0.1:{PORT}"), |it| it.to_string());
+            format!("{fault}; write HOST:PORT, such as {}", Excerpt(&example))
+        }
+    })
+}
+
+/// The scheme may be in capitals.
+fn strip_scheme<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+}
+
+fn has_scheme(text: &str, scheme: &str) -> bool {
+    strip_scheme(text.as_bytes(), scheme).is_some()
+}
+
+/// Reads what follows `unix:`.
+fn unix(text: &[u8]) -> Result<Addr, String> {
+    let (what, name, example) = match text.strip_prefix(b"@") {
+        Some(_) if !cfg!(target_os = "linux") => {
+            return Err("only Linux has sockets without a file; write unix:PATH".into());
+        }
+        Some(name) => ("name after unix:@", name, "unix:@echo"),
+        None => ("path after unix:", text, "unix:/run/echo.sock"),
+    };
+    match name.len() {
+        0 => Err(format!("there is no {what}; write, say, {example}")),
+        1..=MAX_UNIX_PATH_BYTES if name.len() < text.len() => Ok(Addr::Abstract(name.into())),
+        1..=MAX_UNIX_PATH_BYTES => Ok(Addr::Unix(Path::new(OsStr::from_bytes(name)).into())),
+        n => Err(format!("the {what} has {n} bytes; the system allows {MAX_UNIX_PATH_BYTES}")),
+    }
+}
+
+/// Reads `HOST:PORT`. The error is what is wrong, without what to write instead.
+fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
+    if text.contains("://") || has_scheme(text, "tcp:") || has_scheme(text, "udp:") {
+        return Err("only unix: can stand before an address".into());
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if is_ipv6(host) || !is_ipv6(text.trim_matches(['[', ']'])) => {
+            (host, port)
+        }
+        None if is_number(text) => return Err("there is no host".into()),
+        _ => return Err("there is no port".into()),
+    };
+    Ok(Addr::Inet { host: host_name(host)?.into(), port: port_number(port, least_port)? })
+}
+
+/// The host without its brackets. Only the system knows whether it exists.
+fn host_name(host: &str) -> Result<&str, String> {
+    if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return if is_ipv6(ip) { Ok(ip) } else { Err("the brackets hold no IPv6 address".into()) };
+    }
+    match host.find([':', '[', ']', '/', ',', '*']) {
+        _ if host.is_empty() => Err("there is no host".into()),
+        _ if is_ipv6(host) => Err("an IPv6 address needs brackets".into()),
+        _ if !host.is_ascii() => {
+            Err("a host with other letters than ASCII has a form such as xn--bcher-kva".into())
+        }
+        Some(at) => Err(format!("a host cannot contain '{}'", &host[at..=at])),
+        None => Ok(host),
+    }
+}
+
+fn port_number(text: &str, least_port: u16) -> Result<u16, String> {
+    // `parse` would take a sign as well.
+    let number = text.parse().ok().filter(|_| !text.starts_with('+'));
+    match number.or_else(|| services::port_of(text)) {
+        Some(port) if port >= least_port => Ok(port),
+        Some(_) => Err("a client cannot connect to port 0".into()),
+        None => Err(format!(
+            "{} is neither a port up to 65535 nor a service of /etc/services",
+            quoted(text)
+        )),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
+}
+
+/// Whether it is an IPv6 address. It can have a zone, by name or number, as in `fe80::1%eth0`.
+fn is_ipv6(text: &str) -> bool {
+    let (ip, has_good_zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, !zone.is_empty() && zone.chars().all(is_plain)),
+        None => (text, true),
+    };
+    has_good_zone && ip.parse::<Ipv6Addr>().is_ok()
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", Excerpt(text))
 }

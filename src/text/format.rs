@@ -87,10 +87,17 @@ pub fn digits(value: f64) -> String {
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,
         size if size >= 0.999_5 => 2,
-        size if size > 0.0 => 3,
+        size if size > 0.0 => 2 + leading_zeros(size),
         _ => 0,
     };
     format!("{value:.decimals$}")
+}
+
+/// The zeros before the first other digit of a number between 0 and 1: one in 0.5, three in 0.00278.
+fn leading_zeros(part: f64) -> usize {
+    // Of smaller numbers, a reader sees only that they are small.
+    const MOST: f64 = 9.0;
+    (-part.log10()).ceil().clamp(1.0, MOST) as usize
 }
 
 /// The smallest unit counts things that have no parts.
@@ -103,13 +110,12 @@ fn scaled(value: f64, units: &[&str]) -> String {
 
 fn mark(value: f64, units: &[&str]) -> String {
     let (value, unit) = fit(value, units, 999.999_5);
-    let value = (value * 1000.0).round() / 1000.0;
-    let whole = value.trunc();
-    // What follows the zero of `0.25`.
-    let parts = (value - whole).abs();
-    let parts = format!("{parts:.3}");
-    let parts = parts.trim_start_matches('0').trim_end_matches('0').trim_end_matches('.');
-    format!("{}{parts} {}", count(whole as u64), units[unit])
+    let decimals = if value > 0.0 && value < 1.0 { 2 + leading_zeros(value) } else { 3 };
+    let text = format!("{value:.decimals$}");
+    let (whole, parts) = text.split_once('.').unwrap_or((&text, ""));
+    let parts = parts.trim_end_matches('0');
+    let point = if parts.is_empty() { "" } else { "." };
+    format!("{}{point}{parts} {}", count(whole.parse().unwrap_or(u64::MAX)), units[unit])
 }
 
 /// The value in the smallest unit in which it is less than `limit`, and which one that is.
@@ -184,7 +190,11 @@ mod tests {
         assert_eq!(rate(99.96), "100");
         assert_eq!(rate(1_234_567.8), "1,234,568");
         assert_eq!(digits(-1_234.5), "-1,235");
-        assert_eq!(digits(-0.05), "-0.050");
+        assert_eq!(digits(-0.05), "-0.0500");
+        // Failed when a message an hour was 0.000 messages/s.
+        assert_eq!(rate(1.0 / 3600.0), "0.000278");
+        assert_eq!(rate(0.1), "0.100");
+        assert_eq!(rate(1e-300), "0.00000000000");
     }
 
     #[test]
@@ -203,6 +213,7 @@ mod tests {
         }
         assert_eq!(rate_mark(50_000.0), "50 k/s");
         assert_eq!(rate_mark(0.0), "0 /s");
+        assert_eq!(rate_mark(0.000_05), "0.00005 /s");
         assert_eq!(rate_mark(2e12), "2,000 G/s");
     }
 }

@@ -45,10 +45,10 @@ fn nonsense_is_refused_in_a_line() {
         invalid(option, "999us", name, bounds);
         invalid(option, "9000h", name, "that is more than a year");
     }
-    let port = "there is no port; write localhost:PORT, such as localhost:7007";
+    let port = "there is no port; write HOST:PORT, such as localhost:7007";
     refused(&["localhost"], &format!("invalid value 'localhost' for '<ADDR>': {port}"));
     refused(&["-f", "localhost:7"], "unexpected argument '-f' found");
-    let zero = "port 0 cannot be connected to; write a number from 1 to 65535";
+    let zero = "a client cannot connect to port 0; write HOST:PORT, such as localhost:7007";
     refused(&["localhost:0"], &format!("invalid value 'localhost:0' for '<ADDR>': {zero}"));
     refused(&[], "the following required arguments were not provided: <ADDR>");
 }

@@ -64,12 +64,13 @@ fn nonsense_is_refused_in_a_line() {
     );
     invalid("--drain-timeout", "9999h", "DURATION", "that is more than a year");
     invalid("--max-connections", "0", "N", "write something from 1 to 100m");
-    let port = "there is no port; write localhost:PORT, such as localhost:7007";
+    let port = "there is no port; write HOST:PORT, such as localhost:7007";
     invalid("--listen", "localhost", "ADDR", port);
-    invalid("--listen", "7107", "ADDR", "there is no host; write 127.0.0.1:7107 for this machine");
+    let host = "there is no host; write HOST:PORT, such as 127.0.0.1:7107";
+    invalid("--listen", "7107", "ADDR", host);
     let each = "give each by itself: --listen a:1 --listen [::1]:2";
     invalid("--listen", "a:1,[::1]:2", "ADDR", each);
-    let one = "there is a comma in it; write one address, as HOST:PORT";
+    let one = "a host cannot contain ','; write HOST:PORT, such as 127.0.0.1:7007";
     invalid("--listen", "a,b:1", "ADDR", one);
     let number = "write a whole number, such as 500 or 10k (1k is 1000)";
     invalid("--backlog", "-1", "N", number);
@@ -88,7 +89,8 @@ fn nonsense_is_refused_in_a_line() {
     for mode in ["", "8", "1000", "00600", "rw", "+600", "-1"] {
         invalid("--unix-mode", mode, "MODE", octal);
     }
-    let port = "\"ecko\" is no service of /etc/services; write a number from 0 to 65535";
+    let port = "\"ecko\" is neither a port up to 65535 nor a service of /etc/services; write HOST:PORT, such \
+                as 127.0.0.1:7007";
     invalid("--listen", "127.0.0.1:ecko", "ADDR", port);
 }
 

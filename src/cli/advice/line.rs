@@ -1,4 +1,4 @@
-//! The arguments, as far as they can be made out when they make no sense as a whole.
+//! The arguments, read without an error even if clap refuses them.
 
 use std::ffi::OsString;
 
@@ -12,8 +12,6 @@ pub(in super::super) struct Line<'a> {
     command: Option<&'a Command>,
     /// All words but the command.
     words: Vec<String>,
-    /// How many of them stand before it.
-    before: usize,
 }
 
 impl<'a> Line<'a> {
@@ -22,15 +20,14 @@ impl<'a> Line<'a> {
         let mut words: Vec<_> = words.collect();
         let named = |word: &String| grammar.get_subcommands().find(|one| one.get_name() == word);
         let found = words.iter().enumerate().find_map(|(i, word)| Some((i, named(word)?)));
-        let before = found.map_or(words.len(), |(i, _)| i);
         let command = found.map(|(i, command)| {
             words.remove(i);
             command
         });
-        Self { grammar, command, words, before }
+        Self { grammar, command, words }
     }
 
-    /// The name of the command, or nothing.
+    /// The name of the command, or an empty one.
     pub(super) fn command(&self) -> &str {
         self.command.map_or("", Command::get_name)
     }
@@ -44,11 +41,6 @@ impl<'a> Line<'a> {
     pub(super) fn owners(&self, option: &str) -> Vec<&str> {
         let owns = |command: &&Command| command.get_arguments().any(|arg| is_called(arg, option));
         self.grammar.get_subcommands().filter(owns).map(Command::get_name).collect()
-    }
-
-    /// Whether this option stands before the command, or without one.
-    pub(super) fn is_before_command(&self, option: &str) -> bool {
-        self.words[..self.before].iter().any(|word| word.starts_with(option))
     }
 
     /// The word after this one.
@@ -75,31 +67,27 @@ impl<'a> Line<'a> {
 
     /// The words that are neither options nor their values.
     pub(super) fn positionals(&self) -> Vec<&str> {
-        let (mut found, mut takes_next, mut is_rest) = (Vec::new(), false, false);
-        for word in &self.words {
-            match word.as_str() {
-                word if is_rest => found.push(word),
-                _ if takes_next => takes_next = false,
-                "--" => is_rest = true,
-                word if is_option(word) => takes_next = self.takes_next(word),
-                word => found.push(word),
+        let mut words = self.words.iter().map(String::as_str);
+        let mut found = Vec::new();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                found.extend(words.by_ref());
+            } else if !is_option(word) {
+                found.push(word);
+            } else if self.takes_next(word) {
+                words.next();
             }
         }
         found
     }
 
-    /// Whether the value of this option is the next word.
-    fn takes_next(&self, option: &str) -> bool {
-        if option.starts_with("--") {
-            return !option.contains('=') && self.takes_value(option);
-        }
-        // Of several in one, as in -qc, the first that takes a value takes all that follows.
-        let mut letters = option.char_indices().skip(1);
-        let taking = letters.find(|(_, letter)| self.takes_value(&format!("-{letter}")));
-        taking.is_some_and(|(at, letter)| at + letter.len_utf8() == option.len())
-    }
-
-    fn takes_value(&self, option: &str) -> bool {
+    /// Whether the value of this option is the next word. Of several short options in one word, as in `-qc`,
+    /// only the last can take it.
+    fn takes_next(&self, word: &str) -> bool {
+        let option = match word.char_indices().next_back() {
+            Some((at, _)) if !word.starts_with("--") => &format!("-{}", &word[at..]),
+            _ => word,
+        };
         match self.argument(option) {
             Some(arg) => arg.get_action().takes_values(),
             None => is_host(option) || is_port(option),

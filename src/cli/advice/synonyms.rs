@@ -1,31 +1,31 @@
-//! What other programs call commands and options that this one has under another name, or has not.
+//! Commands and options that other programs have under another name.
 
-/// What is meant, and what others call it.
-const COMMANDS: [(&str, &str); 6] = [
-    ("serve", "server listen listener daemon start run srv echod"),
-    ("connect", "client talk nc telnet open dial conn send"),
-    ("ping", "latency rtt pong delay"),
-    ("load", "bench benchmark stress flood perf loadtest blast test"),
+/// A command, and what other programs call it.
+const COMMANDS: [(&str, &str); 5] = [
+    ("serve", "server listen listener daemon start run"),
+    ("connect", "client talk nc telnet open send"),
+    ("ping", "latency rtt"),
+    ("load", "bench benchmark stress flood perf test"),
     ("serve to echo, or resound connect to try an echo server", "echo"),
-    ("--version", "version ver"),
 ];
 
-const HOST_OPTIONS: &str = "--host --hostname --bind --address --addr --ip --interface --server \
-                            --target --connect --url -H -b -a";
-const PORT_OPTIONS: &str = "--port --listen-port -p";
+const HOST_OPTIONS: &str = "--host --bind --address --addr --ip --server --target -H -b -a";
+const PORT_OPTIONS: &str = "--port -p";
 
-/// Of these commands, these options, and what to write instead.
-const OPTIONS: [(&str, &str, &str); 16] = [
+const ALL: &str = "serve connect ping load";
+const CLIENTS: &str = "connect ping load";
+
+/// Commands, options that other programs have for the same, and what to write instead.
+const OPTIONS: [(&str, &str, &str); 12] = [
     ("serve", "--timeout -W -w -t", "write --idle-timeout or --stall-timeout"),
     (
         "serve",
         "--daemon --background --detach -d -D",
         "it stays in the foreground; a service manager, or & in a shell, puts it in the background",
     ),
-    ("serve", "-k --keep-open --fork", "leave it out, since many connections are served at once"),
     ("serve", "-c --connections --max-conns --max-clients", "write --max-connections"),
     ("serve", "--unix -U --socket", "write --listen unix:PATH"),
-    ("connect ping load", "--unix -U --socket", "write the server as unix:PATH"),
+    (CLIENTS, "--unix -U --socket", "write the server as unix:PATH"),
     (
         "connect",
         "-m --message --data --send",
@@ -33,22 +33,15 @@ const OPTIONS: [(&str, &str, &str); 16] = [
     ),
     (
         "load",
-        "-t --threads --thread --workers",
+        "-t --threads --workers",
         "it runs on one thread; write -c for connections, or -d for a time",
     ),
-    ("load", "-z --time --seconds", "write -d, --duration"),
-    ("load", "--requests --messages --number --iterations", "write -n, --count"),
-    ("load", "-C -P --concurrency --clients --conns --parallel", "write -c, --connections"),
-    ("load", "-R --rps --qps --throughput", "write -r, --rate"),
-    ("load ping", "-l --length --bytes --payload --len", "write -s, --size"),
-    ("ping", "-n --number --messages", "write -c, --count"),
+    ("load", "-C -P --concurrency --clients --parallel", "write -c, --connections"),
+    ("load", "-R --rps --qps", "write -r, --rate"),
+    ("ping", "-n --number", "write -c, --count"),
+    (ALL, "-u --udp --tls --ssl", "resound speaks plain TCP and Unix sockets"),
     (
-        "serve connect ping load",
-        "-u --udp --tls --ssl",
-        "resound speaks plain TCP and Unix sockets",
-    ),
-    (
-        "serve connect ping load",
+        ALL,
         "-4 -6 --ipv4 --ipv6",
         "write an address of that kind, such as 127.0.0.1:7007 or [::1]:7007",
     ),

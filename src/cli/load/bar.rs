@@ -1,4 +1,4 @@
-//! A line that shows how far a run is, on a terminal.
+//! The progress of a run, as a line on a terminal.
 
 use std::io;
 
@@ -7,23 +7,23 @@ use rustix::termios::tcgetwinsize;
 use crate::client::load::{Progress, Stage};
 use crate::text::format::{count, counted, percent, rate, seconds};
 
-/// The text's width, so that what stands behind it does not move.
+/// The width of the text. It is fixed, so that the bar behind it does not move.
 const TEXT: usize = 44;
 
-/// The width of the bar itself, between its brackets: at most, and at least.
+/// The most and the fewest columns of the bar itself, between its brackets.
 const BAR: (usize, usize) = (30, 5);
 
 /// Returns to the beginning of the line.
 const START: &str = "\r";
-/// Removes what a longer line left.
+/// Erases the rest of a longer old line.
 const REST: &str = "\x1b[K";
 
-/// Takes the line away.
+/// Erases the line.
 pub(super) const CLEAR: &str = "\r\x1b[K";
 
-/// What to write to a terminal of `columns` to show the progress.
+/// The output that shows the progress on a terminal of `columns`.
 pub(super) fn frame(progress: &Progress, columns: usize) -> String {
-    // In the last column some terminals begin the next line.
+    // Some terminals wrap as soon as the last column is written.
     let width = columns.saturating_sub(1);
     format!("{START}{}{REST}", line(progress, width))
 }
@@ -56,7 +56,7 @@ fn per_second(progress: &Progress) -> f64 {
     progress.messages as f64 / progress.measured.as_secs_f64().max(0.001)
 }
 
-/// How things stand, in a line of its own.
+/// The status of the run, for a line of its own.
 pub(super) fn status(progress: &Progress) -> String {
     let mut parts = vec![text(progress)];
     if !progress.measured.is_zero() {
@@ -68,7 +68,7 @@ pub(super) fn status(progress: &Progress) -> String {
     parts.join(", ")
 }
 
-/// How wide the terminal on standard error is.
+/// The width of the terminal on standard error.
 pub(super) fn columns() -> usize {
     const DEFAULT: usize = 80;
     match tcgetwinsize(io::stderr()) {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_fits_whatever_the_width() {
+    fn a_line_fits_any_width() {
         for columns in 0..200 {
             for fraction in [0.0, 0.5, 0.999, 1.0] {
                 let frame = frame(&progress(fraction), columns);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_grows_to_its_end() {
+    fn the_bar_grows_with_the_progress() {
         let at = |fraction| line(&progress(fraction), 79);
         let text = "1,234,567 messages, 493,827 a second         [";
         assert_eq!(at(0.0), format!("{text}>{}]", " ".repeat(29)));
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_how_things_stand() {
+    fn a_status_gives_counts_time_and_failures() {
         assert_eq!(
             status(&progress(0.25)),
             "1,234,567 messages, 493,827 a second, 2.50 s measured (25.0 %), 1,000 connections, 2 failures"

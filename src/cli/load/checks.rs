@@ -1,4 +1,4 @@
-//! What is found out before a run begins.
+//! Checks before a run begins.
 
 use super::rate::Rate;
 use super::{Load, sources};
@@ -6,11 +6,11 @@ use crate::cli::Failure;
 use crate::cli::descriptors::raise_descriptor_limit;
 use crate::client::load::{Options, check_memory};
 
-/// Descriptors kept for other things than connections.
+/// Descriptors that are not for connections: files, signals, epoll.
 const RESERVED_DESCRIPTORS: usize = 32;
 
 impl Load {
-    /// Refuses what makes no sense, or cannot be done on this machine.
+    /// Refuses options that contradict each other, or that this machine cannot serve.
     pub(super) fn check(&self, options: &Options) -> Result<(), Failure> {
         self.refuse_contradictions()?;
         sources::check(&options.sources, &options.server)?;
@@ -19,7 +19,7 @@ impl Load {
     }
 
     fn refuse_contradictions(&self) -> Result<(), Failure> {
-        let (rate, fail_if) = (self.traffic.rate, &self.verdict.fail_if);
+        let (rate, fail_if) = (self.traffic.rate, &self.fail_if.fail_if);
         if let Some(Rate::Highest(_)) = rate
             && (self.traffic.count.is_some() || self.reports.hdr.is_some())
         {
@@ -29,7 +29,7 @@ impl Load {
         }
         if let (None, Some(lag)) = (rate, fail_if.iter().find(|fail| fail.is_about_lag())) {
             return Err(Failure::usage(&format!(
-                "--fail-if '{lag}' needs --rate: without, no message is due at any time to be late for"
+                "--fail-if '{lag}' needs --rate: without it, no message has a time to be late for"
             )));
         }
         Ok(())
@@ -37,7 +37,7 @@ impl Load {
 
     fn check_descriptors(&self) -> Result<(), Failure> {
         let descriptors = raise_descriptor_limit();
-        // One that is replaced has its successor beside it for a while.
+        // A connection and its replacement are open together for a short time.
         let each = 1 + usize::from(self.connecting.reconnect_every.is_some());
         let room = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / each;
         let connections = self.connecting.connections;

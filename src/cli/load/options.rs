@@ -1,4 +1,4 @@
-//! From the arguments to what a run is to do.
+//! From the arguments to the options of a run.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::client::load::{Length, Options};
 /// How long to measure by default.
 const DURATION: Duration = Duration::from_secs(10);
 
-/// How long an interval is by default...
+/// The default length of an interval...
 const INTERVAL: Duration = Duration::from_secs(1);
-/// ...unless there would be more than this many.
-const MOST_INTERVALS: u32 = 100_000;
+/// ...unless a run would have more intervals than this: their memory is bounded.
+const MAX_INTERVALS: u32 = 100_000;
 
 impl Load {
-    /// What the arguments come to.
+    /// The options that the arguments give.
     pub(super) fn options(&self) -> Options {
         let Self { server, traffic, connecting, .. } = self;
         let length = match (traffic.count, traffic.duration) {
@@ -23,7 +23,7 @@ impl Load {
             (None, time) => Length::Time(time.unwrap_or(DURATION)),
         };
         let default_interval = match length {
-            Length::Time(time) => INTERVAL.max(time / MOST_INTERVALS),
+            Length::Time(time) => INTERVAL.max(time / MAX_INTERVALS),
             Length::Messages(_) => INTERVAL,
         };
         Options {

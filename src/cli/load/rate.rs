@@ -1,107 +1,38 @@
-//! Rates as people write them.
+//! The two forms of `--rate`.
 
 use crate::client::load::Objective;
-use crate::units::{duration, within};
+use crate::units::per_second;
 
-/// What `--rate` can be.
+/// A value of `--rate`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Rate {
     /// Messages a second.
     Fixed(f64),
-    /// The highest that keeps to this.
+    /// The highest rate that keeps to this objective.
     Highest(Objective),
 }
 
-/// Reads what `--rate` is given.
+/// Reads a value of `--rate`.
 ///
 /// # Errors
 ///
 /// What is wrong, and what would be right.
 pub(super) fn rate(text: &str) -> Result<Rate, String> {
     match text.strip_prefix("max@") {
-        Some(objective) => Objective::parse(objective, duration).map(Rate::Highest),
+        Some(objective) => Objective::parse(objective).map(Rate::Highest),
         None => per_second(text).map(Rate::Fixed),
     }
 }
 
-/// A number of things a second, 1k being 1000: `0.5`, `10k`, `10/s`, `30/m`, `2/h`.
-///
-/// # Errors
-///
-/// What is wrong, and what would be right.
-pub(super) fn per_second(text: &str) -> Result<f64, String> {
-    const HELP: &str = "write a number a second, such as 500, 10k or 0.5; or 30/m, or 2/h";
-    let (amount, seconds) = match text.rsplit_once('/') {
-        None => (text, 1.0),
-        Some((amount, "s")) => (amount, 1.0),
-        Some((amount, "m")) => (amount, 60.0),
-        Some((amount, "h")) => (amount, 3600.0),
-        Some(_) => return Err(HELP.into()),
-    };
-    let rate = number(amount).ok_or(HELP)? / seconds;
-    within(rate, (1.0 / 3600.0, "1/h"), (100e6, "100m"))
-}
-
-fn number(text: &str) -> Option<f64> {
-    let (digits, factor) = match text.char_indices().next_back()? {
-        (at, 'k' | 'K') => (&text[..at], 1e3),
-        (at, 'm' | 'M') => (&text[..at], 1e6),
-        _ => (text, 1.0),
-    };
-    // `parse` would take a sign, an exponent and inf as well.
-    let is_plain = digits.starts_with(|c: char| c.is_ascii_digit())
-        && digits.ends_with(|c: char| c.is_ascii_digit())
-        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    digits.parse::<f64>().ok().filter(|_| is_plain).map(|number| number * factor)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
-    fn rates_are_a_second_or_a_minute_or_an_hour() {
-        for (text, expected) in [
-            ("500", 500.0),
-            ("10k", 10_000.0),
-            ("1.5K", 1_500.0),
-            ("100m", 100e6),
-            ("0.5", 0.5),
-            ("10/s", 10.0),
-            ("2k/s", 2_000.0),
-            ("30/m", 0.5),
-            ("1m/m", 1e6 / 60.0),
-            ("1/h", 1.0 / 3600.0),
-            ("1.5/h", 1.5 / 3600.0),
-        ] {
-            assert_eq!(per_second(text), Ok(expected), "{text}");
-        }
-        let Ok(Rate::Fixed(rate)) = rate("0.25") else { panic!("no rate") };
-        assert_eq!(rate, 0.25);
-        assert!(matches!(super::rate("max@p99=1ms"), Ok(Rate::Highest(_))));
-    }
-
-    #[test]
-    fn nonsense_is_refused_with_what_would_be_right() {
-        for text in [
-            "", "k", ".5", "5.", "-1", "+1", "1e3", "inf", "nan", "1/", "/s", "1/d", "1/s/s",
-            "1kk", "1.2.3", "1 k", "10/ms", "µ",
-        ] {
-            let error = per_second(text).unwrap_err();
-            assert!(error.contains("10k"), "{text:?}: {error}");
-        }
-        for text in ["0", "0/m", "0.0001", "0.5/h", "101m", "99999999999999999999"] {
-            let error = per_second(text).unwrap_err();
-            assert_eq!(error, "write something from 1/h to 100m", "{text:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_panics(text in ".*") {
-            let _ = rate(&text);
-        }
+    fn a_rate_is_fixed_or_searched_for() {
+        assert_eq!(rate("0.25"), Ok(Rate::Fixed(0.25)));
+        let Ok(Rate::Highest(objective)) = rate("max@p99=1ms") else { panic!("no search") };
+        assert_eq!(objective.to_string(), "p99 <= 1 ms");
+        assert!(rate("max@p99").is_err() && rate("max").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! What is seen of a run while it goes on. Nothing here ever waits for a reader, or a terminal that the user
-//! has stopped: the run does not stand still for it.
+//! The display of a run while it goes on. It never waits for a reader, nor for a terminal that the user has
+//! stopped, so the run never stops for it.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal};
@@ -12,26 +12,25 @@ use crate::client::report::{Files, INTERVAL_HEADER, Outbox, interval_line};
 use crate::net::cannot;
 use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
 
-/// Shows intervals as lines, or else the progress as a bar if there is a terminal to show it on; and hands
-/// intervals on to the files.
+/// Shows intervals as lines, or the progress as a bar on a terminal. Passes intervals on to the files.
 pub(super) struct Screen<'a> {
     files: &'a mut Files,
     stderr: Outbox,
-    text: Text,
+    printer: Printer,
     show: Show,
 }
 
-/// What is shown of a run while it goes on.
+/// What to show while a run goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
     Nothing,
     Bar,
-    /// A line for each interval, as soon as it is over.
+    /// A line for each interval, as it ends.
     Lines,
 }
 
 impl Show {
-    /// The bar needs a terminal.
+    /// Lines if they are wanted, and otherwise the bar if there is a terminal.
     pub(super) fn new(with_lines: bool, is_quiet: bool) -> Self {
         match (with_lines, is_quiet) {
             (true, _) => Self::Lines,
@@ -41,14 +40,14 @@ impl Show {
     }
 }
 
-/// Lines on standard output, or on standard error if the JSON goes to standard output.
-pub(super) struct Text {
+/// Prints lines to standard output, or to standard error if the JSON goes to standard output.
+pub(super) struct Printer {
     out: Outbox,
     is_stderr: bool,
     has_header: bool,
-    /// Why there can be no more of them.
+    /// The error after which nothing more is printed.
     error: Option<io::Error>,
-    /// Whether the run is over if its reader leaves.
+    /// Whether the run ends if the reader leaves.
     needs_reader: bool,
 }
 
@@ -56,17 +55,17 @@ impl<'a> Screen<'a> {
     /// # Errors
     ///
     /// If the system gives no further descriptor: dup(2).
-    pub(super) fn new(files: &'a mut Files, text: Text, show: Show) -> io::Result<Self> {
-        Ok(Self { files, stderr: Outbox::new(Standard::error()?), text, show })
+    pub(super) fn new(files: &'a mut Files, printer: Printer, show: Show) -> io::Result<Self> {
+        Ok(Self { files, stderr: Outbox::new(Standard::error()?), printer, show })
     }
 
-    /// Takes the bar away. Returns the lines, of which some may not be written yet.
-    pub(super) fn finish(mut self) -> Text {
+    /// Erases the bar. Returns the printer, which may still hold lines that are not written.
+    pub(super) fn finish(mut self) -> Printer {
         if self.show == Show::Bar && self.stderr.is_empty() {
-            // A failure has nowhere to be reported.
+            // There is no place left to report an error of standard error.
             let _ = self.stderr.push(bar::CLEAR.as_bytes());
         }
-        self.text
+        self.printer
     }
 }
 
@@ -78,13 +77,13 @@ impl Reporter for Screen<'_> {
     fn interval(&mut self, interval: &Interval, responses: &Latency) {
         self.files.interval(interval, responses);
         if self.show == Show::Lines {
-            self.text.show(interval);
+            self.printer.print_interval(interval);
         }
     }
 
     fn progress(&mut self, progress: &Progress) {
-        self.text.flush();
-        // A terminal that takes nothing now gets a later one.
+        self.printer.flush();
+        // A terminal that is stopped now gets a later frame.
         let _ = match self.show == Show::Bar && self.stderr.is_empty() {
             true => self.stderr.push(bar::frame(progress, bar::columns()).as_bytes()),
             false => self.stderr.flush(),
@@ -97,11 +96,11 @@ impl Reporter for Screen<'_> {
     }
 
     fn is_abandoned(&self) -> bool {
-        self.text.needs_reader && self.text.has_no_reader()
+        self.printer.needs_reader && self.printer.has_no_reader()
     }
 }
 
-impl Text {
+impl Printer {
     /// # Errors
     ///
     /// If the system gives no further descriptor: dup(2).
@@ -111,19 +110,19 @@ impl Text {
         Ok(Self { out, is_stderr, has_header: false, error: None, needs_reader })
     }
 
-    /// Adds a line.
-    pub(super) fn say(&mut self, line: &dyn Display) {
+    /// Prints a line.
+    pub(super) fn print(&mut self, line: &dyn Display) {
         if self.error.is_none() {
             self.error = self.out.push(format!("{line}\n").as_bytes()).err();
         }
     }
 
-    fn show(&mut self, interval: &Interval) {
+    fn print_interval(&mut self, interval: &Interval) {
         if !self.has_header {
             self.has_header = true;
-            self.say(&INTERVAL_HEADER);
+            self.print(&INTERVAL_HEADER);
         }
-        self.say(&interval_line(interval));
+        self.print(&interval_line(interval));
     }
 
     fn flush(&mut self) {
@@ -136,12 +135,12 @@ impl Text {
         self.error.as_ref().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
     }
 
-    /// Waits until all are written. If the reader of standard output has left, the program ends as other
+    /// Waits until all lines are written. If the reader of standard output has left, the program ends as other
     /// filters do.
     ///
     /// # Errors
     ///
-    /// Why they cannot be written, if they are what standard output is for.
+    /// If standard output cannot be written. Errors of standard error are ignored.
     pub(super) fn finish(self) -> io::Result<()> {
         let done = self.error.map_or_else(|| self.out.finish(), Err);
         if self.is_stderr {

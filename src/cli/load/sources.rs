@@ -1,4 +1,4 @@
-//! This machine's addresses to connect from.
+//! Addresses of this machine to connect from.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use crate::cli::Failure;
 use crate::client::load::source_name;
 use crate::net::{Addr, reason};
 
-/// Reads one: an IP address, with the interface of a link-local one after it.
+/// Reads an IP address. A link-local one has its interface after it.
 ///
 /// # Errors
 ///
@@ -31,7 +31,7 @@ pub(super) fn source(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// The system knows interfaces by name and by number.
+/// Resolves the interface, which is a name or a number.
 fn scoped(text: &str) -> Option<SocketAddr> {
     (text, 0).to_socket_addrs().ok()?.find(SocketAddr::is_ipv6)
 }
@@ -42,18 +42,18 @@ fn zone_help(ip: Ipv6Addr) -> String {
     format!("a link-local address needs its interface: write {ip}%{zone}")
 }
 
-/// The interface that has an address, by /proc/net/if_inet6: proc_net(5) describes its neighbours.
+/// The interface that has an address, in the text of /proc/net/if_inet6, see proc_net(5).
 fn interface_of(ip: Ipv6Addr, interfaces: &str) -> Option<&str> {
     let address = format!("{:032x}", u128::from(ip));
     let line = interfaces.lines().find(|line| line.starts_with(&address))?;
     line.split_whitespace().last()
 }
 
-/// Refuses what no connection to the server could begin from.
+/// Refuses addresses from which no connection to the server can begin.
 ///
 /// # Errors
 ///
-/// What is wrong with which address.
+/// Which address is wrong, and why.
 pub(super) fn check(sources: &[SocketAddr], server: &Addr) -> Result<(), Failure> {
     let Some(first) = sources.first() else { return Ok(()) };
     let refuse = |source: &SocketAddr, why: &str| {
@@ -67,7 +67,7 @@ pub(super) fn check(sources: &[SocketAddr], server: &Addr) -> Result<(), Failure
     match server {
         Addr::Inet { host, .. } => {
             let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
-            // What a name has is found out when the run begins.
+            // The addresses of a name are looked up when the run begins.
             if is_ipv4(host).is_some_and(|is_ipv4| is_ipv4 != first.is_ipv4()) {
                 return refuse(first, &format!("{server} has no {family} address"));
             }
@@ -75,7 +75,7 @@ pub(super) fn check(sources: &[SocketAddr], server: &Addr) -> Result<(), Failure
         _ => return refuse(first, &format!("{server} has no IP address, so leave it out")),
     }
     for source in sources {
-        // Takes no port that a connection could use: UDP has ports of its own.
+        // UDP has its own ports, so this takes none from a connection.
         match UdpSocket::bind(source) {
             Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
                 return refuse(source, &format!("{}: give addresses of this machine", reason(&e)));
@@ -87,7 +87,7 @@ pub(super) fn check(sources: &[SocketAddr], server: &Addr) -> Result<(), Failure
     Ok(())
 }
 
-/// Of a host that is written as an address.
+/// Whether a host that is written as an address is an IPv4 one.
 fn is_ipv4(host: &str) -> Option<bool> {
     let ip = host.split_once('%').map_or(host, |(ip, _)| ip);
     ip.parse().ok().map(|ip: IpAddr| ip.is_ipv4())
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_may_have_an_interface_and_a_link_local_one_must() {
+    fn only_a_link_local_address_needs_an_interface() {
         assert_eq!(source("127.0.0.2"), Ok(SocketAddr::from(([127, 0, 0, 2], 0))));
         assert_eq!(source("::1"), Ok(SocketAddr::new(Ipv6Addr::LOCALHOST.into(), 0)));
         for (text, words) in [
@@ -115,14 +115,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn an_interface_is_given_by_name_or_number_and_shown() {
+    fn an_interface_has_a_name_or_a_number() {
         for text in ["fe80::1%lo", "fe80::1%1"] {
             assert_eq!(source_name(&source(text).unwrap()), "fe80::1%1", "{text}");
         }
     }
 
     #[test]
-    fn the_interface_that_has_an_address_is_named() {
+    fn the_interface_of_an_address_is_found() {
         let text = "00000000000000000000000000000001 01 80 10 80       lo\n\
                     fe800000000000000042acfffe110002 05 40 20 80   wlan0\n";
         let ip = "fe80::42:acff:fe11:2".parse().unwrap();

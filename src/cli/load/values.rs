@@ -1,12 +1,10 @@
-//! Values of options as people write them.
+//! Values of options, with their bounds.
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::rate::per_second;
-use crate::client::load::Threshold;
 use crate::units::{count, duration, size, within};
 
 pub(super) fn connections(text: &str) -> Result<usize, String> {
@@ -24,16 +22,12 @@ pub(super) fn depth(text: &str) -> Result<usize, String> {
     within(count(text)?, (1, "1"), (100_000, "100k"))
 }
 
-/// Any name of a file: it need not be UTF-8.
+/// The name of a file. It need not be UTF-8.
 pub(super) fn file(name: OsString) -> Result<PathBuf, &'static str> {
     if name == "-" {
         return Err("write the name of a file: - stands for standard output in --json only");
     }
     Ok(name.into())
-}
-
-pub(super) fn threshold(text: &str) -> Result<Threshold, String> {
-    Threshold::parse(text, duration, count, per_second)
 }
 
 pub(super) fn interval(text: &str) -> Result<Duration, String> {

@@ -51,7 +51,7 @@ impl LatencySummary {
         }
     }
 
-    /// The figures by their names, in the order in which they are shown.
+    /// The figures with their names, in the order of display.
     pub(crate) fn rows(&self) -> [(&'static str, Option<u64>); 10] {
         [
             ("min", self.min),

@@ -11,7 +11,7 @@ use super::{Cause, Length, Search, Trial, Trouble, Verdict, source_name};
 use crate::client::probe::Fault;
 use crate::text::Escaped;
 
-/// A length of time as a number of seconds, with parts.
+/// A length of time as a number of seconds with a fraction.
 pub(super) mod seconds {
     use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(super) fn unix_seconds<S: Serializer>(time: &SystemTime, to: S) -> Result<S:
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().serialize(to)
 }
 
-/// One key for each way to give a length; the other is null.
+/// A key for each of the two ways to give a length. One of them is null.
 pub(super) fn length<S: Serializer>(length: &Length, to: S) -> Result<S::Ok, S::Error> {
     let (seconds, messages) = match length {
         Length::Time(time) => (Some(time.as_secs_f64()), None),
@@ -75,7 +75,7 @@ pub(super) fn sources<S: Serializer>(sources: &[SocketAddr], to: S) -> Result<S:
 
 impl Serialize for Trouble {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Place { offset, expected_byte, got_byte } = Place::of(&self.cause);
+        let FaultPosition { offset, expected_byte, got_byte } = FaultPosition::of(&self.cause);
         let mut object = to.serialize_struct("Trouble", 8)?;
         object.serialize_field("connection", &self.connection)?;
         object.serialize_field("local", &self.local.as_ref().map(ToString::to_string))?;
@@ -89,15 +89,15 @@ impl Serialize for Trouble {
     }
 }
 
-/// Where in the returned stream something is wrong, and what is there.
+/// Where the returned stream is wrong, and the bytes at that place.
 #[derive(Default)]
-struct Place {
+struct FaultPosition {
     offset: Option<u64>,
     expected_byte: Option<u8>,
     got_byte: Option<u8>,
 }
 
-impl Place {
+impl FaultPosition {
     fn of(cause: &Cause) -> Self {
         let at = |offset| Self { offset: Some(offset), ..Self::default() };
         match cause {

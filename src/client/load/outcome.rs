@@ -22,36 +22,36 @@ pub struct Outcome {
     /// When the measured part began.
     #[serde(rename = "began_unix_seconds", serialize_with = "json::unix_seconds")]
     pub began: SystemTime,
-    /// Messages a second that it was to send, in an open loop.
+    /// The target rate of an open loop, in messages a second.
     #[serde(skip)]
     pub rate_target: Option<f64>,
-    /// How long the measured part was, up to its end as planned, or to where the run ended early.
+    /// The length of the measured part, up to its planned end or the early end of the run.
     #[serde(rename = "measured_seconds", with = "json::seconds")]
     pub measured: Duration,
     /// How the run ended.
     #[serde(skip)]
     pub end: End,
-    /// Messages of the measured part whose whole echo came back, and was right.
+    /// Messages of the measured part whose whole echo came back and was right.
     pub messages: u64,
-    /// Messages whose echo was complete within the measured part: what the rate is made of. Where that is a
-    /// length of time, whenever they were begun.
+    /// Messages whose echo was complete within the measured part. The rate is made from them. If the length is
+    /// a time, some of them were sent before the measured part.
     pub messages_in_time: u64,
     /// Their bytes, one way.
     #[serde(skip)]
     pub bytes_in_time: u64,
-    /// Messages that fell due in the measured part and were never sent, as their connections had as many
-    /// in flight as they may.
+    /// Messages that fell due in the measured part and were never sent, since no connection had room for
+    /// another one in flight.
     #[serde(rename = "unsent_messages")]
     pub unsent: u64,
-    /// Messages of the measured part that were in flight on a connection when it died, and are not sent
+    /// Messages of the measured part that were in flight on a connection when it died. They are not sent
     /// again.
     #[serde(rename = "lost_messages")]
     pub lost: u64,
     /// From when a message was due to the last byte of its echo.
     #[serde(rename = "response_latency_nanoseconds")]
     pub response: Latency,
-    /// From when a message was due to when it was given up, unsent or lost: its response would have taken at
-    /// least as long.
+    /// From when a message was due to when it was given up, unsent or lost. Its response would have taken at
+    /// least this time.
     #[serde(rename = "unanswered_wait_nanoseconds")]
     pub unanswered: Latency,
     /// From when its first byte was sent to the last byte of its echo.
@@ -60,12 +60,12 @@ pub struct Outcome {
     /// From the first step of connecting to the connection.
     #[serde(rename = "connect_latency_nanoseconds")]
     pub connect: Latency,
-    /// How late this client itself was to take messages off the schedule of an open loop: whether their
-    /// connections were free is no part of it. In a closed loop, how long it stood still, once for each
+    /// How late this client itself took messages off the schedule of an open loop. Waiting for a free
+    /// connection does not count. In a closed loop, the time for which this client did not run, once for each
     /// connection that had a message in flight.
     #[serde(rename = "lag_nanoseconds")]
     pub lag: Latency,
-    /// Connections made, those before the measured part included.
+    /// Connections made, including those before the measured part.
     pub connections_made: u64,
     /// The part of the measured time that this client did not spend waiting.
     #[serde(skip)]
@@ -73,23 +73,25 @@ pub struct Outcome {
     /// Processor time that this client used in the measured part.
     #[serde(skip)]
     pub cpu: Duration,
-    /// The part of it that went into asking for the time before a message was due: [`Options::spin`].
+    /// The part of it that was busy-waiting: [`Options::spin`].
     ///
     /// [`Options::spin`]: super::Options::spin
     #[serde(skip)]
     pub spin_cpu: Duration,
-    /// For how long of the measured part this client did not run, since it was stopped or got no processor.
+    /// The part of the measured time in which this client did not run: it was stopped, or got no processor.
     #[serde(skip)]
     pub standstill: Duration,
-    /// The measured part, second by second or whatever was asked for.
+    /// The measured part in intervals of [`Options::interval`].
+    ///
+    /// [`Options::interval`]: super::Options::interval
     pub intervals: Vec<Interval>,
-    /// What went wrong, the first of it in full, and in any case what ended the run.
+    /// The first failures in full, the first of each kind, and the one that ended the run.
     pub troubles: Vec<Trouble>,
-    /// How much went wrong.
+    /// The number of all failures.
     pub trouble_count: u64,
-    /// How much of it was of which [kind](Cause::kind).
+    /// The number of failures of each [kind](Cause::kind).
     pub trouble_counts: BTreeMap<&'static str, u64>,
-    /// Whether any byte was wrong, which no option excuses.
+    /// Whether any byte was wrong. No option excuses that.
     #[serde(rename = "has_wrong_bytes")]
     pub is_wrong: bool,
 }
@@ -102,40 +104,40 @@ pub enum End {
     Complete,
     /// The user asked it to.
     Interrupted,
-    /// Something went wrong.
+    /// A failure ended it, or no message came back.
     Failed,
 }
 
 /// A part of the measured time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// When it began, from the beginning of the measured part.
+    /// When it began, counted from the start of the measured part.
     #[serde(rename = "start_seconds", with = "json::seconds")]
     pub start: Duration,
-    /// How long it was.
+    /// Its length.
     #[serde(rename = "length_seconds", with = "json::seconds")]
     pub length: Duration,
     /// Messages whose echo was complete in it.
     pub messages: u64,
     /// Their bytes, one way.
     pub bytes: u64,
-    /// Response times that it has: of those messages that were not begun before the measured part; in the last
-    /// interval also of what came back after the end.
+    /// The number of its response times. Messages from before the measured part have none; the last interval
+    /// has also those of messages that came back after the end.
     #[serde(default)]
     pub responses: u64,
     /// Half of the responses took no longer.
     #[serde(rename = "p50_nanoseconds", with = "json::nanoseconds")]
     pub p50: Duration,
-    /// 99 of 100 of them took no longer.
+    /// 99 of 100 responses took no longer.
     #[serde(rename = "p99_nanoseconds", with = "json::nanoseconds")]
     pub p99: Duration,
-    /// None of them took longer.
+    /// No response took longer.
     #[serde(rename = "max_nanoseconds", with = "json::nanoseconds")]
     pub max: Duration,
 }
 
 impl Outcome {
-    /// A run that began then, and in which nothing has happened yet.
+    /// A run that began at `began`, before anything happened in it.
     pub(in crate::client) fn nothing(began: SystemTime) -> Self {
         Self {
             began,
@@ -165,7 +167,7 @@ impl Outcome {
         }
     }
 
-    /// A run that could not begin, and why.
+    /// A run that could not begin because of `cause`.
     pub fn failed(cause: Cause) -> Self {
         let kind = cause.kind();
         let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
@@ -183,27 +185,22 @@ impl Outcome {
         Self { end: End::Interrupted, ..Self::nothing(SystemTime::now()) }
     }
 
-    /// Messages that were never answered: not sent, or lost.
+    /// Messages that were never answered: unsent or lost.
     pub fn unanswered_count(&self) -> u64 {
         self.unsent + self.lost
     }
 
-    /// How long every message took at the least: its response time, or if it was never answered how long it
-    /// had waited by then.
+    /// A lower bound of each message's response time. It is the response time itself, or the time that the
+    /// message had waited when it was given up.
     pub fn at_least(&self) -> Latency {
         let mut all = self.response.clone();
         all.add(&self.unanswered);
         all
     }
 
-    /// What ended the run, if something that went wrong did.
+    /// The failure that ended the run, if one did.
     pub fn fatal_trouble(&self) -> Option<&Trouble> {
         self.troubles.iter().find(|trouble| trouble.is_fatal)
-    }
-
-    /// Whether all went well.
-    pub fn is_fine(&self) -> bool {
-        self.trouble_count == 0 && self.end != End::Failed
     }
 
     /// Messages a second.
@@ -216,9 +213,9 @@ impl Outcome {
         per_second(self.bytes_in_time, self.measured)
     }
 
-    /// Which part of the measured time this client was busy, from 0 to 1: the processor time that it used for its
-    /// work. In an open loop, when it did not wait, if that is more: it may be kept from its work by others,
-    /// and is late then. In a closed loop the server may be what it is kept by, if they share a processor.
+    /// The part of the measured time in which this client was busy, from 0 to 1: the processor time of its work.
+    /// In an open loop it is the time in which it did not wait, if that is more: a client that other programs
+    /// keep from its work is late. In a closed loop that program may be the server, on the same processor.
     pub fn busy_fraction(&self) -> f64 {
         if self.measured.is_zero() {
             return 0.0;
@@ -228,38 +225,38 @@ impl Outcome {
         (busy.as_secs_f64() / self.measured.as_secs_f64()).min(1.0)
     }
 
-    /// Whether an open loop fell short of its rate: not all was sent, or it took longer than it was to.
+    /// Whether an open loop missed its rate: messages were left unsent, or sending them took too long.
     pub fn has_missed_rate(&self) -> bool {
-        const MOST: f64 = 0.99;
+        const ENOUGH: f64 = 0.99;
         self.rate_target.is_some_and(|target| {
             let sent = (self.messages + self.lost) as f64;
-            // Where a number of messages was asked for, it lasts until the last echo, which is no part of sending.
+            // A run of a number of messages lasts until the last echo. That wait is no part of sending.
             let sending = self.measured.saturating_sub(self.service.max());
-            self.unsent > 0 || sent < MOST * target * sending.as_secs_f64()
+            self.unsent > 0 || sent < ENOUGH * target * sending.as_secs_f64()
         })
     }
 
-    /// Why it was this client, and not the server, that set the limit, if it was. There is none where an open
-    /// loop got to its rate.
-    pub fn own_limit(&self) -> Option<OwnLimit> {
+    /// How this client set the limit, if it did, and not the server. An open loop that reached its rate had no
+    /// limit.
+    pub fn client_limit(&self) -> Option<ClientLimit> {
         const BUSY: f64 = 0.95;
         if self.rate_target.is_some() && !self.has_missed_rate() {
             return None;
         }
         let busy = self.busy_fraction();
-        let is_busy = (busy >= BUSY).then_some(OwnLimit::Busy(busy));
-        self.own_lateness().map(OwnLimit::Late).or(is_busy)
+        let is_busy = (busy >= BUSY).then_some(ClientLimit::Busy(busy));
+        self.client_lateness().map(ClientLimit::Late).or(is_busy)
     }
 
-    /// How late this client itself was with one of 100 messages, where that matters to the figures.
-    pub fn own_lateness(&self) -> Option<Duration> {
-        const MOST: Duration = Duration::from_micros(100);
+    /// The 99th percentile of how late this client was, if it is high enough to matter to the figures.
+    pub fn client_lateness(&self) -> Option<Duration> {
+        const LEAST: Duration = Duration::from_micros(100);
         self.rate_target?;
         let lag = self.lag.percentile(99.0);
-        (lag > MOST && lag > self.response.percentile(99.0) / 10).then_some(lag)
+        (lag > LEAST && lag > self.response.percentile(99.0) / 10).then_some(lag)
     }
 
-    /// What to know of this client where it set no limit, and is in the figures all the same.
+    /// What of this client itself is in the figures, though it set no limit.
     pub fn warning(&self) -> Option<String> {
         let shown = |duration: Duration| time(duration.as_nanos() as u64);
         if !self.standstill.is_zero() {
@@ -269,23 +266,23 @@ impl Outcome {
                  times include that"
             ));
         }
-        let late = self.own_lateness().filter(|_| self.own_limit().is_none()).map(shown)?;
+        let late = self.client_lateness().filter(|_| self.client_limit().is_none()).map(shown)?;
         Some(format!(
             "this client woke up late (p99 {late}); response times include that, and --spin may lessen it"
         ))
     }
 }
 
-/// How this client itself set the limit.
+/// How this client set the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum OwnLimit {
-    /// It had next to no time to wait: this part of all was work.
+pub enum ClientLimit {
+    /// It had almost no time to wait: this part of the time was work.
     Busy(f64),
-    /// It was this late with one of 100 messages.
+    /// The 99th percentile of how late it was.
     Late(Duration),
 }
 
-impl fmt::Display for OwnLimit {
+impl fmt::Display for ClientLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Busy(part) => {
@@ -296,7 +293,7 @@ impl fmt::Display for OwnLimit {
                 write!(f, "this client was late with its messages (p99 {lag})")?;
             }
         }
-        f.write_str(": the server may be able to do more")
+        f.write_str(", so the server may be able to do more")
     }
 }
 
@@ -309,9 +306,9 @@ mod tests {
     use super::super::tests::outcome;
     use super::*;
 
-    /// Failed when waiting for the last echo was taken for being slow to send, and when nothing was.
+    /// Failed when the wait for the last echo counted as slow sending, and when nothing did.
     #[test]
-    fn a_rate_is_missed_by_who_sends_too_slowly_and_not_by_who_waits_for_the_last_echo() {
+    fn slow_sending_misses_a_rate_and_waiting_for_the_last_echo_does_not() {
         // Its 1000 messages have service times of up to a second, and ten seconds were measured.
         for (target, is_missed) in [(100.0, false), (110.0, false), (115.0, true), (1000.0, true)] {
             let outcome = Outcome { rate_target: Some(target), ..outcome() };

@@ -1,4 +1,4 @@
-//! The highest rate at which a server keeps to an objective, by trial.
+//! A search, by trial runs, for the highest rate that keeps to an objective.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,62 +9,63 @@ use super::{End, Objective, Options, Outcome, Reporter, Verdict, run_under, watc
 use crate::signals::is_stop;
 use crate::text::format::{self, counted, time};
 
-/// The search ends when what was kept and what was missed are this close.
-const CLOSE: f64 = 1.03;
+/// The search ends when the rates that were kept and missed are this close.
+const CLOSE_RATIO: f64 = 1.03;
 
-/// And after so many trials in any case.
+/// The search ends after this number of trials in any case.
 const MAX_TRIALS: usize = 12;
 
-/// Where the objective is missed even at this part of what a closed loop reaches, it is out of reach.
-const LOWEST: f64 = 1.0 / 1000.0;
+/// If even this part of a closed loop's rate misses the objective, no rate is tried below it.
+const LOWEST_PART: f64 = 1.0 / 1000.0;
 
 /// A run at a rate, on the way to the highest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// What it was to keep to.
+    /// The objective of the search.
     pub objective: Objective,
-    /// What was tried, in messages a second.
+    /// The rate that was tried, in messages a second.
     pub rate: f64,
-    /// Whether that kept to the objective.
+    /// Whether the rate kept to the objective.
     pub verdict: Verdict,
-    /// What this client itself had to do with it where it did not.
-    pub own_part: Option<String>,
+    /// If the rate missed the objective: how this client itself contributed to that.
+    pub client_note: Option<String>,
 }
 
 /// A search for the highest rate, and how far it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
-    /// What rates were to keep to.
+    /// The objective.
     pub objective: Objective,
-    /// Which were tried, in that order.
+    /// The rates that were tried, in order.
     pub trials: Vec<Trial>,
     /// Whether the user ended it.
     pub is_interrupted: bool,
 }
 
-/// What a search came to.
+/// A finished search, with the run that shows its result.
 #[derive(Debug)]
 pub struct Found {
-    /// The run at the highest rate that kept to the objective; where none did, the last.
+    /// The run at the highest rate that kept to the objective, or the last run if none did.
     pub outcome: Outcome,
-    /// How it came to that.
+    /// The trials that led to it.
     pub search: Search,
 }
 
 impl Trial {
     fn of(rate: f64, objective: Objective, outcome: &Outcome) -> Self {
         let verdict = objective.judge(outcome);
-        let own_part = outcome.own_limit().map(|limit| limit.to_string()).or(outcome.warning());
-        let own_part = own_part.filter(|_| !matches!(verdict, Verdict::Kept(_)));
-        Self { objective, rate, verdict, own_part }
+        let client_note =
+            outcome.client_limit().map(|limit| limit.to_string()).or(outcome.warning());
+        let client_note = client_note.filter(|_| !matches!(verdict, Verdict::Kept(_)));
+        Self { objective, rate, verdict, client_note }
     }
 
-    /// Whether it kept to the objective.
+    /// Whether the rate kept to the objective.
     pub fn is_kept(&self) -> bool {
         matches!(self.verdict, Verdict::Kept(_))
     }
 
-    /// What the percentile of the objective was, where there was one.
+    /// The time at the objective's percentile, if the trial did not fail.
     pub fn found(&self) -> Option<Duration> {
         match self.verdict {
             Verdict::Kept(found) | Verdict::Slow(found) | Verdict::Unsent(found, _) => Some(found),
@@ -72,7 +73,7 @@ impl Trial {
         }
     }
 
-    /// What was found, in words.
+    /// The finding, as a line.
     pub fn finding(&self) -> String {
         let figure = self.found().map_or(String::new(), |found| {
             format!("p{} {}", self.objective.percentile, time(found.as_nanos() as u64))
@@ -85,8 +86,8 @@ impl Trial {
             }
             Verdict::Failed(why) => why.clone(),
         };
-        if let Some(own_part) = &self.own_part {
-            finding += &format!("; {own_part}");
+        if let Some(client_note) = &self.client_note {
+            finding += &format!("; {client_note}");
         }
         finding
     }
@@ -98,24 +99,26 @@ impl Search {
         self.trials.iter().filter(|trial| trial.is_kept()).max_by(|a, b| a.rate.total_cmp(&b.rate))
     }
 
-    /// The lowest rate that did not.
+    /// The lowest rate that missed the objective.
     pub fn missed(&self) -> Option<&Trial> {
         self.trials.iter().filter(|trial| !trial.is_kept()).min_by(|a, b| a.rate.total_cmp(&b.rate))
     }
 }
 
-/// Runs again and again, each time as long as the options say, between the rates that were kept and those
-/// that were not. The first run is a closed loop, which shows where to begin. A rate at which something goes
-/// wrong was not kept, and the search goes on, unless bytes were wrong.
+/// Searches for the highest rate that keeps to the objective, in runs of the length that the options give.
+///
+/// The first run is a closed loop, which shows where to begin. Each further run tries a rate between the highest
+/// that was kept and the lowest that was missed. A rate at which a run fails was missed. Wrong bytes end the
+/// search.
 pub fn search(
     options: &Options,
     objective: Objective,
     reporter: &mut impl Reporter,
-    tell: impl FnMut(&Trial),
+    on_trial: impl FnMut(&Trial),
 ) -> Found {
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
-        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, tell),
+        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, on_trial),
         Err(cause) => Found { outcome: Outcome::failed(cause), search: nothing },
     }
 }
@@ -125,7 +128,7 @@ fn search_under(
     search: Search,
     signals: &mut Signals,
     reporter: &mut impl Reporter,
-    mut tell: impl FnMut(&Trial),
+    mut on_trial: impl FnMut(&Trial),
 ) -> Found {
     let most = run_under(&Options { rate: None, ..options.clone() }, signals, reporter);
     let mut bracket = Bracket::new(most.rate());
@@ -134,7 +137,7 @@ fn search_under(
     let mut found = Found { outcome: most, search: Search { is_interrupted, ..search } };
     while !is_over && found.search.trials.len() < MAX_TRIALS {
         let Some(rate) = bracket.next() else { break };
-        // One that comes between two runs must not be lost.
+        // A signal between two runs must not be lost.
         let outcome = match signals.pending().any(is_stop) {
             true => Outcome::interrupted(),
             false => run_under(&Options { rate: Some(rate), ..options.clone() }, signals, reporter),
@@ -144,7 +147,7 @@ fn search_under(
             break;
         }
         let trial = Trial::of(rate, found.search.objective, &outcome);
-        tell(&trial);
+        on_trial(&trial);
         bracket.tried(rate, trial.is_kept());
         if found.add(trial, outcome) {
             break;
@@ -154,7 +157,7 @@ fn search_under(
 }
 
 impl Found {
-    /// The user has asked to stop in the middle of this run.
+    /// The user stopped the search during this run.
     fn interrupt(&mut self, outcome: Outcome) {
         self.search.is_interrupted = true;
         if self.search.highest().is_none() && outcome.messages > 0 {
@@ -162,7 +165,7 @@ impl Found {
         }
     }
 
-    /// Another rate was tried. Returns whether bytes were wrong.
+    /// Adds a trial. Returns whether its bytes were wrong, which ends the search.
     fn add(&mut self, trial: Trial, outcome: Outcome) -> bool {
         let is_wrong = outcome.is_wrong;
         if trial.is_kept() || is_wrong || self.search.highest().is_none() {
@@ -173,10 +176,10 @@ impl Found {
     }
 }
 
-/// What is known of the highest rate.
+/// The bounds of the highest rate that are known so far.
 #[derive(Debug)]
 struct Bracket {
-    /// A guess of the most that is possible.
+    /// A guess of the highest possible rate.
     most: f64,
     kept: Option<f64>,
     missed: Option<f64>,
@@ -195,13 +198,17 @@ impl Bracket {
         }
     }
 
-    /// The rate to try next, if it is worth it.
+    /// The rate to try next, unless the bounds are good enough.
     fn next(&self) -> Option<f64> {
         match (self.kept, self.missed) {
             (None, None) => Some(self.most / 2.0),
             (Some(kept), None) => Some(kept * 1.5),
-            (None, Some(missed)) => Some(missed / 4.0).filter(|rate| *rate >= self.most * LOWEST),
-            (Some(kept), Some(missed)) => (missed / kept > CLOSE).then_some((kept * missed).sqrt()),
+            (None, Some(missed)) => {
+                Some(missed / 4.0).filter(|rate| *rate >= self.most * LOWEST_PART)
+            }
+            (Some(kept), Some(missed)) => {
+                (missed / kept > CLOSE_RATIO).then_some((kept * missed).sqrt())
+            }
         }
         .map(|rate| rate.max(1.0))
         .filter(|rate| self.missed.is_none_or(|missed| *rate < missed))
@@ -215,7 +222,7 @@ impl fmt::Display for Trial {
     }
 }
 
-/// What it has come to.
+/// The result so far.
 impl fmt::Display for Search {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { objective, is_interrupted, .. } = self;
@@ -245,7 +252,7 @@ impl fmt::Display for Search {
 mod tests {
     use super::*;
 
-    /// Searches on a server that keeps to the objective up to that rate.
+    /// Searches on a server that keeps to the objective up to the rate `limit`.
     fn search_for(limit: f64, most: f64) -> Bracket {
         let mut bracket = Bracket::new(most);
         for _ in 0..MAX_TRIALS {
@@ -256,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_rate_is_found_wherever_it_is() {
+    fn the_search_finds_the_highest_rate() {
         for limit in [3_000.0, 20_000.0, 51_000.0, 99_000.0, 170_000.0] {
             let bracket = search_for(limit, 100_000.0);
             let (kept, missed) = (bracket.kept.unwrap(), bracket.missed.unwrap());
@@ -265,7 +272,7 @@ mod tests {
         }
     }
 
-    /// Failed when a message a second was tried until there were no trials left.
+    /// Failed when one message a second was tried again and again.
     #[test]
     fn a_rate_that_was_missed_is_not_tried_again() {
         for most in [0.5, 3.0, 100.0, 1e6] {
@@ -276,7 +283,7 @@ mod tests {
 
     fn trial(rate: f64, verdict: Verdict) -> Trial {
         let objective = Objective { percentile: 99.0, limit: Duration::from_millis(5) };
-        Trial { objective, rate, verdict, own_part: None }
+        Trial { objective, rate, verdict, client_note: None }
     }
 
     #[test]
@@ -290,7 +297,7 @@ mod tests {
                 "tried 28,771/s: p99 4.90 ms, but 312 messages could not be sent in time: missed",
             ),
             (
-                Trial { own_part: late, ..trial(1e4, Verdict::Slow(2 * found)) },
+                Trial { client_note: late, ..trial(1e4, Verdict::Slow(2 * found)) },
                 "tried 10,000/s: p99 9.80 ms; this client was late: missed",
             ),
             (trial(1e4, Verdict::Failed("no echo".into())), "tried 10,000/s: no echo: missed"),
@@ -300,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_says_what_it_has_come_to() {
+    fn a_search_states_its_result() {
         let (objective, found) =
             (trial(0.0, Verdict::Slow(Duration::ZERO)).objective, Duration::from_millis(1));
         let (kept, slow) = (Verdict::Kept(found), Verdict::Slow(9 * found));
@@ -327,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_out_of_reach_is_given_up() {
+    fn a_search_gives_up_far_below_the_rate_of_a_closed_loop() {
         let bracket = search_for(0.5, 100_000.0);
         assert_eq!((bracket.kept, bracket.next()), (None, None));
     }

@@ -1,30 +1,31 @@
-//! Conditions under which a run counts as failed, as people write them: `p99>1ms`, `rate<10k`, `errors>0`.
+//! Conditions that fail a run, as people write them: `p99>1ms`, `rate<10k`, `errors>0`.
 //!
-//! A message that was never answered has no response time, but it has waited. In a condition on response
-//! times it counts as a response that took as long as that: the true time would have been longer. So it
-//! misses a limit that it had waited for already, and is no reason to fail if it was given up before.
+//! A message that was never answered has no response time, but it has waited. In a condition on response times
+//! it counts with the time that it waited: its true time would have been longer. So it fails a limit only if it
+//! had waited that long when it was given up.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::Outcome;
-use crate::text::format::{self, time_mark};
+use crate::text::format::{self, setting};
+use crate::units;
 
-/// A figure of a run, and what it must not be.
+/// A figure of a run, and a limit that it must not cross.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
     metric: Metric,
-    /// Whether it must not be more than the limit, or not be less.
-    is_most: bool,
+    /// Whether the limit is an upper one: a higher figure fails. Otherwise a lower figure fails.
+    is_upper: bool,
     limit: f64,
-    /// As it was written.
+    /// The condition as the user wrote it.
     text: String,
 }
 
-/// What a threshold is about. Times are in seconds.
+/// The figure of a threshold. Times are in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Metric {
-    /// Of the response times.
+    /// A percentile of the response times.
     Percentile(f64),
     Mean,
     Max,
@@ -71,11 +72,11 @@ pub(super) fn percentile(text: &str) -> Option<f64> {
 }
 
 impl Threshold {
-    /// What is said where the run missed it, or `None` where it did not.
+    /// Why the run fails this condition, or `None` if it does not.
     pub fn missed_by(&self, outcome: &Outcome) -> Option<String> {
         let value = self.metric.of(outcome);
-        let is_missed = if self.is_most { value > self.limit } else { value < self.limit };
-        // Where nothing came back, no time is a good one.
+        let is_missed = if self.is_upper { value > self.limit } else { value < self.limit };
+        // If no message came back, no time is good enough.
         let is_void = self.metric.is_time() && self.metric != Metric::Lag && outcome.messages == 0;
         (is_missed || is_void).then(|| match self.metric {
             _ if is_void => format!("{self}: nothing came back"),
@@ -85,22 +86,17 @@ impl Threshold {
         })
     }
 
-    /// Whether it is about how late this client itself was, as only an open loop can be.
+    /// Whether it limits how late this client itself was. Only an open loop has a schedule to be late for.
     pub fn is_about_lag(&self) -> bool {
         self.metric == Metric::Lag
     }
 
-    /// Reads one; times, counts and rates as the command line has them elsewhere, by these functions.
+    /// Reads a condition.
     ///
     /// # Errors
     ///
     /// What is wrong, and what would be right.
-    pub fn parse(
-        text: &str,
-        time: impl Fn(&str) -> Result<Duration, String>,
-        count: impl Fn(&str) -> Result<usize, String>,
-        rate: impl Fn(&str) -> Result<f64, String>,
-    ) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let at = text.find(['<', '>']).ok_or(HELP)?;
         if text[at + 1..].starts_with('=') {
             return Err(format!("write > or <, and not {}", &text[at..at + 2]));
@@ -108,16 +104,16 @@ impl Threshold {
         let (metric, limit) = (text[..at].trim(), text[at + 1..].trim());
         let metric = Metric::parse(metric).ok_or(HELP)?;
         let limit = match metric {
-            Metric::Rate => rate(limit)?,
-            Metric::Errors => count(limit)? as f64,
-            _ => time(limit)?.as_secs_f64(),
+            Metric::Rate => units::per_second(limit)?,
+            Metric::Errors => units::count(limit)? as f64,
+            _ => units::duration(limit)?.as_secs_f64(),
         };
-        Ok(Self { metric, is_most: text[at..].starts_with('>'), limit, text: text.trim().into() })
+        Ok(Self { metric, is_upper: text[at..].starts_with('>'), limit, text: text.trim().into() })
     }
 }
 
-const HELP: &str = "write what must not be, such as p99>1ms, max>20ms, mean>1ms, lag>1ms, rate<10k or \
-                    errors>0, each with > or <";
+const HELP: &str = "write a figure, > or <, and a limit: p99>1ms, max>20ms, mean>1ms, lag>1ms, rate<10k or \
+                    errors>0";
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,34 +121,31 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// What a search for the highest rate is to keep to: `p99=1ms`.
+/// The objective of a search for the highest rate: `p99=1ms`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Objective {
-    /// So many of 100 responses...
+    /// This percentile of the response times...
     pub percentile: f64,
-    /// ...are to take no longer.
+    /// ...must not be longer than this.
     pub limit: Duration,
 }
 
 impl Objective {
-    /// Reads one, its time by this function.
+    /// Reads an objective.
     ///
     /// # Errors
     ///
     /// What is wrong, and what would be right.
-    pub fn parse(
-        text: &str,
-        time: impl Fn(&str) -> Result<Duration, String>,
-    ) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let (of, limit) = text.split_once('=').ok_or("write, say, max@p99=1ms")?;
         let percentile = percentile(of).ok_or("write a percentile, such as max@p99.9=1ms")?;
-        match time(limit)? {
-            Duration::ZERO => Err("nothing takes no time; write, say, max@p99=1ms".into()),
+        match units::duration(limit)? {
+            Duration::ZERO => Err("no response takes no time; write, say, max@p99=1ms".into()),
             limit => Ok(Self { percentile, limit }),
         }
     }
 
-    /// Whether a run kept to it: all that fell due was sent and came back in time.
+    /// Whether a run kept to it: all messages that fell due were sent and came back in time.
     pub fn judge(&self, outcome: &Outcome) -> Verdict {
         if let Some(trouble) = outcome.fatal_trouble().or(outcome.troubles.first()) {
             return Verdict::Failed(trouble.to_string());
@@ -169,22 +162,22 @@ impl Objective {
     }
 }
 
-/// How a run did by an [`Objective`]. Times are those of its percentile.
+/// The result of a run under an [`Objective`]. Times are at the objective's percentile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It kept to it.
+    /// The run kept to the objective.
     Kept(Duration),
     /// Responses took too long.
     Slow(Duration),
-    /// So many messages fell due and were not sent.
+    /// This number of messages fell due and were not sent.
     Unsent(Duration, u64),
-    /// Something went wrong.
+    /// The run failed, for this reason.
     Failed(String),
 }
 
 impl fmt::Display for Objective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "p{} <= {}", self.percentile, time_mark(self.limit.as_nanos() as f64))
+        write!(f, "p{} <= {}", self.percentile, setting(self.limit))
     }
 }
 
@@ -193,15 +186,8 @@ mod tests {
     use super::super::tests::outcome;
     use super::super::{Cause, Trouble};
     use super::*;
-    use crate::units;
-
-    fn threshold(text: &str) -> Result<Threshold, String> {
-        let rate = |text: &str| units::count(text).map(|n| n as f64);
-        Threshold::parse(text, units::duration, units::count, rate)
-    }
-
     #[test]
-    fn each_figure_is_held_to_its_limit() {
+    fn each_figure_is_compared_with_its_limit() {
         // 1000 responses of 1 ms to 1000 ms, in ten seconds.
         let outcome = outcome();
         for (text, is_missed) in [
@@ -218,19 +204,19 @@ mod tests {
             ("errors>0", false),
             ("lag>1ms", false),
         ] {
-            let missed = threshold(text).unwrap().missed_by(&outcome);
+            let missed = Threshold::parse(text).unwrap().missed_by(&outcome);
             assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
         }
-        let missed = threshold("rate<101").unwrap().missed_by(&outcome);
+        let missed = Threshold::parse("rate<101").unwrap().missed_by(&outcome);
         assert_eq!(missed.unwrap(), "rate<101: it was 100");
-        let missed = threshold("mean<1s").unwrap().missed_by(&outcome);
+        let missed = Threshold::parse("mean<1s").unwrap().missed_by(&outcome);
         assert_eq!(missed.unwrap(), "mean<1s: it was 501 ms");
     }
 
-    /// Of 1100 messages 100 were never answered. Each had waited for 5 s: of one in eleven it is known that it
-    /// took longer than 4 s, and of none that it took longer than 6 s.
+    /// Of 1100 messages, 100 were never answered. Each had waited for 5 s. So one in eleven took longer than 4 s,
+    /// and none is known to take longer than 6 s.
     #[test]
-    fn a_message_that_was_never_answered_misses_a_limit_that_it_has_waited_for() {
+    fn a_message_without_an_answer_fails_a_limit_that_it_waited_for() {
         let mut outcome = Outcome { unsent: 100, ..outcome() };
         outcome.unanswered.record_evenly(Duration::from_secs(5), 0.0, 100);
         for (text, is_missed) in [
@@ -243,16 +229,20 @@ mod tests {
             ("mean>920ms", false),
             ("p99<4s", false),
         ] {
-            let missed = threshold(text).unwrap().missed_by(&outcome);
+            let missed = Threshold::parse(text).unwrap().missed_by(&outcome);
             assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");
         }
-        assert_eq!(outcome.response.max().as_millis(), 1000, "it is no response");
+        assert_eq!(
+            outcome.response.max().as_millis(),
+            1000,
+            "an unanswered message is no response"
+        );
     }
 
     #[test]
-    fn where_nothing_came_back_no_time_is_good() {
+    fn a_run_without_an_echo_fails_every_condition_on_times() {
         let nothing = Outcome { messages: 0, response: Default::default(), ..outcome() };
-        let missed = threshold("p99>1h").unwrap().missed_by(&nothing);
+        let missed = Threshold::parse("p99>1h").unwrap().missed_by(&nothing);
         assert_eq!(missed.unwrap(), "p99>1h: nothing came back");
     }
 
@@ -261,18 +251,18 @@ mod tests {
         for text in
             ["", "p99", "p99=1ms", "p99>", "p101>1ms", "p-1>1ms", "pinf>1ms", "q>1ms", "rate>1ms"]
         {
-            assert!(threshold(text).is_err(), "{text:?}");
+            assert!(Threshold::parse(text).is_err(), "{text:?}");
         }
-        let equal = threshold("p99>=1ms").unwrap_err();
+        let equal = Threshold::parse("p99>=1ms").unwrap_err();
         assert_eq!(equal, "write > or <, and not >=");
         for text in ["p99", "99=1ms", "p99=", "p99=1"] {
-            assert!(Objective::parse(text, units::duration).is_err(), "{text:?}");
+            assert!(Objective::parse(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn an_objective_wants_everything_sent_and_in_time() {
-        let objective = Objective::parse("p99=995ms", units::duration).unwrap();
+    fn an_objective_requires_all_messages_sent_and_echoed_in_time() {
+        let objective = Objective::parse("p99=995ms").unwrap();
         assert_eq!(objective.to_string(), "p99 <= 995 ms");
         let judge = |percentile, ms| {
             Objective { percentile, limit: Duration::from_millis(ms) }.judge(&outcome())

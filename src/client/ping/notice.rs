@@ -51,26 +51,26 @@ pub enum Notice<'a> {
     /// A message failed.
     Failed(&'a MessageFailure),
     /// The server ended the connection while nothing was owed.
-    ServerLeft {
+    ServerClosed {
         /// What the system says, if it was no orderly end.
         error: Option<&'a io::Error>,
         /// The message for which there will be another.
         next: u64,
     },
     /// How things stand: the user has asked.
-    Interim {
+    Status {
         /// What was found so far.
         tally: &'a Tally,
         /// What it waits for.
-        doing: Doing<'a>,
+        activity: Activity<'a>,
     },
 }
 
 /// What a ping waits for.
 #[derive(Debug)]
-pub enum Doing<'a> {
+pub enum Activity<'a> {
     /// Nothing but the next message's time.
-    Nothing,
+    None,
     /// The addresses of the server.
     LookingUp(&'a Addr),
     /// A connection to the server.
@@ -84,10 +84,10 @@ pub enum Doing<'a> {
     },
 }
 
-impl fmt::Display for Doing<'_> {
+impl fmt::Display for Activity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => Ok(()),
+            Self::None => Ok(()),
             Self::LookingUp(server) => write!(f, "; looking up {server}"),
             Self::Connecting(server) => write!(f, "; connecting to {server}"),
             Self::Waiting { sequence, waited } => {
@@ -118,15 +118,15 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{bytes} from {peer}: seq={sequence} time={} ms", Ms(*took))
             }
             Self::Failed(failed) => failed.fmt(f),
-            Self::ServerLeft { error: None, next } => {
+            Self::ServerClosed { error: None, next } => {
                 write!(f, "the server closed the connection; reconnecting for seq={next}")
             }
-            Self::ServerLeft { error: Some(e), next } => {
+            Self::ServerClosed { error: Some(e), next } => {
                 write!(f, "the connection broke: {}; reconnecting for seq={next}", reason(e))
             }
-            Self::Interim { tally, doing } => {
+            Self::Status { tally, activity } => {
                 Counts(tally).fmt(f)?;
-                doing.fmt(f)?;
+                activity.fmt(f)?;
                 if tally.received > 0 {
                     write!(f, "; echo {}", Times(&tally.echo))?;
                 }

@@ -21,7 +21,7 @@ impl Schedule {
     }
 
     /// When the next is due.
-    pub fn next(&self) -> Instant {
+    pub fn due(&self) -> Instant {
         self.next
     }
 
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(schedule.settle(start + MS), 0);
         assert_eq!(schedule.stood_still(start + MS * 50), 0);
         assert_eq!(schedule.stood_still(start + MS * 1050), 9);
-        assert_eq!(schedule.next(), start + MS * 1000);
+        assert_eq!(schedule.due(), start + MS * 1000);
     }
 
     #[test]

@@ -22,8 +22,13 @@ impl Pattern {
     /// A pattern that can be had in pieces of up to `longest` bytes.
     pub fn new(longest: usize) -> Self {
         let random = successors(Some(SEED), |x| Some(xorshift(*x)));
-        let period: Vec<u8> = random.map(|x| (x >> 56) as u8).take(PERIOD_BYTES).collect();
-        Self { bytes: period.iter().copied().cycle().take(PERIOD_BYTES + longest).collect() }
+        let mut bytes: Vec<u8> = random.map(|x| (x >> 56) as u8).take(PERIOD_BYTES).collect();
+        // By whole slices: byte by byte, this is most of what a short test takes.
+        while bytes.len() < PERIOD_BYTES + longest {
+            let missing = PERIOD_BYTES + longest - bytes.len();
+            bytes.extend_from_within(..missing.min(PERIOD_BYTES));
+        }
+        Self { bytes: bytes.into() }
     }
 
     /// The `len` bytes at `offset` of a stream, at most as many as [`new`](Self::new) was told.

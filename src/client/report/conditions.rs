@@ -1,4 +1,4 @@
-//! Where a run took place: what figures of it depend on.
+//! The machine that a run's figures depend on.
 
 use std::env::consts;
 use std::fs;
@@ -11,16 +11,16 @@ use serde::Serialize;
 pub struct Conditions {
     pub os: String,
     pub arch: String,
-    /// The release of the kernel, where the system tells.
+    /// The release of the kernel, if the system reports it.
     pub kernel: Option<String>,
-    /// The model of the processor, where the system tells.
+    /// The model of the processor, if the system reports it.
     pub cpu: Option<String>,
     /// Processors that this process may use.
     pub logical_cpus: Option<u64>,
 }
 
 impl Conditions {
-    /// Those of this machine, now.
+    /// The conditions of this machine.
     pub fn here() -> Self {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
         Self {
@@ -33,7 +33,7 @@ impl Conditions {
     }
 }
 
-/// From the text of /proc/cpuinfo, proc(5): the first processor's. Some architectures name none.
+/// The model of the first processor in the text of /proc/cpuinfo, see proc(5). Some architectures name none.
 fn model(cpuinfo: &str) -> Option<String> {
     let field = |line: &str| {
         let (name, value) = line.split_once(':')?;
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_processor_has_the_name_that_the_system_gives_it() {
+    fn the_first_processor_gives_its_model() {
         let text =
             "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Some CPU @ 2.80GHz\n\nmodel name : B";
         assert_eq!(model(text), Some("Some CPU @ 2.80GHz".into()));
@@ -56,7 +56,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_machine_has_a_kernel_and_a_processor() {
+    fn this_machine_has_a_kernel_and_processors() {
         let here = Conditions::here();
         assert!(
             here.kernel.is_some_and(|release| release.starts_with(|c: char| c.is_ascii_digit()))

@@ -1,4 +1,4 @@
-//! The files that a run's figures go to, opened before it begins.
+//! The files that a run's reports go to. They are opened before the run, so that no run is wasted.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::conditions::Conditions;
-use super::hdr::Log;
+use super::hdr::HdrLog;
 use super::json::Report;
 use super::output::{Identity, Output, is_written_directly};
 use super::page;
@@ -15,7 +15,7 @@ use crate::client::latency::Latency;
 use crate::client::load::{Interval, Options, Outcome, Search};
 use crate::net::cannot;
 
-/// Where figures are wanted.
+/// The paths of the reports that the user asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
     /// For the JSON; `-` is standard output.
@@ -24,15 +24,14 @@ pub struct Paths {
     pub hdr: Option<PathBuf>,
     /// For the page.
     pub page: Option<PathBuf>,
-    /// An earlier run's JSON, to compare with on the page.
+    /// The JSON of an earlier run, which the page compares with.
     pub baseline: Option<PathBuf>,
 }
 
-/// The files that a run's figures go to. What was in them stays there until there is something whole to
-/// replace it with.
+/// The open files of a run's reports. A regular file keeps its old content until the report is complete.
 pub struct Files {
     json: Option<Output>,
-    hdr: Option<Hdr>,
+    hdr: Option<HdrFile>,
     page: Option<Output>,
     baseline: Option<RunData>,
 }
@@ -42,18 +41,18 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// If one cannot be written, or the baseline not be read; the error says so in a line. It is
-    /// [`ErrorKind::InvalidInput`] if a report would take the place of what must stay: another report, the
-    /// baseline, standard output or standard error.
+    /// If one cannot be written, or the baseline cannot be read; the error says so in a line. It is
+    /// [`ErrorKind::InvalidInput`] if a report would replace another report, the baseline, standard output or
+    /// standard error.
     pub fn open(paths: &Paths) -> io::Result<Self> {
         let baseline = paths.baseline.as_deref().map(RunData::read).transpose()?;
         let [json, hdr, page] = open_all([&paths.json, &paths.hdr, &paths.page])?;
-        apart(&[&json, &hdr, &page])?;
-        // A run may replace what it is compared with, but by its own kind only.
+        refuse_shared(&[&json, &hdr, &page])?;
+        // Only the new JSON may replace the baseline.
         [&hdr, &page].into_iter().flatten().try_for_each(|output| {
             paths.baseline.as_deref().map_or(Ok(()), |path| refuse_baseline(output, path))
         })?;
-        Ok(Self { json, hdr: hdr.map(Hdr::new), page, baseline })
+        Ok(Self { json, hdr: hdr.map(HdrFile::new), page, baseline })
     }
 
     /// The measured part begins.
@@ -63,19 +62,19 @@ impl Files {
         }
     }
 
-    /// An interval of the measured part is over. What goes wrong here is reported at the [end](Self::finish).
+    /// An interval of the measured part has ended. [`finish`](Self::finish) reports an error of this.
     pub fn interval(&mut self, interval: &Interval, responses: &Latency) {
         if let Some(hdr) = &mut self.hdr {
             hdr.interval(interval, responses);
         }
     }
 
-    /// Writes all that is not written yet, about a run that `command` began, and the search that it was a part
-    /// of, if any. Ordinary files come first: whatever else happens, they are there.
+    /// Writes the reports of a run that `command` began, and of the search that it was a part of, if any.
+    /// Regular files come first: they must be complete even if the reader of a pipe never comes.
     ///
     /// # Errors
     ///
-    /// If that fails. The other files are written all the same.
+    /// If a report cannot be written. The others are written all the same.
     pub fn finish(
         self,
         outcome: &Outcome,
@@ -104,12 +103,12 @@ impl Files {
         let (files, others): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Output::is_file);
         let done = files.into_iter().chain(others).map(Output::finish);
         errors.extend(done.filter_map(Result::err));
-        together(errors)
+        joined(errors)
     }
 }
 
-/// Opens ordinary files last: a pipe waits for its reader, and a program that is killed meanwhile leaves no file
-/// behind. Nor can the name of a descriptor then mean a file that was opened here.
+/// Opens regular files last. Opening a pipe waits for its reader, and a program that is killed meanwhile must
+/// leave no file behind. And `/dev/fd/N` cannot mean a file that was opened here.
 fn open_all<const N: usize>(paths: [&Option<PathBuf>; N]) -> io::Result<[Option<Output>; N]> {
     let mut outputs = [const { None }; N];
     for is_direct in [true, false] {
@@ -129,15 +128,15 @@ fn with(mut output: Output, bytes: &[u8]) -> io::Result<Output> {
     Ok(output)
 }
 
-/// All of the errors in a line.
-fn together(errors: Vec<io::Error>) -> io::Result<()> {
+/// All errors in one line.
+fn joined(errors: Vec<io::Error>) -> io::Result<()> {
     let Some(first) = errors.first() else { return Ok(()) };
     let all: Vec<_> = errors.iter().map(ToString::to_string).collect();
     Err(io::Error::new(first.kind(), all.join("; ")))
 }
 
-/// Refuses to have two reports in one file.
-fn apart(outputs: &[&Option<Output>]) -> io::Result<()> {
+/// Refuses two reports in one file.
+fn refuse_shared(outputs: &[&Option<Output>]) -> io::Result<()> {
     let outputs: Vec<_> = outputs.iter().copied().flatten().collect();
     for (n, output) in outputs.iter().enumerate() {
         if outputs[..n].iter().any(|other| other.is_same(output)) {
@@ -161,18 +160,18 @@ fn refuse(output: &Output, why: &str) -> io::Result<()> {
     Err(output.failed(&io::Error::new(ErrorKind::InvalidInput, why)))
 }
 
-/// The log, which is written as the run goes on.
-struct Hdr {
+/// The file of the log, which is written during the run.
+struct HdrFile {
     out: Output,
-    /// When the measured part did.
+    /// When the measured part began.
     began: Option<SystemTime>,
-    /// Begun with the first interval.
-    log: Option<Log>,
-    /// The first thing that went wrong.
+    /// The log, which begins with the first interval.
+    log: Option<HdrLog>,
+    /// The first error.
     error: Option<io::Error>,
 }
 
-impl Hdr {
+impl HdrFile {
     fn new(out: Output) -> Self {
         Self { out, began: None, log: None, error: None }
     }
@@ -188,20 +187,20 @@ impl Hdr {
         let began = self.began.unwrap_or(SystemTime::UNIX_EPOCH);
         let log = match &mut self.log {
             Some(log) => log,
-            none => none.insert(Log::begin(&mut text, began)?),
+            none => none.insert(HdrLog::begin(&mut text, began)?),
         };
         log.interval(&mut text, interval, responses)?;
         self.out.append(&text)
     }
 
-    /// Its file, with all that belongs there.
+    /// Its complete file.
     fn into_output(mut self, began: SystemTime) -> io::Result<Output> {
         if let Some(e) = self.error {
             return Err(e);
         }
         if self.log.is_none() {
             let mut text = Vec::new();
-            Log::begin(&mut text, began)?;
+            HdrLog::begin(&mut text, began)?;
             self.out.append(&text)?;
         }
         Ok(self.out)

@@ -1,7 +1,7 @@
-//! The intervals of a run as an HdrHistogram log, which its standard tools read.
+//! The intervals of a run as an HdrHistogram log, for the standard tools of that format.
 //!
 //! The format is that of the Java library's `HistogramLogWriter`, with histograms in its V2 encoding,
-//! deflated. Each interval is written when it is over, so memory does not grow with a run.
+//! deflated. Each interval is written as it ends, so memory does not grow with a run.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -12,24 +12,24 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Interv
 use crate::client::latency::Latency;
 use crate::client::load::Interval;
 
-/// What a reader of the file itself should know: the format has no place for units.
+/// For people who open the file: the format has no field for units.
 const UNITS: &str = "Response latency measured by resound load; from when a message was due to the last \
                      byte of its echo\nValues, and Interval_Max, are nanoseconds; times are seconds";
 
-/// Tools skip it, and people would miss it.
+/// The names of the columns. Tools skip this line.
 const LEGEND: &str =
     "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"";
 
-/// Writes intervals down.
-pub struct Log {
+/// Writes intervals as lines of the log.
+pub struct HdrLog {
     serializer: V2DeflateSerializer,
 }
 
-impl Log {
-    /// Begins a log of a run whose measured part began then.
+impl HdrLog {
+    /// Begins the log of a run whose measured part began at `began`.
     pub fn begin(out: &mut impl Write, began: SystemTime) -> io::Result<Self> {
         let mut serializer = V2DeflateSerializer::new();
-        // With both, readers need not guess whether the intervals' times are since then, or since 1970.
+        // With both times, a reader knows that intervals count from `began`, and not from 1970.
         IntervalLogWriterBuilder::new()
             .add_comment(UNITS)
             .add_comment("[Histogram log format version 1.3]")
@@ -47,7 +47,7 @@ impl Log {
         interval: &Interval,
         responses: &Latency,
     ) -> io::Result<()> {
-        // A writer borrows what it writes to; without a header, beginning another costs nothing.
+        // A writer borrows its output, so each interval has a writer of its own. Without a header it costs nothing.
         IntervalLogWriterBuilder::new()
             .begin_log_with(out, &mut self.serializer)?
             .write_histogram(responses.nanoseconds(), interval.start, interval.length, None)
@@ -90,7 +90,7 @@ mod tests {
         (1..=1_000).for_each(|us| latencies[0].record(Duration::from_micros(us)));
         latencies[2].record(Duration::from_secs(7));
         let mut out = Vec::new();
-        let mut log = Log::begin(&mut out, began).unwrap();
+        let mut log = HdrLog::begin(&mut out, began).unwrap();
         for (latency, start) in latencies.iter().zip([0, 1_500, 3_000]) {
             log.interval(&mut out, &interval(start), latency).unwrap();
         }

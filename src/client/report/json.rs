@@ -91,7 +91,7 @@ fn end(outcome: &Outcome, search: Option<&Search>) -> End {
 
 impl From<&Outcome> for Generator {
     fn from(outcome: &Outcome) -> Self {
-        let limit = outcome.own_limit();
+        let limit = outcome.client_limit();
         Self {
             busy_fraction: outcome.busy_fraction(),
             cpu_seconds: outcome.cpu.as_secs_f64(),

@@ -4,15 +4,15 @@ use std::io::{self, ErrorKind, Write};
 
 use crate::stdio::{Standard, Waiting};
 
-/// More than this is not kept for a reader that takes nothing.
-const MOST_BYTES: usize = 16 << 20;
+/// The most that is kept for a reader that takes nothing. A day of interval lines, one a second, is less.
+const MAX_KEPT_BYTES: usize = 16 << 20;
 
-/// Keeps what its reader does not take at once, until it does.
+/// Writes without waiting, and keeps what its reader does not take yet.
 #[derive(Debug)]
 pub struct Outbox {
     out: Standard,
     kept: Vec<u8>,
-    /// Whether something had to be thrown away.
+    /// Whether something was dropped for lack of room.
     has_overflowed: bool,
 }
 
@@ -21,7 +21,7 @@ impl Outbox {
         Self { out, kept: Vec::new(), has_overflowed: false }
     }
 
-    /// Whether everything was taken.
+    /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
@@ -30,9 +30,9 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// Why nothing can be written any more.
+    /// If the output fails: nothing can be written to it any more.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let has_room = self.kept.len() + bytes.len() <= MOST_BYTES || self.kept.is_empty();
+        let has_room = self.kept.len() + bytes.len() <= MAX_KEPT_BYTES || self.kept.is_empty();
         if has_room && self.kept.try_reserve(bytes.len()).is_ok() {
             self.kept.extend_from_slice(bytes);
         } else {
@@ -45,7 +45,7 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// Why nothing can be written any more.
+    /// If the output fails, as in [`push`](Self::push).
     pub fn flush(&mut self) -> io::Result<()> {
         let mut written = 0;
         let outcome = loop {
@@ -62,11 +62,11 @@ impl Outbox {
         outcome
     }
 
-    /// Writes the rest, and waits for room if there is none.
+    /// Writes the rest, and waits for the reader if it must.
     ///
     /// # Errors
     ///
-    /// Why that cannot be, or that something is missing.
+    /// If the rest cannot be written, or something was dropped.
     pub fn finish(self) -> io::Result<()> {
         Waiting::new(self.out).write_all(&self.kept)?;
         if self.has_overflowed {
@@ -90,11 +90,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_at_once_is_kept_and_written_later() {
+    fn bytes_that_a_reader_does_not_take_are_kept_and_written_later() {
         let (mut reader, mut outbox) = pipe();
         let line = [b'x'; 1000];
         (0..500).for_each(|_| outbox.push(&line).unwrap());
-        assert!(!outbox.is_empty(), "a pipe takes less than that");
+        assert!(!outbox.is_empty(), "a pipe holds less than that");
         let read = std::thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).map(|_| all)
@@ -113,9 +113,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_thrown_away_is_reported() {
+    fn dropped_bytes_are_reported_at_the_end() {
         let (reader, mut outbox) = pipe();
-        let large = vec![0; MOST_BYTES];
+        let large = vec![0; MAX_KEPT_BYTES];
         outbox.push(&large).unwrap();
         outbox.push(&large).unwrap();
         std::thread::spawn(move || io::copy(&mut &reader, &mut io::sink()));

@@ -1,8 +1,7 @@
-//! Where a report goes, so that nothing is lost if it never comes.
+//! The file, device or pipe that a report goes to.
 //!
-//! An ordinary file is written beside the one that it replaces, and takes its place when it is whole. So a
-//! full disk, or a run that is killed, leaves the file of before as it was. Devices, pipes and descriptors of
-//! this program are written to directly.
+//! A regular file is replaced only when its replacement is complete. So a full disk, or a run that is killed,
+//! leaves the old file as it was. Devices, pipes and descriptors of this program are written to directly.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -12,40 +11,40 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use beside::Beside;
+use replacement::Replacement;
 
 use super::outbox::Outbox;
 use crate::net::reason;
 use crate::stdio::{self, Standard};
 use crate::text::Escaped;
 
-mod beside;
+mod replacement;
 
-/// Symbolic links that are followed, as path_resolution(7) has it.
-const MOST_LINKS: usize = 40;
+/// The most symbolic links that are followed, as in path_resolution(7).
+const MAX_LINKS: usize = 40;
 
-/// What a report is written to.
+/// An open output for one report.
 #[derive(Debug)]
 pub struct Output {
     name: PathBuf,
-    place: Place,
+    sink: Sink,
     identities: Vec<Identity>,
 }
 
 #[derive(Debug)]
-enum Place {
-    Beside(Beside),
+enum Sink {
+    Replacement(Replacement),
     Direct(Outbox),
-    /// Direct as well, and its reader may leave as that of any filter.
+    /// Direct too. If its reader leaves, the program ends as other filters do.
     Stdout(Outbox),
 }
 
-/// What makes two outputs one.
+/// Two outputs that share an identity are the same output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// Device and inode.
     File(u64, u64),
-    /// A name in a directory, which is given by device and inode.
+    /// Device and inode of a directory, and a name in it.
     Name(u64, u64, OsString),
 }
 
@@ -60,7 +59,7 @@ pub fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-" || followed(path).is_ok_and(|path| descriptor(&path) == Some(1))
 }
 
-/// Whether `path` is a device, a pipe or a descriptor of this program, and not a file to replace.
+/// Whether `path` is a device, a pipe or a descriptor of this program, and not a regular file.
 pub fn is_written_directly(path: &Path) -> bool {
     path.as_os_str() == "-"
         || followed(path).is_ok_and(|path| descriptor(&path).is_some())
@@ -68,12 +67,12 @@ pub fn is_written_directly(path: &Path) -> bool {
 }
 
 impl Output {
-    /// Finds out whether `path` can be written, and changes nothing there yet.
+    /// Checks that `path` can be written, and changes nothing there yet.
     ///
     /// # Errors
     ///
-    /// A line for people: why not. It is [`ErrorKind::InvalidInput`] if standard output or standard error goes
-    /// to that file.
+    /// If it cannot be written; the error says so in a line. It is [`ErrorKind::InvalidInput`] if standard output
+    /// or standard error goes to that file.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::at(path).map_err(|e| failed(path, &e))
     }
@@ -91,22 +90,22 @@ impl Output {
         }
         match fs::metadata(&target) {
             Ok(old) if old.is_dir() => Err(ErrorKind::IsADirectory.into()),
-            Ok(old) if old.is_file() => Self::beside(path, target, Some(old)),
+            Ok(old) if old.is_file() => Self::replacement(path, target, Some(old)),
             Ok(_) => Self::direct(path, File::options().write(true).open(target)?),
-            Err(e) if e.kind() == ErrorKind::NotFound => Self::beside(path, target, None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Self::replacement(path, target, None),
             Err(e) => Err(e),
         }
     }
 
-    fn beside(name: &Path, target: PathBuf, old: Option<Metadata>) -> io::Result<Self> {
+    fn replacement(name: &Path, target: PathBuf, old: Option<Metadata>) -> io::Result<Self> {
         old.iter().try_for_each(refuse_standard)?;
-        let beside = Beside::open(target, old.as_ref())?;
-        let mut identities = vec![beside.identity()?];
+        let replacement = Replacement::open(target, old.as_ref())?;
+        let mut identities = vec![replacement.identity()?];
         identities.extend(old.as_ref().map(Identity::of));
-        Ok(Self { name: name.into(), place: Place::Beside(beside), identities })
+        Ok(Self { name: name.into(), sink: Sink::Replacement(replacement), identities })
     }
 
-    /// A descriptor of this program. Ordinary files are appended to: what is there is not ours.
+    /// A descriptor of this program. A regular file is appended to, since its content is not ours to replace.
     fn descriptor(name: &Path, number: u32) -> io::Result<Self> {
         let standard = match number {
             1 => Standard::output()?,
@@ -118,60 +117,60 @@ impl Output {
         };
         let identities = shared_identity(&File::from(standard.as_fd().try_clone_to_owned()?))?;
         let outbox = Outbox::new(standard);
-        let place = if number == 1 { Place::Stdout(outbox) } else { Place::Direct(outbox) };
-        Ok(Self { name: name.into(), place, identities })
+        let sink = if number == 1 { Sink::Stdout(outbox) } else { Sink::Direct(outbox) };
+        Ok(Self { name: name.into(), sink, identities })
     }
 
     fn direct(name: &Path, file: File) -> io::Result<Self> {
         let identities = shared_identity(&file)?;
-        let place = Place::Direct(Outbox::new(Standard::new(file.as_fd())?));
-        Ok(Self { name: name.into(), place, identities })
+        let sink = Sink::Direct(Outbox::new(Standard::new(file.as_fd())?));
+        Ok(Self { name: name.into(), sink, identities })
     }
 
-    /// Whether both go to the same place.
+    /// Whether both write to the same place.
     pub fn is_same(&self, other: &Self) -> bool {
         other.identities.iter().any(|identity| self.is(identity))
     }
 
-    /// Whether it is this file.
+    /// Whether it has this identity.
     pub fn is(&self, identity: &Identity) -> bool {
         self.identities.contains(identity)
     }
 
-    /// Whether it takes the place of an ordinary file.
+    /// Whether it replaces a regular file.
     pub fn is_file(&self) -> bool {
-        matches!(self.place, Place::Beside(_))
+        matches!(self.sink, Sink::Replacement(_))
     }
 
-    /// Adds something to what was written before. Never waits for a reader.
+    /// Adds `bytes` to the report. Never waits for a reader.
     ///
     /// # Errors
     ///
-    /// A line for people: why it cannot be written.
+    /// If it cannot be written; the error says so in a line.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let done = match &mut self.place {
-            Place::Beside(beside) => beside.append(bytes),
-            Place::Direct(outbox) | Place::Stdout(outbox) => outbox.push(bytes),
+        let done = match &mut self.sink {
+            Sink::Replacement(replacement) => replacement.append(bytes),
+            Sink::Direct(outbox) | Sink::Stdout(outbox) => outbox.push(bytes),
         };
         done.map_err(|e| self.failed(&e))
     }
 
-    /// All is written: a file takes its place, and a reader is waited for. If that of standard output has
-    /// left, the program ends as other filters do.
+    /// Completes the report: replaces the file, or waits until a reader has taken everything. If the reader of
+    /// standard output has left, the program ends as other filters do.
     ///
     /// # Errors
     ///
-    /// A line for people: why that cannot be. A file that was there before stays as it was.
+    /// If that fails; the error says so in a line. An old file stays as it was.
     pub fn finish(self) -> io::Result<()> {
-        let done = match self.place {
-            Place::Beside(beside) => beside.finish(),
-            Place::Direct(outbox) => outbox.finish(),
-            Place::Stdout(outbox) => outbox.finish().inspect_err(stdio::end_if_reader_left),
+        let done = match self.sink {
+            Sink::Replacement(replacement) => replacement.finish(),
+            Sink::Direct(outbox) => outbox.finish(),
+            Sink::Stdout(outbox) => outbox.finish().inspect_err(stdio::end_if_reader_left),
         };
         done.map_err(|e| failed(&self.name, &e))
     }
 
-    /// An error as a line for people.
+    /// An error in a line that names this output.
     pub fn failed(&self, error: &io::Error) -> io::Error {
         failed(&self.name, error)
     }
@@ -182,8 +181,8 @@ fn failed(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write {}: {}", Escaped(&path), reason(error)))
 }
 
-/// Refuses the file that standard output or standard error goes to: what is there already, and what will be
-/// written there, would be lost.
+/// Refuses the file that standard output or standard error goes to. Replacing it would lose what is written
+/// there.
 fn refuse_standard(old: &Metadata) -> io::Result<()> {
     let of = |descriptor: io::Result<std::os::fd::OwnedFd>| {
         Some(Identity::of(&File::from(descriptor.ok()?).metadata().ok()?))
@@ -201,7 +200,7 @@ fn refuse_standard(old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Devices take from many; pipes, sockets and files do not.
+/// A character device can take several outputs, so it has no identity. A pipe, a socket or a file has one.
 fn shared_identity(file: &File) -> io::Result<Vec<Identity>> {
     use std::os::unix::fs::FileTypeExt;
     let metadata = file.metadata()?;
@@ -209,7 +208,7 @@ fn shared_identity(file: &File) -> io::Result<Vec<Identity>> {
     Ok(if is_device { Vec::new() } else { vec![Identity::of(&metadata)] })
 }
 
-/// The descriptor of this program that `path` names, if it does.
+/// The number of the descriptor of this program that `path` names, if any.
 fn descriptor(path: &Path) -> Option<u32> {
     match path.to_str()? {
         "/dev/stdout" => Some(1),
@@ -224,11 +223,11 @@ fn descriptor(path: &Path) -> Option<u32> {
     }
 }
 
-/// Where `path` leads through symbolic links, the last of which may lead to nothing. It stops at a descriptor
-/// of this program.
+/// Follows symbolic links from `path`, until a path that is no link, or names a descriptor of this program.
+/// That path need not exist.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link || descriptor(&path).is_some() {
             return Ok(path);

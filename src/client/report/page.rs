@@ -74,7 +74,7 @@ fn section(title: &str, content: Markup) -> Markup {
     }
 }
 
-/// What was run, and the figures that matter.
+/// The plan, and the figures that matter most.
 fn headline(report: &Report<'_>) -> Markup {
     let outcome = report.outcome;
     let response = LatencySummary::of(&outcome.response);
@@ -107,15 +107,15 @@ fn figure(nanoseconds: Option<u64>) -> String {
     nanoseconds.map_or("–".into(), time)
 }
 
-/// What to know before believing a figure.
+/// What a reader must know before trusting a figure.
 fn notes(report: &Report<'_>) -> Markup {
     let outcome = report.outcome;
     let reached = |asked| format!("{} messages/s {asked} were reached.", rate(outcome.rate()));
-    let limit = |why| format!("It was not the server that set the limit: {why}.");
+    let limit = |why| format!("This client set the limit, not the server: {why}.");
     let notes: Vec<_> = [
         ending(outcome, report.search),
         asked(outcome).map(reached),
-        outcome.own_limit().map(limit),
+        outcome.client_limit().map(limit),
         outcome.warning().map(|warning| format!("Beware: {warning}.")),
         unanswered(outcome).map(|unanswered| format!("Never answered: {unanswered}.")),
     ]
@@ -136,7 +136,7 @@ fn troubles(outcome: &Outcome) -> Markup {
     html! {
         p {
             (counted(outcome.trouble_count, "thing", "things"))
-            " went wrong; of each kind the first:"
+            " went wrong. The first of each kind:"
         }
         ul {
             @for (kind, n, first) in kinds(outcome) {
@@ -210,7 +210,7 @@ fn list<const N: usize>(entries: [(&str, Option<String>); N]) -> Markup {
 }
 
 fn client(outcome: &Outcome) -> Markup {
-    let was_bottleneck = if outcome.own_limit().is_some() { "yes" } else { "no" };
+    let was_bottleneck = if outcome.client_limit().is_some() { "yes" } else { "no" };
     list([
         ("took", Some(cost(outcome))),
         ("schedule", lateness(&outcome.lag)),
@@ -235,7 +235,7 @@ fn conditions(report: &Report<'_>) -> Markup {
     ])
 }
 
-/// A command line as a shell would take it.
+/// A command line that a shell would take.
 fn command(arguments: &[String]) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_=+./:,@%[]".contains(c);
     let quoted = arguments.iter().map(|argument| match argument {

@@ -43,7 +43,7 @@ pub fn nothing() -> Outcome {
     Outcome { end: End::Failed, ..Outcome::nothing(began) }
 }
 
-/// A run of so many seconds with 2000 messages in each, that took `slower` times as long as they might.
+/// A run of `seconds` with 2000 messages in each. A `slower` of 2 doubles their latency.
 pub fn run(seconds: u64, slower: f64) -> Outcome {
     let mut outcome = Outcome { end: End::Complete, connections_made: 50, ..nothing() };
     for second in 0..seconds {
@@ -81,7 +81,7 @@ fn interval(second: u64, response: &Latency) -> Interval {
     }
 }
 
-/// What a run found whose server changed a byte, and which could not be reached again.
+/// The failures of a run whose server changed a byte, and then could not be reached.
 pub fn troubles() -> Vec<Trouble> {
     let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
@@ -114,7 +114,7 @@ pub fn in_trouble() -> Outcome {
     }
 }
 
-/// The byte at offset 5 comes back with all its bits turned.
+/// The byte at offset 5 comes back with all its bits flipped.
 fn altered() -> Fault {
     let (pattern, now) = (Pattern::new(64), Instant::now());
     let (mut probe, mut echo) = (Probe::new(7, 1), Vec::new());
@@ -124,16 +124,16 @@ fn altered() -> Fault {
     probe.receive(&mut &echo[..], &pattern, &mut [0; 64]).unwrap_err()
 }
 
-/// What found the run's rate, and how.
+/// A search with two trials.
 pub fn search() -> Search {
     let objective = Objective { percentile: 99.0, limit: Duration::from_millis(5) };
     let (fast, slow) = (Duration::from_millis(1), Duration::from_micros(4_900));
     let tried = [(2_000.0, Verdict::Kept(fast)), (4_000.0, Verdict::Unsent(slow, 312))];
-    let trial = |(rate, verdict)| Trial { objective, rate, verdict, own_part: None };
+    let trial = |(rate, verdict)| Trial { objective, rate, verdict, client_note: None };
     Search { objective, trials: tried.map(trial).into(), is_interrupted: false }
 }
 
-/// Where all of them took place.
+/// The machine of all these runs.
 pub fn conditions() -> Conditions {
     Conditions {
         os: "linux".into(),
@@ -144,7 +144,7 @@ pub fn conditions() -> Conditions {
     }
 }
 
-/// All of a run.
+/// The report of a run.
 pub fn report<'a>(outcome: &'a Outcome, options: &'a Options) -> Report<'a> {
     let command = ["resound", "load", "127.0.0.1:7007", "-c", "50"].map(Into::into);
     Report::new(outcome, options, None, command.into(), conditions())

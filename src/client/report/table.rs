@@ -15,7 +15,7 @@ pub fn latency_columns(outcome: &Outcome, options: &Options) -> Vec<Column> {
     vec![("response", response), ("service", LatencySummary::of(&outcome.service))]
 }
 
-/// The figures of all columns, in rows with their names. A row without any figure is left out.
+/// The figures of all columns, in rows with their names. Rows without figures are left out.
 pub fn rows(columns: &[Column]) -> Vec<(&'static str, Vec<Option<u64>>)> {
     let rows: Vec<_> = columns.iter().map(|(_, summary)| summary.rows()).collect();
     let names = LatencySummary::default().rows();

@@ -1,4 +1,4 @@
-//! A run as a summary in aligned text, and its intervals as a line each.
+//! A run as a summary in aligned text, and each of its intervals as a line.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use crate::client::load::{End, Interval, Length, Objective, Options, Outcome, Se
 use crate::text::Escaped;
 use crate::text::format::{byte_rate, count, counted, elapsed, percent, rate, setting, time};
 
-/// Above the lines that [`interval_line`] makes.
+/// The header of the lines that [`interval_line`] makes.
 pub const INTERVAL_HEADER: &str =
     "    time        msg/s   throughput         p50         p99         max";
 
-/// An interval in a line, under [`INTERVAL_HEADER`]. Its time is when it ended.
+/// An interval in a line, under [`INTERVAL_HEADER`]. Its time is that of its end.
 pub fn interval_line(interval: &Interval) -> String {
     let length = interval.length.as_secs_f64();
     let per_second = |n: u64| if length > 0.0 { n as f64 / length } else { 0.0 };
@@ -30,7 +30,7 @@ pub fn interval_line(interval: &Interval) -> String {
     )
 }
 
-/// A run in a screenful, for people.
+/// A run in a screenful of text.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a>(pub &'a Outcome, pub &'a Options);
 
@@ -48,7 +48,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-/// What is about to be done, in a line: a run, or a search for the highest rate.
+/// The plan of a run, or of a search for the highest rate, in a line.
 pub fn header(options: &Options, objective: Option<Objective>) -> String {
     let plan = match objective {
         Some(objective) => plan_of(options, format!("the highest rate with {objective}")),
@@ -57,7 +57,7 @@ pub fn header(options: &Options, objective: Option<Objective>) -> String {
     format!("{}: {plan}", options.server)
 }
 
-/// What was run, in a line.
+/// The plan of a run, in a line.
 pub(super) fn plan(options: &Options) -> String {
     let kind = match options.rate {
         None => "closed loop".into(),
@@ -95,10 +95,10 @@ fn sizes(min: u64, max: u64) -> String {
     }
 }
 
-/// How a run or its search ended, unless as planned: its figures are about a part of it.
+/// How a run or its search ended, unless it ended as planned: then its figures are about a part of it.
 pub(super) fn ending(outcome: &Outcome, search: Option<&Search>) -> Option<String> {
     if search.is_some_and(|search| search.is_interrupted) {
-        return Some("The search was interrupted; all figures are of what it got to.".into());
+        return Some("The search was interrupted before it was done.".into());
     }
     let how = match outcome.end {
         End::Complete => return None,
@@ -109,7 +109,7 @@ pub(super) fn ending(outcome: &Outcome, search: Option<&Search>) -> Option<Strin
         return Some(format!("The run {how} before anything was measured."));
     }
     let after = elapsed(outcome.measured);
-    Some(format!("The run {how} after {after} of measuring; all figures are of what it got to."))
+    Some(format!("The run {how} after {after} of measuring; all figures are about that part."))
 }
 
 /// How many messages were never answered, if any. No figure of the responses includes them.
@@ -121,14 +121,14 @@ pub(super) fn unanswered(outcome: &Outcome) -> Option<String> {
     let [min, max] = [outcome.unanswered.min(), outcome.unanswered.max()].map(elapsed);
     let range = if min == max { min } else { format!("{min} to {max}") };
     let parts = [
-        (outcome.unsent, "not sent, for want of a connection with room for them"),
+        (outcome.unsent, "not sent, since no connection had room for them"),
         (outcome.lost, "lost with connections that died"),
     ];
     let parts =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
     let parts = parts.collect::<Vec<_>>().join(", ");
     Some(format!(
-        "{messages} ({parts}); each waited {range} in vain, and no figure of responses includes them"
+        "{messages} ({parts}); each waited {range} without an answer, and the response times do not include them"
     ))
 }
 
@@ -142,13 +142,13 @@ pub(super) fn lateness(lag: &Latency) -> Option<String> {
     })
 }
 
-/// What rate was asked for, if the run missed it.
+/// The rate that was asked for, if the run missed it.
 pub(super) fn asked(outcome: &Outcome) -> Option<String> {
     let target = outcome.rate_target.filter(|_| outcome.has_missed_rate())?;
     Some(format!("of {} asked ({})", rate(target), percent(outcome.rate() / target)))
 }
 
-/// The processor time that this client took: for its work, and apart from that for busy-waiting.
+/// The processor time that this client used, for its work and for busy-waiting.
 pub(super) fn cost(outcome: &Outcome) -> String {
     let of_one = |cpu: Duration| {
         let whole = outcome.measured.as_secs_f64();
@@ -197,7 +197,7 @@ fn latencies(outcome: &Outcome, options: &Options, f: &mut fmt::Formatter<'_>) -
     writeln!(f)
 }
 
-/// Connecting, this client, and whether its figures can be trusted.
+/// Connecting, this client, and what a reader must know about it to trust the figures.
 fn client(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let rows = LatencySummary::of(&outcome.connect).rows();
     let shown = rows.iter().filter(|(name, _)| ["p50", "p99", "max"].contains(name));
@@ -208,12 +208,12 @@ fn client(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let this = [Some(cost(outcome)), lateness(&outcome.lag)];
     line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
     unanswered(outcome).iter().try_for_each(|unanswered| line(f, "unanswered", unanswered))?;
-    outcome.own_limit().iter().try_for_each(|limit| line(f, "limit", limit))?;
+    outcome.client_limit().iter().try_for_each(|limit| line(f, "limit", limit))?;
     outcome.warning().iter().try_for_each(|warning| line(f, "warning", warning))
 }
 
-/// Each kind of trouble once, with its number and its first. What ended the run is left to the last line, on
-/// standard error.
+/// Each kind of trouble once, with its number and its first. The one that ended the run is not described: the
+/// last line, on standard error, does that.
 fn troubles(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if outcome.trouble_count == 0 {
         return Ok(());

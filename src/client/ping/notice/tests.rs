@@ -82,12 +82,12 @@ fn each_failure_is_described_with_the_number_of_its_message() {
 #[test]
 fn a_server_that_leaves_between_echoes_is_told() {
     check(
-        &Notice::ServerLeft { error: None, next: 3 },
+        &Notice::ServerClosed { error: None, next: 3 },
         "the server closed the connection; reconnecting for seq=3",
     );
     let error = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
     check(
-        &Notice::ServerLeft { error: Some(&error), next: 3 },
+        &Notice::ServerClosed { error: Some(&error), next: 3 },
         "the connection broke: connection reset by peer; reconnecting for seq=3",
     );
 }
@@ -108,7 +108,7 @@ echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms
 echo p50 = 2.001 ms, jitter 1.000 ms";
     assert_eq!(Summary { server: &server(), tally: &tally }.to_string(), expected);
     check(
-        &Notice::Interim { tally: &tally, doing: Doing::Nothing },
+        &Notice::Status { tally: &tally, activity: Activity::None },
         "4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect; \
          echo min/avg/max/mdev = 1.000/2.000/3.000/0.816 ms",
     );
@@ -118,13 +118,13 @@ echo p50 = 2.001 ms, jitter 1.000 ms";
 fn the_status_says_what_it_waits_for() {
     let (server, tally) = (server(), Tally { sent: 1, ..Tally::default() });
     let counts = "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects";
-    for (doing, expected) in [
-        (Doing::Nothing, ""),
-        (Doing::LookingUp(&server), "; looking up localhost:7007"),
-        (Doing::Connecting(&server), "; connecting to localhost:7007"),
-        (Doing::Waiting { sequence: 1, waited: us(1500) }, "; waiting for seq=1 since 1.500 ms"),
+    for (activity, expected) in [
+        (Activity::None, ""),
+        (Activity::LookingUp(&server), "; looking up localhost:7007"),
+        (Activity::Connecting(&server), "; connecting to localhost:7007"),
+        (Activity::Waiting { sequence: 1, waited: us(1500) }, "; waiting for seq=1 since 1.500 ms"),
     ] {
-        check(&Notice::Interim { tally: &tally, doing }, &format!("{counts}{expected}"));
+        check(&Notice::Status { tally: &tally, activity }, &format!("{counts}{expected}"));
     }
 }
 

@@ -36,7 +36,7 @@ fn a_finished_run_leaves_its_reports() {
     let mut files = Files::open(&paths).unwrap();
     let outcome = sample::run(2, 1.0);
     files.start(outcome.began);
-    // What is under way does not stand at the place of what is whole.
+    // An incomplete file does not have the final name.
     assert!(all(&paths).iter().all(|path| !path.exists()));
     outcome.intervals.iter().for_each(|interval| files.interval(interval, &outcome.response));
     finish(files).unwrap();
@@ -49,7 +49,7 @@ fn a_finished_run_leaves_its_reports() {
 }
 
 #[test]
-fn longer_reports_of_before_are_replaced_whole() {
+fn longer_old_reports_are_replaced_completely() {
     let dir = tempfile::tempdir().unwrap();
     let paths = paths(dir.path());
     all(&paths).into_iter().for_each(|path| fs::write(path, "x".repeat(1 << 20)).unwrap());
@@ -61,7 +61,7 @@ fn longer_reports_of_before_are_replaced_whole() {
 }
 
 #[test]
-fn a_run_that_comes_to_nothing_leaves_all_as_it_was() {
+fn a_run_without_an_end_leaves_all_files_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let paths = paths(dir.path());
     let [json, others @ ..] = all(&paths);
@@ -84,7 +84,7 @@ fn a_path_that_cannot_be_written_is_refused_at_once() {
 }
 
 #[test]
-fn a_baseline_that_is_none_is_refused_before_anything_is_made() {
+fn a_missing_baseline_is_refused_before_a_file_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let baseline = Some(dir.path().join("none.json"));
     let error = refused(&Paths { baseline, ..paths(dir.path()) });
@@ -119,7 +119,7 @@ fn a_link_stays_a_link() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_disk_that_is_full_is_told_at_the_end() {
+fn a_full_disk_is_reported_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let full = Some(PathBuf::from("/dev/full"));
     let outcome = sample::run(2, 1.0);
@@ -131,7 +131,7 @@ fn a_disk_that_is_full_is_told_at_the_end() {
 }
 
 #[test]
-fn a_report_keeps_the_mode_of_the_one_before_and_leaves_nothing_else() {
+fn a_report_keeps_the_mode_of_the_old_one_and_leaves_no_other_file() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
     let paths = paths(dir.path());
@@ -143,7 +143,7 @@ fn a_report_keeps_the_mode_of_the_one_before_and_leaves_nothing_else() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 }
 
-/// Links may lead through links, to a file that is not there yet, and from where the link is.
+/// A link may lead to another link, in its own directory, and to a file that does not exist yet.
 #[test]
 fn links_are_followed_to_the_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -159,7 +159,7 @@ fn links_are_followed_to_the_end() {
 }
 
 #[test]
-fn one_file_under_two_names_is_one() {
+fn two_names_of_one_file_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
     let (plain, around) = (dir.path().join("run"), dir.path().join("sub/../run"));
@@ -173,7 +173,7 @@ fn one_file_under_two_names_is_one() {
 }
 
 #[test]
-fn the_baseline_may_be_replaced_by_its_successor_only() {
+fn only_the_new_json_may_replace_the_baseline() {
     let dir = tempfile::tempdir().unwrap();
     let paths = paths(dir.path());
     finish(Files::open(&paths).unwrap()).unwrap();
@@ -186,7 +186,7 @@ fn the_baseline_may_be_replaced_by_its_successor_only() {
 }
 
 #[test]
-fn what_cannot_be_written_is_said_of_each() {
+fn each_report_that_cannot_be_written_is_reported() {
     let full = Some(PathBuf::from("/dev/full"));
     let files = Files::open(&Paths { json: full.clone(), page: full, ..Paths::default() }).unwrap();
     let error = finish(files).unwrap_err().to_string();

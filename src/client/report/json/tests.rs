@@ -7,7 +7,7 @@ use super::*;
 use crate::client::load::Length;
 use crate::client::report::sample;
 
-/// The names of all keys, in objects within others too. Those of `trouble_counts` are no names, but values.
+/// The names of all keys, at all depths. The keys of `trouble_counts` are values, and not among them.
 fn keys(value: &Value) -> BTreeSet<String> {
     let Value::Object(map) = value else { return BTreeSet::new() };
     let nested = |(key, value): (&String, &Value)| {

@@ -9,7 +9,7 @@ use super::super::run_data::RunData;
 use super::{section, table};
 use crate::text::format::{byte_rate, digits, rate, time};
 
-/// The results of both runs, then the circumstances that differ.
+/// The results of both runs, then the circumstances in which they differ.
 pub fn tables(run: &RunData, baseline: &RunData) -> Markup {
     html! {
         (section("Beside the baseline", results(run, baseline)))

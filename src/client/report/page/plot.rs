@@ -1,7 +1,7 @@
-//! Lines on a plane, as SVG.
+//! Plots of lines, as SVG.
 //!
-//! What is drawn with is not colours but names of them: the page's style sheet says what each looks like, in
-//! the light and in the dark.
+//! Lines have classes instead of colours. The page's style sheet gives each class a colour for a light and for
+//! a dark page.
 
 use std::io;
 
@@ -14,18 +14,18 @@ use plotters::style::{ShapeStyle, TextStyle};
 
 use super::scale::Axis;
 
-/// Lines can be told apart by so many styles.
+/// The number of styles that a reader can distinguish.
 pub const STYLES: u8 = 6;
 
-/// Places are whole numbers, so there must be more of them than what is seen.
+/// Plotters has integer coordinates only. This many to a pixel make lines smooth.
 const SCALE: u32 = 4;
 const SIZE: (u32, u32) = (460 * SCALE, 285 * SCALE);
 const FONT_SIZE: f64 = 17.0 * SCALE as f64;
 
-/// Stands for whatever the text on the page is written in.
+/// A placeholder for the colour of the page's text.
 const INK: RGBColor = RGBColor(0, 0, 0);
 
-/// A line through points, drawn in one of the [styles](STYLES), which count from 1.
+/// A line through points, in one of the [styles](STYLES), which count from 1.
 pub struct Line {
     pub style: u8,
     pub points: Vec<(f64, f64)>,
@@ -65,7 +65,7 @@ fn draw(
         let style: ShapeStyle = RGBColor(0, 0, line.style).stroke_width(2 * SCALE);
         let points = line.points.iter().copied();
         match &line.points[..] {
-            // A line through one point cannot be seen, nor a dot behind another as large.
+            // A line through one point is invisible, so draw a dot. A dot over another is smaller, to show both.
             [_] => {
                 let radius = 6 * SCALE - u32::from(line.style - 1) % 3 * 2 * SCALE;
                 let dot = |point| Circle::new(point, radius, style.filled());
@@ -80,7 +80,7 @@ fn draw(
     area.present()
 }
 
-/// Puts names in place of colours, and leaves it to the page how large the plot is.
+/// Replaces colours with classes, and the fixed size with the width that the page gives it.
 fn styled(svg: &str, title: &str) -> String {
     let (width, height) = SIZE;
     let fixed = format!("<svg width=\"{width}\" height=\"{height}\"");

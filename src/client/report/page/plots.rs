@@ -1,4 +1,4 @@
-//! Which plots there are of a run.
+//! The plots of a run.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::text::format::{rate_mark, time_mark};
 /// The styles of a baseline's lines follow those of the run's, in the same order.
 const OF_BASELINE: u8 = STYLES / 2;
 
-/// A plot under its title, with a legend, once something is in it.
+/// The lines of a plot, and its legend.
 #[derive(Default)]
 struct Figure {
     lines: Vec<Line>,
@@ -72,7 +72,7 @@ fn figure(title: &str, legend: Markup, content: Markup) -> Markup {
     }
 }
 
-/// In place of a plot.
+/// A sentence in place of a plot.
 fn nothing(title: &str) -> Markup {
     figure(title, html! {}, html! { p { (NOTHING) } })
 }
@@ -85,7 +85,7 @@ fn both<'a>(
     [(run, 1)].into_iter().chain(baseline.map(|baseline| (baseline, 1 + OF_BASELINE)))
 }
 
-/// Latency by percentile.
+/// The latency at each percentile.
 pub fn by_percentile(run: &RunData, baseline: Option<&RunData>) -> Markup {
     const TITLE: &str = "Latency by percentile";
     let mut figure = Figure::default();
@@ -118,7 +118,7 @@ fn at_least_one(nanoseconds: u64) -> f64 {
     nanoseconds.max(1) as f64
 }
 
-/// Messages a second, over time.
+/// The rate in each interval.
 pub fn throughput(run: &RunData, baseline: Option<&RunData>) -> Markup {
     const TITLE: &str = "Messages a second over time";
     let mut figure = Figure::default();
@@ -134,7 +134,7 @@ pub fn throughput(run: &RunData, baseline: Option<&RunData>) -> Markup {
     over_seconds(figure, TITLE, both(run, baseline), |_| Axis::linear(most, rate_mark))
 }
 
-/// Latency over time.
+/// The latency in each interval.
 pub fn over_time(run: &RunData, baseline: Option<&RunData>) -> Markup {
     const TITLE: &str = "Latency over time";
     type Time = fn(&Interval) -> Duration;
@@ -158,10 +158,10 @@ pub fn over_time(run: &RunData, baseline: Option<&RunData>) -> Markup {
 }
 
 fn middle(interval: &Interval) -> f64 {
-    (interval.start.as_secs_f64()) + interval.length.as_secs_f64() / 2.0
+    interval.start.as_secs_f64() + interval.length.as_secs_f64() / 2.0
 }
 
-/// A figure whose points lie at seconds. It is as long as the longest of the runs, in a unit that fits.
+/// A figure whose points lie at seconds. Its axis covers the longest run, in a unit that fits.
 fn over_seconds<'a>(
     mut figure: Figure,
     title: &str,

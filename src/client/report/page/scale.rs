@@ -1,28 +1,28 @@
-//! Axes: where values lie on them, and what is written beside them.
+//! The axes of a plot: where values lie on them, and their labelled marks.
 
 use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-/// About so many marks on an axis whose values are evenly spread.
+/// About this many marks on a linear axis.
 const MARKS: f64 = 5.0;
 
-/// Over more decades than this, only every so manyth has its mark.
+/// The most decades on a logarithmic axis that all have marks. With more, some have none.
 const DECADES_MARKED: usize = 5;
 
 /// An axis of a plot.
 pub struct Axis {
     range: Range<f64>,
-    /// Values, and what is written beside them.
+    /// Values with their labels.
     marks: Vec<(f64, String)>,
-    /// Where a value lies, on a scale on which things are evenly spread.
+    /// The function that spaces values evenly: the logarithm on a logarithmic axis.
     place: fn(f64) -> f64,
 }
 
 impl Axis {
     /// From 0 to at least `max`.
     pub fn linear(max: f64, name: impl Fn(f64) -> String) -> Self {
-        // Beyond these, floating-point numbers do not count on.
+        // Outside these bounds, floating-point numbers cannot step from mark to mark.
         let max = max.clamp(1e-9, 1e18);
         let step = round_up(max / MARKS);
         let last = (max / step - 1e-6).ceil();
@@ -46,7 +46,7 @@ impl Axis {
         Self { range: first..last, marks, place: f64::log10 }
     }
 
-    /// Of all but one message in so many, up to `most`: 1 is 0 %, 10 is 90 %, 100 is 99 %.
+    /// The share of messages that all but one in N reach, for N up to `most`: 10 is 90 %, 100 is 99 %.
     pub fn percentiles(most: f64) -> Self {
         let last = most.max(10.0);
         let decades = (last.log10() + 1e-9) as usize;
@@ -64,7 +64,7 @@ impl Ranged for Axis {
 
     fn map(&self, value: &f64, (first, last): (i32, i32)) -> i32 {
         let [start, end, at] = [self.range.start, self.range.end, *value].map(self.place);
-        // What lies far outside is as good as just outside, and stays a place that can be counted with.
+        // A value far outside would overflow an integer coordinate.
         let part = ((at - start) / (end - start)).clamp(-1.0, 2.0);
         first + (f64::from(last - first) * part).round() as i32
     }
@@ -94,14 +94,14 @@ fn nines_of(n: usize) -> String {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, and no less than the value, but for what rounding does.
+/// The next 1, 2 or 5 times a power of ten from the value up, except for rounding errors.
 fn round_up(value: f64) -> f64 {
     let power = 10f64.powi(exponent(value));
     let step = [1.0, 2.0, 5.0].into_iter().find(|step| step * power >= value * 0.999_999);
     step.unwrap_or(10.0) * power
 }
 
-/// 1, 2 or 5 times a power of ten, and no more than the value, but for what rounding does.
+/// The next 1, 2 or 5 times a power of ten from the value down, except for rounding errors.
 fn round_down(value: f64) -> f64 {
     let power = 10f64.powi(exponent(value));
     let step = [5.0, 2.0].into_iter().find(|step| step * power <= value * 1.000_001);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_round() {
+    fn marks_are_round_numbers() {
         for (max, marks) in [
             (10.0, "0 2 4 6 8 10"),
             (1.0, "0 0.2 0.4 0.6 0.8 1"),
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_go_as_far_as_messages_do() {
+    fn the_number_of_messages_limits_the_percentiles() {
         assert_eq!(names(&Axis::percentiles(1.0)), "0 % 90 %");
         assert_eq!(names(&Axis::percentiles(5_000.0)), "0 % 90 % 99 % 99.9 %");
         assert_eq!(names(&Axis::percentiles(2e7)), "0 % 90 % 99.9 % 99.999 % 99.99999 %");
     }
 
     #[test]
-    fn whatever_is_to_be_shown_lies_inside() {
+    fn all_values_and_marks_lie_on_the_axis() {
         for min in [1e-3, 1.0, 7.2e4, 9.99e8] {
             for factor in [1.0, 1.5, 33.0, 1e9] {
                 let max = min * factor;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_logarithm_makes_equal_ratios_equally_far() {
+    fn a_logarithmic_axis_spaces_equal_ratios_equally() {
         let axis = Axis::logarithmic(1.0, 10_000.0, plain);
         let places = [1.0, 10.0, 100.0, 10_000.0].map(|value| axis.map(&value, (1000, 0)));
         assert_eq!(places, [1000, 750, 500, 0]);

@@ -7,7 +7,7 @@ use crate::client::latency::Latency;
 use crate::client::load::{Cause, Options, Outcome, Trouble};
 use crate::client::report::sample;
 
-/// The plots of a page, and what stands around each.
+/// The figures of a page: each a plot with its title and legend.
 fn figures(page: &str) -> Vec<&str> {
     page.split("<figure>").skip(1).map(|rest| rest.split("</figure>").next().unwrap()).collect()
 }
@@ -46,7 +46,7 @@ fn of_one() -> Outcome {
 }
 
 #[test]
-fn nothing_from_outside_is_markup() {
+fn text_from_outside_is_no_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
     let trouble =
@@ -73,7 +73,7 @@ fn nothing_from_outside_is_markup() {
 }
 
 #[test]
-fn a_page_needs_nothing_but_itself() {
+fn a_page_needs_no_other_file() {
     let page = beside(&sample::run(3, 1.0), &sample::run(3, 2.0));
     for outside in ["://", "<script", "src=", "href=", "url(", "@import", "<link"] {
         assert!(!page.contains(outside), "{outside} in {page}");
@@ -98,14 +98,17 @@ fn lines_are_drawn_in_styles_and_named_in_the_legend() {
     let beside = beside(&run, &baseline);
     assert_eq!(styles(&beside), [vec![1, 2, 4, 5], vec![1, 4], vec![1, 2, 3, 4, 5, 6]]);
     for page in [&alone, &beside] {
-        assert!(figures(page).iter().all(|figure| !figure.contains("\"#")), "a colour is left");
+        assert!(
+            figures(page).iter().all(|figure| !figure.contains("\"#")),
+            "a colour is left in the plot"
+        );
     }
     assert!(figures(&beside)[0].contains("service, baseline"));
     assert!(!alone.contains("service") && !alone.contains("baseline"));
 }
 
 #[test]
-fn few_points_or_none_make_no_nonsense() {
+fn few_points_or_none_make_sensible_plots() {
     let unparted = Outcome { intervals: Vec::new(), ..sample::run(2, 1.0) };
     let runs = [sample::nothing(), of_one(), unparted, sample::run(1, 1.0), sample::run(3, 1.0)];
     for run in &runs {
@@ -140,7 +143,7 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
 }
 
 #[test]
-fn what_must_be_known_stands_above_the_figures() {
+fn notes_and_failures_come_before_the_figures() {
     let mut outcome =
         Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
     outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
@@ -149,9 +152,9 @@ fn what_must_be_known_stands_above_the_figures() {
     let page = open_loop(&outcome);
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
     for note in [
-        "It was not the server that set the limit: this client was busy 100 % of the time",
-        "Never answered: 17 messages (12 not sent, for want of a connection with room for them, 5 lost with",
-        "30 things went wrong; of each kind the first:",
+        "This client set the limit, not the server: this client was busy 100 % of the time",
+        "Never answered: 17 messages (12 not sent, since no connection had room for them, 5 lost with",
+        "30 things went wrong. The first of each kind:",
         "<li>7 <b>altered</b>: connection 7 (from 127.0.0.1:40001): wrong byte at offset 5",
         "<li>23 <b>connect</b>: connection 8: connection refused",
     ] {
@@ -161,7 +164,7 @@ fn what_must_be_known_stands_above_the_figures() {
 }
 
 #[test]
-fn a_search_shows_what_was_tried() {
+fn a_search_shows_its_trials() {
     let (outcome, options, search) = (sample::run(2, 1.0), sample::options(), sample::search());
     assert!(!open_loop(&outcome).contains("Search"));
     let mut report = sample::report(&outcome, &options);
@@ -185,13 +188,13 @@ fn row(page: &str, title: &str, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_baseline_is_compared_in_figures_and_circumstances() {
+fn a_baseline_is_compared_in_figures_and_options() {
     let options = Options { connections: 10, ..sample::options() };
     let baseline = data(&sample::run(5, 2.0), &options);
     let (run, title) = (sample::run(5, 1.0), "Beside the baseline");
     let page = page_of(&run, &sample::options(), Some(&baseline));
     assert_eq!(row(&page, title, "messages/s"), ["2,000", "2,000", "1.00 ×"]);
-    // The sample has a few µs in a response that do not grow with the rest of it.
+    // A few µs of each response in the sample do not grow with its latency.
     assert_eq!(row(&page, title, "p99")[2], "0.501 ×");
     assert_eq!(row(&page, "Not as in the baseline", "connections"), ["50", "10"]);
     assert!(!page.split("Not as in").nth(1).unwrap().contains("pipeline depth"));
@@ -210,7 +213,7 @@ fn an_option_that_the_baseline_lacks_is_a_difference() {
 }
 
 #[test]
-fn a_baseline_of_nonsense_does_no_harm() {
+fn a_nonsensical_baseline_does_no_harm() {
     let outcome = sample::run(2, 1.0);
     let mut baseline = data(&outcome, &sample::options());
     for (length, messages) in [(Duration::MAX, 1), (Duration::from_nanos(1), u64::MAX)] {
@@ -228,12 +231,12 @@ fn a_baseline_of_nonsense_does_no_harm() {
 }
 
 #[test]
-fn a_command_is_shown_as_a_shell_would_take_it() {
+fn a_command_is_quoted_for_a_shell() {
     let arguments = ["resound", "load", "[::1]:7", "-s", "", "a b", "it's"].map(Into::into);
     assert_eq!(command(&arguments), "resound load [::1]:7 -s '' 'a b' 'it'\\''s'");
 }
 
-/// Of the style sheet's colours, in the light and in the dark.
+/// The colours of the style sheet, for a light and for a dark page.
 fn colours() -> [HashMap<&'static str, [u8; 3]>; 2] {
     let (light, dark) = STYLE.split_once("@media").unwrap();
     let byte = |hex: &str, i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
@@ -259,7 +262,7 @@ fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
 }
 
 #[test]
-fn lines_and_text_stand_out_in_the_light_and_in_the_dark() {
+fn lines_and_text_have_enough_contrast_on_a_light_and_a_dark_page() {
     assert_eq!(contrast([0; 3], [255; 3]).round() as u32, 21);
     for colours in colours() {
         for ground in ["paper", "card"] {

@@ -42,7 +42,7 @@ fn an_older_report_can_still_be_a_baseline() {
 }
 
 #[test]
-fn what_is_no_report_is_refused_in_a_line() {
+fn a_file_that_is_no_report_is_refused_in_a_line() {
     let mut other = json();
     other["schema"] = "resound-load/3\n".into();
     let mut lacking = json();

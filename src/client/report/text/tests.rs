@@ -16,7 +16,7 @@ fn summary(outcome: &Outcome, options: &Options) -> String {
 }
 
 #[test]
-fn all_lines_of_the_table_end_in_the_same_column() {
+fn the_lines_of_the_table_are_aligned() {
     let outcome = sample::run(10, 1.0);
     for options in [sample::options(), sample::closed_loop()] {
         let text = summary(&outcome, &options);
@@ -56,7 +56,7 @@ fn a_closed_loop_has_one_latency() {
 }
 
 #[test]
-fn figures_stand_in_their_lines() {
+fn each_line_has_its_label_and_figures() {
     let text = summary(&sample::run(10, 1.0), &sample::closed_loop());
     for line in [
         "rate          2,000 messages/s (20,000 messages in 10.0 s)",
@@ -69,13 +69,13 @@ fn figures_stand_in_their_lines() {
 }
 
 #[test]
-fn percentiles_that_too_few_messages_stand_behind_are_left_out() {
+fn percentiles_of_too_few_messages_are_left_out() {
     let text = summary(&sample::run(1, 1.0), &sample::options());
     assert!(text.contains("p99.9 ") && !text.contains("p99.99"), "{text}");
 }
 
 #[test]
-fn a_run_of_nothing_has_no_figures() {
+fn a_run_without_messages_has_no_latencies() {
     for options in [sample::options(), sample::closed_loop()] {
         let text = summary(&sample::nothing(), &options);
         assert!(text.contains("The run failed before anything was measured.\n"), "{text}");
@@ -85,7 +85,7 @@ fn a_run_of_nothing_has_no_figures() {
 }
 
 #[test]
-fn sizes_lengths_and_new_connections_are_said() {
+fn the_header_gives_sizes_lengths_and_new_connections() {
     let options = Options {
         sizes: 1..=1024,
         length: Length::Messages(1_000_000),
@@ -108,14 +108,14 @@ fn sizes_lengths_and_new_connections_are_said() {
 }
 
 #[test]
-fn what_was_never_answered_and_what_set_the_limit_are_said() {
+fn unanswered_messages_and_the_limit_have_lines() {
     let mut outcome = Outcome { unsent: 12, lost: 1, ..sample::run(10, 1.0) };
     let max = outcome.response.max();
     outcome.unanswered.record_evenly(Duration::from_millis(1_200), 0.1, 13);
     let outcome = Outcome { cpu: outcome.measured, ..outcome };
     let text = summary(&outcome, &sample::options());
-    let line = "\nunanswered    13 messages (12 not sent, for want of a connection with room for them, 1 lost with \
-                connections that died); each waited 0 ns to 1.20 s in vain, and no figure of responses includes \
+    let line = "\nunanswered    13 messages (12 not sent, since no connection had room for them, 1 lost with connections \
+                that died); each waited 0 ns to 1.20 s without an answer, and the response times do not include \
                 them\n";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("\nlimit         this client was busy 100 % of the time"), "{text}");
@@ -123,12 +123,12 @@ fn what_was_never_answered_and_what_set_the_limit_are_said() {
     let mut alike = Outcome { lost: 2, ..sample::run(10, 1.0) };
     alike.unanswered.record_evenly(Duration::from_millis(50), 0.0, 2);
     let text = summary(&alike, &sample::options());
-    let line = "\nunanswered    2 messages (2 lost with connections that died); each waited 50.0 ms in vain, and";
+    let line = "\nunanswered    2 messages (2 lost with connections that died); each waited 50.0 ms without an answer, and";
     assert!(text.contains(line), "{text}");
 }
 
 #[test]
-fn what_was_spun_is_told_apart_from_work() {
+fn busy_waiting_is_shown_apart_from_work() {
     let outcome = Outcome { spin_cpu: Duration::from_secs(2), ..sample::run(10, 1.0) };
     let text = summary(&outcome, &sample::options());
     let line = "\nthis client   10.0 % of a processor (1.00 s) for its work, 20.0 % of a processor (2.00 s) for busy-waiting \
@@ -137,16 +137,16 @@ fn what_was_spun_is_told_apart_from_work() {
 }
 
 #[test]
-fn a_standstill_of_the_client_is_put_down_to_the_client() {
+fn a_standstill_of_the_client_is_a_warning() {
     let outcome = Outcome { standstill: Duration::from_millis(1_500), ..sample::run(10, 1.0) };
     let text = summary(&outcome, &sample::closed_loop());
     let line = "\nwarning       this client itself stood still for 1.50 s (it was stopped, or got no processor); ";
     assert!(text.contains(line), "{text}");
 }
 
-/// A client that is late with its messages has not kept the server from anything where all were sent.
+/// A client that is late, but sent all messages, did not limit the server.
 #[test]
-fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
+fn lateness_is_a_limit_only_if_the_rate_was_missed() {
     let mut late = Outcome { rate_target: Some(2_000.0), ..sample::run(10, 1.0) };
     (0..1_000).for_each(|_| late.lag.record(Duration::from_micros(3_600)));
     let text = summary(&late, &sample::options());
@@ -157,12 +157,12 @@ fn a_rate_that_was_missed_is_said_and_lateness_is_put_in_its_place() {
     let text = summary(&missed, &options);
     let rate =
         "rate          2,000 messages/s of 8,000 asked (25.0 %), 20,000 messages in 10.0 s\n";
-    let limit = "\nlimit         this client was late with its messages (p99 3.60 ms): the server may be able to do more\n";
+    let limit = "\nlimit         this client was late with its messages (p99 3.60 ms), so the server may be able to do more\n";
     assert!(text.contains(rate) && text.contains(limit) && !text.contains("warning"), "{text}");
 }
 
 #[test]
-fn troubles_are_shown_once_for_each_kind_with_their_number() {
+fn each_kind_of_trouble_is_shown_once_with_its_number() {
     let many = || (0..7).flat_map(|_| sample::troubles());
     let outcome = Outcome {
         troubles: many().collect(),
@@ -171,7 +171,7 @@ fn troubles_are_shown_once_for_each_kind_with_their_number() {
         ..sample::run(1, 1.0)
     };
     let text = summary(&outcome, &sample::options());
-    // What ended the run is said in the last line, on standard error.
+    // The last line, on standard error, describes the one that ended the run.
     let lines = "\ntroubles      2,469\n\
                  \x20 altered            1\n\
                  \x20 connect        1,230  connection 8: connection refused\n\
@@ -180,7 +180,7 @@ fn troubles_are_shown_once_for_each_kind_with_their_number() {
 }
 
 #[test]
-fn what_somebody_else_wrote_cannot_act_on_the_terminal() {
+fn text_from_outside_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
     let trouble =
         Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: false };
@@ -196,7 +196,7 @@ fn what_somebody_else_wrote_cannot_act_on_the_terminal() {
 }
 
 #[test]
-fn interval_lines_stand_under_their_header() {
+fn interval_lines_are_aligned_with_their_header() {
     let outcome = sample::run(3, 1.0);
     let slow =
         Interval { messages: 3, bytes: 3, max: Duration::from_secs(100), ..outcome.intervals[0] };

@@ -1,4 +1,4 @@
-//! A file that replaces another one only when it is whole.
+//! A new file that takes its place, and replaces an old one, only when it is complete.
 
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -8,10 +8,10 @@ use std::process;
 
 use super::Identity;
 
-/// A file under way.
+/// A file that is being written.
 #[derive(Debug)]
-pub(super) struct Beside {
-    /// What it will be.
+pub(super) struct Replacement {
+    /// The path that it will have.
     target: PathBuf,
     draft: Draft,
 }
@@ -20,43 +20,42 @@ pub(super) struct Beside {
 enum Draft {
     /// A file in the same directory.
     File(File, Temporary),
-    /// The directory takes no other file, but the file that is there may be written: it gets everything in
-    /// the end.
+    /// The directory takes no new file, but the old file can be written: it gets all bytes at the end.
     Memory(Vec<u8>),
 }
 
-/// The name of a file that goes when it is dropped.
+/// The path of a file that is removed when this is dropped.
 #[derive(Debug)]
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // It may have taken its place by now.
+        // This fails if the file was renamed, as it should be.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-impl Beside {
-    /// Begins a file that will be `target`, where this one is now.
+impl Replacement {
+    /// Begins a file that will replace `old`, if there is one, at `target`.
     pub(super) fn open(target: PathBuf, old: Option<&Metadata>) -> io::Result<Self> {
         if old.is_some() {
-            // Who may not write it must not replace it either.
+            // Without the right to write the old file, the user must not replace it either.
             File::options().write(true).open(&target)?;
         }
         let draft = match make_temporary(directory(&target)) {
             Ok((file, temporary)) => Draft::File(file, temporary),
-            Err(e) if old.is_some() && may_be_written_alone(&e) => Draft::Memory(Vec::new()),
+            Err(e) if old.is_some() && is_closed_directory(&e) => Draft::Memory(Vec::new()),
             Err(e) => return Err(e),
         };
         if let (Draft::File(file, _), Some(old)) = (&draft, old) {
             file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
-            // Only root may give files away.
+            // Only root can give files away.
             let _ = fchown(file, Some(old.uid()), Some(old.gid()));
         }
         Ok(Self { target, draft })
     }
 
-    /// What makes it different from others, if there is no such file yet.
+    /// The identity of `target`, which may not exist yet.
     pub(super) fn identity(&self) -> io::Result<Identity> {
         let directory = fs::metadata(directory(&self.target))?;
         let name = self.target.file_name().ok_or(ErrorKind::IsADirectory)?;
@@ -73,18 +72,18 @@ impl Beside {
         }
     }
 
-    /// Takes its place.
+    /// Renames the file to its target.
     pub(super) fn finish(self) -> io::Result<()> {
         match self.draft {
             Draft::Memory(all) => overwrite(&self.target, &all),
             Draft::File(file, temporary) => {
-                // What the disk does not have must not replace what it has.
+                // Only bytes that are on the disk may replace those of the old file.
                 match file.sync_all() {
                     Err(e) if e.kind() != ErrorKind::InvalidInput => return Err(e),
                     _ => {}
                 }
                 match fs::rename(&temporary.0, &self.target) {
-                    // A file that is mounted alone, as into a container.
+                    // A single file that is mounted, as into a container, cannot be replaced.
                     Err(e) if e.kind() == ErrorKind::ResourceBusy => {
                         overwrite(&self.target, &fs::read(&temporary.0)?)
                     }
@@ -102,7 +101,7 @@ fn directory(target: &Path) -> &Path {
     }
 }
 
-/// Makes a file with a name that no other has.
+/// Makes a file with an unused name.
 fn make_temporary(directory: &Path) -> io::Result<(File, Temporary)> {
     for number in 0.. {
         let path = directory.join(format!(".resound-{}-{number}.tmp", process::id()));
@@ -114,12 +113,12 @@ fn make_temporary(directory: &Path) -> io::Result<(File, Temporary)> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Whether an error says that a directory takes no other file, which is no reason not to write one in it.
-fn may_be_written_alone(error: &io::Error) -> bool {
+/// Whether the directory takes no new file. An old file in it may still be written.
+fn is_closed_directory(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
-/// Replaces what is in a file.
+/// Replaces the content of a file.
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::options().write(true).open(path)?;
     file.write_all(bytes)?;

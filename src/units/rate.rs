@@ -1,0 +1,82 @@
+//! Rates as people write them.
+
+use super::within;
+
+/// A number of things a second, where 1k is 1000: `0.5`, `10k`, `10/s`, `30/m`, `2/h`.
+///
+/// # Errors
+///
+/// What is wrong, and what would be right.
+pub fn per_second(text: &str) -> Result<f64, String> {
+    const HELP: &str = "write a number a second, such as 500, 10k or 0.5; or 30/m, or 2/h";
+    let (amount, seconds) = match text.rsplit_once('/') {
+        None => (text, 1.0),
+        Some((amount, "s")) => (amount, 1.0),
+        Some((amount, "m")) => (amount, 60.0),
+        Some((amount, "h")) => (amount, 3600.0),
+        Some(_) => return Err(HELP.into()),
+    };
+    let rate = number(amount).ok_or(HELP)? / seconds;
+    within(rate, (1.0 / 3600.0, "1/h"), (100e6, "100m"))
+}
+
+fn number(text: &str) -> Option<f64> {
+    let (digits, factor) = match text.char_indices().next_back()? {
+        (at, 'k' | 'K') => (&text[..at], 1e3),
+        (at, 'm' | 'M') => (&text[..at], 1e6),
+        _ => (text, 1.0),
+    };
+    // `parse` would also take a sign, an exponent and inf.
+    let is_plain = digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.ends_with(|c: char| c.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    digits.parse::<f64>().ok().filter(|_| is_plain).map(|number| number * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_rate_is_per_second_or_minute_or_hour() {
+        for (text, expected) in [
+            ("500", 500.0),
+            ("10k", 10_000.0),
+            ("1.5K", 1_500.0),
+            ("100m", 100e6),
+            ("0.5", 0.5),
+            ("10/s", 10.0),
+            ("2k/s", 2_000.0),
+            ("30/m", 0.5),
+            ("1m/m", 1e6 / 60.0),
+            ("1/h", 1.0 / 3600.0),
+            ("1.5/h", 1.5 / 3600.0),
+        ] {
+            assert_eq!(per_second(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_an_example() {
+        for text in [
+            "", "k", ".5", "5.", "-1", "+1", "1e3", "inf", "nan", "1/", "/s", "1/d", "1/s/s",
+            "1kk", "1.2.3", "1 k", "10/ms", "µ",
+        ] {
+            let error = per_second(text).unwrap_err();
+            assert!(error.contains("10k"), "{text:?}: {error}");
+        }
+        for text in ["0", "0/m", "0.0001", "0.5/h", "101m", "99999999999999999999"] {
+            let error = per_second(text).unwrap_err();
+            assert_eq!(error, "write something from 1/h to 100m", "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in ".*") {
+            let _ = per_second(&text);
+        }
+    }
+}
