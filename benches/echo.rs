@@ -1,8 +1,7 @@
-//! Echoes over loopback: a server in a process of its own, and clients that check every byte.
+//! Echoes over loopback: a server in its own process, and clients that check every byte.
 //!
-//! What is timed is a round: one message of every connection, there and back. Each cell of connections ×
-//! message size is a group of criterion's, so that its report lays `resound` and the peers of `benches/peers`
-//! over each other.
+//! The benchmark times a round: one message on every connection, there and back. Each cell of connections × message
+//! size is a criterion group, so that the report shows `resound` and the peers of `benches/peers` in one plot.
 
 use std::env;
 use std::time::Duration;
@@ -22,12 +21,12 @@ mod servers;
 const CONNECTIONS: [usize; 3] = [1, 50, 500];
 const SIZES: [(&str, usize); 4] = [("64", 64), ("1k", 1 << 10), ("16k", 16 << 10), ("1m", 1 << 20)];
 
-/// Where the peers are tried as well when nothing is timed.
+/// The cell in which peers run too if nothing is timed.
 const TRIED: (usize, &str) = (50, "64");
 
 fn main() {
     let mut criterion = Criterion::default()
-        // With gnuplot, where that is installed, the report would be another.
+        // Criterion would use gnuplot if it is installed, and the report would look different.
         .plotting_backend(PlottingBackend::Plotters)
         .configure_from_args();
     grid(&mut criterion);
@@ -41,7 +40,7 @@ fn grid(criterion: &mut Criterion) {
     for (size, bytes) in SIZES {
         for connections in CONNECTIONS {
             let mut group = criterion.benchmark_group(format!("echo/{connections}x{size}"));
-            // A round takes from microseconds to some seconds.
+            // A round takes between microseconds and seconds.
             group.sampling_mode(SamplingMode::Flat).sample_size(10);
             group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
             bench(&mut group, &resound.name, &resound, connections, bytes);
@@ -55,7 +54,7 @@ fn grid(criterion: &mut Criterion) {
     }
 }
 
-/// A lone ping-pong, with a server that sleeps at once and with one that first polls for a while.
+/// A single connection, with a server that sleeps at once and with one that first polls for 50 µs.
 fn spin(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("spin");
     for (name, args) in [("off", &[][..]), ("50us", &["--spin", "50us"])] {
@@ -71,8 +70,8 @@ fn bench(
     connections: usize,
     bytes: usize,
 ) {
-    // Started and connected to when first needed, as not every benchmark may have been asked for. The
-    // clients come first, as they are to go first.
+    // Server and clients start when they are first needed, because the command line may select other benchmarks. The
+    // clients come first in the tuple, so that they are dropped before the server.
     let mut running = None;
     group.throughput(Throughput::ElementsAndBytes {
         elements: connections as u64,
@@ -88,7 +87,7 @@ fn bench(
     });
 }
 
-/// Whether criterion is to measure, and not just to run everything once: `cargo bench` says so.
+/// Whether criterion measures, or only runs everything once. `cargo bench` passes `--bench`.
 fn is_timed() -> bool {
     let is_given = |option: &str| env::args().any(|arg| arg == option);
     is_given("--bench") && !is_given("--test")

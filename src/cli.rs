@@ -1,4 +1,4 @@
-//! The command line: what can be said, and what is then done.
+//! The command line: reads the arguments, and runs the command that they name.
 
 use std::env;
 use std::ffi::OsString;
@@ -31,12 +31,11 @@ mod refusal;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
 ///
-/// `resound serve` sends every byte that it receives back on the same connection. `resound connect` talks
-/// to it, or to any other echo server, from a terminal or a pipe. `resound ping` measures how long an echo
-/// takes. `resound load` sends from many connections at once, checks every byte, and reports how many echoes
-/// came back in a second, and how long they took.
+/// `resound serve` sends every byte back on the connection that it came from. `resound connect` talks to it, or to any
+/// other echo server, from a terminal or a pipe. `resound ping` measures how long an echo takes. `resound load`
+/// sends from many connections at once, checks every byte, and reports the rate and the times of the echoes.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, args_override_self = true, after_help = AFTER_HELP)]
+#[command(version, propagate_version = true, args_override_self = true, after_long_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,40 +46,50 @@ pub struct Cli {
 const AFTER_HELP: &str = "\
 Durations are written 50us, 250ms, 1.5s, 2m, 1h or 1d. Sizes are written 64, 16k or 1.5m, where 1k (or 1K, 1kB, \
 1KiB) is 1024 bytes; counts 500 or 10k, where 1k is 1000. If an option is given twice, the last counts.
-Exit codes: 0 all went well; 1 it ran and failed; 2 the command line made no sense; 130 a signal interrupted it \
-before it was done.";
+Exit codes: 0 success; 1 it ran and failed; 2 the arguments are wrong; 130 a signal interrupted it before it had \
+finished.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Echo on every connection, until Ctrl-C, SIGTERM or SIGHUP stops it
+    /// Echo on every connection until a signal stops it
+    ///
+    /// Ctrl-C, SIGTERM or SIGHUP stops it: it accepts no more connections, finishes what is pending within
+    /// --drain-timeout, and exits with code 0. A second signal stops it at once, with exit code 1.
+    ///
+    /// It logs to standard error, and never waits for the reader of its log. If the reader does not keep up, the
+    /// server drops log lines, and later logs how many.
     Serve(Serve),
-    /// Talk to an echo server: line by line from a terminal, or by streaming standard input to it
+    /// Talk to an echo server, from a terminal or a pipe
     ///
-    /// From a terminal, each line is a message: it is sent, and its echo waited for, shown and compared;
-    /// bye, Ctrl-D or Ctrl-C ends, and Ctrl-\ shows how things stand. What the server does meanwhile is
-    /// shown above the prompt. From a pipe or a file, standard input is streamed to the server and
-    /// its echo to standard output, until all has come back. Ctrl-C, SIGTERM or SIGHUP end a stream early,
-    /// with what was sent and received, and exit code 130; Ctrl-\ shows the same and goes on.
+    /// In a terminal, each line is a message. The client sends it, waits for its echo, shows the echo and compares
+    /// it. bye, Ctrl-D or Ctrl-C ends; Ctrl-\ shows the state. What the server does meanwhile appears above the
+    /// prompt.
+    ///
+    /// From a pipe or a file, the client streams standard input to the server, and the echo to standard output,
+    /// until all of it has come back. Ctrl-C, SIGTERM or SIGHUP ends a stream early: the client reports what it sent
+    /// and received, and exits with code 130. Ctrl-\ reports the same and continues.
     Connect(Connect),
-    /// Measure how long an echo takes: one small message after the other, as ping(8) does
+    /// Measure how long an echo takes, one message at a time
     ///
-    /// Messages are due at fixed times, an interval apart. One that is due while an echo is outstanding
-    /// waits for it, or for its time-out, and is then sent at once; of several such messages, only one is sent.
-    /// After a lost or wrong echo the next message gets a new connection. Ctrl-C ends it with the summary;
-    /// Ctrl-\ prints a status line.
+    /// Messages are due at fixed times, an interval apart. If the last echo is still outstanding, a due message waits
+    /// for that echo or its timeout; of several messages that are due by then, the client sends one. After a
+    /// lost or wrong echo, the client makes a new connection. Ctrl-C ends with the summary, Ctrl-\ prints a status
+    /// line.
     ///
-    /// The time to connect is shown apart from the echoes' times, which go from just before a message is
-    /// written to just after the last byte of its echo is read. mdev is their standard deviation; jitter is
-    /// the mean of how far each is from the one before.
+    /// The time of an echo runs from just before the write of its message to just after the read of its last
+    /// byte. The time to connect is not part of it, and is shown apart. mdev is the standard deviation of the times,
+    /// jitter the mean difference between one time and the next.
     Ping(Ping),
-    /// Load an echo server from many connections, check every byte, and measure how long echoes take
+    /// Load an echo server from many connections, and measure it
     Load(Box<Load>),
 }
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Logging, to standard error")]
 struct Verbosity {
-    /// Log each connection too; if given twice, also each read and write of the server
+    /// Log connections too; twice: reads and writes too
+    ///
+    /// Once, it logs each connection. Twice, it also logs each read and write of the server.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     verbose: u8,
 
@@ -88,7 +97,9 @@ struct Verbosity {
     #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
     quiet: bool,
 
-    /// Log messages of this level and more severe ones: off, error, warn, info, debug or trace [default: info]
+    /// Log this level and above [default: info]
+    ///
+    /// The levels are off, error, warn, info, debug and trace. The first logs nothing, the last logs all.
     #[arg(long, global = true, value_name = "LEVEL", value_parser = log_level)]
     #[arg(conflicts_with = "verbose")]
     log_level: Option<LevelFilter>,
@@ -99,7 +110,7 @@ fn log_level(text: &str) -> Result<LevelFilter, &'static str> {
 }
 
 impl Verbosity {
-    /// `ping` has a --quiet of its own. clap sees a contradiction only if both flags stand on the same side
+    /// `ping` has a --quiet of its own. clap finds a contradiction only if both flags stand on the same side
     /// of the command.
     fn level(&self, is_ping: bool) -> Result<LevelFilter, Failure> {
         let refuse = |other| {
@@ -119,7 +130,7 @@ impl Verbosity {
     }
 }
 
-/// Why a command failed, as a line for people, and the exit code that goes with it.
+/// Why a command failed, as a line for people, and the exit code for that.
 #[derive(Debug)]
 pub struct Failure {
     message: String,
@@ -127,36 +138,35 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// It ran, and failed.
+    /// The command ran and failed.
     fn run(message: &str) -> Self {
         Self { message: message.into(), code: 1 }
     }
 
-    /// The arguments made no sense.
+    /// The arguments are wrong.
     fn usage(message: &str) -> Self {
         Self { message: message.into(), code: 2 }
     }
 }
 
-/// What a shell makes of a program that SIGINT ended.
+/// The exit code that a shell gives to a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        // A signal ended it before it was done. No call reports that it was interrupted as its failure:
-        // all of them are repeated.
+        // This kind means that a signal ended the command early. A system call that a signal interrupts is
+        // repeated, so its error does not come here.
         let code = if error.kind() == io::ErrorKind::Interrupted { INTERRUPTED } else { 1 };
         Self { message: error.to_string(), code }
     }
 }
 
 impl Cli {
-    /// Reads this process's arguments. If they ask for help, or make no sense, prints that and returns the
-    /// exit code instead.
+    /// Reads the arguments of this process. If they ask for help or are wrong, prints the help or the error.
     ///
     /// # Errors
     ///
-    /// The exit code, if there is nothing more to do.
+    /// The exit code, if it printed help or an error.
     pub fn from_env() -> Result<Self, ExitCode> {
         let args: Vec<_> = env::args_os().collect();
         let mut grammar = grammar();
@@ -176,7 +186,7 @@ impl Cli {
         Self::from_arg_matches(&matches).map_err(|e| e.format(grammar))
     }
 
-    /// Does what the arguments say.
+    /// Runs the command.
     pub fn run(self) -> ExitCode {
         let level = self.verbosity.level(matches!(self.command, Command::Ping(_)));
         let done = level
@@ -192,19 +202,19 @@ impl Cli {
 }
 
 impl Failure {
-    /// Says why on standard error, and gives the exit code.
+    /// Prints the reason on standard error, and returns the exit code.
     fn report(&self) -> ExitCode {
         complain(&self.line());
         ExitCode::from(self.code)
     }
 
-    /// One line, whatever the message quotes.
+    /// The message as one line. A text that it quotes can have line ends.
     fn line(&self) -> String {
         format!("resound: {}", shortened(&Escaped(&self.message).to_string()))
     }
 }
 
-/// A line without its middle if it is too long to be read. Its end says why.
+/// Cuts the middle out of a line that is too long to read. Its end says why, so it stays.
 fn shortened(line: &str) -> String {
     const MOST_CHARS: usize = 1000;
     let (n, half) = (line.chars().count(), MOST_CHARS / 2);
@@ -215,16 +225,16 @@ fn shortened(line: &str) -> String {
     chars().take(half).chain(" … ".chars()).chain(chars().skip(n - half)).collect()
 }
 
-/// What can be said on the command line.
+/// The arguments that clap accepts.
 fn grammar() -> clap::Command {
     let command = |command: clap::Command| {
-        // Otherwise it calls itself resound-serve.
-        command.display_name("resound").after_help(AFTER_HELP).mut_args(patch_arg)
+        // Without this, the version of a command says resound-serve.
+        command.display_name("resound").after_long_help(AFTER_HELP).mut_args(patch_arg)
     };
     Cli::command().mut_subcommands(command)
 }
 
-/// Prints help, or the version.
+/// Prints the help or the version.
 fn print(text: &clap::Error) -> ExitCode {
     let text = text.render();
     let is_plain = !io::stdout().is_terminal()
@@ -235,12 +245,12 @@ fn print(text: &clap::Error) -> ExitCode {
     said.map_or_else(|e| Failure::from(e).report(), |()| ExitCode::SUCCESS)
 }
 
-/// Reads each argument so that an error can say what would be right.
+/// Makes clap leave the value of an argument to its parser, whose errors say what to write instead.
 fn patch_arg(arg: Arg) -> Arg {
     if arg.get_id() == "server" {
         arg.value_parser(OsStringValueParser::new().try_map(Addr::of_server))
     } else if arg.get_action().takes_values() && !arg.is_positional() {
-        // Otherwise clap takes -1 for an option that it does not know.
+        // Without this, clap takes the value -1 for an unknown option.
         arg.allow_negative_numbers(true)
     } else {
         arg
@@ -252,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_one_line_that_can_be_read() {
+    fn a_failure_is_one_escaped_line_of_limited_length() {
         assert_eq!(Failure::run("a\n\u{1b}b").line(), "resound: a\\n\\u{1b}b");
         let line = Failure::usage(&format!("ö{}z", "y".repeat(5000))).line();
         assert!(line.starts_with("resound: öyyy") && line.ends_with("yyyz"), "{line}");

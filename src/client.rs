@@ -5,11 +5,11 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-pub mod latency;
-pub mod running_stats;
+pub(crate) mod latency;
+pub(crate) mod running_stats;
 mod rng;
 pub mod probe;
-pub mod failure;
+pub(crate) mod failure;
 
 mod standstill;
 mod drive;
@@ -17,11 +17,11 @@ mod idle_timer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
 mod alarm;
 
-pub mod dial;
+pub(crate) mod dial;
 
-pub mod connect;
-pub mod ping;
-pub mod load;
+pub(crate) mod connect;
+pub(crate) mod ping;
+pub(crate) mod load;
 pub(crate) mod report;
 
 /// How long a client waits for the server to close too, once the client has shut down writing. After that the

@@ -1,9 +1,11 @@
 //! An echo server (RFC 862) and its client on one hand-written mio reactor: a single thread, no async
 //! runtime.
 //!
-//! The modules stand in reading order, and each knows only those above it: a connection without a
-//! socket, a reactor that knows nothing of echoing, sockets, a seam to watch through, and the server
-//! that puts them together. The clients come after it, and the command line after everything.
+//! The modules stand in reading order. Each knows only those above it: a connection without a socket, a reactor that
+//! knows nothing of echoing, sockets, observers, and the server that puts them together. The clients come
+//! after the server, and the command line comes last.
+//!
+//! Public is what tests, benches and fuzz targets use. There is no promise that it stays as it is.
 
 mod text;
 mod signals;

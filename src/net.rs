@@ -1,7 +1,6 @@
-//! Addresses, listeners and streams, with the socket options that an echo wants.
+//! Addresses, listeners and streams, with the socket options that suit an echo.
 //!
-//! The rest of the crate sees sockets through [`Listen`] and [`Stream`] only, so that a test can hand
-//! it sockets that are not sockets.
+//! The server sees sockets only through [`Listen`] and [`Stream`], so a test can give it scripted ones.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
@@ -30,34 +29,34 @@ mod queue;
 mod services;
 mod unix;
 
-/// What a server can accept connections from.
+/// A listener, from which a server accepts connections.
 pub trait Listen: Source {
-    /// The connections it accepts.
+    /// What it accepts.
     type Stream: Stream;
 
     /// Takes a connection off the accept queue, with its peer's address.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` where the queue is empty, and whatever accept(2) says.
+    /// `WouldBlock` if the queue is empty, or another error of accept(2).
     fn accept(&mut self) -> io::Result<(Self::Stream, Endpoint)>;
 }
 
 /// A connected, non-blocking byte stream.
 pub trait Stream: Source + Read + Write {
-    /// Whether, without a sign of anything special, a read that returns less than it asked for has
-    /// emptied the socket. See [`ShortRead`](crate::conn::ShortRead).
+    /// Whether a read that returns less than it asked for has emptied the socket, if its event had no
+    /// exceptional flag. See [`ShortRead`](crate::conn::ShortRead).
     fn short_read_drains(&self) -> bool;
 
-    /// Tells the peer that no more will be sent: shutdown(2) with `SHUT_WR`.
+    /// Ends this direction of the connection: shutdown(2) with `SHUT_WR`.
     ///
     /// # Errors
     ///
-    /// Where the connection is gone already.
+    /// If the connection no longer exists.
     fn shutdown_write(&self) -> io::Result<()>;
 
-    /// How many of the bytes written would be lost if a reset came now, if the system says: the peer's own
-    /// system has not acknowledged them.
+    /// The written bytes that the peer's system has not acknowledged, if this system knows. A reset would lose
+    /// them.
     fn unacknowledged(&self) -> Option<u32>;
 }
 
@@ -125,11 +124,11 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
-    /// The outcome of [`connect`](Self::connect): this end's address, or `None` while it is under way.
+    /// The outcome of [`connect`](Self::connect): this end's address, or `None` as long as there is no outcome.
     ///
     /// # Errors
     ///
-    /// Why the connection was not made. The system tells it once.
+    /// Why the connection failed. The system reports it once.
     pub fn connected(&self) -> io::Result<Option<Endpoint>> {
         let (error, peer) = match self {
             Self::Tcp(s) => (s.take_error()?, s.peer_addr().map(Endpoint::from)),
@@ -147,7 +146,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Where the system cannot tell: getsockname(2).
+    /// An error of getsockname(2).
     pub fn local_addr(&self) -> io::Result<Endpoint> {
         match self {
             Self::Tcp(stream) => stream.local_addr().map(Into::into),
@@ -193,7 +192,7 @@ impl Stream for Socket {
             }
             #[cfg(not(any(target_os = "linux", target_os = "android")))]
             Self::Tcp(_) => None,
-            // What was written is in the peer's own queue.
+            // A Unix socket writes straight into the queue of its peer.
             Self::Unix(_) => Some(0),
         }
     }
@@ -219,11 +218,11 @@ impl Write for Socket {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(()) // A socket has no buffer of its own on this side of the system call.
+        Ok(()) // There is no buffer on this side of the system call.
     }
 }
 
-/// The address that this machine connects from to reach `peer`, if it has one. Nothing is sent.
+/// The address from which this machine connects to `peer`, if it has one. To connect a UDP socket sends nothing.
 fn source_for(peer: SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match peer {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -238,7 +237,7 @@ fn used_up(source: IpAddr) -> io::Error {
     io::Error::new(ErrorKind::AddrNotAvailable, format!("the ports of {source} are used up"))
 }
 
-/// Makes a source of an enum whose `source` method gives the one that it holds.
+/// Implements [`Source`] for an enum that has a method `source`, which returns the source that it holds.
 macro_rules! delegate_source {
     ($type:ty $(, $p:ident: $bound:ident)?) => {
         impl$(<$p: $bound>)? Source for $type {

@@ -23,8 +23,8 @@ static STOP_REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Default::defaul
 /// The signals that ask a program to stop.
 const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
-/// How far apart signals can come that were sent together: their sender may have to wait for a processor in between.
-/// No human presses Ctrl-C twice within this time.
+/// The longest time between signals that were sent together. Their sender may have to wait for a processor in
+/// between. No user presses Ctrl-C twice within this time.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Whether `signal` asks the program to stop.
@@ -32,7 +32,7 @@ pub(crate) fn is_stop(signal: i32) -> bool {
     STOP.contains(&signal)
 }
 
-/// Whether a signal to stop has come since the program began to watch for them.
+/// Whether a signal to stop has come since the program watches for them.
 pub(crate) fn is_stop_requested() -> bool {
     STOP_REQUESTED.load(Ordering::Relaxed)
 }
@@ -63,36 +63,34 @@ pub(crate) fn watch(others: &[i32]) -> io::Result<Signals> {
 }
 
 fn install(watched: Vec<i32>) -> io::Result<Signals> {
-    // First: a signal that only the flag saw would end no wait for events.
+    // This comes first: a signal that only sets the flag ends no wait for events.
     let signals = Signals::new(&watched)?;
     for signal in watched.iter().filter(|signal| is_stop(**signal)) {
         flag::register(*signal, Arc::clone(&STOP_REQUESTED))?;
     }
-    // Only now: a signal that the parent had blocked may be pending, and must find its handler.
+    // This comes last: a signal that the parent blocked can be pending, and must find its handler.
     let known = watched.iter().filter_map(|signal| Signal::try_from(*signal).ok());
     known.collect::<SigSet>().thread_unblock()?;
     Ok(signals)
 }
 
-/// Whether `signal` is ignored. It says so only before a handler for it is installed.
+/// Whether `signal` is ignored. Call this before a handler for it is installed.
 ///
-/// sigaction(2) would answer, but no crate offers that query without unsafe code, which this crate forbids.
-/// So procfs answers; and if there is none, a shell that sends the signal to itself does, since exec(2)
-/// passes on what is ignored.
+/// sigaction(2) knows, but no crate asks it without unsafe code, which this crate forbids. So procfs answers. Without
+/// procfs, a shell that sends the signal to itself answers: exec(2) passes ignored signals on.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").ok();
     status.and_then(|status| ignored_in(&status, signal)).unwrap_or_else(|| survives(signal))
 }
 
-/// What a proc_pid_status(5) says of `signal`.
+/// Whether `signal` is ignored according to a proc_pid_status(5), if that says so.
 fn ignored_in(status: &str, signal: i32) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
     Some(mask & (1 << (signal - 1)) != 0)
 }
 
-/// Whether a child process survives `signal`. Without a shell there is no answer, and a program that
-/// can be stopped is the safer guess.
+/// Whether a child process survives `signal`. Without a shell, the answer is no: then the program can be stopped.
 fn survives(signal: i32) -> bool {
     let script = format!("kill -{signal} $$");
     let mut shell = Command::new("/bin/sh");
@@ -105,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_mask_of_ignored_signals_is_read_bit_by_bit() {
+    fn a_bit_of_the_mask_says_whether_a_signal_is_ignored() {
         let status = |mask| format!("Name:\tresound\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
         assert_eq!(ignored_in(&status("0000000000001000"), SIGHUP), Some(false));
         assert_eq!(ignored_in(&status("0000000000001001"), SIGHUP), Some(true));
@@ -114,9 +112,9 @@ mod tests {
         assert_eq!(ignored_in("Name:\tresound\n", SIGHUP), None);
     }
 
-    /// SIGURG is ignored by default, and SIGKILL cannot be.
+    /// SIGURG is ignored by default, and SIGKILL cannot be ignored.
     #[test]
-    fn a_child_answers_if_procfs_does_not() {
+    fn a_child_survives_only_a_signal_that_it_ignores() {
         assert!(survives(signal_hook::consts::SIGURG));
         assert!(!survives(signal_hook::consts::SIGKILL));
     }

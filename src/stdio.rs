@@ -1,8 +1,8 @@
-//! Standard input, output and error: used without blocking, and without a trace on what others share.
+//! Standard input, output and error, used without blocking and without a change that other programs notice.
 //!
-//! `O_NONBLOCK` belongs to the open file description (fcntl(2)), which a shell, the siblings in a pipeline
-//! and the next program share with this one. So it is never set there, and [`Standard`] finds another way
-//! for each kind of file.
+//! `O_NONBLOCK` belongs to the open file description: fcntl(2). A shell, the other programs of a pipeline and the next
+//! program share that with this one, so this program never sets it there. [`Standard`] finds another way for
+//! each kind of file.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -23,21 +23,21 @@ use signal_hook::low_level::emulate_default_handler;
 use crate::net::cannot;
 use crate::signals;
 
-/// What messages call it.
+/// Its name in messages.
 pub(crate) const INPUT: &str = "standard input";
-/// What messages call it.
+/// Its name in messages.
 pub(crate) const OUTPUT: &str = "standard output";
 
-/// What a pipe takes at once and whole if poll(2) says that it takes anything: `PIPE_BUF`, pipe(7).
+/// If poll(2) reports that a pipe takes bytes, it takes this many: `PIPE_BUF`, pipe(7).
 const PIPE_BYTES: usize = 4096;
 
-/// How long [`Waiting`] goes on once the program was asked to stop, and [`complain`] at any time.
+/// How long [`Waiting`] continues after a signal to stop, and how long [`complain`] waits.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// How often a wait looks whether the program was asked to stop.
+/// How often a wait checks for a signal to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// One of the three standard descriptors. Reads and writes say `WouldBlock` instead of waiting.
+/// One of the three standard descriptors. If a read or a write would wait, it fails with `WouldBlock`.
 #[derive(Debug)]
 pub(crate) struct Standard {
     file: File,
@@ -47,13 +47,12 @@ pub(crate) struct Standard {
 /// How not to block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
-    /// Plain calls: a regular file never says `WouldBlock`, and an open file description of our own has
-    /// `O_NONBLOCK` set.
+    /// Plain calls. A regular file never waits, and an open file description of our own has `O_NONBLOCK` set.
     Plain,
-    /// Each call says for itself that it must not block: `RWF_NOWAIT`, preadv2(2).
+    /// Each call has a flag that it must not block: `RWF_NOWAIT`, preadv2(2).
     NoWait,
-    /// poll(2) first, and then move no more than it promises. A neighbour that reads or writes in between
-    /// can make us wait; nothing better is left.
+    /// poll(2) first, then a call that moves no more than poll(2) promises. If another program reads or writes in
+    /// between, the call can wait. There is no better way left.
     PollFirst,
 }
 
@@ -85,7 +84,7 @@ impl Standard {
         Self::new(io::stderr().as_fd())
     }
 
-    /// The same for another descriptor.
+    /// Another descriptor.
     ///
     /// # Errors
     ///
@@ -100,7 +99,7 @@ impl Standard {
         })
     }
 
-    /// The same file through an open file description of our own, if the system gives one.
+    /// The file through an open file description of our own, if the system gives one.
     fn reopened(file: File) -> Self {
         match reopen(&file) {
             Ok(file) => Self { file, access: Access::Plain },
@@ -108,8 +107,8 @@ impl Standard {
         }
     }
 
-    /// Takes the next best way if the file or the kernel does not know `RWF_NOWAIT`, as named pipes and
-    /// old kernels do not. Returns whether to try again.
+    /// Takes the next best way if the file or the kernel does not know `RWF_NOWAIT`: named pipes and old kernels do
+    /// not. Returns whether to try again.
     fn falls_back(&mut self, error: Errno) -> bool {
         let is_unknown = matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL);
         if is_unknown {
@@ -121,7 +120,7 @@ impl Standard {
         is_unknown
     }
 
-    /// Says `WouldBlock` if poll(2) promises nothing.
+    /// Fails with `WouldBlock` if poll(2) promises nothing.
     fn ask(&self, wanted: PollFlags) -> io::Result<()> {
         let mut fds = [PollFd::new(&self.file, wanted)];
         match poll(&mut fds, Some(&Timespec::default()))? {
@@ -131,7 +130,7 @@ impl Standard {
     }
 }
 
-/// Opens `file` again, for itself alone and non-blocking.
+/// Opens `file` again, with a non-blocking open file description of its own.
 #[cfg(target_os = "linux")]
 fn reopen(file: &File) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, fcntl_getfl, open};
@@ -140,7 +139,7 @@ fn reopen(file: &File) -> io::Result<File> {
     Ok(open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty())?.into())
 }
 
-/// Elsewhere that gives no description of one's own: fd(4).
+/// On other systems, that gives no description of its own: fd(4).
 #[cfg(not(target_os = "linux"))]
 fn reopen(_: &File) -> io::Result<File> {
     Err(ErrorKind::Unsupported.into())
@@ -153,7 +152,7 @@ mod no_wait {
 
     use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev2};
 
-    /// Use the file's own position, or none.
+    /// The position of the file itself.
     const HERE: u64 = u64::MAX;
 
     pub(super) fn read(file: &File, buffer: &mut [u8]) -> Result<usize, Errno> {
@@ -206,7 +205,7 @@ impl Write for Standard {
             },
             Access::PollFirst => {
                 self.ask(PollFlags::OUT)?;
-                // A terminal promises room for one byte only: tty_poll.
+                // The kernel promises room for one byte of a terminal: tty_poll.
                 let most = if self.file.is_terminal() { 1 } else { PIPE_BYTES };
                 self.file.write(&bytes[..bytes.len().min(most)])
             }
@@ -224,8 +223,7 @@ impl AsFd for Standard {
     }
 }
 
-/// A regular file and its like cannot be polled (`EPERM`, epoll_ctl(2)) and never say `WouldBlock`, so no
-/// event is missed.
+/// Epoll refuses regular files and the like (`EPERM`, epoll_ctl(2)). They never block, so they need no events.
 impl Source for Standard {
     fn register(&mut self, r: &Registry, t: Token, i: Interest) -> io::Result<()> {
         match SourceFd(&self.file.as_raw_fd()).register(r, t, i) {
@@ -243,16 +241,16 @@ impl Source for Standard {
     }
 }
 
-/// A standard descriptor whose writes wait for room, for as long as the program may go on.
+/// A standard descriptor whose writes wait for room, until the program must stop.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     standard: Standard,
-    /// When to give up, once that is known.
+    /// When to give up, after a signal to stop.
     give_up: Option<Instant>,
 }
 
 impl Waiting {
-    /// Waits until there is room, or the program was asked to stop [`LAST_WAIT`] ago.
+    /// Its writes wait for room until [`LAST_WAIT`] after a signal to stop.
     pub(crate) fn new(standard: Standard) -> Self {
         Self { standard, give_up: None }
     }
@@ -290,14 +288,13 @@ impl Write for Waiting {
     }
 }
 
-/// Writes a line to standard output, whole, and waits for room if there is none.
+/// Writes a whole line to standard output, and waits for room if there is none.
 ///
-/// If its reader has left, the program ends by SIGPIPE, as other filters do.
+/// If the reader of standard output has left, the program ends by SIGPIPE, as other filters do.
 ///
 /// # Errors
 ///
-/// A line for people: what the system says of the write, or that the reader takes nothing although the
-/// program must stop.
+/// A line for people: the system's error of the write, or that the reader takes nothing and the program must stop.
 pub(crate) fn say(line: &dyn Display) -> io::Result<()> {
     static WAITING: Mutex<Option<Waiting>> = Mutex::new(None);
     let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -312,8 +309,8 @@ pub(crate) fn say(line: &dyn Display) -> io::Result<()> {
     })
 }
 
-/// Ends the program by SIGPIPE if `error`, of a write to standard output, says that its reader has left.
-/// What must outlive that has to be done before: files, and the terminal's settings.
+/// Ends the program by SIGPIPE if `error`, of a write to standard output, means that its reader has left. The caller
+/// must finish its files and restore the terminal before.
 pub(crate) fn end_if_reader_left(error: &io::Error) {
     if error.kind() == ErrorKind::BrokenPipe {
         // Rust starts with SIGPIPE ignored. This ends the process.
@@ -321,8 +318,8 @@ pub(crate) fn end_if_reader_left(error: &io::Error) {
     }
 }
 
-/// Writes a line to standard error, if that takes it within [`LAST_WAIT`]. There is nobody to report a
-/// failure to.
+/// Writes a line to standard error, if that takes it within [`LAST_WAIT`]. There is no place left to report a
+/// failure.
 pub(crate) fn complain(line: &dyn Display) {
     if let Ok(standard) = Standard::error() {
         let give_up = Some(Instant::now() + LAST_WAIT);

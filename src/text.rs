@@ -1,4 +1,4 @@
-//! Text that people read: numbers with their units, plurals, and what others sent, made safe to print.
+//! Text for people: numbers with their units, plurals, and texts of other programs and peers, made safe to print.
 
 pub(crate) mod escape;
 pub(crate) mod format;

@@ -1,4 +1,4 @@
-//! Sizes, counts, durations and rates as people write them.
+//! Sizes, counts, durations and rates as users write them.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::text::format::setting;
 
 mod rate;
 
-/// Longer than anybody waits, and short enough to be added to a clock without fear.
+/// A year is longer than any wait, and short enough to be added to a clock without overflow.
 const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Powers of 1024 in bytes, of 1000 in other things.
+/// The powers of 1024 for bytes, and of 1000 for other things.
 const PREFIXES: [&str; 4] = ["", "k", "m", "g"];
 
-/// Each with its length in nanoseconds. The micro sign and the Greek letter look alike.
+/// The names of each unit, and its length in nanoseconds. The micro sign and the Greek letter look alike.
 const TIMES: [(&[&str], f64); 7] = [
     (&["ns", "nsec"], 1.0),
     (&["us", "µs", "μs", "usec"], 1e3),
@@ -26,12 +26,12 @@ const TIMES: [(&[&str], f64); 7] = [
     (&["d", "day", "days"], 86_400e9),
 ];
 
-/// A whole number of bytes: `64`, `16k`, `1.5m`, `2g`, each step × 1024, however the unit is spelt: `16K`,
-/// `16kB` and `16KiB` are the same.
+/// A whole number of bytes: `64`, `16k`, `1.5m` or `2g`, with 1024 from one unit to the next. A unit has several
+/// spellings: `16K`, `16kB` and `16KiB` are equal.
 ///
 /// # Errors
 ///
-/// What is wrong, and what would be right.
+/// What to write instead.
 pub fn size(text: &str) -> Result<usize, String> {
     let bytes = |unit: &str| {
         let unit = unit.to_ascii_lowercase();
@@ -47,29 +47,28 @@ pub fn size(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "write a number of bytes, such as 64, 16k or 1m (1k is 1024)".into())
 }
 
-/// A whole number of things: `64`, `10k`, `1.5m`, each step × 1000.
+/// A whole number of things: `64`, `10k` or `1.5m`, with 1000 from one unit to the next.
 ///
 /// # Errors
 ///
-/// What is wrong, and what would be right.
+/// What to write instead.
 pub fn count(text: &str) -> Result<usize, String> {
-    // A billion of anything is more than any option takes.
+    // No option takes a billion, so `g` is no unit here.
     let things = |unit: &str| Some(1000_usize.pow(steps(&unit.to_ascii_lowercase(), 3)?));
     whole(text, things)
         .ok_or_else(|| "write a whole number, such as 500 or 10k (1k is 1000)".into())
 }
 
-/// How many steps a prefix stands for, if it is one of the first `most`.
+/// The power that a prefix stands for, if it is one of the first `most`.
 fn steps(prefix: &str, most: usize) -> Option<u32> {
     PREFIXES[..most].iter().zip(0..).find_map(|(name, steps)| (*name == prefix).then_some(steps))
 }
 
-/// A length of time: `50us` or `50µs`, `250ms`, `1.5s`, `2m` or `2min`, `1h`, `1d`; and `0`, which needs no
-/// unit.
+/// A length of time: `50us` or `50µs`, `250ms`, `1.5s`, `2m` or `2min`, `1h` or `1d`. Only `0` needs no unit.
 ///
 /// # Errors
 ///
-/// What is wrong, and what would be right.
+/// What to write instead.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     if unit.is_empty() && !number.is_empty() {
@@ -84,7 +83,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 const UNIT: &str = "write a number and its unit, such as 50us, 250ms, 5s, 2m or 1h";
 
-/// Most likely seconds were meant, but that is not certain.
+/// The user most likely meant seconds, but that is not certain.
 fn unitless(number: &str) -> Result<Duration, String> {
     match seconds(value(number)?) {
         Ok(meant) if number.bytes().all(|byte| matches!(byte, b'0' | b'.')) => Ok(meant),
@@ -111,17 +110,16 @@ fn seconds(seconds: f64) -> Result<Duration, String> {
         .ok_or_else(|| "that is more than a year".into())
 }
 
-/// A [`duration`] to wait for something: at least a millisecond, which is as finely as epoll_wait(2) can
-/// wait.
+/// A [`duration`] to wait: at least a millisecond, since epoll_wait(2) counts in milliseconds.
 ///
 /// # Errors
 ///
-/// What is wrong, and what would be right.
+/// What to write instead.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     within(duration(text)?, (Duration::from_millis(1), "1ms"), (MAX_DURATION, "8760h"))
 }
 
-/// Checks that a value lies within bounds, which the error names.
+/// Checks that a value lies within bounds. The error names them.
 pub(super) fn within<T: PartialOrd>(
     value: T,
     (least, least_text): (T, &str),
@@ -133,14 +131,14 @@ pub(super) fn within<T: PartialOrd>(
     Ok(value)
 }
 
-/// The leading number and its unit, between which a space may stand, as in what this program prints.
+/// The leading number and its unit. A space can stand between them, as in what this program prints.
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, rest) = text.split_at(end);
     (number, rest.strip_prefix(' ').filter(|unit| !unit.is_empty()).unwrap_or(rest))
 }
 
-/// Parts of a unit are fine if they come to something whole, as in 1.5k.
+/// The product of number and unit, if it is whole, as it is for 1.5k.
 fn whole(text: &str, factor: impl Fn(&str) -> Option<usize>) -> Option<usize> {
     let (number, unit) = split(text);
     let factor = factor(unit)?;
@@ -161,18 +159,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_count_in_1024s() {
+    fn a_size_counts_in_steps_of_1024() {
         for (text, bytes) in [
             ("0", 0),
             ("64", 64),
             ("16k", 16384),
             ("1M", 1 << 20),
             ("2g", 2 << 30),
-            // Failed when parts were refused even where they were whole.
+            // Failed when 1.5k was refused.
             ("1.5k", 1536),
             ("0.5g", 512 << 20),
             ("2.0", 2),
-            // Failed when a unit was a single letter.
+            // Failed when each unit was a single letter.
             ("64b", 64),
             ("64B", 64),
             ("1K", 1024),
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_count_in_1000s() {
+    fn a_count_counts_in_steps_of_1000() {
         for (text, n) in
             [("0", 0), ("500", 500), ("10k", 10_000), ("2m", 2_000_000), ("1.5k", 1500)]
         {
@@ -198,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit() {
+    fn a_duration_has_a_unit() {
         let ms = Duration::from_millis;
         for (text, expected) in [
             ("50us", Duration::from_micros(50)),
-            // Failed when only the letter u was a micro.
+            // Failed when only us meant microseconds.
             ("50µs", Duration::from_micros(50)),
             ("50μs", Duration::from_micros(50)),
             ("0", ms(0)),
@@ -211,7 +209,7 @@ mod tests {
             ("1.5s", ms(1500)),
             ("2m", ms(120_000)),
             ("1h", ms(3_600_000)),
-            // Failed when there was one way to write each.
+            // Failed when each unit had one name.
             ("800ns", Duration::from_nanos(800)),
             ("5usec", Duration::from_micros(5)),
             ("5msec", ms(5)),
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn other_texts_are_refused() {
         for text in [
             "",
             "k",
@@ -277,9 +275,9 @@ mod tests {
         }
     }
 
-    /// Failed when the unit was asked for without the number that was given.
+    /// Failed when the error did not repeat the number.
     #[test]
-    fn a_missing_unit_is_written_out() {
+    fn the_error_for_a_missing_unit_gives_an_example() {
         for (text, expected) in [
             ("5", "write its unit too, such as 5s"),
             ("0.2", "write its unit too, such as 200ms"),
@@ -298,20 +296,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(text in ".*") {
+        fn no_text_panics(text in ".*") {
             let _ = (size(&text), count(&text), duration(&text), timeout(&text));
         }
 
-        /// What the program prints can be given to it.
+        /// The program reads what it prints.
         #[test]
-        fn a_setting_can_be_typed(n in 1u64..1000, unit in 0usize..TIMES.len() - 1) {
+        fn a_printed_setting_can_be_typed(n in 1u64..1000, unit in 0usize..TIMES.len() - 1) {
             let (names, _) = TIMES[unit];
             let time = duration(&format!("{n}{}", names[0])).unwrap();
             prop_assert_eq!(duration(&setting(time)), Ok(time));
         }
 
         #[test]
-        fn units_multiply(n in 0usize..1_000_000, k in 0u32..4) {
+        fn a_unit_multiplies_its_number(n in 0usize..1_000_000, k in 0u32..4) {
             let unit = ["", "k", "m", "g"][k as usize];
             prop_assert_eq!(size(&format!("{n}{unit}")), Ok(n * 1024usize.pow(k)));
             if k < 3 {
@@ -320,7 +318,7 @@ mod tests {
         }
 
         #[test]
-        fn durations_are_what_they_say(n in 0u64..30_000_000) {
+        fn a_duration_is_its_number_of_units(n in 0u64..30_000_000) {
             prop_assert_eq!(duration(&format!("{n}us")), Ok(Duration::from_micros(n)));
             prop_assert_eq!(duration(&format!("{n}ms")), Ok(Duration::from_millis(n)));
             prop_assert_eq!(duration(&format!("{n}s")), Ok(Duration::from_secs(n)));

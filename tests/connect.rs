@@ -1,6 +1,6 @@
-//! `resound connect` as a whole, against servers that the tests play themselves.
+//! `resound connect` as a whole, against servers that run in the tests.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows `unwrap` in test functions only, and not in their helpers.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/deadline.rs"]

@@ -1,6 +1,6 @@
-//! `resound ping` as a whole, against servers that the tests play themselves.
+//! The program `resound ping`, against servers that the tests play.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows `unwrap` in test functions, but not in their helpers.
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code, reason = "other tests share it, and need more of it")]

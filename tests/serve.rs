@@ -1,17 +1,21 @@
 //! `resound serve` as a whole, on real sockets.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows `unwrap` in test functions, but not in the functions that they call.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/bystander.rs"]
 mod bystander;
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/deadline.rs"]
 mod deadline;
-#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/pty.rs"]
 mod pty;
 #[path = "support/server.rs"]
 mod server;
+#[path = "support/unix.rs"]
+mod unix;
 #[path = "support/wire.rs"]
 mod wire;
 
@@ -21,13 +25,13 @@ mod echo;
 mod faults;
 #[path = "serve/limits.rs"]
 mod limits;
-#[path = "serve/ends.rs"]
-mod ends;
+#[path = "serve/shutdown.rs"]
+mod shutdown;
 #[path = "serve/log.rs"]
 mod log;
-#[path = "serve/places.rs"]
-mod places;
+#[path = "serve/addresses.rs"]
+mod addresses;
 #[path = "serve/start.rs"]
 mod start;
-#[path = "serve/words.rs"]
-mod words;
+#[path = "serve/messages.rs"]
+mod messages;

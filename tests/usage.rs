@@ -1,6 +1,6 @@
-//! What the command line says when it makes no sense, and when it is asked for help.
+//! The errors for wrong arguments, and the help pages.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows unwrap in tests, but not in their helper functions.
 #![allow(clippy::unwrap_used)]
 
 use std::ffi::{OsStr, OsString};
@@ -22,7 +22,7 @@ fn command<A: AsRef<OsStr>>(args: &[A]) -> Command {
     command
 }
 
-/// Runs it to its end, or kills it: a command line that is not refused could run on.
+/// Runs a command to its end. A server whose arguments are wrongly accepted would not end, so it is killed in time.
 #[track_caller]
 fn output(command: &mut Command) -> Output {
     let child = command.spawn().unwrap();
@@ -35,7 +35,7 @@ fn resound<A: AsRef<OsStr>>(args: &[A]) -> Output {
     output(&mut command(args))
 }
 
-/// The one line on standard error of a command line that makes no sense.
+/// The line on standard error if the arguments are refused.
 #[track_caller]
 fn refused<A: AsRef<OsStr> + std::fmt::Debug>(args: &[A]) -> String {
     let output = resound(args);
@@ -48,7 +48,7 @@ fn refused<A: AsRef<OsStr> + std::fmt::Debug>(args: &[A]) -> String {
     line.into()
 }
 
-/// Each row is a command line, what is wrong with it, and what to write instead.
+/// Each row has the arguments, the fault and the advice that the line must have.
 #[track_caller]
 fn expect_advice(command: &str, rows: &[(&str, &str, &str)]) {
     for (args, wrong, advice) in rows {
@@ -58,7 +58,7 @@ fn expect_advice(command: &str, rows: &[(&str, &str, &str)]) {
     }
 }
 
-/// The same for an argument that the command does not know.
+/// The same, for arguments that begin with one that the command does not know.
 #[track_caller]
 fn expect_unknown(command: &str, rows: &[(&str, &str)]) {
     for (args, advice) in rows {
@@ -69,9 +69,9 @@ fn expect_unknown(command: &str, rows: &[(&str, &str)]) {
     }
 }
 
-/// Failed when an address or a port was only said to be unexpected.
+/// Failed when the line said no more than that an address or a port is unexpected.
 #[test]
-fn serve_says_how_to_write_where_to_listen() {
+fn serve_explains_how_to_write_the_address() {
     expect_unknown(
         "serve",
         &[
@@ -108,7 +108,7 @@ fn serve_says_how_to_write_where_to_listen() {
 }
 
 #[test]
-fn serve_knows_what_others_call_its_options() {
+fn serve_knows_names_that_other_programs_give_its_options() {
     expect_unknown(
         "serve",
         &[
@@ -122,9 +122,9 @@ fn serve_knows_what_others_call_its_options() {
     );
 }
 
-/// Failed when `connect 7007` was said to mean connect:7007.
+/// Failed when the advice for `connect 7007` was connect:7007.
 #[test]
-fn clients_say_how_to_write_the_server() {
+fn clients_explain_how_to_write_the_server() {
     let invalid = |value: &str| format!("invalid value '{value}' for '<ADDR>'");
     for command in ["connect", "ping", "load"] {
         let rows = [
@@ -159,14 +159,14 @@ fn clients_say_how_to_write_the_server() {
         );
         let said = refused(&[command, "127.0.0.1:7", "127.0.0.1:8"]);
         assert_eq!(said, "unexpected argument '127.0.0.1:8' found");
-        // Capitals are fine: nothing listens there, which is another thing.
+        // Capitals are accepted: this fails later, since no server is there.
         let output = resound(&[command, "UNIX:/no/such"]);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
     }
 }
 
 #[test]
-fn clients_know_what_others_call_their_options() {
+fn clients_know_names_that_other_programs_give_their_options() {
     let hello =
         "what to send comes from standard input, as in: echo hello | resound connect localhost:7";
     let rows = [("localhost:7 hello", "unexpected argument 'hello' found", hello)];
@@ -180,9 +180,9 @@ fn clients_know_what_others_call_their_options() {
     expect_unknown("load", &[("--concurrency 4", "write -c, --connections")]);
 }
 
-/// Failed when what was wrong was said, and not what would be right.
+/// Failed when the line had no advice.
 #[test]
-fn without_a_command_it_says_which_one() {
+fn arguments_without_a_command_get_advice_about_the_commands() {
     let at = |addr: &str| {
         format!(
             "write a command before it: resound connect {addr}, or resound serve --listen {addr}"
@@ -230,7 +230,7 @@ fn without_a_command_it_says_which_one() {
 fn contradictions_and_missing_values_are_refused() {
     for (args, line) in [
         ("serve -q -v", "the argument '--quiet' cannot be used with '--verbose...'"),
-        // Failed when they were compared on one side of the command only.
+        // Failed when only options on the same side of the command were compared.
         ("-q serve -v", "the argument '--quiet' cannot be used with '--verbose...'"),
         ("-v serve -q", "the argument '--quiet' cannot be used with '--verbose...'"),
         ("serve --listen", "a value is required for '--listen <ADDR>' but none was supplied"),
@@ -250,9 +250,9 @@ fn contradictions_and_missing_values_are_refused() {
     }
 }
 
-/// Failed when a repeated option was refused. What can be given several times is kept each time.
+/// Failed when a repeated option was refused. --listen keeps each value.
 #[test]
-fn of_a_repeated_option_the_last_counts() {
+fn the_last_value_of_a_repeated_option_counts() {
     let count = "invalid value 'x' for '--count <COUNT>': write a whole number, such as 500 or 10k (1k is 1000)";
     assert_eq!(refused(&["ping", "-c", "1", "--count", "x"]), count);
     let output = resound(&[
@@ -272,7 +272,7 @@ fn of_a_repeated_option_the_last_counts() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let both = ["serve", "--once", "--once", "-l", "unix:/no/such/1", "-l", "unix:/no/such/2"];
     let output = resound(&both);
-    // The first is bound first, and fails.
+    // The server binds the first address first, and fails.
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.contains("unix:/no/such/1"), "{said}");
 }
@@ -287,10 +287,10 @@ fn options(command: &str) -> Vec<String> {
     names
 }
 
-/// Failed by a panic, with exit code 101, in many places. A report may have such a name, so that is tried in a
-/// directory that goes away, and towards a server that is not there.
+/// Failed with a panic (exit code 101) in many places. A report can have such a name, so the clients run in a temporary
+/// directory, and towards a server that does not exist.
 #[test]
-fn what_is_not_utf_8_is_no_panic_anywhere() {
+fn no_argument_that_is_not_utf_8_causes_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = |text: &[u8]| OsString::from_vec(text.to_vec());
     let mut tried = 0;
@@ -298,7 +298,7 @@ fn what_is_not_utf_8_is_no_panic_anywhere() {
         tried += 1;
         let output = output(command(args).current_dir(&dir));
         let said = String::from_utf8(output.stderr).unwrap();
-        // Help and version stand before what is wrong.
+        // Help and version come before the fault.
         let is_fine = output.status.code() == Some(0);
         let is_refused = matches!(output.status.code(), Some(1 | 2)) && said.lines().count() == 1;
         assert!(is_fine || is_refused, "{args:?}: {} {said}", output.status);
@@ -327,20 +327,20 @@ fn what_is_not_utf_8_is_no_panic_anywhere() {
 }
 
 #[test]
-fn a_unix_socket_may_have_a_name_that_is_not_utf_8() {
+fn a_unix_socket_can_have_a_name_that_is_not_utf_8() {
     let dir = tempfile::tempdir().unwrap();
     let name = OsStr::from_bytes(b"caf\xe9.sock");
     let listener = std::os::unix::net::UnixListener::bind(dir.path().join(name)).unwrap();
-    // It sends nothing, so a server that closes is a faithful one.
+    // The client sends nothing, so a server that closes has echoed all.
     std::thread::spawn(move || drop(listener.accept()));
     let args = [OsStr::new("connect"), OsStr::from_bytes(b"unix:caf\xe9.sock")];
     let output = output(command(&args).current_dir(&dir));
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }
 
-/// Failed when clap's own words took them as they were, or stripped them, and broke the line.
+/// Failed when clap quoted such characters as they were, or left them out, and when they broke the line.
 #[test]
-fn what_acts_on_a_terminal_is_escaped_and_what_is_long_is_cut() {
+fn quoted_arguments_are_escaped_and_cut() {
     let hostile = "\u{1b}[31mx\r\n\u{202e}";
     let shown = "\\u{1b}[31mx\\r\\n\\u{202e}";
     let long = "y".repeat(100_000);
@@ -356,16 +356,16 @@ fn what_acts_on_a_terminal_is_escaped_and_what_is_long_is_cut() {
     assert!(refused(&["connect", &"1".repeat(100_000)]).contains("111…"));
     assert!(refused(&["connect", "-W", &"1.1".repeat(30_000)]).contains("1.1…"));
     assert!(refused(&["connect", "localhost", &"7".repeat(9)]).len() < 200);
-    // Of what fails later too, and the reason is kept.
+    // Errors of a run are cut too, but not their reason.
     let output = resound(&["connect", &format!("{long}:7")]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.lines().count() == 1, "{said}");
     assert!(said.len() < 1200 && said.ends_with("host's IP address\n"), "{said}");
 }
 
-/// Failed when only `resound --version` was known, and `resound serve --version` called itself resound-serve.
+/// Failed when only `resound` had --version, and when `resound serve --version` printed resound-serve.
 #[test]
-fn every_command_says_the_version() {
+fn every_command_prints_the_version() {
     let line = format!("resound {}\n", env!("CARGO_PKG_VERSION"));
     for flag in ["--version", "-V"] {
         assert_eq!(resound(&[flag]).stdout, line.as_bytes());
@@ -376,9 +376,9 @@ fn every_command_says_the_version() {
     }
 }
 
-/// Failed when it was 0, and nothing was said.
+/// Failed when the exit code was 0 and there was no error.
 #[test]
-fn help_that_cannot_be_written_fails() {
+fn help_that_cannot_be_written_is_an_error() {
     for args in [
         &["--help"][..],
         &["-h"],
@@ -393,7 +393,7 @@ fn help_that_cannot_be_written_fails() {
         assert_eq!(into_full.status.code(), Some(1), "{args:?}");
         assert_eq!(said, "resound: cannot write to standard output: no space left on device\n");
 
-        // A reader that leaves ends it as it ends other filters.
+        // If its reader leaves, SIGPIPE ends it, as other filters.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let unread = output(command(args).stdout(writer));
@@ -402,7 +402,7 @@ fn help_that_cannot_be_written_fails() {
     }
 }
 
-/// Each width that a terminal may have, and no line is longer.
+/// No line is longer than the terminal is wide.
 #[test]
 fn help_fits_the_terminal() {
     for width in [60, 80] {
@@ -416,4 +416,23 @@ fn help_fits_the_terminal() {
             }
         }
     }
+}
+
+/// Failed when the short help of serve was as long as the other.
+#[test]
+fn the_short_help_of_serve_has_one_line_for_each_option() {
+    let short = output(command(&["serve", "-h"]).env("COLUMNS", "80"));
+    let short = String::from_utf8(short.stdout).unwrap();
+    let lines = short.lines().filter(|line| line.starts_with("  ")).count();
+    let options = short.lines().filter(|line| line.trim_start().starts_with('-')).count();
+    assert!(options >= 17 && lines == options, "{short}");
+}
+
+/// Failed when no help mentioned them.
+#[test]
+fn the_help_of_serve_mentions_the_second_signal_and_dropped_log_lines() {
+    let help = String::from_utf8(resound(&["serve", "--help"]).stdout).unwrap();
+    let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("A second signal stops it at once"), "{help}");
+    assert!(words.contains("drops log lines, and later logs how many"), "{help}");
 }

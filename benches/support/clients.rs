@@ -1,5 +1,5 @@
-//! Clients in a closed loop, all on one thread: each sends a message, waits until it has the whole echo,
-//! and sends the next. Every byte is checked.
+//! Clients in a closed loop, all on one thread. Each sends a message, waits for the whole echo, and sends the next
+//! message. Every byte is checked.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -11,13 +11,13 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use resound::client::probe::{Fault, Pattern, Probe, Received};
 
-/// The most that a client reads or writes at once, in bytes: as much as the server does.
+/// The largest read or write of a client, in bytes: the same as the server's.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Events fetched by one wait.
+/// The most events that one wait returns.
 const EVENTS_PER_WAIT: usize = 1024;
 
-/// Where nothing happens for this long, the server has forgotten somebody.
+/// If nothing happens for this long, the server has forgotten a client.
 const STALLED: Duration = Duration::from_secs(10);
 
 /// Connected clients.
@@ -33,9 +33,10 @@ struct Shared {
     pattern: Pattern,
     scratch: Box<[u8]>,
     message_bytes: usize,
-    /// How many echoes are to come until all clients have all of theirs.
+    /// How many echoes are still missing, over all clients.
     missing: usize,
-    /// When they began. The time of each message does not matter here, and to ask for it takes time.
+    /// When the round began. It stands in for the time of each message, which does not matter here and costs a clock
+    /// read.
     start: Instant,
 }
 
@@ -64,7 +65,7 @@ impl Clients {
         Ok(Self { poll, events: Events::with_capacity(EVENTS_PER_WAIT), clients, shared })
     }
 
-    /// Has every connection echo so many messages, and says how long that took.
+    /// Sends `rounds` messages on every connection, and returns the time until all echoes are back.
     pub fn play(&mut self, rounds: usize) -> Duration {
         let Self { clients, shared, .. } = self;
         shared.missing = rounds * clients.len();
@@ -79,7 +80,7 @@ impl Clients {
         self.shared.start.elapsed()
     }
 
-    /// Waits once, and gives everybody who is ready a turn.
+    /// Waits once, and drives each client that is ready.
     fn turn(&mut self) {
         let Self { poll, events, clients, shared } = self;
         match poll.poll(events, Some(STALLED)) {
@@ -102,7 +103,7 @@ struct Client {
     number: usize,
     stream: TcpStream,
     probe: Probe,
-    /// How many messages it has yet to begin.
+    /// How many messages it has not begun yet.
     left: usize,
 }
 
@@ -115,9 +116,9 @@ impl Client {
         Ok(Self { number, stream, probe: Probe::new(number, 1), left: 0 })
     }
 
-    /// Reads and writes in turn, until there is nothing more to read.
+    /// Reads and writes in turn, until the socket is empty.
     fn drive(&mut self, event: &Event, shared: &mut Shared) -> Result<(), Fault> {
-        // As in the server: see `ShortRead`.
+        // The same rule as in the server: see `ShortRead`.
         let short_read_drains = !event.is_read_closed() && !event.is_error();
         loop {
             let received = self.receive(shared)?;
@@ -140,7 +141,7 @@ impl Client {
         Ok(received)
     }
 
-    /// Sends what the socket takes of the message whose echo is not all there, or else of the next.
+    /// Sends as much as the socket takes of the current message, or of the next one if the current echo is complete.
     fn send(&mut self, shared: &Shared) -> Result<(), Fault> {
         if self.left > 0 && self.probe.has_room() {
             self.left -= 1;

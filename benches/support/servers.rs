@@ -1,5 +1,4 @@
-//! The servers to time, each in a process of its own: `resound`, and the peers of `benches/peers` where
-//! they are built.
+//! The servers to time, each in its own process: `resound`, and the peers of `benches/peers` if they are built.
 
 use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
@@ -7,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// As Cargo has built it for the bench.
+/// The program as Cargo has built it for the bench.
 const RESOUND: &str = env!("CARGO_BIN_EXE_resound");
 
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -24,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server that this is all about, with further arguments.
+    /// `resound serve` with further arguments.
     pub fn resound(args: &[&str]) -> Self {
         let args = [&["serve", "--listen", ANY_PORT], args].concat();
         Self {
@@ -36,7 +35,7 @@ impl Server {
         }
     }
 
-    /// One of the peers, from a line of what `resound-peers list --plain` prints.
+    /// A peer, from a line that `resound-peers list --plain` prints.
     fn peer(line: &str, program: &Path) -> Option<Self> {
         let mut fields = line.split('\t');
         let name = fields.next()?;
@@ -49,12 +48,12 @@ impl Server {
         })
     }
 
-    /// Whether it can be asked for so many connections with messages of that size.
+    /// Whether it can serve this many connections with messages of this size.
     pub fn is_up_to(&self, connections: usize, message_bytes: usize) -> bool {
         connections <= self.connections && message_bytes <= self.message_bytes
     }
 
-    /// Starts it, and waits until it says where it is listening.
+    /// Starts the server, and waits until it reports where it listens.
     pub fn start(&self) -> Running {
         let mut process = Command::new(&self.program)
             .args(&self.args)
@@ -63,15 +62,15 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|e| panic!("{} cannot be started: {e}", self.name));
-        let mut log = BufReader::new(process.stderr.take().expect("it was asked for"));
+        let mut log = BufReader::new(process.stderr.take().expect("stderr is piped"));
         let addr = listening_on(&self.name, &mut log);
-        // Some say a line or more of each connection, and would wait for a reader in the end.
+        // Some peers log lines about each connection. Without a reader, a full pipe would stop them.
         thread::spawn(move || io::copy(&mut log, &mut io::sink()));
         Running { process, addr }
     }
 }
 
-/// A server that is running. It ends with this.
+/// A running server. It is killed when this is dropped.
 pub struct Running {
     process: Child,
     pub addr: SocketAddr,
@@ -79,14 +78,15 @@ pub struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only where it has ended by itself, which its clients will have noticed. The processes
-        // that some peers start for each connection end with that.
+        // Both fail only if the server has ended by itself, and then its clients have noticed. The processes that
+        // some peers start for a connection end with the connection.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// Reads the log until it names the address: last in its line, and not everybody's is lower case.
+/// Reads the log until it names the address. The address is the last word of its line, and some peers write
+/// "Listening".
 fn listening_on(name: &str, log: &mut impl BufRead) -> SocketAddr {
     let mut text = String::new();
     let mut line = String::new();
@@ -101,11 +101,11 @@ fn listening_on(name: &str, log: &mut impl BufRead) -> SocketAddr {
     panic!("{name} did not start: {text}");
 }
 
-/// The peers that are here; where none are built, says how to have them.
+/// The peers that are built. If there are none, prints how to build them.
 pub fn peers() -> Vec<Server> {
     let program = program();
     if !program.is_file() {
-        eprintln!("resound alone: ./ci/peers builds the servers to compare it with");
+        eprintln!("only resound runs: ./ci/peers builds the servers to compare it with");
         return Vec::new();
     }
     let listed = Command::new(&program)
@@ -115,11 +115,14 @@ pub fn peers() -> Vec<Server> {
         .unwrap_or_else(|e| panic!("{} cannot be run: {e}", program.display()));
     assert!(listed.status.success(), "{} does not list the peers", program.display());
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let peer = |line| Server::peer(line, &program).unwrap_or_else(|| panic!("no peer: {line:?}"));
+    let peer = |line| {
+        Server::peer(line, &program).unwrap_or_else(|| panic!("not a line about a peer: {line:?}"))
+    };
     listed.lines().map(peer).filter(|peer| peer.name != "resound").collect()
 }
 
-/// In the same target directory as `resound`, by `cargo build --profile peers -p resound-peers`.
+/// The program that finds and starts peers. `cargo build --profile peers -p resound-peers` puts it into the target
+/// directory of `resound`.
 fn program() -> PathBuf {
     let profile = Path::new(RESOUND).parent().expect("a program is in a directory");
     profile.with_file_name("peers").join("resound-peers")

@@ -1,5 +1,5 @@
-//! Any text as an [`Addr`]: read as the standard library and a second reading by hand do, written so
-//! that it can be read again, and never a danger to a terminal.
+//! Any text as an [`Addr`]: parsed as the standard library and a second parser do, displayed so that it can be parsed
+//! again, and always safe for a terminal.
 
 #![no_main]
 
@@ -30,16 +30,16 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Numbers need nobody to look them up, so what they resolve to can be compared as well.
+/// Numbers need no look-up, so the endpoints that they resolve to are compared too.
 fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: SocketAddr) {
     if text.contains('%') {
-        return; // A zone, as in [fe80::1%2]:7, is the system's to know.
+        return; // Only the system knows the zone of [fe80::1%2]:7.
     }
     let resolved = parsed.map(|addr| addr.resolve().expect("a number"));
     assert_eq!(resolved, Some(vec![Endpoint::from(expected)]), "{text:?}");
 }
 
-/// What must be taken: a short path, or a simple name and a port. std reads the numbers.
+/// Whether it must be accepted: a short path, or a simple name and a port. std knows about numbers.
 fn is_plain(text: &str) -> bool {
     let is_simple = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     let Some((host, port)) = text.rsplit_once(':') else { return false };
@@ -57,7 +57,7 @@ fn is_port(text: &str) -> bool {
     !text.is_empty() && value.is_some_and(|value| value < 65_536)
 }
 
-/// Nothing of the text is lost but brackets and a port's leading zeros.
+/// The address has all of the text, without brackets and the leading zeros of the port.
 fn read_rightly(text: &str, addr: &Addr) {
     match addr {
         Addr::Abstract(name) => {
@@ -90,14 +90,14 @@ fn read_rightly(text: &str, addr: &Addr) {
     }
 }
 
-/// As std reads it, but for a zone, which std takes by number only.
+/// Whether std parses it. std knows zones only by number, so the zone is left out.
 fn is_ipv6_with_port(text: &str) -> bool {
     let (before, after) = text.rsplit_once(']').expect("a bracket before the port");
     let ip = before.split_once('%').map_or(before, |(ip, _)| ip);
     format!("{ip}]{after}").parse::<SocketAddr>().is_ok()
 }
 
-/// What is shown can be read again. It is the same address, unless something in it was escaped.
+/// The displayed text parses to the same address, unless a character of it was escaped.
 fn written_rightly(addr: &Addr) {
     let shown = addr.to_string();
     assert_safe(&shown);
@@ -123,8 +123,8 @@ fn assert_safe(shown: &str) {
     assert!(shown.chars().all(is_safe), "{shown:?}");
 }
 
-/// Whether it neither acts on a terminal nor reorders what stands beside it: no control character, line
-/// or paragraph separator, nor what Unicode calls `Bidi_Control`.
+/// Whether it neither acts on a terminal nor changes the order of the text beside it: it is no control character, no line
+/// or paragraph separator, and none of Unicode's `Bidi_Control`.
 fn is_safe(c: char) -> bool {
     let bidi = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -1,4 +1,4 @@
-//! Any text as a size, a count, a duration or a timeout, against a second reading in whole numbers.
+//! Any text as a size, a count, a duration or a timeout, compared with a second parser that uses whole numbers.
 
 #![no_main]
 
@@ -9,10 +9,10 @@ use resound::units;
 
 const NANOS_A_YEAR: u128 = 365 * 24 * 60 * 60 * 1_000_000_000;
 
-/// Below this, in nanoseconds (13 days), the roundings of an f64 come to less than half of one.
+/// Below this many nanoseconds (13 days), the rounding errors of an f64 add up to less than half a nanosecond.
 const EXACT_BELOW: u128 = 1 << 50;
 
-/// Above it, they come to less than one in so many, and one.
+/// Above that, they add up to less than one part in this many, plus one nanosecond.
 const F64_ACCURACY: u128 = 2_000_000_000_000_000;
 
 fuzz_target!(|text: &str| {
@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(units::timeout(text).ok(), timeout, "timeout {text:?}");
 });
 
-/// Every way to write a unit of bytes in small letters. The empty one ends every text, so it comes last.
+/// Each way to write a unit of bytes in small letters. Every text ends with the empty unit, so it comes last.
 fn sizes() -> Vec<(String, u128)> {
     let letters = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30)];
     let spelt = |(letter, factor)| ["ib", "b", ""].map(|end| (format!("{letter}{end}"), factor));
@@ -36,7 +36,7 @@ fn counts() -> Vec<(String, u128)> {
     [("k", 1_000), ("m", 1_000_000), ("", 1)].map(|(unit, factor)| (unit.into(), factor)).into()
 }
 
-/// Digits, perhaps with a point among them, perhaps a space, and perhaps a unit; in all, a whole number.
+/// The value of a text of digits, with a point, a space and a unit if it has them, if that value is whole.
 fn whole(text: &str, units: &[(String, u128)]) -> Option<usize> {
     let lower = text.to_ascii_lowercase();
     let (number, factor) =
@@ -52,15 +52,15 @@ fn whole(text: &str, units: &[(String, u128)]) -> Option<usize> {
     usize::try_from(decimal(before)?.saturating_mul(factor).saturating_add(more)).ok()
 }
 
-/// A space may stand before a unit.
+/// A space can stand before a unit.
 fn without_space(number: &str) -> &str {
     number.strip_suffix(' ').unwrap_or(number)
 }
 
-/// More places than that are more than a u128 can scale.
+/// A u128 can scale no more decimal places than this.
 const MAX_PLACES: u32 = 38;
 
-/// The value of decimal digits, or of none; where it is too large, the largest there is.
+/// The value of decimal digits; 0 without a digit; `u128::MAX` if it is larger.
 fn decimal(digits: &str) -> Option<u128> {
     digits.bytes().try_fold(0_u128, |value, digit| {
         let digit = digit.is_ascii_digit().then(|| u128::from(digit - b'0'))?;
@@ -82,7 +82,7 @@ fn check_duration(text: &str, got: Option<&Duration>) {
     }
 }
 
-/// The nanoseconds, rounded down, and whether nothing was cut off.
+/// The nanoseconds, rounded down, and whether they are exact.
 fn nanoseconds(text: &str) -> Option<(u128, bool)> {
     let units = [
         ("ns nsec", 1),
@@ -93,7 +93,7 @@ fn nanoseconds(text: &str) -> Option<(u128, bool)> {
         ("h hr hrs hour hours", 3_600_000_000_000),
         ("d day days", 86_400_000_000_000),
     ];
-    // What is nothing needs no unit.
+    // Zero needs no unit.
     let points = text.bytes().filter(|byte| *byte == b'.').count();
     if points <= 1 && text.contains('0') && text.bytes().all(|byte| b"0.".contains(&byte)) {
         return Some((0, true));
@@ -109,7 +109,7 @@ fn nanoseconds(text: &str) -> Option<(u128, bool)> {
         return None;
     }
     decimal(after)?;
-    // Any more would be nothing to a nanosecond, and too much for the arithmetic.
+    // Further digits are far below a nanosecond, and would overflow.
     let kept = &after[..after.len().min(20)];
     let scale = 10_u128.pow(kept.len() as u32);
     let fraction = decimal(kept)? * unit;

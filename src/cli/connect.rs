@@ -1,4 +1,4 @@
-//! From the arguments of `resound connect` to a conversation.
+//! The arguments of `resound connect`.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::client::connect::{self, Options};
 use crate::net::Addr;
 use crate::units::timeout;
 
-/// What `resound connect` can be told.
+/// The arguments of `resound connect`.
 #[derive(Args, Debug)]
 pub struct Connect {
     #[arg(
@@ -20,33 +20,33 @@ pub struct Connect {
     )]
     server: Addr,
 
-    /// Open a new connection for each message; from a pipe, each line is one
+    /// Open a new connection for each message; in a pipe, each line is a message
     #[arg(long)]
     reconnect: bool,
 
-    /// Give up on an echo, or on connecting, when nothing has come for this long
+    /// Give up if no byte of an echo, or no connection, comes within this time
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
 
-    /// Try to connect again and again, for this long at most, until the server is up
+    /// Retry for up to this long while the server is not up
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     wait: Option<Duration>,
 
-    /// On a terminal: show what is sent and received in hexadecimal too
+    /// On a terminal: show sent and received bytes in hexadecimal too
     #[arg(short = 'x', long)]
     hex: bool,
 
-    /// On a terminal: add each step, with its time, to this file; what is in it stays
+    /// On a terminal: append each step, with its time, to this file
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
 
 impl Connect {
-    /// Talks until there is no more to say.
+    /// Talks to the server until the input ends.
     ///
     /// # Errors
     ///
-    /// Where the server cannot be reached, or is no faithful echo.
+    /// If the server cannot be reached, or does not echo faithfully.
     pub fn run(self) -> Result<(), Failure> {
         let Self { server, reconnect, timeout, wait, hex, log } = self;
         if (hex || log.is_some()) && !io::stdin().is_terminal() {

@@ -251,8 +251,10 @@ impl Load {
     fn judge(&self, outcome: &Outcome, search: Option<&Search>) -> Result<(), Failure> {
         // A failed trial of a search only means that its rate was missed.
         let is_tried = search.is_some_and(|search| !search.trials.is_empty());
-        if let Some(trouble) = outcome.fatal_trouble().filter(|_| !is_tried || outcome.is_wrong) {
-            return Err(Failure::run(&trouble.to_string()));
+        if let Some(failure) =
+            outcome.fatal_failure().filter(|_| !is_tried || outcome.has_wrong_bytes)
+        {
+            return Err(Failure::run(&failure.to_string()));
         }
         let missed = self.fail_if.fail_if.iter().filter_map(|limit| limit.missed_by(outcome));
         let missed: Vec<_> = missed.collect();

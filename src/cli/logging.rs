@@ -1,4 +1,4 @@
-//! The log, which must never stop the server: a line is written at once, or dropped and counted.
+//! The log. It must never stop the server, so each line is written at once, or dropped and counted.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -16,27 +16,27 @@ use time::macros::format_description;
 use crate::stdio::Standard;
 use crate::text::Plural;
 
-/// The longest line, with its end. A pipe takes this much whole, so that the lines of several servers do not
-/// mix: `PIPE_BUF`, pipe(7).
+/// The longest line, with its end. A pipe takes this much whole, so the lines of several servers do not mix:
+/// `PIPE_BUF`, pipe(7).
 const MAX_LINE_BYTES: usize = 4096;
 
-/// The end of a line that was too long.
+/// Ends a line that was too long.
 const CUT: &str = "…\n";
 
 const TIMESTAMP: &[FormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// Sends the log to standard error: what is at `level` or more severe.
+/// Sends the log to standard error: records at `level` and more severe ones.
 ///
 /// # Errors
 ///
 /// If there is a logger already.
 pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
-    // With a handler, a write beyond the limit of a file's size is an error (`EFBIG`); without, it would end the
-    // program: setrlimit(2).
+    // Without a handler, a write beyond the limit of a file's size ends the program. With one, it is an error
+    // (`EFBIG`): setrlimit(2).
     let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     let levels = SimpleLogger::new()
-        // The libraries below have little to say to a user.
+        // The records of libraries are of no use to a user.
         .with_level(LevelFilter::Off)
         .with_module_level("resound", level);
     log::set_max_level(level);
@@ -46,9 +46,9 @@ pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
 
 /// A logger that drops lines instead of waiting.
 ///
-/// `simple_logger` decides what is logged. What it logs it would write with `eprintln!`: in two system calls a
-/// line, which block if standard error is a full pipe or a stopped terminal, with a panic if it is a full disk.
-/// So the line is made and written here, in the form that `simple_logger` gives it.
+/// `simple_logger` only decides what is logged. It would write with `eprintln!`: in two system calls a line, which
+/// block if standard error is a full pipe or a stopped terminal, and panic if it is a file on a full disk. So this
+/// logger makes and writes the line, in the form of `simple_logger`.
 struct LossyLogger {
     levels: SimpleLogger,
     lines: Mutex<Lines<StandardError>>,
@@ -89,7 +89,7 @@ fn line(level: Level, target: &str, text: &dyn fmt::Display) -> String {
     line
 }
 
-/// Standard error, taken when it is first needed: at the limit of descriptors that can fail for now.
+/// Standard error, opened when it is first needed. At the limit of descriptors, that can fail at first.
 struct StandardError(Option<Standard>);
 
 impl Write for StandardError {
@@ -106,12 +106,12 @@ impl Write for StandardError {
     }
 }
 
-/// Lines on their way to a writer that never blocks.
+/// Writes lines to a writer that never blocks.
 struct Lines<W> {
     writer: W,
-    /// Of a line that was begun, what the writer has not taken yet.
+    /// The rest of a line that the writer has taken in part.
     rest: Vec<u8>,
-    /// Lines dropped since the log last said so.
+    /// Dropped lines that the log does not mention yet.
     dropped: u64,
 }
 
@@ -120,14 +120,14 @@ impl<W: Write> Lines<W> {
         Self { writer, rest: Vec::new(), dropped: 0 }
     }
 
-    /// Writes a line, if the writer takes its beginning now.
+    /// Writes a line, or drops it if the writer does not take its beginning now.
     fn write(&mut self, line: String) {
         if self.catch_up().and_then(|()| self.begin(line)).is_err() {
             self.dropped += 1;
         }
     }
 
-    /// Completes the line that was begun, and then says how many were dropped.
+    /// Completes the line that was begun, and then writes how many lines were dropped.
     fn catch_up(&mut self) -> io::Result<()> {
         self.complete()?;
         if self.dropped > 0 {
@@ -139,7 +139,7 @@ impl<W: Write> Lines<W> {
         self.complete()
     }
 
-    /// Writes a line in one write if the writer takes it whole. What it does not take waits in `rest`.
+    /// Writes a line in one write. What the writer does not take stays in `rest`.
     fn begin(&mut self, line: String) -> io::Result<()> {
         self.rest = line.into_bytes();
         let bytes = self.rest.len();
@@ -169,7 +169,7 @@ impl<W: Write> Lines<W> {
 mod tests {
     use super::*;
 
-    /// Takes as many bytes at each write as the script says, and then none.
+    /// Takes as many bytes at each write as the script says. After the script, it takes none.
     #[derive(Default)]
     struct Scripted {
         takes: Vec<usize>,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_find_no_room_are_dropped_and_counted() {
+    fn lines_that_the_writer_does_not_take_are_dropped_and_counted() {
         let mut lines = lines(&[ALL]);
         for line in ["one\n", "two\n", "three\n"] {
             lines.write(line.into());
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_last_is_said_at_the_end() {
+    fn lines_dropped_last_are_counted_when_the_log_ends() {
         let mut lines = lines(&[]);
         lines.write("lost\n".into());
         lines.writer.takes = vec![ALL];
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_fits_into_what_a_pipe_takes_whole() {
+    fn a_line_is_never_longer_than_a_pipe_takes_whole() {
         let made = line(Level::Info, "resound", &"short");
         assert!(made.ends_with("Z INFO  [resound] short\n"), "{made}");
         for more in 0..4 {

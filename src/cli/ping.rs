@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use crate::client::dial::Progress::Waiting;
+use crate::client::dial::DialProgress::Waiting;
 use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
@@ -21,11 +21,11 @@ pub struct Ping {
     )]
     server: Addr,
 
-    /// Stop after this many messages [default: go on until a signal]
-    #[arg(short, long, value_name = "COUNT", value_parser = messages)]
+    /// Stop after this many messages [default: ping until a signal comes]
+    #[arg(short, long, value_name = "COUNT", value_parser = message_count)]
     count: Option<u64>,
 
-    /// The time from one message to the next, 1ms at the least
+    /// The time from one message to the next, at least 1ms
     #[arg(short, long, value_name = "DURATION", value_parser = timeout, default_value = "1s")]
     interval: Duration,
 
@@ -33,47 +33,46 @@ pub struct Ping {
     #[arg(short, long, value_name = "SIZE", value_parser = message_size, default_value = "56")]
     size: usize,
 
-    /// Count an echo as lost if it has not come back whole after this long; and so a connection, with the
-    /// look-up of the server's name
+    /// How long to wait for a whole echo before it counts as lost, and for a connection, including the look-up
+    /// of the server's name
     #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
     timeout: Duration,
 
-    /// Wait this long for a server that is not up yet: try again until it is
+    /// If the server is not up yet, retry for this long
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     wait: Option<Duration>,
 
     /// Print only the first line and the summary
-    // The global flag's name, so that it can stand before `ping` too, and then means this.
+    // It has the name of the global flag, so it can stand before `ping` too, and then means this.
     #[arg(short, long)]
     quiet: bool,
 
-    /// Print only one JSON object, in the end
+    /// Print only one JSON object, at the end
     #[arg(long)]
     json: bool,
 }
 
-fn messages(text: &str) -> Result<u64, String> {
+fn message_count(text: &str) -> Result<u64, String> {
     within(count(text)?, (1, "1"), (1_000_000_000, "1000000000")).map(|n| n as u64)
 }
 
 fn message_size(text: &str) -> Result<usize, String> {
     const MOST: usize = 64 << 20;
     match size(text)? {
-        n if n > MOST => {
-            Err("write something from 1 to 64m: the time of a larger message tells how much \
-                              passes, and not how fast"
-                .into())
-        }
+        n if n > MOST => Err(format!("write something from 1 to 64m: {LARGER}")),
         n => within(n, (1, "1"), (MOST, "64m")),
     }
 }
 
+/// Why the size of a message has an upper bound.
+const LARGER: &str = "the time of a larger message shows the bandwidth and not the delay";
+
 impl Ping {
-    /// Pings until all is sent, or a signal ends it.
+    /// Pings until all messages are sent, or a signal ends it.
     ///
     /// # Errors
     ///
-    /// If the server cannot be reached, or an echo was lost or wrong, or there was none.
+    /// If the server cannot be reached, an echo was lost or wrong, or no echo came.
     pub fn run(self) -> Result<(), Failure> {
         let Self { server, count, interval, size, timeout, wait, quiet, json } = self;
         let options = Options { server, count, interval, size, timeout, wait };
@@ -89,7 +88,7 @@ impl Ping {
     }
 }
 
-/// What the exit code says of how it ended.
+/// What the exit code and the last line say of how the ping ended.
 fn verdict(tally: &Tally, end: &End) -> Result<(), Failure> {
     match end {
         End::Failed(error) => Err(Failure::run(&error.to_string())),
@@ -100,7 +99,7 @@ fn verdict(tally: &Tally, end: &End) -> Result<(), Failure> {
     }
 }
 
-/// What standard output gets.
+/// What goes to standard output.
 #[derive(Clone, Copy)]
 enum Show {
     All,

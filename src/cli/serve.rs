@@ -1,4 +1,4 @@
-//! From the arguments of `resound serve` to a server that runs until it is told to stop.
+//! `resound serve`: from its arguments to a server that runs until a signal stops it.
 
 use std::io::{self, IsTerminal, stderr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,83 +16,108 @@ use crate::signals;
 use crate::text::Plural;
 use crate::units::{count, duration, size, timeout, within};
 
-/// Descriptors that are opened later for other things than listeners and connections: the poll, the signals, one to
-/// accept what is then refused, one for a last word, and some that a library may open.
+/// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
+/// only to be refused, standard error, and some for libraries.
 const RESERVED_DESCRIPTORS: usize = 8;
 
-/// The default of `--max-connections` where there is no limit to descriptors worth the name. Each
-/// connection costs the kernel some kilobytes: this many fill a machine.
+/// The default of `--max-connections` if the limit of descriptors is higher. Each connection costs the kernel some
+/// kilobytes, so this many fill the memory of a machine.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
-const LISTEN_HELP: &str = "Where to listen: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a \
-                           socket without a file); may be given several times. A name is listened on at \
-                           all of its addresses. PORT can be a service, such as echo. Port 0 takes any \
-                           free port, and the log says which. [::]:PORT takes IPv4 too, unless an IPv4 \
-                           address is given with the same port";
+const LISTEN_HELP: &str = "Where to listen
 
-/// What `resound serve` can be told.
+HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several times to \
+listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as echo. With \
+port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 connections too, unless an IPv4 \
+address with the same port is given.";
+
+/// The arguments of `resound serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007", value_parser = listen_addr)]
-    #[arg(help = LISTEN_HELP)]
+    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
+    #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
     listen: Vec<Addr>,
 
-    /// Close connections beyond this many at once [default: as many as there may be descriptors]
+    /// Connections at once [default: ulimit -n]
+    ///
+    /// The server closes a new connection beyond this number. By default, it takes as many connections as the limit
+    /// of descriptors allows.
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 
-    /// Close connections beyond this many from one IP address at once [default: no limit]
+    /// Connections per IP address [default: no limit]
     ///
-    /// IPv6 is counted by its /64 network: a host that has one address there can take any of it.
+    /// The server closes a new connection beyond this number. It counts IPv6 addresses by their /64 network, because
+    /// a host with one address of a network can take any other of it.
     #[arg(long, value_name = "N", value_parser = connections)]
     max_per_ip: Option<usize>,
 
-    /// Close a connection on which nothing has moved for this long, such as 30s or 5m [default: never]
+    /// Close idle connections [default: never]
     ///
-    /// Bytes that the kernel has taken count as delivered. If the peer is still taking them, the server waits for
-    /// that before it closes, and none of them is lost.
+    /// A connection is idle if no byte has moved on it for this long, such as 30s or 5m. Bytes that the kernel holds
+    /// count as delivered. If the peer is still receiving them, the server closes the connection later, and none
+    /// of them is lost.
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     idle_timeout: Option<Duration>,
 
-    /// Close a connection whose peer has taken nothing of its echo for this long
+    /// Close stalled connections
     ///
-    /// It is not what finds a TCP peer that has vanished. If it is owed nothing, keepalive finds it after two
-    /// minutes, whatever this says. If it is owed bytes that the kernel holds, the kernel gives it up after two
-    /// minutes; or, if this is longer than that, when it has sent them often enough in vain (some 15 minutes
-    /// on Linux: net.ipv4.tcp_retries2).
+    /// A connection is stalled if its peer has taken nothing of its echo for this long. This is not how the server
+    /// finds a TCP peer that has vanished. If nothing is pending for that peer, keepalive finds it after two
+    /// minutes. If the kernel holds bytes for it, the kernel gives it up after two minutes; with a longer stall
+    /// timeout, it first repeats them as often as net.ipv4.tcp_retries2 says, for some 15 minutes.
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
-    /// When told to stop, go on for this long at most where something still moves
+    /// Time to finish after a signal
+    ///
+    /// After a signal the server accepts no connection, and echoes on those where bytes still move, for this long
+    /// and no longer. Then it closes the rest as they are. A second signal does that at once.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "8s")]
     drain_timeout: Duration,
 
-    /// Size of the one read buffer that all connections share: the most that one read takes
+    /// Size of the shared read buffer
+    ///
+    /// All connections share one read buffer. One read takes this many bytes or fewer.
     #[arg(long, value_name = "SIZE", value_parser = buffer, default_value = "256k")]
     buffer: usize,
 
-    /// The most memory that echoes may hold, in all, while their peers do not take them
+    /// Memory limit of pending echoes
+    ///
+    /// Bytes of an echo that the peer does not take yet stay in memory. This limit is for all connections
+    /// together.
     #[arg(long, value_name = "SIZE", value_parser = pending_limit, default_value = "64m")]
     pending_limit: usize,
 
-    /// Connections that the kernel holds until they are accepted; net.core.somaxconn bounds it too
+    /// Length of the accept queue
+    ///
+    /// The kernel holds this many connections until the server accepts them. net.core.somaxconn limits it too.
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
-    /// After something was ready, poll this long without sleeping, such as 50us: lower latency, for
-    /// processor time [default: off]
+    /// Busy-poll for this long [default: off]
+    ///
+    /// After an event, the server polls for this long before it sleeps, such as 50us. This lowers the latency and
+    /// costs processor time.
     #[arg(long, value_name = "DURATION", value_parser = spin)]
     spin: Option<Duration>,
 
-    /// Who may connect to a unix:PATH socket: its file's permissions, in octal
+    /// Permissions of unix:PATH files
+    ///
+    /// In octal. They decide which users can connect to the socket.
     #[arg(long, value_name = "MODE", value_parser = unix_mode, default_value = "0600")]
     unix_mode: u32,
 
-    /// Let other servers listen on the same address too, and share its connections (SO_REUSEPORT)
+    /// Share the address with other servers
+    ///
+    /// Other servers can listen on the same address, and the kernel distributes its connections among them
+    /// (SO_REUSEPORT).
     #[arg(long)]
     reuse_port: bool,
 
-    /// Close each connection after its first echo: whatever one read returns
+    /// Close each connection after its first echo
+    ///
+    /// The first echo is what the first read returns.
     #[arg(long)]
     once: bool,
 }
@@ -135,14 +160,14 @@ fn backlog(text: &str) -> Result<u32, String> {
 }
 
 impl Serve {
-    /// Serves until a signal says to stop.
+    /// Serves until a signal stops it.
     ///
     /// # Errors
     ///
-    /// If it cannot listen, if the arguments do not go together, or if a second signal stopped it at once.
+    /// If it cannot listen, if the arguments contradict each other, or if a second signal stopped it at once.
     pub fn run(self) -> Result<(), Failure> {
         let mut counters = Counters::default();
-        // A log that is not read must not cost anything, not even the question whether it is.
+        // Without a log of connections, an event must not even cost the question whether to log it.
         let observer = (&mut counters, Refusals::default());
         let end = if log_enabled!(Level::Debug) {
             self.serve((observer, Logger))
@@ -160,18 +185,18 @@ impl Serve {
         }
     }
 
-    /// Starts a server, which may fail, and runs it to its end, which may fail too.
+    /// Starts a server and runs it to its end. The outer error is one of the start.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Flow>, Failure> {
-        // Before signals are watched: a look-up can take long, and a signal must be able to end it.
+        // This comes before the signals are watched: a look-up can take long, and a signal must end it.
         let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
         let config = self.config(endpoints.iter().map(Vec::len).sum())?;
         let mut server = Server::new(config, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
-        // Before the first listener: a program that can reach the server must be able to stop it.
+        // This comes before the first listener: a program that can reach the server must be able to stop it.
         signals::watch_for_server()
             .and_then(|signals| server.obey(signals))
             .map_err(|e| cannot("watch for", &"signals", &e))?;
-        // Removed when the server has finished: to remove them must not delay a peer.
+        // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
         loop {
             match server.turn(Instant::now()) {
@@ -181,7 +206,7 @@ impl Serve {
         }
     }
 
-    /// Listens everywhere, and gives the files of Unix sockets.
+    /// Listens at all endpoints, and returns the files of Unix sockets.
     fn listen(
         &self,
         server: &mut Server<Listener, impl Observer>,
@@ -194,7 +219,7 @@ impl Serve {
             stall_timeout: Some(self.stall_timeout),
             unix_mode: self.unix_mode,
         };
-        // All are bound before any is announced: either the whole command holds, or none of it.
+        // It logs the addresses after all of them are bound: if one fails, the server listens at none.
         let (mut addresses, mut files) = (Vec::new(), Vec::new());
         for endpoints in endpoints {
             let (listeners, missing) = Listener::bind_all(endpoints, options)?;
@@ -233,7 +258,7 @@ impl Serve {
         })
     }
 
-    /// The limit of connections, for which the limit of descriptors leaves room.
+    /// The limit of connections. By default, it is what the limit of descriptors leaves.
     fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
         let limit = raise_descriptor_limit();
         let needed = listeners + RESERVED_DESCRIPTORS;
@@ -243,14 +268,14 @@ impl Serve {
             let least = open_descriptors(usize::MAX) + needed + 1;
             return Err(Failure::run(&format!(
                 "the limit of {limit} descriptors leaves none for connections beside {listeners}: raise \
-                 ulimit -n to {least} at least"
+                 ulimit -n to at least {least}"
             )));
         }
         let max_connections = self.max_connections.unwrap_or(room.min(MAX_CONNECTIONS));
         if max_connections > room {
             warn!(
-                "there may be {limit} descriptors: of {max_connections} connections, those beyond {room} \
-                 may have to wait to be accepted; raise ulimit -n to serve them all"
+                "the limit of {limit} descriptors leaves {room} for {max_connections} connections: the others \
+                 wait until one is free; raise ulimit -n to serve them all"
             );
         }
         Ok(max_connections)
@@ -265,27 +290,27 @@ impl Serve {
             ),
             None => format!(
                 "--pending-limit is too small for {max_connections} connections, as many as the limit of \
-                 descriptors allows: give at least {least} bytes, or --max-connections {most} at the most"
+                 descriptors allows: give at least {least} bytes, or --max-connections {most} or less"
             ),
         })
     }
 }
 
-/// `[::]` takes IPv4 as well, as people expect; but not where that is to be listened on by itself at the same
-/// port, which could not be had then.
+/// Whether a listener leaves IPv4 to another one. `[::]` takes IPv4 too, as users expect, unless an IPv4 address with
+/// the same port is given: the server could not bind that one.
 fn leaves_ipv4<'a>(at: &Endpoint, mut all: impl Iterator<Item = &'a Endpoint>) -> bool {
     let Endpoint::Inet(SocketAddr::V6(at)) = at else { return false };
-    // Of free ports each gets another.
+    // With port 0, each listener gets a port of its own.
     let is_rival = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
     at.ip().is_unspecified() && at.port() != 0 && all.any(is_rival)
 }
 
-/// How to try the server out, from another terminal.
+/// How to try the server from another terminal.
 fn hint(at: &Endpoint) -> String {
     let (addr, other) = match at {
         Endpoint::Inet(addr) => {
             let addr = reachable(*addr).to_string();
-            // A scope stays with its address.
+            // The zone of an IPv6 address stays with it.
             let (host, port) = addr.rsplit_once(':').unwrap_or((&addr, ""));
             let nc = format!("nc {} {port}", host.trim_matches(['[', ']']));
             (addr, nc)
@@ -304,7 +329,7 @@ fn hint(at: &Endpoint) -> String {
     format!("try it from another terminal: resound connect {addr}, or {other}")
 }
 
-/// A server that listens on every address can be reached by the one that every machine has.
+/// The loopback address for a server that listens on every address.
 fn reachable(mut addr: SocketAddr) -> SocketAddr {
     if addr.ip().is_unspecified() {
         addr.set_ip(match addr.ip() {
@@ -320,7 +345,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hint_names_an_address_to_connect_to() {
+    fn the_hint_names_an_address_that_clients_can_connect_to() {
         for (at, connect, nc) in [
             ("127.0.0.1:7", "127.0.0.1:7", "nc 127.0.0.1 7"),
             ("0.0.0.0:7", "127.0.0.1:7", "nc 127.0.0.1 7"),
@@ -337,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_for_an_abstract_socket_is_one_that_knows_it() {
+    fn the_hint_for_an_abstract_socket_names_socat() {
         let said = hint(&Endpoint::Abstract((*b"echo").into()));
         assert!(
             said.ends_with("resound connect unix:@echo, or socat - ABSTRACT-CONNECT:echo"),
@@ -347,7 +372,7 @@ mod tests {
 
     /// Failed when `[::]:0` left IPv4 to a listener that has another port.
     #[test]
-    fn only_a_listener_of_the_same_port_takes_ipv4_from_all_addresses() {
+    fn the_unspecified_ipv6_address_leaves_ipv4_only_to_a_listener_of_its_port() {
         let inet = |text: &str| Endpoint::Inet(text.parse().unwrap());
         for (at, other, expected) in [
             ("[::]:7", "0.0.0.0:7", true),

@@ -1,8 +1,8 @@
-//! `resound connect`: talk to an echo server, and say when what comes back is not what was sent.
+//! `resound connect`: talks to an echo server, and reports an echo that differs from what was sent.
 //!
-//! On a terminal it is a conversation, one message at a time, and says each step. Anything else on
-//! standard input is streamed to the server, and its echo to standard output: whole, or with
-//! [`Options::reconnect`] line by line.
+//! On a terminal it is a conversation. The user sends one message at a time, and sees each step. Any other standard
+//! input goes to the server as a stream, and its echo to standard output. With [`Options::reconnect`], it goes line by
+//! line instead.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -10,34 +10,35 @@ use std::time::Duration;
 
 use crate::net::Addr;
 
-mod ends;
 mod exchange;
-mod ledger;
-mod lines;
+mod totals;
 mod notice;
+mod ledger;
 mod pump;
-mod output;
-mod session;
+mod echo_output;
+mod watched;
+mod client_io;
+mod lines;
 mod stream;
 mod terminal;
 
 #[cfg(test)]
 mod scripted;
 
-/// What `resound connect` was asked to do.
+/// What to do.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server to talk to.
     pub server: Addr,
-    /// Whether each message gets a connection of its own.
+    /// Whether each message gets its own connection.
     pub reconnect: bool,
     /// How long to wait for a connection, and for each further byte of an echo.
     pub timeout: Duration,
-    /// How long to try again and again until the server is up.
+    /// How long to go on trying until the server is up.
     pub wait: Option<Duration>,
     /// Whether a conversation shows bytes in hexadecimal.
     pub hex: bool,
-    /// The file that a conversation is added to.
+    /// The file to which a conversation adds its steps.
     pub log: Option<PathBuf>,
 }
 

@@ -75,7 +75,7 @@ impl Limits {
 
 /// What a [`Dialer`] does, to show to the user.
 #[derive(Debug)]
-pub enum Progress {
+pub enum DialProgress {
     /// An attempt to connect to this address begins.
     Connecting(Endpoint),
     /// An address failed, and the next one gets its attempt.
@@ -89,7 +89,7 @@ pub enum Progress {
     },
 }
 
-impl fmt::Display for Progress {
+impl fmt::Display for DialProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting(peer) => write!(f, "connecting to {peer}"),

@@ -84,3 +84,92 @@ pub fn drive<D: Driven>(client: &mut D, mut now: Instant) -> io::Result<D::Outco
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::alarm::Alarm;
+
+    /// Records the calls of the loop. It is over after as many turns as it has timeouts.
+    struct Recorder {
+        reactor: Reactor<Alarm>,
+        timeouts: Vec<Timeout>,
+        calls: Vec<(&'static str, Instant)>,
+    }
+
+    impl Driven for Recorder {
+        type Watched = Alarm;
+        type Outcome = usize;
+
+        fn reactor(&mut self) -> &mut Reactor<Alarm> {
+            &mut self.reactor
+        }
+
+        fn poll_timeout(&mut self, now: Instant) -> Timeout {
+            self.calls.push(("poll_timeout", now));
+            self.timeouts.remove(0)
+        }
+
+        fn discount(&mut self, _: Duration, now: Instant) {
+            self.calls.push(("discount", now));
+        }
+
+        fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
+            let call = if ready.is_empty() { "handle_ready: none" } else { "handle_ready: some" };
+            self.calls.push((call, now));
+            Ok(())
+        }
+
+        fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+            self.calls.push(("handle_timeout", now));
+            Ok(())
+        }
+
+        fn outcome(&mut self) -> Option<usize> {
+            self.timeouts.is_empty().then_some(self.calls.len())
+        }
+    }
+
+    /// The calls of a run that began `ago`, and for each the number of its time.
+    fn calls(timeouts: &[Timeout], ago: Duration) -> Vec<(&'static str, usize)> {
+        let mut reactor = Reactor::new().unwrap();
+        let token = reactor.insert(Alarm::new().unwrap()).unwrap();
+        reactor.requeue(token);
+        let mut recorder = Recorder { reactor, timeouts: timeouts.to_vec(), calls: Vec::new() };
+        drive(&mut recorder, Instant::now() - ago).unwrap();
+        let mut times: Vec<_> = recorder.calls.iter().map(|(_, now)| *now).collect();
+        assert!(times.is_sorted());
+        times.dedup();
+        let number = |now| times.iter().position(|time| *time == now).unwrap();
+        recorder.calls.into_iter().map(|(call, now)| (call, number(now))).collect()
+    }
+
+    #[test]
+    fn each_turn_hands_on_events_before_timeouts_and_has_one_time() {
+        let timeouts = [Timeout::Never, Timeout::Owed(Duration::from_millis(1))];
+        let expected = [
+            ("poll_timeout", 0),
+            ("handle_ready: some", 1),
+            ("handle_timeout", 1),
+            ("poll_timeout", 1),
+            ("handle_ready: none", 2),
+            ("handle_timeout", 2),
+        ];
+        let mut calls = calls(&timeouts, Duration::ZERO);
+        // A busy machine can make this test stand still.
+        calls.retain(|(call, _)| *call != "discount");
+        assert_eq!(calls, expected);
+    }
+
+    #[test]
+    fn a_standstill_is_discounted_before_anything_else_is_handled() {
+        let calls = calls(&[Timeout::Owed(Duration::ZERO)], Duration::from_secs(10));
+        let expected = [
+            ("poll_timeout", 0),
+            ("discount", 1),
+            ("handle_ready: some", 1),
+            ("handle_timeout", 1),
+        ];
+        assert_eq!(calls, expected);
+    }
+}

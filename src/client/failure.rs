@@ -37,7 +37,7 @@ pub enum Failure {
         /// How long the echo took.
         took: Duration,
     },
-    /// The server closed the connection while no echo was due.
+    /// The server closed the connection while no echo was outstanding.
     Closed,
     /// The client's own system failed.
     System(io::Error),
@@ -61,7 +61,7 @@ impl Failure {
     }
 }
 
-/// A connection that ends in order after every byte came back was [closed](Failure::Closed) without a fault.
+/// If every byte came back before an orderly end, the connection was [closed](Failure::Closed) without a fault.
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         match fault {

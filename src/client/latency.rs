@@ -1,4 +1,4 @@
-//! How long things took, as a distribution.
+//! Distributions of times.
 
 use std::time::Duration;
 
@@ -8,17 +8,19 @@ pub(crate) use summary::LatencySummary;
 
 mod summary;
 
-/// Three digits of each time are kept: percentiles are within 0.1 % of what was recorded.
+/// The histogram keeps three digits of each time, so percentiles are within 0.1 % of what was recorded.
 const DIGITS: u8 = 3;
 
-/// Longer than anything is waited for. What takes longer all the same counts as this.
+/// A longer time counts as this one.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// More than errors of rounding add up to, and less than a single time of very many.
+/// More than the sum of rounding errors, and less than one time's share of very many.
 const ROUNDING: f64 = 1e-13;
 
-/// Times, counted by how long they were: to a thousandth of each, in memory that does not depend on how
-/// many there are.
+/// A distribution of times, exact to a thousandth of each. Its memory does not depend on how many there are.
+///
+/// Distributions can be [added](Self::add). [`RunningStats`](super::running_stats::RunningStats) are smaller and
+/// exact, but have no percentiles.
 #[derive(Clone, Debug)]
 pub struct Latency {
     nanoseconds: Histogram<u64>,
@@ -31,21 +33,22 @@ impl Default for Latency {
 }
 
 impl Latency {
-    /// No times yet.
+    /// A distribution without times.
     pub fn new() -> Self {
-        // Refuses only bounds and digits that make no sense, which these are not.
+        // It fails only for senseless bounds or digits.
         let made = Histogram::new_with_bounds(1, LONGEST.as_nanos() as u64, DIGITS);
-        Self { nanoseconds: made.expect("bounds that make sense") }
+        Self { nanoseconds: made.expect("the bounds and the digits make sense") }
     }
 
-    /// Counts one in.
+    /// Adds a time.
     #[inline]
     pub fn record(&mut self, time: Duration) {
         self.nanoseconds.saturating_record(time.as_nanos() as u64);
     }
 
-    /// Counts in `count` times of which the first is `longest`, and each is shorter by `gap_seconds` than the
-    /// one before. Takes no longer for very many: they are counted in groups, each as its shortest.
+    /// Adds `count` times: the first is `longest`, and each of the others is `gap_seconds` shorter than the one
+    /// before. Very many take no longer than a thousand: they are added in groups, each time as the shortest of
+    /// its group.
     pub fn record_evenly(&mut self, longest: Duration, gap_seconds: f64, count: u64) {
         const GROUPS: u64 = 1000;
         let Some(others) = count.checked_sub(1) else { return };
@@ -61,57 +64,57 @@ impl Latency {
         }
     }
 
-    /// Counts all of another's in.
+    /// Adds all times of another distribution.
     pub fn add(&mut self, other: &Self) {
-        // Fails only where the other's bounds are wider.
+        // It fails only if the other's bounds are wider.
         let added = self.nanoseconds.add(&other.nanoseconds);
         debug_assert!(added.is_ok());
     }
 
-    /// Forgets all.
+    /// Removes all times.
     pub fn clear(&mut self) {
         self.nanoseconds.reset();
     }
 
-    /// How many there are.
+    /// The number of times.
     pub fn count(&self) -> u64 {
         self.nanoseconds.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no time.
     pub fn is_empty(&self) -> bool {
         self.nanoseconds.is_empty()
     }
 
-    /// The shortest; zero where there are none.
+    /// The shortest time; zero if there is none.
     pub fn min(&self) -> Duration {
         Duration::from_nanos(if self.is_empty() { 0 } else { self.nanoseconds.min() })
     }
 
-    /// The longest; zero where there are none.
+    /// The longest time; zero if there is none.
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds.max())
     }
 
-    /// Their mean; zero where there are none.
+    /// The mean; zero if there is no time.
     pub fn mean(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds.mean().round() as u64)
     }
 
-    /// Their standard deviation.
+    /// The standard deviation.
     pub fn stdev(&self) -> Duration {
         Duration::from_nanos(self.nanoseconds.stdev().round() as u64)
     }
 
-    /// A time that so many of 100 did not exceed; zero where there are none.
+    /// A time that `percentile` of 100 times did not exceed; zero if there is no time.
     pub fn percentile(&self, percentile: f64) -> Duration {
-        // 99.9 % of 20,000, as floating-point numbers have it, is a little more than 19,980, and would be the
-        // time after that: in a long tail, quite another.
+        // In floating-point numbers, 99.9 % of 20,000 is a little more than 19,980. That would give the 19,981st
+        // time, which is far longer in a long tail.
         let percentile = percentile * (1.0 - ROUNDING);
         Duration::from_nanos(self.nanoseconds.value_at_percentile(percentile).min(self.max_nanos()))
     }
 
-    /// The same, but `None` if there are too few times to say: fewer than 10 for the 90th percentile, 100 for
+    /// As [`percentile`](Self::percentile), but `None` if there are too few times to say: fewer than 10 for the 90th percentile, 100 for
     /// the 99th, 1,000 for the 99.9th.
     pub fn known_percentile(&self, percentile: f64) -> Option<Duration> {
         // Rounded, since 100 - 99.9 is not exactly 0.1.
@@ -123,7 +126,7 @@ impl Latency {
         self.nanoseconds.max()
     }
 
-    /// The histogram, in nanoseconds, for whoever writes it down.
+    /// The histogram behind it, in nanoseconds.
     pub fn nanoseconds(&self) -> &Histogram<u64> {
         &self.nanoseconds
     }
@@ -145,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_percentile_is_not_a_time_too_high_by_an_error_of_rounding() {
+    fn a_rounding_error_does_not_shift_a_percentile_to_the_next_time() {
         let (short, long) = (Duration::from_millis(1), Duration::from_millis(2));
         let mut latency = Latency::new();
         for thousands in 1..=200 {
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn times_at_even_distances_are_counted_as_if_one_by_one() {
+    fn evenly_spaced_times_are_counted_as_if_one_by_one() {
         for count in [0, 1, 2, 999, 1_001, 50_000] {
             let (mut one_by_one, mut evenly) = (Latency::new(), Latency::new());
             let longest = Duration::from_secs(10);
@@ -191,9 +194,9 @@ mod tests {
         }
     }
 
-    /// As many as a client that falls behind for an hour leaves at the highest rate. A second would be long.
+    /// A client that falls behind for an hour at the highest rate leaves this many.
     #[test]
-    fn very_many_take_no_longer() {
+    fn very_many_evenly_spaced_times_take_no_longer() {
         let mut latency = Latency::new();
         let began = std::time::Instant::now();
         (0..100)
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_nothing() {
+    fn without_times_every_figure_is_zero() {
         let latency = Latency::new();
         assert!(latency.is_empty());
         let times = [latency.min(), latency.max(), latency.mean(), latency.percentile(99.0)];
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_counts_as_the_longest() {
+    fn a_time_beyond_the_longest_counts_as_the_longest() {
         let mut latency = Latency::new();
         latency.record(Duration::MAX.min(LONGEST * 3));
         assert!(latency.max() >= LONGEST.mul_f64(0.999), "{:?}", latency.max());

@@ -1,10 +1,18 @@
-//! `resound load`: many connections at once, every byte checked, and how long each echo took.
+//! `resound load`: many connections at once. It checks every byte, and measures how long each echo takes.
 //!
-//! On one thread and the same reactor as the server. Messages are sent in a *closed loop*, each as soon as
-//! an earlier one has come back, or in an *open loop*, at a rate and a time that do not depend on the
-//! server: a message that cannot be sent when it is due, since its connection has as many in flight as it
-//! may, waits, and its wait counts. A closed loop cannot show what a server's pauses do to those who come
-//! meanwhile, for nobody comes.
+//! It runs on one thread, on the same reactor as the server.
+//!
+//! In a *closed loop*, each message is sent as soon as an earlier one has come back. In an *open loop*, messages are due
+//! at fixed times, whatever the server does. If a connection has no room for a message when that is due, the message
+//! waits, and its wait counts. A closed loop sends nothing while the server pauses, so it cannot show what a pause does
+//! to the messages of others.
+//!
+//! # Parts
+//!
+//! The `engine` has the loop: wait, read the clock, handle events, do what it is time for. It knows no sockets and no
+//! clock, but `link` and `clock`: so a test can play the server, and knows every time. The other files are what the
+//! engine consists of (`phase`, `connections`, `shared`), and what it does with them (`connecting`,
+//! `dispatch`, `failing`, `advance`).
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,96 +22,105 @@ use serde::Serialize;
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::net::{Addr, cannot};
 use crate::signals;
 
+use clock::SystemClock;
 use contact::{NoContact, contact};
 use engine::Engine;
+use link::Network;
 
+pub use connection_failure::ConnectionFailure;
 pub use memory::check_memory;
-pub use outcome::{ClientLimit, End, Interval, Outcome};
+pub use outcome::{End, Interval, Outcome};
 pub use search::{Found, Search, Trial, search};
 pub use threshold::{Objective, Threshold, Verdict};
-pub use trouble::{Cause, Trouble};
 
 mod json;
-mod trouble;
+mod connection_failure;
 mod outcome;
+mod clock;
 mod schedule;
 mod plan;
 mod cost;
 mod recorder;
 mod standstills;
-mod connection;
+mod shared;
+mod lane;
 mod contact;
-mod engine;
-mod dispatch;
+mod link;
+mod connection;
 mod connections;
 mod phase;
+mod engine;
+mod dispatch;
+mod connecting;
+mod failing;
+mod advance;
 mod memory;
 mod threshold;
 mod search;
 
-/// What a run is to do.
+/// What a run does.
 #[derive(Clone, Debug, Serialize)]
 pub struct Options {
     /// The server to load.
     #[serde(skip)]
     pub server: Addr,
-    /// Connections, all open at once. At least 1.
+    /// The number of connections, all open at once. At least 1.
     pub connections: usize,
     /// When the measured part is over.
     #[serde(flatten, serialize_with = "json::length")]
     pub length: Length,
-    /// Messages a second over all connections, each due at its own time: an open loop. A closed loop if
-    /// `None`. More than 0.
+    /// In an open loop, the messages a second over all connections: more than 0. `None` for a closed loop.
     #[serde(rename = "rate_target_per_second")]
     pub rate: Option<f64>,
     /// The sizes of messages in bytes, each as likely as the others. At least 1.
     #[serde(flatten, serialize_with = "json::sizes")]
     pub sizes: RangeInclusive<usize>,
-    /// Messages that a connection may have in flight. At least 1.
+    /// How many messages a connection may have in flight. At least 1.
     #[serde(rename = "pipeline_depth")]
     pub depth: usize,
-    /// Connections begun a second, or as fast as they are made.
+    /// How many connections begin a second. `None` if each begins as soon as another is made.
     #[serde(rename = "connect_rate_per_second")]
     pub connect_rate: Option<f64>,
-    /// How long to go on before the measured part.
+    /// How long the run sends messages before the measured part.
     #[serde(rename = "warmup_seconds", with = "json::seconds")]
     pub warmup: Duration,
-    /// How long an echo, or a connection, may take before the run fails.
+    /// How long an echo may take, and how long it may take to connect.
     #[serde(rename = "timeout_seconds", with = "json::seconds")]
     pub timeout: Duration,
-    /// How long to try again and again while the server is not up, before the first connection.
+    /// How long to wait for a server that is not up, before the first connection.
     #[serde(rename = "wait_seconds", with = "json::seconds")]
     pub wait: Duration,
-    /// This machine's addresses to connect from, in turn, of one family and with port 0. The system's choice if
-    /// there are none.
+    /// The addresses of this machine to connect from, in turn: of one family, and with port 0. If there are none, the
+    /// system chooses.
     #[serde(rename = "source_addresses", serialize_with = "json::sources")]
     pub sources: Vec<SocketAddr>,
-    /// After how many messages a connection is replaced by a new one.
+    /// A connection is replaced after this many messages.
     #[serde(rename = "reconnect_every_messages")]
     pub reconnect_every: Option<u64>,
-    /// Whether to replace a connection that has died, and go on.
+    /// Whether to replace a connection that has failed, and go on.
     pub keep_going: bool,
-    /// How long the [intervals](Outcome::intervals) are.
+    /// The length of the [intervals](Outcome::intervals).
     #[serde(rename = "interval_seconds", with = "json::seconds")]
     pub interval: Duration,
-    /// In an open loop, how long before a message is due to busy-wait.
+    /// In an open loop, busy-wait for this long before each message is due.
     #[serde(rename = "spin_seconds", with = "json::seconds")]
     pub spin: Duration,
 }
 
 impl Options {
-    /// Whether response and service latency are the same: in a closed loop with one message in flight, each
-    /// message is sent as soon as it is due, which is when the echo of the one before has come.
+    /// Whether response and service times are the same. In a closed loop with one message in flight, each message is
+    /// sent at the moment when it is due.
     pub(in crate::client) fn has_one_latency(&self) -> bool {
         self.rate.is_none() && self.depth == 1
     }
 }
 
-/// How a person writes an address to connect from: without its port.
+/// An address to connect from as a person writes it, without its port.
 pub fn source_name(source: &SocketAddr) -> String {
     match source {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
@@ -114,56 +131,62 @@ pub fn source_name(source: &SocketAddr) -> String {
 /// When the measured part of a run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// After so long.
+    /// After this time.
     Time(Duration),
-    /// After so many messages over all connections: sent, or fallen due, whether they come back or are
-    /// lost with a connection that dies.
+    /// After this many messages over all connections. Those that are lost with a connection are among them.
     Messages(u64),
 }
 
-/// Is told how a run gets on.
+/// Shows how a run gets on.
 pub trait Reporter {
     /// The measured part begins.
     fn start(&mut self, began: SystemTime);
 
-    /// An interval of the measured part is over: its figures, and its responses.
+    /// An interval of the measured part is over, with these figures and responses.
     fn interval(&mut self, interval: &Interval, responses: &Latency);
 
-    /// Called several times a second.
+    /// Called ten times a second.
     fn progress(&mut self, progress: &Progress);
 
-    /// The user asks how things stand (SIGQUIT).
+    /// The user asks for the progress by SIGQUIT.
     fn status(&mut self, _progress: &Progress) {}
 
-    /// Whether no one wants the rest of the run, which then ends as if the user had asked it to.
+    /// Whether the reader has left. The run then ends as if the user had interrupted it.
     fn is_abandoned(&self) -> bool {
         false
     }
 }
 
-/// Loads the server until the measured part is over, something goes wrong, or the user asks to stop. All that
-/// goes wrong is part of the outcome.
+/// Loads the server until the measured part is over, the run fails, or the user asks to stop. Failures are part of the
+/// outcome.
 pub fn run(options: &Options, reporter: &mut impl Reporter) -> Outcome {
     match watch_signals() {
         Ok(mut signals) => run_under(options, &mut signals, reporter),
-        Err(cause) => Outcome::failed(cause),
+        Err(failure) => Outcome::failed(failure),
     }
 }
 
-fn watch_signals() -> Result<Signals, Cause> {
-    signals::watch(&[SIGQUIT]).map_err(|e| Cause::System(cannot("watch for", &"signals", &e)))
+fn watch_signals() -> Result<Signals, Failure> {
+    signals::watch(&[SIGQUIT]).map_err(|e| Failure::System(cannot("watch for", &"signals", &e)))
 }
 
-/// As [`run`], for a caller that goes on to watch the signals afterwards.
+/// As [`run`], for a caller that uses the signals afterwards.
 fn run_under(options: &Options, signals: &mut Signals, reporter: &mut impl Reporter) -> Outcome {
     let contact = match contact(options, signals, reporter) {
         Ok(contact) => contact,
         Err(NoContact::Interrupted) => return Outcome::interrupted(),
-        Err(NoContact::Failed(cause)) => return Outcome::failed(cause),
+        Err(NoContact::Failed(failure)) => return Outcome::failed(failure),
     };
-    match Engine::new(options, contact, signals, reporter) {
-        Ok(engine) => engine.run(),
-        Err(e) => Outcome::failed(Cause::System(e)),
+    let network = Network::new(contact, &options.sources);
+    match Engine::new(options, network, SystemClock, signals, reporter) {
+        Ok(mut engine) => {
+            // A signal may have come before there was a reactor to report it.
+            if signals::is_stop_requested() {
+                engine.phase.interrupt();
+            }
+            engine.run()
+        }
+        Err(e) => Outcome::failed(Failure::System(e)),
     }
 }
 
@@ -183,16 +206,16 @@ pub struct Progress {
     pub connections: usize,
     /// Messages of the measured part whose echo has come back.
     pub messages: u64,
-    /// What has gone wrong so far.
+    /// Failures so far.
     pub failures: u64,
-    /// How long the measured part has been going on.
+    /// How long the measured part has taken so far.
     pub measured: Duration,
     /// How much of the measured part is over, from 0 to 1.
     pub fraction: f64,
 }
 
 impl Progress {
-    /// In this stage, before anything has happened.
+    /// The progress in this stage before anything has happened.
     fn none(stage: Stage) -> Self {
         Self {
             stage,
@@ -216,9 +239,11 @@ pub enum Stage {
     Measuring,
     /// Waiting for the last echoes.
     Draining,
-    /// Saying goodbye, and looking whether anything comes that was not sent.
+    /// Closing its connections, and looking for bytes that were never sent.
     Closing,
 }
 
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,21 @@
-//! `resound ping`: one message at a time at a steady pace, every byte checked, and how long each echo took.
+//! `resound ping`: sends one message at a time at a steady pace, checks every byte of its echo, and measures how
+//! long the echo took.
 //!
-//! It looks like ping(8) and means the same by the same words, as far as a stream allows: there is one
-//! connection and one message in flight, for bytes that come back say nothing of which message they belong
-//! to but by their place. So an echo that is lost or wrong costs the connection, and the next message gets
-//! a new one. The time to connect is told apart from the echoes' times.
+//! It looks like ping(8), and uses its words in the same sense. In a stream, only the offset of a byte shows
+//! which message it belongs to. So there is one connection with one message in flight, and after a lost or
+//! wrong echo the next message gets a new connection. The time to connect is no part of an echo's time.
 //!
 //! # When messages are sent
 //!
-//! At fixed times, an interval apart, from the first connection on: a late echo does not shift those after
-//! it. A message that is due while another's echo is outstanding waits for that, or for its time-out, and
-//! is then sent at once. If several fall due meanwhile, one is sent; the rest are
-//! [skipped](Tally::skipped), since they would be a burst, and no ping.
+//! At fixed times, an interval apart, from the first connection on: a late echo does not shift the messages
+//! after it. A message that is due while an echo is outstanding waits for that echo or its timeout, and then
+//! goes out at once. If several messages fall due meanwhile, only one is sent. The others are
+//! [skipped](Tally::skipped): they would be a burst and not a ping.
+//!
+//! # How it is built
+//!
+//! A `Session` holds the state and does the counting. It knows no socket and reads no clock: `Sockets` gives it
+//! a connection, and the clients' common loop gives it the time. Tests run it on a simulated server.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -22,8 +27,8 @@ use session::Session;
 use sockets::Sockets;
 
 pub use json::Json;
-pub use notice::{Activity, Notice, Summary};
-pub use tally::{MessageFailure, RecordedFailure, Tally};
+pub use notice::{Notice, Summary};
+pub use tally::Tally;
 
 mod tally;
 mod notice;
@@ -38,36 +43,37 @@ mod json;
 pub struct Options {
     /// The server to ping.
     pub server: Addr,
-    /// Messages to send; no end of them if `None`. At least 1.
+    /// The number of messages, at least 1. If `None`, it sends messages until a signal comes.
     pub count: Option<u64>,
-    /// From when one message is due to when the next one is. At least a millisecond.
+    /// The time between the due times of two messages, at least a millisecond.
     pub interval: Duration,
     /// The size of a message in bytes. At least 1.
     pub size: usize,
-    /// How long to wait for an echo, and for a connection, with the look-up of the server's name.
+    /// How long to wait for an echo. Also how long to wait for a connection, including the look-up of the
+    /// server's name.
     pub timeout: Duration,
-    /// How long to wait for a server that is not up.
+    /// How long to retry before the first connection if the server is not up; `None` if not at all.
     pub wait: Option<Duration>,
 }
 
 /// How a ping ended.
 #[derive(Debug)]
 pub enum End {
-    /// All that was asked for was sent.
+    /// All messages were sent.
     Complete,
-    /// By SIGINT, SIGTERM or SIGHUP.
+    /// SIGINT, SIGTERM or SIGHUP ended it.
     Interrupted,
-    /// There was no first connection, or nothing more could be said.
+    /// There was no first connection, or the system failed.
     Failed(io::Error),
 }
 
-/// Pings until it has sent as many messages as asked for, or a signal tells it to stop; reports each step to
-/// `say`, and gives what it found and how it ended. An error of `say` ends it too.
-pub fn run(options: &Options, say: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
+/// Pings until all messages are sent, or a signal ends it. Reports each step to `notify`, and returns what it
+/// found and how it ended. An error of `notify` ends it too.
+pub fn run(options: &Options, notify: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
     let began = Instant::now();
     let mut tally = Tally::default();
     let end = Sockets::new(options).and_then(|network| {
-        drive(&mut Session::new(options, network, &mut tally, say, began), began)
+        drive(&mut Session::new(options, network, &mut tally, notify, began), began)
     });
     tally.elapsed = began.elapsed();
     (tally, end.unwrap_or_else(End::Failed))

@@ -1,16 +1,16 @@
-//! The other side of an echo as a state machine without a socket: sends a pattern, and checks every byte
-//! that comes back.
+//! The client's side of an echo, as a state machine without a socket: it sends a pattern, and checks every
+//! byte that comes back.
 //!
 //! [`Probe`] is the opposite of [`Echo`](crate::conn::Echo), and built like it: the socket, the read buffer
-//! and the time are parameters, so it runs on a scripted socket in a test. What it sends follows from the
-//! number of its stream and the offset there ([`Pattern`]), so it keeps no copy of it, and a connection
-//! costs the same memory whatever its messages' size.
+//! and the time are parameters, so a test can run it on a scripted socket. The bytes follow from the number
+//! of the stream and the offset there ([`Pattern`]). So a probe keeps no copy of what it sends, and its memory
+//! does not depend on the size of its messages.
 //!
 //! # Times
 //!
-//! Each message has two: when it was *due*, by the caller's plan, and when its first byte was actually sent.
-//! A client that measures from the second alone leaves out the time for which a slow server kept it from
-//! sending, and so makes the server look better the worse it is ("coordinated omission").
+//! Each message has two: when it was *due*, by the caller's plan, and when its first byte was sent. A slow
+//! server keeps a client from sending. A client that measures from the second time alone leaves that delay
+//! out, and the slower the server is, the more it leaves out ("coordinated omission").
 
 use std::collections::{TryReserveError, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
@@ -23,13 +23,13 @@ pub use pattern::Pattern;
 mod fault;
 mod pattern;
 
-/// What is shown of bytes that were never sent.
+/// The number of bytes that a fault shows of a surplus.
 const SURPLUS_BYTES: usize = 16;
 
 /// A message on its way to the server and back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// When it was to be sent.
+    /// When it was due.
     pub due: Instant,
     /// When its first byte was sent.
     pub sent: Instant,
@@ -37,51 +37,51 @@ pub struct Message {
     pub bytes: usize,
 }
 
-/// One connection's stream of messages, and how far it has come back.
+/// The messages of one connection, and how much of them has come back.
 #[derive(Debug)]
 pub struct Probe {
     stream: usize,
     /// Bytes that the socket has taken.
     sent: u64,
-    /// Bytes that have come back, all of them right.
+    /// Bytes that have come back. All of them are right.
     received: u64,
-    /// Where the last message begun ends.
+    /// The offset at which the last message ends.
     end: u64,
-    /// In the order in which they were begun. Never more than there was room for at the start.
+    /// The messages in flight, the oldest first. Never more than `depth`, so this never grows.
     flights: VecDeque<Flight>,
-    /// How many of them, from the front, are known to have been sent, and when.
+    /// The number of flights, from the front, whose first byte was sent.
     stamped: usize,
     depth: usize,
 }
 
 #[derive(Debug)]
 struct Flight {
-    /// Until its first byte is sent, as if that had been when it was due.
+    /// Its `sent` is a copy of `due` until its first byte is sent.
     message: Message,
-    /// Where it ends in the stream.
+    /// The offset at which it ends in the stream.
     end: u64,
 }
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// So many right bytes, and the socket may have more.
+    /// This many right bytes. The socket may have more.
     More(usize),
-    /// So many right bytes, fewer than were asked for.
+    /// This many right bytes, fewer than the read asked for.
     Short(usize),
     /// The socket is empty.
     Nothing,
-    /// The server's end, after everything had come back.
+    /// The end of the stream, after everything had come back.
     End,
 }
 
 impl Probe {
-    /// A stream of which nothing is sent yet, for up to `depth` messages in flight.
+    /// A probe that has sent nothing yet. It can have up to `depth` messages in flight.
     pub fn new(stream: usize, depth: usize) -> Self {
         Self::with_room(stream, depth, VecDeque::with_capacity(depth))
     }
 
-    /// The same for a depth that may be too much.
+    /// As [`new`](Self::new), for a depth that may exceed the memory.
     ///
     /// # Errors
     ///
@@ -96,18 +96,18 @@ impl Probe {
         Self { stream, sent: 0, received: 0, end: 0, flights, stamped: 0, depth }
     }
 
-    /// What a message in flight takes, in bytes of memory.
+    /// The memory of one message in flight, in bytes.
     pub const FLIGHT_BYTES: usize = size_of::<Flight>();
 
-    /// The same on a new connection: what was in flight is forgotten.
+    /// Starts again on a new connection, and forgets the messages in flight.
     pub fn restart(&mut self) {
         (self.sent, self.received, self.end) = (0, 0, 0);
         self.flights.clear();
         self.stamped = 0;
     }
 
-    /// The same for another connection beside this one, which gets the room for messages: nothing may be in
-    /// flight here, or be begun any more.
+    /// A probe for a second connection. It takes this one's room for messages: no message may be in flight here,
+    /// and none can be begun any more.
     #[must_use]
     pub fn hand_on(&mut self) -> Self {
         debug_assert!(self.flights.is_empty());
@@ -120,17 +120,17 @@ impl Probe {
         self.flights.len() < self.depth
     }
 
-    /// When the messages in flight were due, in the order in which they were begun.
+    /// When the messages in flight were due, the oldest first.
     pub fn dues(&self) -> impl Iterator<Item = Instant> {
         self.flights.iter().map(|flight| flight.message.due)
     }
 
-    /// How many messages are in flight.
+    /// The number of messages in flight.
     pub fn in_flight(&self) -> usize {
         self.flights.len()
     }
 
-    /// Begins a message of so many bytes, at least one, for which there must be room.
+    /// Begins a message of `bytes` bytes, at least one. There must be [room](Self::has_room) for it.
     pub fn begin(&mut self, bytes: usize, due: Instant) {
         debug_assert!(bytes > 0 && self.has_room());
         self.end += bytes as u64;
@@ -148,21 +148,21 @@ impl Probe {
         self.received == self.end
     }
 
-    /// Bytes sent and received.
+    /// The numbers of bytes sent and received.
     pub fn progress(&self) -> (u64, u64) {
         (self.sent, self.received)
     }
 
-    /// When the oldest message in flight was sent, or was due where it has not been.
+    /// When the oldest message in flight was sent, or when it was due if it is not sent yet.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.flights.front().map(|flight| flight.message.sent)
     }
 
-    /// Sends what was begun, until all is sent or the socket takes no more. `now` is when.
+    /// Sends what was begun, until all is sent or the socket would block. `now` is the time of sending.
     ///
     /// # Errors
     ///
-    /// [`Fault::Ended`], where the connection is gone.
+    /// [`Fault::Ended`], if the connection is gone.
     #[inline]
     pub fn send(
         &mut self,
@@ -194,7 +194,7 @@ impl Probe {
         Ok(())
     }
 
-    /// Notes when the messages were sent whose first byte is gone by now.
+    /// Records `now` for the messages whose first byte was just sent.
     fn stamp(&mut self, now: Instant) {
         while let Some(Flight { message, end }) = self.flights.get_mut(self.stamped)
             && *end - (message.bytes as u64) < self.sent
@@ -204,11 +204,11 @@ impl Probe {
         }
     }
 
-    /// Reads once, up to as much as `scratch` holds, and checks what came.
+    /// Reads once, up to the length of `scratch`, and checks what came.
     ///
     /// # Errors
     ///
-    /// What is wrong with the echo. The connection is of no further use then.
+    /// What is wrong with the echo. After that, the connection must not be used.
     #[inline]
     pub fn receive(
         &mut self,
@@ -235,7 +235,7 @@ impl Probe {
     #[inline]
     fn check(&self, echo: &[u8], pattern: &Pattern) -> Result<(), Fault> {
         let owed = usize::try_from(self.sent - self.received).unwrap_or(usize::MAX);
-        // Slices compare many bytes at a time; which byte it is matters only where they differ.
+        // Slices compare many bytes at a time. Which byte differs is looked up only if one does.
         if echo.len() <= owed && echo == pattern.piece(self.stream, self.received, echo.len()) {
             return Ok(());
         }
@@ -247,7 +247,7 @@ impl Probe {
         let (stream, offset) = (self.stream, self.received);
         let surplus = &echo[owed.min(echo.len())..];
         match Wrong::find(&echo[..echo.len() - surplus.len()], pattern, stream, offset) {
-            // With the surplus, for what it shows of the cause.
+            // The surplus goes along: it helps to find the cause.
             Some(wrong) => {
                 Fault::Wrong(Wrong::find(echo, pattern, stream, offset).unwrap_or(wrong))
             }
@@ -263,7 +263,7 @@ impl Probe {
         Fault::Ended { received: self.received, sent: self.sent, error }
     }
 
-    /// The next message, in order, whose echo has come back whole.
+    /// Takes the oldest message, if its whole echo has come back.
     #[inline]
     pub fn complete(&mut self) -> Option<Message> {
         if self.flights.front()?.end > self.received {

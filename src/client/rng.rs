@@ -1,9 +1,9 @@
-//! Numbers that look random, and are the same each time.
+//! Pseudo-random numbers, the same in each run.
 
-/// The first of them.
+/// The first number.
 pub const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The one after this one. George Marsaglia, "Xorshift RNGs", 2003.
+/// The number after `x`. George Marsaglia, "Xorshift RNGs", 2003.
 pub fn xorshift(mut x: u64) -> u64 {
     x ^= x << 13;
     x ^= x >> 7;

@@ -8,20 +8,20 @@ use crate::text::Escaped;
 
 /// One end of a connection.
 ///
-/// Its `Display` is safe to log: the name of a Unix socket is the peer's to choose, so everything in it
-/// that could act on a terminal is escaped.
+/// Its `Display` is safe to log. A peer chooses the name of its Unix socket, so each character of it that could act
+/// on a terminal is escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// Over TCP.
     Inet(SocketAddr),
-    /// Over a Unix socket: its path, where it has one, as clients rarely do.
+    /// Over a Unix socket, with its path if it has one. The sockets of clients rarely do.
     Unix(Option<Box<Path>>),
     /// Over an abstract Unix socket of Linux, which has a name but no file: unix(7).
     Abstract(Box<[u8]>),
 }
 
 impl Endpoint {
-    /// The host, in one form for IPv4 whether or not it came through an IPv6 socket.
+    /// The host. An IPv4 address has one form, even if it came through an IPv6 socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Inet(addr) => Some(addr.ip().to_canonical()),

@@ -1,14 +1,14 @@
-//! Errors as lines that people can read.
+//! Errors as lines for people.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// Turns an error of the system into a line for people: what failed and why.
+/// An error of the system as a line for people, which says what failed and why.
 pub(crate) fn cannot(what: &str, whom: &dyn fmt::Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot {what} {whom}: {}", reason(error)))
 }
 
-/// Adds what might help to a line for people.
+/// Adds what might help, if `help` knows that for this kind of error.
 pub(crate) fn with_help(
     error: io::Error,
     help: impl Fn(ErrorKind) -> Option<&'static str>,
@@ -19,7 +19,7 @@ pub(crate) fn with_help(
     }
 }
 
-/// An error's cause as a phrase, without the number that the standard library puts behind it.
+/// The cause of an error as a phrase, without the number that the standard library adds.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let Some((phrase, _)) = text.split_once(" (os error ") else { return text };

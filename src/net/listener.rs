@@ -18,17 +18,18 @@ use super::{
 /// How listening sockets are made.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenOptions {
-    /// Connections that the kernel holds until they are accepted; it has a bound of its own
+    /// Connections that the kernel holds until the server accepts them. The kernel has a limit of its own
     /// (`net.core.somaxconn`, see listen(2)).
     pub backlog: u32,
-    /// Whether others may listen on the same TCP address and share its connections (`SO_REUSEPORT`).
+    /// Whether other servers can listen on the same TCP address and share its connections (`SO_REUSEPORT`).
     pub reuse_port: bool,
-    /// Whether `[::]` leaves IPv4 to another listener, instead of taking it as well (`IPV6_V6ONLY`).
+    /// Whether `[::]` leaves IPv4 to another listener (`IPV6_V6ONLY`).
     pub only_v6: bool,
-    /// How long a peer may take nothing before the server gives it up; for ever if `None`. Up to two minutes
-    /// the kernel does the same, after two minutes, for what it has been handed (`TCP_USER_TIMEOUT`).
+    /// How long a peer can take nothing before the server gives it up; without a limit if `None`. If it is two
+    /// minutes or less, the kernel does the same after two minutes for the bytes that it holds
+    /// (`TCP_USER_TIMEOUT`).
     pub stall_timeout: Option<Duration>,
-    /// The permissions of a Unix socket's file: who may connect.
+    /// The permissions of a Unix socket's file, which say who can connect.
     pub unix_mode: u32,
 }
 
@@ -37,29 +38,19 @@ pub struct ListenOptions {
 pub enum Listener {
     /// Over TCP.
     Tcp(TcpListener),
-    /// Over a Unix socket. Its file, unless the socket is abstract or the file was
-    /// [taken](Self::take_file), goes first.
+    /// Over a Unix socket, with its file. An abstract socket has none, and [`take_file`](Self::take_file) takes it
+    /// away.
     Unix(Option<SocketFile>, UnixListener),
 }
 
 impl Listener {
-    /// Listens at one of the endpoints that [`Addr::resolve`](super::Addr::resolve) found.
-    ///
-    /// A Unix socket's file that nobody listens on any more is replaced.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be had, and what might help.
-    pub fn bind(at: &Endpoint, options: ListenOptions) -> io::Result<Self> {
-        Self::open(at, options).map_err(|e| explained(at, &e))
-    }
-
-    /// Listens on all endpoints that a name stands for. An endpoint that this machine does not have, as it may
-    /// have no IPv6, is left out, and the second list says why; but one listener there is.
+    /// Listens at the endpoints that a name stands for: [`Addr::resolve`](super::Addr::resolve). Leaves out an
+    /// endpoint that this machine does not have, such as an IPv6 one; the second list says why. Replaces the file
+    /// of a Unix socket that no server listens on.
     ///
     /// # Errors
     ///
-    /// As [`bind`](Self::bind), and if no endpoint is this machine's.
+    /// Why the system refuses an endpoint, and what might help. Also if no endpoint is this machine's.
     pub fn bind_all(
         endpoints: &[Endpoint],
         options: impl Fn(&Endpoint) -> ListenOptions,
@@ -91,7 +82,7 @@ impl Listener {
     }
 
     fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        // Not by mio's own `bind`, whose backlog is 128.
+        // mio's own `bind` has no backlog to choose.
         let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)
             .map_err(|e| if is_shortage(&e) { e } else { unsupported(&e) })?;
         // A restart must not wait until the last server's connections have left TIME_WAIT.
@@ -100,11 +91,10 @@ impl Listener {
             socket.set_reuse_port(true)?;
         }
         if addr.is_ipv6() {
-            // Both ways: the default is the system's (`net.ipv6.bindv6only`).
+            // Set in both cases: the default depends on the system (`net.ipv6.bindv6only`).
             if_known(socket.set_only_v6(options.only_v6))?;
         }
-        // What is set here holds for every connection accepted, at no system call for each: its socket
-        // is a copy of this one.
+        // Accepted sockets inherit these options, so they cost no system call for each connection.
         set_tcp_options(SockRef::from(&socket))?;
         set_user_timeout(&socket, options.stall_timeout)?;
         socket.set_nonblocking(true)?;
@@ -113,11 +103,11 @@ impl Listener {
         Ok(Self::Tcp(TcpListener::from_std(socket.into())))
     }
 
-    /// Where it listens, with the real port if 0 was asked for.
+    /// Its address, with the real port if port 0 was asked for.
     ///
     /// # Errors
     ///
-    /// What getsockname(2) says.
+    /// An error of getsockname(2).
     pub fn local_addr(&self) -> io::Result<Endpoint> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Into::into),
@@ -125,7 +115,7 @@ impl Listener {
         }
     }
 
-    /// Takes the file of a Unix socket away, so that it can outlive the listener.
+    /// Takes the file of a Unix socket away. It can then outlive the listener.
     pub fn take_file(&mut self) -> Option<SocketFile> {
         match self {
             Self::Tcp(_) => None,
@@ -156,15 +146,16 @@ impl Listen for Listener {
 
 delegate_source!(Listener);
 
-/// The machine does not have this protocol, or may not use it: the errno depends on who says so.
+/// The error for a protocol that this machine does not have, or that a filter forbids. The errno depends on which
+/// of them refuses it.
 pub(super) fn unsupported(error: &io::Error) -> io::Error {
     io::Error::new(ErrorKind::Unsupported, reason(error))
 }
 
-/// Whether an endpoint cannot be had on this machine, and another one of the same name perhaps can.
+/// Whether this machine does not have the endpoint. It may have another endpoint of the same name.
 pub(super) fn is_missing(error: &io::Error) -> bool {
     let is_of_the_system = error.raw_os_error().is_some() && !is_shortage(error);
-    // An address in use would be another server's, and a port below 1024 is refused on all addresses.
+    // An address in use is there, and the right to a port below 1024 is missing on every address.
     let is_refused = matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied);
     error.kind() == ErrorKind::Unsupported || (is_of_the_system && !is_refused)
 }

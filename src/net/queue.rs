@@ -1,7 +1,7 @@
-//! How much of what was written to a TCP socket its peer has not acknowledged.
+//! The bytes that were written to a TCP socket and that its peer has not acknowledged.
 //!
-//! ioctl(2) with `SIOCOUTQ` answers that too, but no crate wraps it safely. sock_diag(7) gives the same
-//! number over a netlink socket, in one message each way, and looks only at the one connection.
+//! ioctl(2) with `SIOCOUTQ` returns that number too, but no crate wraps it safely. sock_diag(7) returns it over a
+//! netlink socket, with one message each way about one connection.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -21,12 +21,12 @@ const REQUEST_BYTES: usize = 72;
 /// A `nlmsghdr` and an `inet_diag_msg`; attributes follow.
 const ANSWER_BYTES: usize = 88;
 
-/// Bytes written to the connection between these ends that its peer has not acknowledged. An end that was
-/// sent and not acknowledged counts as one.
+/// The bytes of the connection between these ends that its peer has not acknowledged. The end of the stream counts
+/// as one byte.
 ///
 /// # Errors
 ///
-/// If the system does not say: it has no such connection, or no netlink sockets for this process.
+/// If the system has no such connection, or no netlink sockets for this process.
 pub(super) fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> io::Result<u32> {
     let kind = Type::RAW.nonblocking();
     let mut kernel = Socket::new(AF_NETLINK.into(), kind, Some(NETLINK_SOCK_DIAG.into()))?;
@@ -38,42 +38,42 @@ pub(super) fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> io::Result<
 }
 
 fn request(local: SocketAddr, peer: SocketAddr) -> Vec<u8> {
-    let mut request = Vec::with_capacity(REQUEST_BYTES);
-    // nlmsghdr: length, type, flags, sequence number, port.
-    request.extend((REQUEST_BYTES as u32).to_ne_bytes());
-    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request.extend(NLM_F_REQUEST.to_ne_bytes());
-    request.extend([0; 8]);
-    // inet_diag_req_v2: family, protocol, no extensions, padding, all states.
     let family = i32::from(Domain::for_address(local)) as u8;
-    request.extend([family, IPPROTO_TCP, 0, 0]);
-    request.extend([0xff; 4]);
-    // inet_diag_sockid: ports, addresses, interface, no cookie.
-    request.extend(local.port().to_be_bytes());
-    request.extend(peer.port().to_be_bytes());
-    request.extend(address(local.ip()));
-    request.extend(address(peer.ip()));
     let scope = if let SocketAddr::V6(peer) = peer { peer.scope_id() } else { 0 };
-    request.extend(scope.to_ne_bytes());
-    request.extend([0xff; 8]);
-    request
+    [
+        // nlmsghdr: length, type, flags, sequence number, port.
+        &(REQUEST_BYTES as u32).to_ne_bytes()[..],
+        &SOCK_DIAG_BY_FAMILY.to_ne_bytes(),
+        &NLM_F_REQUEST.to_ne_bytes(),
+        &[0; 8],
+        // inet_diag_req_v2: family, protocol, no extensions, padding, all states.
+        &[family, IPPROTO_TCP, 0, 0],
+        &[0xff; 4],
+        // inet_diag_sockid: ports, addresses, interface, no cookie.
+        &local.port().to_be_bytes(),
+        &peer.port().to_be_bytes(),
+        &address(local.ip()),
+        &address(peer.ip()),
+        &scope.to_ne_bytes(),
+        &[0xff; 8],
+    ]
+    .concat()
 }
 
+/// IPv4 fills the first four bytes.
 fn address(ip: IpAddr) -> [u8; 16] {
+    let mut bytes = [0; 16];
     match ip {
-        IpAddr::V4(ip) => {
-            let mut bytes = [0; 16];
-            bytes[..4].copy_from_slice(&ip.octets());
-            bytes
-        }
-        IpAddr::V6(ip) => ip.octets(),
+        IpAddr::V4(ip) => bytes[..4].copy_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => bytes = ip.octets(),
     }
+    bytes
 }
 
 fn parse(answer: &[u8]) -> Option<u32> {
     let is_answer = answer.get(4..6)? == SOCK_DIAG_BY_FAMILY.to_ne_bytes();
     let state = *answer.get(17)?;
-    // Without the connection, the kernel finds a listener at its address.
+    // If there is no such connection, the kernel may answer with a listener at its address.
     let is_connection = is_answer && state != TCP_LISTEN && answer.len() >= ANSWER_BYTES;
     let queued = answer.get(76..80)?.try_into().ok()?;
     is_connection.then(|| u32::from_ne_bytes(queued))
@@ -94,13 +94,13 @@ mod tests {
     fn eventually(is_so: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !is_so() {
-            assert!(Instant::now() < deadline, "it did not come about");
+            assert!(Instant::now() < deadline, "it did not happen in 20 s");
             std::thread::yield_now();
         }
     }
 
     #[test]
-    fn the_kernel_says_how_much_a_peer_has_not_acknowledged() {
+    fn the_kernel_counts_the_bytes_that_a_peer_has_not_acknowledged() {
         for (listen, connect) in
             [("127.0.0.1:0", "127.0.0.1"), ("[::1]:0", "::1"), ("[::]:0", "127.0.0.1")]
         {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_connection_that_there_is_not_the_kernel_says_nothing() {
+    fn a_connection_that_does_not_exist_is_an_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let here = listener.local_addr().unwrap();
         assert!(unacknowledged(here, "127.0.0.1:1".parse().unwrap()).is_err());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-/// What the list does not say, as in a container without one: RFC 862.
+/// Known without the list, which a container may lack: RFC 862.
 const ECHO: (&str, u16) = ("echo", 7);
 
 /// The TCP port of a service: services(5).

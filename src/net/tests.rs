@@ -1,5 +1,5 @@
-//! Listeners and sockets over TCP, and what is told about them. Everything binds to port 0, or to a
-//! directory of its own.
+//! Listeners and sockets over TCP, and the lines about their errors. Each test binds to port 0, or in a directory of
+//! its own.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -28,12 +28,17 @@ const PLAIN: ListenOptions = ListenOptions {
 /// Listens at the first endpoint that `at` stands for.
 fn bind(at: &str, options: ListenOptions) -> io::Result<Listener> {
     let addr: Addr = at.parse().unwrap();
-    let listener = Listener::bind(&addr.resolve()?[0], options)?;
+    bind_endpoint(&addr.resolve()?[0], options)
+}
+
+fn bind_endpoint(at: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
+    let (mut listeners, _) = Listener::bind_all(std::slice::from_ref(at), |_| options)?;
+    let listener = listeners.remove(0);
     must_not_block(&listener);
     Ok(listener)
 }
 
-/// Looks before a test would hang.
+/// Fails before a test would hang.
 fn must_not_block(listener: &Listener) {
     let nonblocking = match listener {
         Listener::Tcp(listener) => SockRef::from(listener).nonblocking(),
@@ -42,14 +47,14 @@ fn must_not_block(listener: &Listener) {
     assert!(nonblocking.unwrap(), "accepting would block");
 }
 
-/// What `call` returns when it does not say `WouldBlock` any more.
+/// Repeats `call` until its result is not `WouldBlock`.
 #[track_caller]
 fn eventually<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         match call() {
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                assert!(Instant::now() < until, "it blocks for ever");
+                assert!(Instant::now() < until, "it blocks for 20 s");
                 thread::yield_now();
             }
             done => return done,
@@ -57,7 +62,7 @@ fn eventually<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Connects to `listener` and is accepted: the two ends, and how each end sees the client's address.
+/// Connects to `listener` and accepts. Returns both ends, and the client's address as each end sees it.
 fn pair(listener: &mut Listener) -> (Socket, Socket, Endpoint, Endpoint) {
     let client = Socket::connect(&listener.local_addr().unwrap()).unwrap();
     let (server, seen) = eventually(|| listener.accept()).unwrap();
@@ -95,7 +100,7 @@ fn tcp(socket: &Socket) -> SockRef<'_> {
 }
 
 #[test]
-fn a_free_port_is_told_and_reached() {
+fn port_0_is_a_free_port_that_clients_reach() {
     for at in ["127.0.0.1:0", "[::1]:0", "localhost:0"] {
         let mut listener = bind(at, PLAIN).unwrap();
         assert_ne!(port(&listener.local_addr().unwrap()), 0);
@@ -107,7 +112,7 @@ fn a_free_port_is_told_and_reached() {
 }
 
 #[test]
-fn ipv4_through_ipv6_has_one_form() {
+fn an_ipv4_client_of_an_ipv6_listener_has_an_ipv4_address() {
     let mut listener = bind("[::]:0", PLAIN).unwrap();
     let port = port(&listener.local_addr().unwrap());
     let _client = Socket::connect(&Endpoint::Inet(([127, 0, 0, 1], port).into())).unwrap();
@@ -117,7 +122,7 @@ fn ipv4_through_ipv6_has_one_form() {
 }
 
 #[test]
-fn nothing_blocks() {
+fn reads_and_accepts_would_block_if_there_is_nothing() {
     let blocks = |r: io::Result<usize>| assert_eq!(r.unwrap_err().kind(), ErrorKind::WouldBlock);
     let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
     blocks(listener.accept().map(|_| 0));
@@ -128,7 +133,7 @@ fn nothing_blocks() {
 }
 
 #[test]
-fn shutdown_write_is_the_peers_end_of_file() {
+fn shutdown_write_is_the_end_of_file_for_the_peer() {
     let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
     let (mut client, mut server, ..) = pair(&mut listener);
     server.shutdown_write().unwrap();
@@ -138,7 +143,7 @@ fn shutdown_write_is_the_peers_end_of_file() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn only_tcp_is_drained_by_a_short_read() {
+fn a_short_read_empties_a_tcp_socket_but_not_a_unix_socket() {
     let (client, ..) = pair(&mut bind("127.0.0.1:0", PLAIN).unwrap());
     assert!(client.short_read_drains());
     let (one, _other) = UnixStream::pair().unwrap();
@@ -168,13 +173,13 @@ fn has_tcp_options(socket: &Socket) {
 }
 
 #[test]
-fn keepalive_is_given_up_after_its_total() {
+fn the_total_of_keepalive_is_the_sum_of_its_parts() {
     assert_eq!(KEEPALIVE_TOTAL, KEEPALIVE_IDLE + KEEPALIVE_PROBES * KEEPALIVE_INTERVAL);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_stalled_peer_is_given_up_no_sooner_than_a_silent_one() {
+fn the_user_timeout_is_the_time_of_the_keepalive_probes_or_none() {
     let secs = Duration::from_secs;
     for (stall_timeout, expected) in [
         (None, None),
@@ -193,7 +198,7 @@ fn a_stalled_peer_is_given_up_no_sooner_than_a_silent_one() {
 fn an_address_in_use_is_refused() {
     let first = bind("127.0.0.1:0", PLAIN).unwrap();
     let at = first.local_addr().unwrap();
-    let error = Listener::bind(&at, PLAIN).unwrap_err();
+    let error = bind_endpoint(&at, PLAIN).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert_eq!(
         error.to_string(),
@@ -213,14 +218,14 @@ fn an_address_of_another_machine_is_refused() {
     );
 }
 
-/// Whatever errno says that the machine does not have it. Failed when only one of them was known.
+/// Several errno values mean that the machine does not have an address. Failed when only one of them was known.
 #[cfg(target_os = "linux")]
 #[test]
-fn of_the_addresses_of_a_name_those_that_cannot_be_had_are_left_out() {
+fn addresses_that_this_machine_does_not_have_are_left_out() {
     let nowhere = [
         ("192.0.2.1:0", "cannot assign requested address"),
         ("[2001:db8::1]:0", "cannot assign requested address"),
-        // A link-local address without an interface, and with one that is not there.
+        // A link-local address without an interface, and one with an interface that does not exist.
         ("[fe80::1]:0", "invalid argument"),
         ("[fe80::1%4000000]:0", "no such device"),
     ];
@@ -243,7 +248,7 @@ fn an_address_in_use_is_not_left_out() {
 }
 
 #[test]
-fn a_protocol_may_be_missing_but_not_descriptors_or_the_right_to_a_port() {
+fn a_missing_protocol_is_left_out_but_missing_descriptors_or_rights_are_errors() {
     let is_missing = |errno: Errno| listener::is_missing(&errno.into());
     for errno in [
         Errno::ADDRNOTAVAIL,
@@ -259,14 +264,14 @@ fn a_protocol_may_be_missing_but_not_descriptors_or_the_right_to_a_port() {
     for errno in [Errno::ADDRINUSE, Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
         assert!(!is_missing(errno), "{errno:?}");
     }
-    assert!(!listener::is_missing(&io::Error::other("in our own words")));
-    // A filter of system calls that forbids the family, instead of saying that there is none.
+    assert!(!listener::is_missing(&io::Error::other("our own text")));
+    // A filter of system calls forbids the family with EPERM.
     assert!(listener::is_missing(&listener::unsupported(&Errno::PERM.into())));
 }
 
-/// The system's default may be either: `net.ipv6.bindv6only`.
+/// The default depends on the system: `net.ipv6.bindv6only`.
 #[test]
-fn ipv4_is_taken_or_left_explicitly() {
+fn whether_a_listener_takes_ipv4_is_set_in_both_cases() {
     for only_v6 in [true, false] {
         let Ok(Listener::Tcp(listener)) = bind("[::]:0", ListenOptions { only_v6, ..PLAIN }) else {
             panic!("no TCP")
@@ -276,7 +281,7 @@ fn ipv4_is_taken_or_left_explicitly() {
 }
 
 #[test]
-fn an_option_that_the_system_does_not_know_is_done_without() {
+fn an_option_that_the_system_does_not_know_is_no_error() {
     for errno in [Errno::NOPROTOOPT, Errno::INVAL, Errno::OPNOTSUPP, Errno::PERM] {
         assert!(if_known(Err(errno.into())).is_ok(), "{errno:?}");
     }
@@ -305,7 +310,7 @@ fn a_port_can_be_shared_on_request() {
     let shared = ListenOptions { reuse_port: true, ..PLAIN };
     let first = bind("127.0.0.1:0", shared).unwrap();
     let at = first.local_addr().unwrap();
-    let second = Listener::bind(&at, shared).unwrap();
+    let second = bind_endpoint(&at, shared).unwrap();
     assert_eq!(second.local_addr().unwrap(), at);
 }
 
@@ -314,17 +319,17 @@ fn a_restarted_server_binds_at_once() {
     let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
     let at = listener.local_addr().unwrap();
     let (mut client, server, ..) = pair(&mut listener);
-    // Who closes first is left in TIME_WAIT, and its port with it.
+    // The end that closes first goes to TIME_WAIT, and keeps its port.
     drop(server);
     assert_eq!(eventually(|| client.read(&mut [0; 8])).unwrap(), 0);
     drop((client, listener));
-    Listener::bind(&at, PLAIN).unwrap();
+    bind_endpoint(&at, PLAIN).unwrap();
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_backlog_is_as_asked() {
-    // Linux holds one more than it was asked to: sk_acceptq_is_full() in include/net/sock.h.
+fn the_kernel_holds_as_many_connections_as_the_backlog_says() {
+    // Linux holds one more than the backlog: sk_acceptq_is_full() in include/net/sock.h.
     let mut listener = bind("127.0.0.1:0", ListenOptions { backlog: 2, ..PLAIN }).unwrap();
     let at = listener.local_addr().unwrap();
     let held = [(); 3].map(|()| Socket::connect(&at).unwrap());
@@ -335,17 +340,17 @@ fn the_backlog_is_as_asked() {
         eventually(|| listener.accept()).unwrap();
     }
 
-    // More than mio asks for, and than 200 that nobody accepts.
+    // More than mio asks for, and more than the 200 connections that wait here.
     let listener = bind("127.0.0.1:0", ListenOptions { backlog: 256, ..PLAIN }).unwrap();
     let at = listener.local_addr().unwrap();
     let clients: Vec<_> = (0..200).map(|_| Socket::connect(&at).unwrap()).collect();
     clients.iter().for_each(|client| drop(outcome(client).unwrap()));
 }
 
-/// There is no way from the loopback to an address for documentation (RFC 5737), and the system says so at
-/// once. Failed when that was taken for a connection that is being made.
+/// No route leads from the loopback to an address for documentation (RFC 5737), and the system reports that at once.
+/// Failed when the error was taken for `EINPROGRESS`.
 #[test]
-fn a_connection_that_cannot_be_begun_says_so() {
+fn a_connection_that_cannot_begin_is_an_error() {
     let source = SocketAddr::from(([127, 0, 0, 1], 0));
     assert!(Socket::connect_from(source, &inet("192.0.2.1:7")).is_err());
     let here = bind("127.0.0.1:0", PLAIN).unwrap();
@@ -354,8 +359,8 @@ fn a_connection_that_cannot_be_begun_says_so() {
 }
 
 #[test]
-fn a_refused_connection_says_so() {
-    // Bound, so that nobody else has it, but not listening.
+fn a_refused_connection_is_an_error_with_its_reason() {
+    // Bound, so that no other program has the port, but not listening.
     let unheard = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     unheard.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let at = unheard.local_addr().unwrap().as_socket().unwrap().into();
@@ -367,16 +372,16 @@ fn a_refused_connection_says_so() {
     );
 }
 
-/// As that of a socket that is not what it is taken for: its other end has no address that TCP knows.
+/// Here the socket is none of TCP: its other end has no TCP address.
 #[test]
-fn an_outcome_that_cannot_be_told_is_no_reason_to_wait() {
+fn an_outcome_that_the_system_does_not_know_is_an_error() {
     let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let disguised = Socket::Tcp(TcpStream::from_std(OwnedFd::from(one).into()));
     assert_eq!(disguised.connected().unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
-fn listeners_and_sockets_are_sources() {
+fn a_reactor_accepts_listeners_and_sockets() {
     let dir = tempfile::tempdir().unwrap();
     for at in ["127.0.0.1:0".to_owned(), format!("unix:{}/s", dir.path().display())] {
         let mut listeners = Reactor::new().unwrap();
@@ -395,7 +400,7 @@ fn listeners_and_sockets_are_sources() {
 }
 
 #[test]
-fn a_source_registers_again_as_what_it_holds() {
+fn registering_goes_to_the_socket_that_a_source_holds() {
     let mut poll = mio::Poll::new().unwrap();
     let mut listener = bind("127.0.0.1:0", PLAIN).unwrap();
     let error = poll.registry().reregister(&mut listener, Token(1), Interest::READABLE);
@@ -412,7 +417,7 @@ fn a_source_registers_again_as_what_it_holds() {
 }
 
 #[test]
-fn reasons_are_phrases() {
+fn a_reason_is_a_phrase_without_the_number_of_the_error() {
     let os = |errno: Errno| io::Error::from(errno);
     for (error, expected) in [
         (os(Errno::CONNREFUSED), "connection refused"),
@@ -433,7 +438,7 @@ fn reasons_are_phrases() {
 }
 
 #[test]
-fn what_cannot_be_done_says_what_might_help() {
+fn an_error_to_listen_says_what_might_help() {
     for (errno, expected) in [
         (Errno::ADDRINUSE, "address already in use; choose another, or port 0 for any free one"),
         (
@@ -448,8 +453,8 @@ fn what_cannot_be_done_says_what_might_help() {
         (Errno::NETUNREACH, "network is unreachable"),
     ] {
         let error = io::Error::from(errno);
-        let told = with_help(cannot("reach", &"somewhere", &error), listener::help);
-        assert_eq!(told.to_string(), format!("cannot reach somewhere: {expected}"));
-        assert_eq!(told.kind(), error.kind());
+        let line = with_help(cannot("reach", &"somewhere", &error), listener::help);
+        assert_eq!(line.to_string(), format!("cannot reach somewhere: {expected}"));
+        assert_eq!(line.kind(), error.kind());
     }
 }

@@ -1,4 +1,4 @@
-//! Each kind of file, full and empty, with its flags looked at.
+//! Each kind of file, full and empty, and its flags afterwards.
 
 use std::os::unix::net::UnixStream;
 
@@ -42,7 +42,7 @@ fn pipes_and_sockets_never_block_and_keep_their_flags() {
     check(&file(one), &file(other), "socket");
 }
 
-/// Named pipes do not know `RWF_NOWAIT`.
+/// A named pipe does not know `RWF_NOWAIT`.
 #[test]
 fn a_named_pipe_is_opened_again_and_keeps_its_flags() {
     let dir = tempfile::tempdir().unwrap();
@@ -52,7 +52,7 @@ fn a_named_pipe_is_opened_again_and_keeps_its_flags() {
     check(&both, &both, "fifo");
 }
 
-/// Without a description of one's own, as without procfs.
+/// The way that is left without a description of its own, as without procfs.
 #[test]
 fn a_pipe_that_must_be_polled_first_never_blocks() {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
@@ -66,7 +66,7 @@ fn a_pipe_that_must_be_polled_first_never_blocks() {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_never_blocks_and_keeps_its_flags() {
+fn a_terminal_without_a_reader_never_blocks_and_keeps_its_flags() {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -84,14 +84,14 @@ fn a_terminal_that_nobody_reads_never_blocks_and_keeps_its_flags() {
 }
 
 #[test]
-fn a_full_device_is_an_error_and_not_a_wait() {
+fn a_write_to_a_full_device_fails_and_does_not_wait() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let mut waiting = Waiting::new(Standard::new(full.as_fd()).unwrap());
     assert_eq!(waiting.write(b"x").unwrap_err().kind(), ErrorKind::StorageFull);
 }
 
 #[test]
-fn a_wait_with_an_end_gives_up_and_one_without_goes_on_when_there_is_room() {
+fn a_wait_ends_at_its_time_limit_or_when_there_is_room() {
     let (reader, writer) = rustix::pipe::pipe().unwrap();
     let mut standard = Standard::new(writer.as_fd()).unwrap();
     while standard.write(&[0; 1000]).is_ok() {}

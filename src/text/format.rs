@@ -1,10 +1,10 @@
-//! Figures as people read them: three digits and a unit.
+//! Numbers for people: three digits and a unit.
 
 use std::time::Duration;
 
-/// Each a thousand times the one before.
+/// Each unit is a thousand times the one before.
 const TIMES: [&str; 4] = ["ns", "µs", "ms", "s"];
-/// Each with its seconds.
+/// The seconds of each unit, and its name.
 const LONG_TIMES: [(f64, &str); 3] = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
 const BYTE_RATES: [&str; 4] = ["B/s", "kB/s", "MB/s", "GB/s"];
 const RATES: [&str; 4] = ["/s", "k/s", "M/s", "G/s"];
@@ -24,17 +24,17 @@ pub fn elapsed(time: Duration) -> String {
     scaled(time.as_secs_f64() * 1e9, &TIMES)
 }
 
-/// A time that was set, such as a time-out: as people write it, in as few digits as say it.
+/// A time that a user sets, such as a timeout, without a digit too many.
 pub fn setting(time: Duration) -> String {
     time_mark(time.as_nanos() as f64)
 }
 
-/// Bytes a second; a kB is 1000 bytes.
+/// Bytes per second. A kB is 1000 bytes.
 pub fn byte_rate(bytes_per_second: f64) -> String {
     scaled(bytes_per_second, &BYTE_RATES)
 }
 
-/// A time for the edge of a plot, from nanoseconds, in as few digits as say it.
+/// A time for the edge of a plot, from nanoseconds, without a digit too many.
 pub fn time_mark(nanoseconds: f64) -> String {
     // 60 s and 90 s stay seconds.
     let is_whole = |unit: f64| nanoseconds >= 120e9 && nanoseconds % (unit * 1e9) == 0.0;
@@ -44,12 +44,12 @@ pub fn time_mark(nanoseconds: f64) -> String {
     }
 }
 
-/// So many things a second, for the edge of a plot.
+/// Things per second, for the edge of a plot.
 pub fn rate_mark(per_second: f64) -> String {
     mark(per_second, &RATES)
 }
 
-/// So many things a second.
+/// Things per second.
 pub fn rate(per_second: f64) -> String {
     digits(per_second)
 }
@@ -66,7 +66,7 @@ pub fn count(n: u64) -> String {
     grouped
 }
 
-/// So many of something, in the singular or the plural.
+/// A number of things, with their name in the singular or the plural.
 pub fn counted(n: u64, one: &str, more: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { more })
 }
@@ -76,14 +76,14 @@ pub fn percent(part: f64) -> String {
     format!("{} %", digits(part * 100.0))
 }
 
-/// Three digits of a number, or all that stand before its point.
+/// A number with three digits, or with more if its whole part has more.
 pub fn digits(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 999.5 => {
             let sign = if value < 0.0 { "-" } else { "" };
             return format!("{sign}{}", count(size.round() as u64));
         }
-        // What would be rounded to the next power of ten has a digit more before the point.
+        // A value that rounds up to the next power of ten has one more digit before the point.
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,
         size if size >= 0.999_5 => 2,
@@ -100,7 +100,7 @@ fn leading_zeros(part: f64) -> usize {
     (-part.log10()).ceil().clamp(1.0, MOST) as usize
 }
 
-/// The smallest unit counts things that have no parts.
+/// A value in the unit that fits. In the smallest unit, it is a whole number.
 fn scaled(value: f64, units: &[&str]) -> String {
     match fit(value, units, 999.5) {
         (value, 0) => format!("{value:.0} {}", units[0]),
@@ -154,9 +154,9 @@ mod tests {
         }
     }
 
-    /// Failed when there was one way for logs, another for reports and a third for lines of `connect`.
+    /// Failed when logs, reports and the lines of `connect` each had a format of their own.
     #[test]
-    fn times_that_were_set_are_written_as_people_write_them() {
+    fn a_setting_is_written_as_a_user_writes_it() {
         for (time, text) in [
             (Duration::ZERO, "0 ns"),
             (Duration::from_micros(50), "50 µs"),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_say_their_unit() {
+    fn byte_rates_have_a_unit_and_other_rates_none() {
         assert_eq!(byte_rate(0.0), "0 B/s");
         assert_eq!(byte_rate(790_123.0), "790 kB/s");
         assert_eq!(byte_rate(2_740e6), "2.74 GB/s");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_have_no_digit_too_many() {
+    fn marks_have_no_zeros_at_the_end() {
         for (nanoseconds, text) in
             [(1e6, "1 ms"), (2e4, "20 µs"), (5e9, "5 s"), (0.5, "0.5 ns"), (1.25e6, "1.25 ms")]
         {

@@ -1,12 +1,12 @@
-//! Rates as people write them.
+//! Rates as users write them.
 
 use super::within;
 
-/// A number of things a second, where 1k is 1000: `0.5`, `10k`, `10/s`, `30/m`, `2/h`.
+/// A number of things per second: `0.5`, `10k` (1k is 1000), `10/s`, `30/m` or `2/h`.
 ///
 /// # Errors
 ///
-/// What is wrong, and what would be right.
+/// What to write instead.
 pub fn per_second(text: &str) -> Result<f64, String> {
     const HELP: &str = "write a number a second, such as 500, 10k or 0.5; or 30/m, or 2/h";
     let (amount, seconds) = match text.rsplit_once('/') {

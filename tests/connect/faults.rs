@@ -1,4 +1,4 @@
-//! What the stream says when something is wrong, with the server or with its own ends.
+//! What a stream reports if something is wrong with the server, or with its own input and output.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use super::peers::{self, serve};
 use super::piped::{Client, command, run, spawn};
 
 #[test]
-fn a_wrong_byte_in_much_is_found() {
+fn a_wrong_byte_in_a_long_stream_is_found() {
     let addr = serve(|stream| {
         io::copy(&mut (&stream).take(MIB), &mut &stream)?;
         let mut one = [0];
@@ -23,12 +23,16 @@ fn a_wrong_byte_in_much_is_found() {
     });
     let ended = run(&[&addr], pattern(2 * MIB));
     ended.assert_failed("the echo is wrong");
-    assert_eq!(ended.stdout.len() as u64, MIB, "and it is not passed on, nor is what follows it");
+    assert_eq!(
+        ended.stdout.len() as u64,
+        MIB,
+        "the wrong byte and all that follows it stay out of the output"
+    );
 }
 
-/// A multiple of the polynomial of CRC-32, which leaves that checksum as it was.
+/// The change is a multiple of the polynomial of CRC-32, so it does not change that checksum.
 #[test]
-fn bytes_altered_so_that_a_checksum_stays_the_same_are_found() {
+fn changes_that_a_checksum_does_not_see_are_found() {
     const SEEN_BY_NO_CHECKSUM: [u8; 5] = [0x41, 0x06, 0x71, 0xdb, 0x01];
     for at in [0, 70, 90_000, 3 * MIB] {
         let addr = serve(move |stream| {
@@ -45,9 +49,9 @@ fn bytes_altered_so_that_a_checksum_stays_the_same_are_found() {
     }
 }
 
-/// More is on its way than is kept to be compared byte by byte.
+/// More bytes are on their way than the client keeps to compare one by one.
 #[test]
-fn a_wrong_byte_in_an_echo_that_comes_as_a_whole_in_the_end_is_found() {
+fn a_wrong_byte_is_found_if_the_server_echoes_only_at_the_end() {
     const WRONG: usize = 5 * MIB as usize + 12_345;
     let addr = serve(|stream| {
         let mut all = Vec::new();
@@ -62,25 +66,25 @@ fn a_wrong_byte_in_an_echo_that_comes_as_a_whole_in_the_end_is_found() {
 }
 
 #[test]
-fn swapped_bytes_are_wrong_too() {
+fn swapped_bytes_are_wrong() {
     let ended = run(&[&serve(peers::saying(b"12"))], &b"21"[..]);
     ended.assert_failed("the echo is wrong, first at offset 0: sent 0x32 (2), received 0x31 (1)");
     assert_eq!(ended.stdout, b"");
 }
 
 #[test]
-fn more_than_was_sent_is_wrong() {
+fn more_bytes_than_were_sent_are_wrong() {
     let ended = run(&[&serve(peers::adding)], &b"hello\n"[..]);
     ended.assert_failed("the server sent more than it got: 9 bytes back for 6");
     assert_eq!(ended.stdout, b"hello\n");
 }
 
-/// Failed when nobody looked at what came after the last byte that was owed.
+/// Failed when the client did not read on after the last byte of the echo.
 #[test]
-fn what_comes_after_a_right_echo_is_too_much() {
+fn bytes_after_a_right_echo_are_too_many_even_if_they_come_late() {
     let addr = serve(|stream| {
         peers::faithful(stream.try_clone()?)?;
-        // That it comes late is what this is about.
+        // The bytes come late, which is what this test needs.
         thread::sleep(Duration::from_millis(100));
         (&stream).write_all(b"more")
     });
@@ -89,9 +93,9 @@ fn what_comes_after_a_right_echo_is_too_much() {
     assert_eq!(ended.stdout, b"hello\n");
 }
 
-/// Its end is waited for, but not for long; and no longer than it takes.
+/// The client waits for the server to close, but not for long, and no longer than necessary.
 #[test]
-fn a_server_that_keeps_the_connection_after_the_echo_is_left_in_a_while() {
+fn the_client_ends_soon_if_the_server_keeps_the_connection_after_the_echo() {
     let took = |addr: &str| {
         let since = Instant::now();
         run(&[addr], &b"hello\n"[..]).assert_fine(b"hello\n");
@@ -109,9 +113,9 @@ fn a_server_that_keeps_the_connection_after_the_echo_is_left_in_a_while() {
     assert!(least < Some(Duration::from_secs(1)), "{least:?}");
 }
 
-/// Once all has come back, it is no matter how the connection ends.
+/// Once all has come back, it does not matter how the connection ends.
 #[test]
-fn a_reset_after_the_whole_echo_is_an_end_too() {
+fn a_reset_after_the_whole_echo_is_no_failure() {
     let addr = serve(|stream| {
         peers::faithful(stream.try_clone()?)?;
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))
@@ -119,9 +123,9 @@ fn a_reset_after_the_whole_echo_is_an_end_too() {
     run(&[&addr], &b"hello\n"[..]).assert_fine(b"hello\n");
 }
 
-/// Failed when nothing was said of the place.
+/// Failed when the line did not name the offset.
 #[test]
-fn a_wrong_echo_is_told_with_what_was_right_before_it() {
+fn the_offset_of_a_wrong_byte_counts_from_the_start_of_the_stream() {
     let mut command = command(&[&serve(peers::altering)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -137,8 +141,8 @@ fn a_wrong_echo_is_told_with_what_was_right_before_it() {
 }
 
 #[test]
-fn a_server_that_closes_early_is_told_with_what_came_back() {
-    // At once, and not only when the patience is over.
+fn a_server_that_closes_early_is_reported_with_what_came_back() {
+    // At once, and not only after the timeout.
     let addr = serve(peers::closing_after_three_bytes);
     let ended = run(&["-W", "3600s", &addr], &b"hello\n"[..]);
     ended.assert_failed("the server closed the connection after 3 of 6 bytes");
@@ -146,11 +150,11 @@ fn a_server_that_closes_early_is_told_with_what_came_back() {
 }
 
 #[test]
-fn a_server_that_resets_the_connection_is_told_with_the_cause() {
+fn a_server_that_resets_the_connection_is_reported_with_the_cause() {
     let addr = serve(|stream| {
         let mut three = [0; 3];
         (&stream).read_exact(&mut three)?;
-        // What was left unread makes the kernel answer with a reset.
+        // The kernel answers with a reset, because some bytes are unread.
         Ok(())
     });
     let ended = run(&[&addr], &b"hello\n"[..]);
@@ -160,13 +164,13 @@ fn a_server_that_resets_the_connection_is_told_with_the_cause() {
 }
 
 #[test]
-fn a_server_that_closes_after_the_whole_echo_did_what_was_asked() {
+fn a_server_may_close_after_the_whole_echo() {
     let ended = run(&[&serve(peers::closing_after_one_echo)], &b"hello\n"[..]);
     ended.assert_fine(b"hello\n");
 }
 
 #[test]
-fn a_server_that_closes_is_not_waited_for_while_the_input_stays_open() {
+fn a_server_that_closes_before_the_input_ends_is_a_failure_after_the_timeout() {
     let mut command = command(&["-W", "300ms", &serve(peers::closing_after_one_echo)]);
     let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let mut stdin = client.child.stdin.take().unwrap();
@@ -178,27 +182,27 @@ fn a_server_that_closes_is_not_waited_for_while_the_input_stays_open() {
 }
 
 #[test]
-fn an_echo_that_never_comes_is_given_up() {
+fn an_echo_that_never_comes_ends_the_client_after_the_timeout() {
     let ended = run(&["-W", "300ms", &serve(peers::silent)], &b"hello\n"[..]);
     ended.assert_failed("no echo within 300 ms: 0 of 6 bytes came back; giving up");
 }
 
 #[test]
-fn a_server_that_takes_nothing_is_given_up() {
+fn a_server_that_reads_nothing_ends_the_client_after_the_timeout() {
     let (_keep, gate) = mpsc::channel::<()>();
     let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
     run(&["-W", "300ms", &addr], pattern(MUCH)).assert_failed("no echo within 300 ms: 0 of ");
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_told() {
+fn an_input_that_cannot_be_read_is_reported() {
     let mut command = command(&[&serve(peers::faithful)]);
     let ended = Client::start(command.stdin(File::open("/").unwrap()).stdout(Stdio::piped())).end();
     ended.assert_failed("cannot read from standard input: is a directory");
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_with_the_cause() {
+fn a_server_that_is_not_there_is_reported_with_the_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);

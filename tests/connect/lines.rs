@@ -1,4 +1,4 @@
-//! With `--reconnect`, and lines of a pipe for messages.
+//! `--reconnect` with a pipe: each line is a message.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use super::peers::{self, serve};
 use super::piped::run;
 
 #[test]
-fn each_line_has_a_connection_of_its_own() {
+fn each_line_has_its_own_connection() {
     let (counted, connections) = mpsc::channel();
     let addr = serve(move |stream| {
         counted.send(()).unwrap();
@@ -21,7 +21,7 @@ fn each_line_has_a_connection_of_its_own() {
 }
 
 #[test]
-fn a_wrong_line_is_told_and_the_next_one_sent() {
+fn a_wrong_line_is_reported_and_the_next_one_is_sent() {
     let ended = run(&["--reconnect", &serve(peers::altering)], &b"one\nbox\ntwo\n"[..]);
     ended.assert_failed("1 of 3 messages came back wrong or not at all");
     assert_eq!(ended.stdout, b"one\nboX\ntwo\n");
@@ -32,14 +32,14 @@ fn a_wrong_line_is_told_and_the_next_one_sent() {
 }
 
 #[test]
-fn an_echo_that_never_comes_is_given_up() {
+fn an_echo_that_never_comes_ends_the_client_after_the_timeout() {
     let ended = run(&["--reconnect", "-W", "300ms", &serve(peers::silent)], &b"hello\n"[..]);
     ended.assert_failed("no echo within 300 ms: 0 of 6 bytes came back; giving up");
 }
 
-/// After the last line, and after another while the next ones go on.
+/// The late bytes come after the last line, or after an earlier one while the next lines go on.
 #[test]
-fn what_comes_late_is_too_much() {
+fn bytes_after_an_echo_are_too_many_even_if_they_come_late() {
     for which in [1, 3] {
         let mut number = 0;
         let addr = serve(move |stream| {
@@ -47,7 +47,7 @@ fn what_comes_late_is_too_much() {
             let is_hostile = number == which;
             thread::spawn(move || {
                 peers::faithful(stream.try_clone()?)?;
-                // That it comes late is what this is about.
+                // The bytes come late, which is what this test needs.
                 thread::sleep(Duration::from_millis(100));
                 if is_hostile { (&stream).write_all(b"more") } else { Ok(()) }
             });
@@ -59,9 +59,9 @@ fn what_comes_late_is_too_much() {
     }
 }
 
-/// Their ends are waited for, but for a second in all, and with few descriptors.
+/// The client waits for the server to close, but only for a second in all, and it keeps few descriptors.
 #[test]
-fn a_server_that_keeps_many_connections_is_left_in_a_while() {
+fn the_client_ends_soon_if_the_server_keeps_many_connections() {
     let addr = serve(|stream| {
         thread::spawn(move || {
             peers::faithful(stream.try_clone().unwrap()).unwrap();

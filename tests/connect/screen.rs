@@ -1,4 +1,4 @@
-//! A pipe for standard input and a terminal for standard output: nothing that a server sends acts on it.
+//! A pipe as standard input and a terminal as standard output. Nothing that a server sends acts on the terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,39 +9,39 @@ use super::peers::{self, serve};
 use super::piped::{Client, Ended, command};
 use super::pty;
 
-/// Sets the title, rings, clears, turns colours on, reports; and the same in 8-bit controls.
+/// Sets the title, rings, clears the screen, sets colours, asks for a report; and some of it in 8-bit controls.
 const HOSTILE: &[u8] = b"\x1b]0;pwned\x07\x1b[2J\x1b[31m\x1b[6n\r\x08\x9b31m\xc2\x9b31m\x7f\x0e\n";
 
 const BOTH: [&[&str]; 2] = [&[], &["--reconnect"]];
 
-/// What appears on the terminal, and how it ends.
+/// What appears on the terminal, and how the client ends.
 fn show(args: &[&str], addr: &str, input: &[u8]) -> (Vec<u8>, Ended) {
     let (mut screen, terminal) = pty::open();
     let mut command = command(&[args, &[addr]].concat());
     let mut client = Client::start(command.stdin(Stdio::piped()).stdout(terminal));
     drop(command);
     let shown = thread::spawn(move || read_all(&mut screen));
-    // A client that has seen enough may end before it reads.
+    // A client that finds a fault can end before it reads everything.
     let _ = client.child.stdin.take().unwrap().write_all(input);
     let ended = client.end();
     (shown.join().unwrap(), ended)
 }
 
-/// Up to the end of its last user, which is an error (`EIO`).
+/// Reads until the last user of the terminal closes it. That is an error (`EIO`).
 fn read_all(screen: &mut File) -> Vec<u8> {
     let mut shown = Vec::new();
     let _ = screen.read_to_end(&mut shown);
     shown
 }
 
-/// A terminal writes `\r\n` for each line break itself.
+/// The terminal itself turns each line break into `\r\n`.
 fn assert_harmless(bytes: &[u8]) {
     let text = String::from_utf8(bytes.to_vec()).unwrap().replace("\r\n", "\n");
     assert!(!text.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
 }
 
 #[test]
-fn what_comes_back_is_escaped_on_a_terminal() {
+fn an_echo_is_escaped_on_a_terminal() {
     for args in BOTH {
         let (shown, ended) = show(args, &serve(peers::faithful), HOSTILE);
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{args:?}");
@@ -59,7 +59,7 @@ fn text_comes_back_as_text_even_in_pieces() {
         for addr in [serve(peers::faithful), serve(peers::cutting)] {
             let (shown, ended) = show(args, &addr, text.as_bytes());
             assert_eq!(ended.code, Some(0), "{ended:?}");
-            // The terminal has blanks for a tab.
+            // The terminal shows a tab as blanks.
             let shown = String::from_utf8(shown).unwrap();
             let words: Vec<_> = shown.split_whitespace().collect();
             assert_eq!(words, ["Grüße,", "世界", "🦀"], "{args:?}");
@@ -68,16 +68,16 @@ fn text_comes_back_as_text_even_in_pieces() {
 }
 
 #[test]
-fn a_character_that_is_cut_by_the_end_is_shown_as_such() {
+fn a_character_that_the_end_cuts_is_shown_as_a_replacement() {
     for args in BOTH {
         let (shown, ended) = show(args, &serve(peers::faithful), b"a\xf0\x9f");
         assert_eq!((ended.code, &*shown), (Some(0), "a\u{fffd}".as_bytes()), "{args:?}");
     }
 }
 
-/// Before, in place of, and after what is owed.
+/// Such bytes come before, instead of, and after the echo.
 #[test]
-fn nothing_that_was_not_sent_is_shown() {
+fn bytes_that_were_not_sent_do_not_reach_the_terminal() {
     let before = serve(|stream| {
         (&stream).write_all(&HOSTILE.repeat(1000))?;
         peers::silent(stream)
@@ -101,7 +101,7 @@ fn nothing_that_was_not_sent_is_shown() {
     }
 }
 
-/// A program reads it, and wants the bytes.
+/// A program reads the pipe, and wants the bytes.
 #[test]
 fn a_pipe_gets_the_bytes_as_they_are() {
     for args in BOTH {

@@ -1,4 +1,4 @@
-//! Descriptors that others share: they notice nothing, and what they did to them does no harm.
+//! Descriptors that other programs share. The client leaves them as they are, and copes with what others did to them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -37,7 +37,7 @@ fn file(from: impl Into<OwnedFd>) -> File {
     File::from(from.into())
 }
 
-/// A pair of ends, of which the client gets the second and the test keeps the first.
+/// The two ends of a channel. The test keeps the first, and the client gets the second.
 type Ends = (File, File);
 
 fn pipe_in() -> Ends {
@@ -67,9 +67,9 @@ fn terminal() -> Ends {
     pty::open()
 }
 
-/// While it is used, and after an end of each kind.
+/// While the client uses them, and after each way to end it.
 #[test]
-fn shared_descriptors_keep_their_flags_whatever_they_are_and_however_it_ends() {
+fn shared_descriptors_of_any_kind_keep_their_flags_however_the_client_ends() {
     let addr = serve_many();
     let inputs: [fn() -> Ends; 3] = [pipe_in, sockets, fifo];
     let outputs: [fn() -> Ends; 4] = [pipe_out, sockets, fifo, terminal];
@@ -89,7 +89,7 @@ fn shared_descriptors_keep_their_flags_whatever_they_are_and_however_it_ends() {
                 assert_blocking("during");
                 match signal {
                     Some(signal) => kill(&client.child, signal),
-                    // A named pipe that others hold open for writing has no end.
+                    // A named pipe has no end while others hold it open for writing.
                     None if i == 2 => kill(&client.child, Signal::INT),
                     None => drop(source),
                 }
@@ -101,7 +101,7 @@ fn shared_descriptors_keep_their_flags_whatever_they_are_and_however_it_ends() {
     }
 }
 
-/// Serves connections at the same time, since a client that is killed may leave its own open for a while.
+/// Serves several connections at a time, because a killed client can leave its own open for a while.
 fn serve_many() -> String {
     serve(|stream| {
         thread::spawn(move || peers::faithful(stream));
@@ -111,14 +111,14 @@ fn serve_many() -> String {
 
 /// `(sleep 1; echo later) | { timeout .5 resound connect ADDR; cat; }`
 #[test]
-fn a_program_that_reads_on_after_it_was_ended_reads_as_before() {
+fn after_the_client_was_killed_another_program_reads_on_as_before() {
     for args in BOTH {
         for signal in [Signal::TERM, Signal::KILL] {
             let (source, input) = pipe_in();
             let mut client_command = command(&[args, &[&serve_many()]].concat());
             client_command.stdin(input.try_clone().unwrap()).stdout(Stdio::piped());
             let mut client = spawn(&mut client_command);
-            // Whole lines, for both of the ways.
+            // Whole lines, because `--reconnect` sends no less.
             (&source).write_all(b"now\n").unwrap();
             client.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
             kill(&client, signal);
@@ -133,7 +133,7 @@ fn a_program_that_reads_on_after_it_was_ended_reads_as_before() {
     }
 }
 
-/// Each reads what comes, and the end of one does not leave the other in a read that blocks.
+/// Each reads what comes. The end of one does not leave the other in a read that blocks.
 #[test]
 fn two_clients_share_one_input() {
     let (mut source, input) = pipe_in();
@@ -150,7 +150,7 @@ fn two_clients_share_one_input() {
     first.wait().unwrap();
     source.write_all(b"x").unwrap();
     stdout.read_exact(&mut [0]).unwrap();
-    // It still hears signals, and so is not in a read.
+    // It handles the signal, so it is not in a read.
     kill(&second, Signal::TERM);
     let ended = Client::collect(second).end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
@@ -158,7 +158,7 @@ fn two_clients_share_one_input() {
 
 /// `{ head -c 20M /dev/zero | resound connect ADDR & seq 1 200000; wait; } | slow-reader`
 #[test]
-fn a_program_that_writes_to_the_same_output_writes_as_before() {
+fn another_program_writes_to_the_same_output_as_before() {
     let (mut sink, output) = pipe_out();
     let mut client_command = command(&[&serve(peers::faithful)]);
     client_command.stdin(Stdio::piped()).stdout(output.try_clone().unwrap());
@@ -180,9 +180,9 @@ fn a_program_that_writes_to_the_same_output_writes_as_before() {
     assert_eq!(zeros as u64, 2 * MIB);
 }
 
-/// As a program before it in the shell may have left it.
+/// An earlier program in the same shell can leave it so.
 #[test]
-fn an_input_that_others_made_non_blocking_is_waited_for() {
+fn the_client_waits_for_an_input_that_others_made_non_blocking() {
     for args in BOTH {
         let (mut source, input) = pipe_in();
         make_non_blocking(&input);
@@ -216,7 +216,7 @@ fn an_output_that_others_made_non_blocking_gets_everything() {
             stdin.write_all(&sent).unwrap();
             full.send(()).unwrap();
         });
-        // More than the pipe holds is on its way.
+        // The pipe is full, and more is on its way.
         while ioctl_fionread(&sink).unwrap() < 60_000 {
             thread::yield_now();
         }
@@ -228,7 +228,7 @@ fn an_output_that_others_made_non_blocking_gets_everything() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it_as_it_ends_other_filters() {
+fn a_reader_that_leaves_ends_the_client_like_other_filters() {
     for args in BOTH {
         let (sink, output) = pipe_out();
         let mut command = command(&[args, &[&serve(peers::faithful)]].concat());
@@ -238,7 +238,7 @@ fn a_reader_that_leaves_ends_it_as_it_ends_other_filters() {
         stdin.write_all(b"one\n").unwrap();
         (&sink).read_exact(&mut [0; 4]).unwrap();
         drop(sink);
-        // Nothing more comes, to be written or else.
+        // No more input comes, so the client writes no more.
         let status = client.child.wait().unwrap();
         assert_eq!(status.signal(), Some(Signal::PIPE.as_raw()), "{args:?}: {status}");
         let ended = client.end();
@@ -247,7 +247,7 @@ fn a_reader_that_leaves_ends_it_as_it_ends_other_filters() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it_while_it_waits_for_the_server_too() {
+fn a_reader_that_leaves_ends_a_client_that_waits_for_the_server() {
     for args in BOTH {
         let (arrived, arrival) = mpsc::channel();
         let addr = serve(move |stream| {
@@ -267,7 +267,7 @@ fn a_reader_that_leaves_ends_it_while_it_waits_for_the_server_too() {
     }
 }
 
-/// head(1) has what it wanted, and so has the client.
+/// The reader can be head(1). It has what it wanted, and so has the client.
 #[test]
 fn a_reader_that_leaves_after_the_last_byte_is_no_failure() {
     let (keep, gate) = mpsc::channel::<()>();
@@ -300,7 +300,7 @@ fn a_full_disk_is_reported() {
 }
 
 #[test]
-fn one_socket_serves_as_both_ends() {
+fn one_socket_can_be_both_input_and_output() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let theirs = OwnedFd::from(theirs);
     let mut command = command(&[&serve(peers::faithful)]);

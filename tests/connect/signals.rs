@@ -1,4 +1,4 @@
-//! Signals that end the client of a pipe, that ask how things stand, or that stop it for a while.
+//! Signals that end a client without a prompt, that ask how things stand, or that stop it for a while.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use super::piped::{Client, Ended, command, spawn};
 
 const STOPS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
-/// An `-W` that is not over before the test is.
+/// A timeout that is longer than the test.
 const LONG: &str = "3600s";
 
 fn kill(child: &Child, signal: Signal) {
@@ -32,7 +32,7 @@ fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// Asserts that it ended in order because of `signal`, with totals that begin so.
+/// Asserts that `signal` ended the client in order, with totals that begin with `totals`.
 #[track_caller]
 fn assert_interrupted(client: Client, signal: Signal, totals: &str) {
     let ended = end_with_input_open(client);
@@ -41,7 +41,7 @@ fn assert_interrupted(client: Client, signal: Signal, totals: &str) {
     assert_eq!(ended.code, Some(130));
 }
 
-/// The end of the input would be an end too.
+/// Keeps the input open: its end would end the client too.
 fn end_with_input_open(mut client: Client) -> Ended {
     let stdin = client.child.stdin.take();
     let ended = client.end();
@@ -49,12 +49,12 @@ fn end_with_input_open(mut client: Client) -> Ended {
     ended
 }
 
-/// A client with pipes, and its end to write to.
+/// A client with pipes for standard input and output.
 fn start(args: &[&str]) -> Client {
     Client::start(command(args).stdin(Stdio::piped()).stdout(Stdio::piped()))
 }
 
-/// A server that says when a connection has come, and does no more.
+/// A server that reports each connection to the test, and does nothing else.
 fn announcing() -> (String, mpsc::Receiver<()>) {
     let (came, coming) = mpsc::channel();
     let addr = serve(move |stream| {
@@ -65,7 +65,7 @@ fn announcing() -> (String, mpsc::Receiver<()>) {
 }
 
 #[test]
-fn one_that_waits_for_its_input_ends_with_totals() {
+fn a_signal_ends_a_client_that_waits_for_its_input() {
     for signal in STOPS {
         for (args, totals) in [(&[][..], "0 bytes sent, "), (&["--reconnect"], "0 messages on ")] {
             let (addr, coming) = announcing();
@@ -78,7 +78,7 @@ fn one_that_waits_for_its_input_ends_with_totals() {
 }
 
 #[test]
-fn one_that_waits_for_an_echo_ends_with_totals() {
+fn a_signal_ends_a_client_that_waits_for_an_echo() {
     let totals = "6 bytes sent, 0 bytes received";
     let of_lines = &*format!("1 message on 1 connection: {totals}");
     for (args, totals) in [(&["-W", LONG][..], totals), (&["-W", LONG, "--reconnect"], of_lines)] {
@@ -99,7 +99,7 @@ fn one_that_waits_for_an_echo_ends_with_totals() {
 }
 
 #[test]
-fn one_that_cannot_write_its_output_ends_too() {
+fn a_signal_ends_a_client_whose_output_blocks() {
     for args in [&[][..], &["--reconnect"]] {
         for signal in STOPS {
             let (reader, writer) = io::pipe().unwrap();
@@ -121,7 +121,6 @@ fn one_that_cannot_write_its_output_ends_too() {
     }
 }
 
-/// What had come by then is there.
 #[test]
 fn what_came_before_the_signal_is_written() {
     let mut client =
@@ -132,9 +131,9 @@ fn what_came_before_the_signal_is_written() {
     assert_interrupted(Client::collect(client), Signal::TERM, "5 bytes sent, 5 bytes received");
 }
 
-/// The server's accept queue is full, which leaves a client without any answer.
+/// The server's accept queue is full, so the client gets no answer.
 #[test]
-fn one_that_is_connecting_ends_too() {
+fn a_signal_ends_a_client_that_connects() {
     let listener =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -147,7 +146,7 @@ fn one_that_is_connecting_ends_too() {
     for args in [&["-W", LONG][..], &["-W", LONG, "--reconnect"]] {
         for signal in STOPS {
             let client = start(&[args, &["-v", &addr.to_string()]].concat());
-            kill_when_listening_for(&client.child, signal);
+            kill_once_caught(&client.child, signal);
             let ended = end_with_input_open(client);
             assert_eq!(ended.code, Some(130), "{ended:?}");
             let last = ended.stderr.lines().last().unwrap_or_default();
@@ -157,8 +156,8 @@ fn one_that_is_connecting_ends_too() {
     }
 }
 
-/// Waits until it catches the signal: proc_pid_status(5).
-fn kill_when_listening_for(child: &Child, signal: Signal) {
+/// Sends the signal once the client catches it: proc_pid_status(5).
+fn kill_once_caught(child: &Child, signal: Signal) {
     let catches = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
@@ -166,7 +165,7 @@ fn kill_when_listening_for(child: &Child, signal: Signal) {
     };
     let deadline = Instant::now() + Duration::from_secs(30);
     while !catches() {
-        assert!(Instant::now() < deadline, "it never watches for signals");
+        assert!(Instant::now() < deadline, "the client never watches for signals");
         thread::yield_now();
     }
     kill(child, signal);
@@ -197,9 +196,9 @@ fn sigquit_shows_how_things_stand_and_goes_on() {
     }
 }
 
-/// As nohup(1) starts it.
+/// nohup(1) starts programs so.
 #[test]
-fn a_hang_up_that_was_ignored_stays_ignored() {
+fn a_client_that_starts_with_sighup_ignored_goes_on_after_it() {
     let addr = serve(peers::faithful);
     let script = format!("trap '' HUP; exec {} connect {addr}", env!("CARGO_BIN_EXE_resound"));
     let mut command = Command::new("/bin/sh");
@@ -215,7 +214,7 @@ fn a_hang_up_that_was_ignored_stays_ignored() {
     Client::collect(child).end().assert_fine(b"");
 }
 
-/// Its own standstill is longer than `-W`, and the echo comes in time after it.
+/// The client stands still for longer than `-W`, and the echo comes in time after that.
 #[test]
 fn a_client_that_was_stopped_does_not_blame_the_server() {
     let both = [&["-W", "1s"][..], &["-W", "1s", "--reconnect"]];
@@ -240,18 +239,18 @@ fn stop_for_long(args: &[&str]) {
     kill(&client.child, Signal::STOP);
     let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
     waitid(WaitId::Pid(Pid::from_child(&client.child)), stopped).unwrap();
-    // That it lasts for longer than the time-out is what this is about.
+    // This is longer than the timeout.
     thread::sleep(Duration::from_millis(1500));
     kill(&client.child, Signal::CONT);
-    // And so is that the echo is not there when it looks.
+    // The echo is not there yet when the client looks.
     thread::sleep(Duration::from_millis(50));
     go.send(()).unwrap();
     client.end().assert_fine(b"hello\n");
 }
 
-/// `/dev/null` for a keyboard: it has ended before anything can be interrupted.
+/// The input ends before the client connects.
 #[test]
-fn nothing_to_send_is_done_at_once() {
+fn an_empty_input_is_no_failure() {
     let null = || File::open("/dev/null").unwrap();
     for args in [&[][..], &["--reconnect"]] {
         let mut command = command(&[args, &[&serve(peers::faithful)]].concat());

@@ -1,4 +1,4 @@
-//! With pipes, files and sockets for standard input and output.
+//! Streams with pipes, files and sockets as standard input and output.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -16,11 +16,11 @@ use super::pattern::{MIB, MUCH, assert_same, pattern};
 use super::peers::{self, serve};
 use super::piped::{Client, command, run, spawn};
 
-/// What a client may ever have in memory, in KiB, however much it streams. Unoptimised it has 8 MiB when it
-/// starts; most of that are the pages of the program itself.
+/// The most memory that a client may use, in KiB, however much it streams. An unoptimised client starts with 8 MiB.
+/// Most of that is the program itself.
 const MAX_CLIENT_KIB: u64 = 12 * 1024;
 
-/// The most that the client ever had in memory, in KiB.
+/// The most memory that the client has used, in KiB.
 fn peak_kib(client: &Client) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", client.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -28,13 +28,13 @@ fn peak_kib(client: &Client) -> u64 {
 }
 
 #[test]
-fn the_echo_of_a_pipe_is_the_pipe() {
+fn the_echo_of_a_pipe_is_what_went_in() {
     let text = "one\nbye\nGrüße\0\x1b, no line break at the end";
     run(&[&serve(peers::faithful)], text.as_bytes()).assert_fine(text.as_bytes());
 }
 
 #[test]
-fn each_byte_passes_as_soon_as_it_is_there() {
+fn each_byte_passes_as_soon_as_it_comes() {
     let mut command = command(&[&serve(peers::faithful)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -49,7 +49,7 @@ fn each_byte_passes_as_soon_as_it_is_there() {
 }
 
 #[test]
-fn much_passes_whole_and_in_little_memory() {
+fn a_long_stream_passes_whole_and_in_little_memory() {
     let mut command = command(&[&serve(peers::faithful)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -81,14 +81,14 @@ fn a_reader_that_pauses_holds_the_client_back() {
 }
 
 #[test]
-fn a_reader_that_pauses_is_not_taken_for_a_server_that_does() {
-    // More than the client and the pipe hold, and less than the sockets: nothing moves in the pause.
+fn the_timeout_does_not_run_while_the_reader_pauses() {
+    // More than the client and the pipe hold, and less than the sockets hold. So nothing moves in the pause.
     const SOME: u64 = 256 * 1024;
     let mut command = command(&["-W", "500ms", &serve(peers::faithful)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     write_all(stdin, pattern(SOME)).join().unwrap();
-    // The pause is what this is about.
+    // This pause is longer than the timeout.
     thread::sleep(Duration::from_secs(1));
     assert_same(stdout, pattern(SOME));
     Client::collect(child).end().assert_fine(b"");
@@ -115,9 +115,9 @@ fn a_server_that_pauses_holds_the_client_back() {
     client.end().assert_fine(b"");
 }
 
-/// Writes until the pipe has taken nothing more for a while, and gives what is left.
+/// Writes until the pipe takes no byte for a while. Returns the bytes that are left.
 fn write_until_held_back<R: Read>(mut pipe: &ChildStdin, mut bytes: R) -> R {
-    // So many fit in where any do: pipe(7), `PIPE_BUF`.
+    // A pipe that takes any byte takes this many: pipe(7), `PIPE_BUF`.
     let mut few = [0; 4096];
     while is_writable_soon(pipe) {
         bytes.read_exact(&mut few).expect("something holds the writer back");
@@ -135,9 +135,9 @@ fn write_all(mut pipe: ChildStdin, mut bytes: impl Read + Send + 'static) -> Joi
     thread::spawn(move || io::copy(&mut bytes, &mut pipe).unwrap())
 }
 
-/// With both ends always ready and no word from the server, no event tells the client to go on.
+/// Both ends are always ready, and nothing comes from the server. So no event wakes the client: it must requeue itself.
 #[test]
-fn a_file_is_sent_to_its_end_though_nothing_comes_back_before() {
+fn a_file_is_sent_to_its_end_even_if_nothing_comes_back_before() {
     let mut input = tempfile::tempfile().unwrap();
     io::copy(&mut pattern(9 * MIB), &mut input).unwrap();
     input.rewind().unwrap();
@@ -150,7 +150,7 @@ fn a_file_is_sent_to_its_end_though_nothing_comes_back_before() {
 
 #[test]
 fn the_last_bytes_are_written_even_if_the_output_was_full() {
-    // What a pipe holds, pipe(7), and some more that is in the client's hands.
+    // What a pipe holds: pipe(7). The client holds the rest.
     const PIPE_BYTES: u64 = 64 * 1024;
     let mut input = tempfile::tempfile().unwrap();
     io::copy(&mut pattern(PIPE_BYTES + 1000), &mut input).unwrap();
@@ -166,7 +166,7 @@ fn the_last_bytes_are_written_even_if_the_output_was_full() {
 }
 
 #[test]
-fn files_and_devices_that_cannot_be_polled_serve_as_well() {
+fn files_and_devices_that_cannot_be_polled_work_too() {
     let addr = serve(peers::faithful);
     let dir = tempfile::tempdir().unwrap();
     let (input, output) = (dir.path().join("in"), dir.path().join("out"));
@@ -200,13 +200,13 @@ fn a_unix_socket_is_an_address_too() {
 }
 
 #[test]
-fn an_input_that_pauses_is_waited_for() {
+fn the_timeout_does_not_run_while_the_input_pauses() {
     let mut command = command(&["-W", "500ms", &serve(peers::faithful)]);
     let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let mut stdin = client.child.stdin.take().unwrap();
     stdin.write_all(b"one").unwrap();
     thread::sleep(Duration::from_secs(1));
-    // A stop and a continuation wake the client, though nothing has moved.
+    // The signals wake the client, although nothing has moved.
     let pid = Pid::from_child(&client.child);
     kill_process(pid, Signal::STOP).unwrap();
     kill_process(pid, Signal::CONT).unwrap();

@@ -1,4 +1,4 @@
-//! On a terminal.
+//! The conversation on a terminal.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,11 +13,11 @@ use rustix::process::Signal;
 use super::peers::{self, serve};
 use super::pty::Terminal;
 
-/// What a person reads after a message, up to the next prompt.
+/// Types a message. Returns what the user reads after it, up to the next prompt.
 #[track_caller]
 fn say(terminal: &mut Terminal, message: &str) -> String {
     terminal.enter(message);
-    // The prompt with the message, as typed; then the answer; then a prompt again.
+    // First comes the prompt with the message, as typed. Then comes the answer, and then a prompt again.
     terminal.expect("\n");
     terminal.expect("> ")
 }
@@ -34,7 +34,7 @@ fn assert_has(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn every_step_is_told() {
+fn every_step_is_reported() {
     let addr = serve(peers::faithful);
     let mut terminal = Terminal::start(&[&addr]);
     assert_has(
@@ -55,7 +55,7 @@ fn every_step_is_told() {
 }
 
 #[test]
-fn bye_ends_it_in_any_case_and_is_not_sent() {
+fn bye_ends_the_conversation_in_any_case_and_is_not_sent() {
     for bye in ["bye", "BYE", "  Bye\t "] {
         let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
         terminal.enter(bye);
@@ -66,7 +66,7 @@ fn bye_ends_it_in_any_case_and_is_not_sent() {
 }
 
 #[test]
-fn ctrl_d_and_ctrl_c_at_the_prompt_end_it_too() {
+fn ctrl_d_and_ctrl_c_at_the_prompt_end_the_conversation() {
     for key in ["\x04", "\x03"] {
         let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
         say(&mut terminal, "hello");
@@ -85,7 +85,7 @@ fn characters_of_several_bytes_come_back_whole_even_in_pieces() {
 }
 
 #[test]
-fn the_line_can_be_edited_and_an_earlier_one_called_back() {
+fn the_user_can_edit_the_line_and_call_back_an_earlier_one() {
     let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
     assert_has(&say(&mut terminal, "hxllo\x1b[D\x1b[D\x1b[D\x7fe"), &[": hello\r\n"]);
     assert_has(&say(&mut terminal, "\x1b[A!"), &[": hello!\r\n"]);
@@ -99,7 +99,7 @@ fn a_paste_of_several_lines_is_one_message() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_not_sent_and_ends_nothing() {
+fn a_line_that_is_not_utf_8_is_not_sent_and_the_conversation_goes_on() {
     let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
     terminal.press(b"caf\xe9\r");
     terminal.expect("that was not UTF-8, and nothing was sent");
@@ -108,13 +108,13 @@ fn what_is_not_utf_8_is_not_sent_and_ends_nothing() {
 }
 
 #[test]
-fn a_server_that_closes_after_each_echo_is_reconnected_to() {
+fn the_client_reconnects_to_a_server_that_closes_after_each_echo() {
     let addr = serve(peers::closing_after_one_echo);
     let mut terminal = Terminal::start(&[&addr]);
     for message in ["one", "two", "three"] {
         terminal.enter(message);
         terminal.expect(&format!(": {message}\r\n"));
-        // Without another key.
+        // The user presses no other key.
         terminal.expect("the server closed the connection\r\n");
         terminal.expect("> ");
     }
@@ -140,7 +140,7 @@ fn reconnect_opens_a_connection_for_each_message() {
 }
 
 #[test]
-fn a_wrong_byte_is_shown_and_remembered_to_the_end() {
+fn a_wrong_byte_is_reported_at_once_and_at_the_end() {
     let mut terminal = Terminal::start(&[&serve(peers::altering)]);
     say(&mut terminal, "right");
     let wrong = "the echo is wrong, first at offset 2: sent 0x78 (x), received 0x58 (X)";
@@ -156,7 +156,7 @@ fn a_wrong_byte_is_shown_and_remembered_to_the_end() {
 }
 
 #[test]
-fn bytes_beyond_the_echo_are_shown_and_remembered_to_the_end() {
+fn bytes_after_the_echo_are_reported_at_once_and_at_the_end() {
     let mut terminal = Terminal::start(&[&serve(peers::adding)]);
     terminal.enter("hello");
     terminal.expect(": hello");
@@ -170,7 +170,7 @@ fn bytes_beyond_the_echo_are_shown_and_remembered_to_the_end() {
 }
 
 #[test]
-fn an_echo_that_never_comes_ends_its_message_and_nothing_else() {
+fn after_an_echo_that_never_comes_the_conversation_goes_on() {
     let mut terminal = Terminal::start(&["-W", "300ms", &serve(silent_but_closing)]);
     let late = "no echo within 300 ms: 0 of 6 bytes came back";
     assert_has(&say(&mut terminal, "hello"), &["sent 6 bytes", late]);
@@ -182,13 +182,13 @@ fn an_echo_that_never_comes_ends_its_message_and_nothing_else() {
     assert_eq!(code, Some(1));
 }
 
-/// Takes everything, and gives nothing; but it closes when the client does, so that the next can come.
+/// Reads everything and sends nothing. It closes when the client does, so that the next connection gets its turn.
 fn silent_but_closing(mut stream: TcpStream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
 #[test]
-fn an_echo_that_breaks_off_is_told_and_the_next_message_gets_a_new_connection() {
+fn after_an_echo_that_is_cut_short_the_next_message_gets_a_new_connection() {
     let mut terminal = Terminal::start(&[&serve(peers::closing_after_three_bytes)]);
     let cut = "the server closed the connection after 3 of 6 bytes: hel\r\n";
     assert_has(&say(&mut terminal, "hello"), &["sent 6 bytes", cut]);
@@ -219,7 +219,7 @@ fn a_message_lost_with_its_connection_is_sent_again() {
 }
 
 #[test]
-fn a_message_that_met_a_closed_connection_is_sent_once_more_and_no_more() {
+fn a_message_whose_second_connection_ends_too_is_not_sent_again() {
     let mut terminal = Terminal::start(&[&serve(peers::closing_at_once)]);
     terminal.expect("the server closed the connection\r\n");
     terminal.expect("> ");
@@ -235,7 +235,7 @@ fn a_message_that_met_a_closed_connection_is_sent_once_more_and_no_more() {
 }
 
 #[test]
-fn a_hostile_server_cannot_command_the_terminal() {
+fn what_a_hostile_server_sends_does_not_act_on_the_terminal() {
     let mut terminal = Terminal::start(&[&serve(peers::saying(b"\x1b]0;pwned\x07\n"))]);
     let answer = say(&mut terminal, "0123456789");
     assert_has(&answer, &["received 11 bytes in ", r": \u{1b}]0;pwned\u{7}"]);
@@ -245,7 +245,7 @@ fn a_hostile_server_cannot_command_the_terminal() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_named_with_the_cause() {
+fn a_server_that_is_not_there_is_reported_with_the_cause() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -255,7 +255,7 @@ fn a_server_that_is_not_there_is_named_with_the_cause() {
     assert_eq!(code, Some(1));
 }
 
-/// A server that does a thing on its first connection when the test says so, and echoes on the others.
+/// A server that does one thing on its first connection, on request of the test. It echoes on all others.
 fn prompted(
     thing: impl Fn(&mut TcpStream) -> io::Result<()> + Send + 'static,
 ) -> (String, Sender<()>) {
@@ -315,11 +315,11 @@ fn a_server_that_goes_and_comes_back_is_reported_without_a_key() {
     let down = format!("the server is down: cannot connect to {addr}: connection refused");
     terminal.expect(&down);
     terminal.expect("> hal");
-    // A message that is typed meanwhile is not sent, and ends nothing.
+    // A message in the meantime is not sent, and the conversation goes on.
     let refused = format!("reconnecting to {addr}\r\ncannot connect to {addr}: connection refused");
     let not_sent = "; the message was not sent\r\n";
     assert_has(&say(&mut terminal, "f"), &[&refused, not_sent]);
-    // Some looks for the server later: what is tested, and not a way to wait for something.
+    // The client looks for the server several times in this time.
     thread::sleep(Duration::from_millis(1200));
     let listener = TcpListener::bind(addr).unwrap();
     terminal.expect(&format!("the server is back: connected to {addr} from 127.0.0.1:"));
@@ -328,7 +328,7 @@ fn a_server_that_goes_and_comes_back_is_reported_without_a_key() {
     assert_has(&say(&mut terminal, "back"), &["sent 5 bytes\r\n", ": back\r\n"]);
     terminal.enter("bye");
     let (code, all) = terminal.end();
-    // Once, however often it was tried.
+    // Once, however often the client looked.
     assert_eq!(all.matches("the server is down").count(), 1, "{all}");
     let done = "2 messages on 2 connections: 5 bytes sent, 5 bytes received\r\n";
     assert_has(&all, &[done, "resound: 1 of 2 messages came back wrong or not at all"]);
@@ -336,7 +336,7 @@ fn a_server_that_goes_and_comes_back_is_reported_without_a_key() {
 }
 
 #[test]
-fn a_server_that_is_not_up_yet_is_waited_for() {
+fn the_client_waits_for_a_server_that_is_not_up_yet() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     drop(listener);
@@ -352,7 +352,7 @@ fn a_server_that_is_not_up_yet_is_waited_for() {
 }
 
 #[test]
-fn with_reconnect_what_comes_late_is_reported() {
+fn with_reconnect_bytes_after_the_echo_are_reported() {
     let addr = serve(|mut stream| {
         io::copy(&mut &stream, &mut &stream)?;
         stream.write_all(b"late")
@@ -370,9 +370,9 @@ fn with_reconnect_what_comes_late_is_reported() {
 
 const STOP: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
-/// The end checks the terminal's settings, here as in every test.
+/// [`Terminal::end`] checks the terminal's settings, as in every test.
 #[test]
-fn a_signal_at_the_prompt_ends_it_in_order_and_gives_the_terminal_back() {
+fn a_signal_at_the_prompt_ends_the_conversation_and_restores_the_terminal() {
     for signal in STOP {
         let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
         assert_has(&say(&mut terminal, "hello"), &[": hello\r\n"]);
@@ -386,7 +386,7 @@ fn a_signal_at_the_prompt_ends_it_in_order_and_gives_the_terminal_back() {
 }
 
 #[test]
-fn a_signal_while_an_echo_is_awaited_ends_it_with_the_totals() {
+fn a_signal_while_an_echo_is_due_ends_the_conversation_with_the_totals() {
     for signal in STOP {
         let mut terminal = Terminal::start(&[&serve(peers::silent)]);
         terminal.enter("hello");
@@ -400,7 +400,7 @@ fn a_signal_while_an_echo_is_awaited_ends_it_with_the_totals() {
 }
 
 #[test]
-fn ctrl_c_while_an_echo_is_awaited_is_a_failure_if_others_came() {
+fn ctrl_c_while_an_echo_is_due_is_a_failure_even_if_others_came() {
     let mut terminal = Terminal::start(&[&serve(|mut stream| {
         let mut one = [0; 4];
         stream.read_exact(&mut one)?;
@@ -418,7 +418,7 @@ fn ctrl_c_while_an_echo_is_awaited_is_a_failure_if_others_came() {
 }
 
 #[test]
-fn ctrl_c_while_it_connects_ends_it() {
+fn ctrl_c_ends_a_client_that_connects() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
@@ -430,9 +430,9 @@ fn ctrl_c_while_it_connects_ends_it() {
     assert_eq!(code, Some(130));
 }
 
-/// The server never closes, so a first request alone would wait a second for that.
+/// The server never closes. After only one request, the client would wait a second for that.
 #[test]
-fn a_second_request_to_end_is_granted_at_once() {
+fn a_second_request_to_end_ends_the_conversation_at_once() {
     let mut terminal = Terminal::start(&[&serve(peers::silent)]);
     terminal.press("\x03\x03");
     let (code, all) = terminal.end();
@@ -471,7 +471,7 @@ fn ctrl_backslash_and_sigquit_show_how_things_stand() {
 }
 
 #[test]
-fn stopped_by_ctrl_z_it_gives_the_terminal_back_and_then_goes_on_with_the_same_line() {
+fn ctrl_z_restores_the_terminal_and_later_the_same_line_goes_on() {
     let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
     terminal.press("half\x1a");
     terminal.expect_stopped(true);
@@ -485,7 +485,7 @@ fn stopped_by_ctrl_z_it_gives_the_terminal_back_and_then_goes_on_with_the_same_l
 }
 
 #[test]
-fn what_came_while_it_was_stopped_is_not_late() {
+fn an_echo_is_not_late_because_the_client_was_stopped() {
     let (send, receive) = mpsc::channel();
     let addr = serve(move |stream| {
         peers::echo_all(&stream, |message| {
@@ -493,7 +493,7 @@ fn what_came_while_it_was_stopped_is_not_late() {
             message
         })
     });
-    // The server answers before it is continued, and then only afterwards.
+    // The server answers the first message before the client continues, and the second one after that.
     let mut terminal = Terminal::start(&["-W", "1s", &addr]);
     for message in ["before", "after"] {
         terminal.enter(message);
@@ -503,7 +503,7 @@ fn what_came_while_it_was_stopped_is_not_late() {
         if message == "before" {
             send.send(()).unwrap();
         }
-        // Longer than the time-out: what is tested, and not a way to wait for something.
+        // This is longer than the timeout.
         thread::sleep(Duration::from_millis(1300));
         terminal.signal(Signal::CONT);
         terminal.expect_stopped(false);
@@ -518,7 +518,7 @@ fn what_came_while_it_was_stopped_is_not_late() {
 }
 
 #[test]
-fn what_is_typed_while_an_echo_is_awaited_is_not_lost() {
+fn lines_typed_while_an_echo_is_due_are_sent_later() {
     let (send, receive) = mpsc::channel();
     let addr = serve(move |stream| {
         peers::echo_all(&stream, |message| {
@@ -542,15 +542,15 @@ fn what_is_typed_while_an_echo_is_awaited_is_not_lost() {
 }
 
 #[test]
-fn a_tab_is_a_tab() {
+fn a_tab_is_sent_as_a_tab() {
     let mut terminal = Terminal::start(&["-x", &serve(peers::faithful)]);
     let answer = say(&mut terminal, "a\tb");
     assert_has(&answer, &["sent 4 bytes\r\n", "61 09 62 0a", "received 4 bytes", "61 09 62 0a"]);
 }
 
-/// Failed when what looked like a key within a paste was left out, or acted on the terminal.
+/// Failed when the client dropped what looked like a key within a paste, or let it act on the terminal.
 #[test]
-fn a_paste_arrives_as_it_was_copied_and_escape_characters_are_shown() {
+fn a_paste_is_sent_as_it_was_copied_and_shown_with_its_escape_characters() {
     let mut terminal = Terminal::start(&["-x", &serve(peers::faithful)]);
     terminal.press("\x1b[200~a\x1b[31mb\tc\x03\rd\x1b[201~");
     terminal.expect("> a^[[31mb");
@@ -568,9 +568,9 @@ fn editing_beside_wide_and_joined_characters_redraws_the_line() {
     let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
     let family = "👩\u{200d}👩\u{200d}👧";
     terminal.press(format!("世{family}e\u{301}x"));
-    // Over x, é and the family; then the wide character goes, and another comes.
+    // The cursor moves left over x, é and the family. Then another wide character replaces the first.
     terminal.press("\x1b[D\x1b[D\x1b[D\x7f界");
-    // The line whole, and once more up to the cursor.
+    // The client writes the whole line, and then once more up to the cursor.
     terminal.expect(&format!("> 界{family}e\u{301}x\r> 界"));
     assert_has(&say(&mut terminal, ""), &[&format!(": 界{family}e\u{301}x\r\n")]);
     terminal.enter("bye");
@@ -589,13 +589,13 @@ fn bytes_are_shown_in_rows_that_fit_a_narrow_terminal() {
 }
 
 #[test]
-fn a_conversation_can_go_into_a_pipe() {
+fn a_conversation_in_a_pipe_has_no_prompt() {
     let (reader, writer) = io::pipe().unwrap();
     let addr = serve(peers::faithful);
     let mut terminal = Terminal::start_with(&[&addr], |command| {
         command.stdout(Stdio::from(writer));
     });
-    // On standard error.
+    // The prompt is on standard error.
     terminal.expect("> ");
     terminal.press("hello\n");
     terminal.expect("> ");
@@ -608,7 +608,7 @@ fn a_conversation_can_go_into_a_pipe() {
     assert_eq!(code, Some(0));
 }
 
-/// Failed when the end of the input came before what had no line break.
+/// Failed when the client took the end of the input before the last line.
 #[test]
 fn a_last_line_without_a_line_break_is_sent_too() {
     let addr = serve(peers::faithful);
@@ -625,7 +625,7 @@ fn a_last_line_without_a_line_break_is_sent_too() {
 }
 
 #[test]
-fn a_transcript_has_what_was_sent_and_received_and_keeps_what_was_there() {
+fn a_transcript_has_each_message_and_echo_and_keeps_what_was_in_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a log");
     fs::write(&path, "what was there\n").unwrap();
@@ -633,7 +633,7 @@ fn a_transcript_has_what_was_sent_and_received_and_keeps_what_was_there() {
     for message in ["one", "two"] {
         let mut terminal = Terminal::start(&["--log", path.to_str().unwrap(), &addr]);
         say(&mut terminal, message);
-        // As it happens, and not only in the end.
+        // The line is there at once, and not only at the end.
         assert!(fs::read_to_string(&path).unwrap().contains(&format!("sent 4 bytes: {message}\n")));
         terminal.enter("bye");
         assert_eq!(terminal.end().0, Some(0));
@@ -647,7 +647,7 @@ fn a_transcript_has_what_was_sent_and_received_and_keeps_what_was_there() {
 }
 
 #[test]
-fn a_transcript_does_not_go_where_standard_output_goes() {
+fn a_transcript_is_refused_if_standard_output_goes_to_the_same_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(&file, "precious").unwrap();
     let stdout = fs::File::options().append(true).open(&file).unwrap();

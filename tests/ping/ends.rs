@@ -1,4 +1,4 @@
-//! How it ends before all is sent, and what becomes of its own output.
+//! Signals, status lines, and an output that is closed or full.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ fn a_signal_to_stop_prints_the_summary() {
         pinger.signal(signal);
         let line = pinger.expect(" sent, ");
         let sent: u64 = line.split(' ').next().unwrap().parse().unwrap();
-        // Where it is interrupted with an echo outstanding, that is neither received nor lost.
+        // If an echo is outstanding, its message is neither received nor lost.
         let all = format!("{sent} sent, {sent} received, 0 lost (0 %), 0 wrong, 0 reconnects, ");
         let but_one = format!("{sent} sent, {} received, 0 lost (0 %)", sent - 1);
         let is_whole = line.starts_with(&all) && !line.contains("under way");
@@ -36,14 +36,14 @@ fn a_signal_to_stop_prints_the_summary() {
     }
 }
 
-/// It was interrupted before anything came.
+/// Asserts that the program was interrupted before any echo came.
 #[track_caller]
 fn assert_interrupted(ended: &Ended) {
     assert_eq!(ended.stderr, "resound: interrupted before any echo came back\n");
     assert_eq!(ended.code, Some(130));
 }
 
-/// timeout(1) sends SIGTERM to its child and then to its group. Failed when the second ended it at once.
+/// timeout(1) sends SIGTERM to its child and then to its group. Failed when the second one killed the program.
 #[test]
 fn several_signals_at_once_are_one_request() {
     let mut pinger = Pinger::start(&["-i", "1h", &serve(peers::faithful)]);
@@ -58,7 +58,7 @@ fn several_signals_at_once_are_one_request() {
 }
 
 #[test]
-fn what_was_lost_is_a_failure_also_if_it_is_interrupted() {
+fn a_lost_echo_is_a_failure_also_after_an_interrupt() {
     let addr = serve(peers::losing_the_first());
     let mut pinger = Pinger::start(&["-i", "20ms", &addr]);
     pinger.expect("seq=2 time=");
@@ -87,7 +87,7 @@ fn ctrl_c_while_connecting_takes_effect_at_once() {
     let (_listener, _queue, addr) = full();
     let mut pinger = Pinger::start(&["-W", "1h", &addr]);
     pinger.expect("PING ");
-    // Before it watches for signals it waits for nothing.
+    // The program watches for signals before it sleeps.
     pinger.wait_until_asleep();
     let ended = pinger.interrupt();
     assert!(
@@ -101,7 +101,7 @@ fn ctrl_c_while_connecting_takes_effect_at_once() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_connection_that_is_not_answered_is_given_up() {
+fn a_server_that_does_not_answer_fails_after_the_timeout() {
     let (_listener, _queue, addr) = full();
     let ended = Pinger::start(&["-W", "200ms", &addr]).end();
     ended.assert_failed(&format!("cannot connect to {addr}: no answer within 200 ms; "));
@@ -118,9 +118,9 @@ fn full() -> (socket2::Socket, Vec<TcpStream>, String) {
     (socket, queue, addr.to_string())
 }
 
-/// All echoes have come: whether the server ends the connection too is its own affair.
+/// All echoes have come, so the result does not depend on how the server closes.
 #[test]
-fn a_server_that_does_not_say_goodbye_is_not_waited_for_long() {
+fn a_server_that_never_closes_does_not_hold_up_the_end() {
     let (_keep, gate) = mpsc::channel::<()>();
     let addr = serve(move |stream| {
         peers::faithful(stream.try_clone()?)?;
@@ -131,7 +131,7 @@ fn a_server_that_does_not_say_goodbye_is_not_waited_for_long() {
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
 }
 
-/// Failed when standard output got it, unless that was for one JSON object.
+/// Failed when the line went to standard output, except with `--json`.
 #[test]
 fn ctrl_backslash_prints_a_status_line_on_standard_error() {
     for args in [&["-i", "1h"][..], &["-q", "-i", "1h"], &["--json", "-i", "1h"]] {
@@ -144,7 +144,7 @@ fn ctrl_backslash_prints_a_status_line_on_standard_error() {
         });
         let mut pinger = Pinger::start(&[args, &[&addr]].concat());
         is_echoed.recv().unwrap();
-        // The echo may still be on its way.
+        // The first ones may come before the echo does.
         let mut statuses = std::iter::repeat_with(|| pinger.status());
         let line = statuses.find(|line| line.contains("1 received")).unwrap();
         let counts = "1 sent, 1 received, 0 lost (0 %), 0 wrong, 0 reconnects; echo min/";
@@ -182,7 +182,7 @@ fn the_status_line_names_the_server_that_has_not_answered() {
 }
 
 #[test]
-fn json_is_printed_when_interrupted_too() {
+fn json_is_printed_after_an_interrupt_too() {
     let (counted, messages) = mpsc::channel();
     let addr = serve(move |stream| {
         peers::echo_all(&stream, |echo| {
@@ -202,7 +202,7 @@ fn json_is_printed_when_interrupted_too() {
 
 /// `resound ping … | head -1`. Failed with an error about the closed pipe.
 #[test]
-fn a_reader_that_leaves_ends_it_as_it_ends_other_filters() {
+fn a_closed_pipe_ends_the_program_by_sigpipe() {
     for args in [&["-i", "1ms"][..], &["-q", "-c", "1"], &["--json", "-c", "1"]] {
         let mut child = spawn(&mut command(&[args, &[&serve(peers::faithful)]].concat()));
         drop(child.stdout.take());
@@ -214,8 +214,8 @@ fn a_reader_that_leaves_ends_it_as_it_ends_other_filters() {
     }
 }
 
-/// The pipe takes a small part of the lines, and another program has made it non-blocking. Failed when it
-/// gave up at the first line for which there was no room.
+/// The pipe takes a small part of the lines, and another program has made it non-blocking. Failed when the
+/// program ended at the first line for which there was no room.
 #[test]
 #[cfg(target_os = "linux")]
 fn an_output_that_is_non_blocking_and_full_gets_every_line_whole() {
@@ -238,7 +238,7 @@ fn an_output_that_is_non_blocking_and_full_gets_every_line_whole() {
 }
 
 #[test]
-fn an_output_that_is_full_is_told() {
+fn a_full_output_is_reported() {
     for more in [&["-i", "1ms"][..], &["-q", "-c", "1"], &["--json", "-c", "1"]] {
         let mut command = command(&[more, &[&serve(peers::faithful)]].concat());
         command.stdout(File::options().write(true).open("/dev/full").unwrap());

@@ -1,19 +1,19 @@
-//! Servers that do not echo as they should: each gets a finding of its own, and exit code 1.
+//! Servers that do not echo as they should. Each gets a line of its own, and exit code 1.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 
 use super::peers::{self, echo_all, serve};
 use super::pinger::{Pinger, json, ping, text};
 use super::piped::Ended;
 
-/// A server that echoes each message as `change` makes it.
+/// A server that changes each message with `change` before it echoes it.
 fn changing(change: fn(Vec<u8>) -> Vec<u8>) -> String {
     serve(move |stream| echo_all(&stream, change))
 }
 
-/// Pings once, and expects these lines.
+/// Pings once, and expects this finding and these counts.
 #[track_caller]
 fn found(args: &[&str], finding: &str, counts: &str, kind: &str) {
     let ended = ping(&[&["-c", "1"], args].concat());
@@ -34,7 +34,7 @@ fn found(args: &[&str], finding: &str, counts: &str, kind: &str) {
 const LOST: &str = "0 received, 1 lost (100 %), 0 wrong";
 const WRONG: &str = "0 received, 0 lost (0 %), 1 wrong";
 
-/// Its bytes are found wrong at offset 20, and this is said of the cause.
+/// Pings once, and expects a wrong byte at offset 20 with this cause.
 #[track_caller]
 fn wrong(change: fn(Vec<u8>) -> Vec<u8>, cause: &str, kind: &str) {
     let addr = changing(change);
@@ -45,7 +45,7 @@ fn wrong(change: fn(Vec<u8>) -> Vec<u8>, cause: &str, kind: &str) {
 }
 
 #[test]
-fn an_altered_byte_is_told() {
+fn an_altered_byte_is_found() {
     let altered = |mut echo: Vec<u8>| {
         echo[20] ^= 0x20;
         echo
@@ -54,7 +54,7 @@ fn an_altered_byte_is_told() {
 }
 
 #[test]
-fn a_dropped_byte_is_told() {
+fn a_dropped_byte_is_found() {
     let dropped = |mut echo: Vec<u8>| {
         echo.remove(20);
         echo
@@ -63,7 +63,7 @@ fn a_dropped_byte_is_told() {
 }
 
 #[test]
-fn a_byte_that_comes_twice_is_told() {
+fn a_byte_that_comes_twice_is_found() {
     let repeated = |mut echo: Vec<u8>| {
         echo.insert(20, echo[19]);
         echo
@@ -72,7 +72,7 @@ fn a_byte_that_comes_twice_is_told() {
 }
 
 #[test]
-fn an_added_byte_is_told() {
+fn an_added_byte_is_found() {
     let added = |mut echo: Vec<u8>| {
         echo.insert(20, !echo[20]);
         echo
@@ -81,14 +81,14 @@ fn an_added_byte_is_told() {
 }
 
 #[test]
-fn a_message_that_comes_twice_is_told() {
+fn a_message_that_comes_twice_is_found() {
     let twice = changing(|echo| echo.repeat(2));
     let finding = "seq=1 (offsets 0 to 55): more came back than was sent, from offset 56 on: ";
     found(&[&twice], finding, WRONG, "surplus");
 }
 
 #[test]
-fn a_dropped_last_byte_is_waited_for_and_told() {
+fn a_dropped_last_byte_is_a_timeout() {
     let short = changing(|mut echo| {
         echo.pop();
         echo
@@ -98,13 +98,13 @@ fn a_dropped_last_byte_is_waited_for_and_told() {
 }
 
 #[test]
-fn bytes_after_the_echo_are_told() {
+fn bytes_after_an_echo_are_a_surplus() {
     let finding =
         "seq=1 (offsets 0 to 55): more came back than was sent, from offset 56 on: 2e 2e 2e";
     found(&[&serve(peers::adding)], finding, WRONG, "surplus");
 }
 
-/// The one echo was right and complete; what followed was not.
+/// Asserts that the echo was right and complete, and bytes after it were wrong.
 #[track_caller]
 fn assert_came_back_and_wrong(ended: &Ended) {
     let counts = "\n1 sent, 1 received, 0 lost (0 %), 1 wrong, ";
@@ -112,9 +112,9 @@ fn assert_came_back_and_wrong(ended: &Ended) {
     ended.assert_failed("1 of 1 echoes came back wrong");
 }
 
-/// The last echo is not taken for the end before the server's end has come.
+/// The program reads on after the last echo, until the server has closed.
 #[test]
-fn bytes_after_the_last_echo_are_told() {
+fn bytes_after_the_last_echo_are_a_surplus() {
     let addr = serve(|stream| {
         peers::faithful(stream.try_clone()?)?;
         (&stream).write_all(b"\x1b")
@@ -126,7 +126,7 @@ fn bytes_after_the_last_echo_are_told() {
 }
 
 #[test]
-fn bytes_between_echoes_are_told() {
+fn bytes_between_echoes_are_a_surplus() {
     let (open, gate) = mpsc::channel();
     let addr = serve(move |stream| {
         echo(&stream, 56)?;
@@ -143,7 +143,7 @@ fn bytes_between_echoes_are_told() {
 }
 
 #[test]
-fn words_of_a_server_that_is_no_echo_are_told_and_reach_no_terminal() {
+fn control_characters_of_a_server_do_not_reach_the_terminal() {
     let hostile = b"\x1b]0;pwned\x07 and something more to make it fifty-six and over";
     let addr = serve(peers::saying(hostile));
     found(&[&addr], "seq=1 (offsets 0 to 55): wrong byte at offset 0: expected 0x", WRONG, "wrong");
@@ -166,7 +166,7 @@ fn a_greeting_is_no_echo() {
 }
 
 #[test]
-fn a_server_that_closes_early_is_told() {
+fn a_server_that_closes_early_is_reported() {
     let finding = "seq=1: the server closed the connection after 3 of 56 bytes";
     found(&[&serve(peers::closing_after_three_bytes)], finding, LOST, "closed");
     let finding = "seq=1: the server closed the connection after 0 of 56 bytes";
@@ -174,31 +174,31 @@ fn a_server_that_closes_early_is_told() {
 }
 
 #[test]
-fn a_server_that_resets_is_told() {
-    // What is left unread makes the kernel answer with a reset.
+fn a_reset_is_reported() {
+    // The server closes with unread bytes, so its kernel sends a reset.
     let addr = serve(|stream| (&stream).read_exact(&mut [0; 3]));
     let finding = "seq=1: the connection broke after 0 of 56 bytes: connection reset";
     found(&[&addr], finding, LOST, "reset");
 }
 
 #[test]
-fn a_server_that_says_nothing_is_told() {
+fn a_silent_server_is_a_timeout() {
     let finding = "no echo for seq=1 within 200 ms: 0 of 56 bytes came back";
-    let silent = || serve(|stream| keep(stream, &mpsc::channel::<()>().1));
+    let silent = || serve(keep);
     found(&["-W", "200ms", &silent()], finding, LOST, "timeout");
 }
 
 #[test]
-fn a_server_that_takes_nothing_is_told() {
+fn a_server_that_never_reads_is_a_timeout() {
     let (_keep, gate) = mpsc::channel::<()>();
     let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
     let finding = "no echo for seq=1 within 300 ms: 0 of 67,108,864 bytes came back";
     found(&["-W", "300ms", "-s", "64m", &addr], finding, LOST, "timeout");
 }
 
-/// What comes too late is not taken for the next message's echo.
+/// A late echo must not count for the next message.
 #[test]
-fn an_echo_that_comes_late_is_lost_and_the_next_one_is_right() {
+fn a_late_echo_is_lost_and_the_next_one_is_right() {
     let (open, gate) = mpsc::channel();
     let mut is_first = true;
     let addr = serve(move |stream| {
@@ -217,7 +217,7 @@ fn an_echo_that_comes_late_is_lost_and_the_next_one_is_right() {
 }
 
 #[test]
-fn a_server_that_closes_after_each_echo_is_reconnected_to_and_no_echo_is_lost() {
+fn a_server_that_closes_after_each_echo_costs_connections_and_no_echo() {
     let addr = serve(peers::closing_after_one_echo);
     let ended = ping(&["-c", "3", "-i", "300ms", &addr]);
     let text = text(&ended);
@@ -227,7 +227,7 @@ fn a_server_that_closes_after_each_echo_is_reconnected_to_and_no_echo_is_lost() 
 }
 
 #[test]
-fn a_server_that_refuses_for_a_while_costs_those_messages_only() {
+fn a_server_that_is_down_for_a_while_costs_only_the_messages_of_that_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let mut pinger = Pinger::start(&["-i", "100ms", &addr]);
@@ -249,12 +249,12 @@ fn a_server_that_refuses_for_a_while_costs_those_messages_only() {
     assert_eq!(ended.code, Some(1));
 }
 
-/// Echoes so many bytes.
+/// Echoes this many bytes.
 fn echo(stream: &TcpStream, bytes: u64) -> io::Result<()> {
     io::copy(&mut stream.take(bytes), &mut &*stream).map(drop)
 }
 
-/// A server that echoes the first message, and of the second one three bytes and whatever `end` adds.
+/// A server that echoes the first message and three bytes of the second one, and then does what `end` does.
 fn faulty_in_the_second(end: fn(TcpStream) -> io::Result<()>) -> String {
     serve(move |stream| {
         echo(&stream, 56 + 3)?;
@@ -263,12 +263,12 @@ fn faulty_in_the_second(end: fn(TcpStream) -> io::Result<()>) -> String {
     })
 }
 
-/// Bytes that are missing are those of the message; where a wrong one is, the connection's stream tells.
+/// Missing bytes are counted within the message; the offset of a wrong byte counts from the start of the stream.
 #[test]
-fn later_messages_are_told_by_their_own_bytes() {
+fn the_figures_of_a_later_message_are_its_own() {
     for (end, finding) in [
         (
-            (|stream| keep(stream, &mpsc::channel().1)) as fn(TcpStream) -> io::Result<()>,
+            keep as fn(TcpStream) -> io::Result<()>,
             "no echo for seq=2 within 500 ms: 3 of 56 bytes came back\n",
         ),
         (drop_it, "seq=2: the server closed the connection after 3 of 56 bytes\n"),
@@ -290,8 +290,8 @@ fn drop_it(stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes everything and gives nothing, not even an end, for as long as the gate is there.
-fn keep(mut stream: TcpStream, _gate: &Receiver<()>) -> io::Result<()> {
+/// Reads everything, and neither echoes nor closes before the client does.
+fn keep(mut stream: TcpStream) -> io::Result<()> {
     io::copy(&mut stream, &mut io::sink())?;
     stream.shutdown(Shutdown::Read)
 }

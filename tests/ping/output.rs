@@ -1,4 +1,4 @@
-//! What is printed where all is well.
+//! What `resound ping` prints if all goes well.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
@@ -8,7 +8,7 @@ use super::peers::{self, serve};
 use super::pinger::{json, ping, resound, text};
 use super::piped::Client;
 
-/// Whether a line is a pattern in which `#` stands for a number.
+/// Whether a line matches a pattern, in which `#` stands for a number.
 fn is_like(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     pattern.split('#').enumerate().all(|(i, part)| {
@@ -25,7 +25,9 @@ fn is_like(line: &str, pattern: &str) -> bool {
 
 #[track_caller]
 fn assert_lines(text: &str, patterns: &[String]) {
-    let lines: Vec<&str> = text.lines().collect();
+    // A busy machine can stop the program for a while.
+    let is_about_ping = |line: &&str| !line.starts_with("this program was stopped for ");
+    let lines: Vec<&str> = text.lines().filter(is_about_ping).collect();
     assert_eq!(lines.len(), patterns.len(), "{text}");
     for (line, pattern) in lines.iter().zip(patterns) {
         assert!(is_like(line, pattern), "{line:?} is not like {pattern:?}");
@@ -39,13 +41,13 @@ fn summary(addr: &str, counts: &str) -> Vec<String> {
         format!("{counts}, time # ms"),
         "connect min/avg/max = #/#/# ms".into(),
         "echo min/avg/max/mdev = #/#/#/# ms".into(),
-        // Too few echoes for others.
+        // There are too few echoes for other percentiles.
         "echo p50 = # ms, jitter # ms".into(),
     ]
 }
 
 #[test]
-fn it_looks_like_ping() {
+fn the_output_looks_like_that_of_ping() {
     let addr = serve(peers::faithful);
     let ended = ping(&["-c", "3", "-i", "300ms", "-s", "100", &addr]);
     let echo = |k| format!("100 bytes from {addr}: seq={k} time=# ms");
@@ -60,7 +62,7 @@ fn it_looks_like_ping() {
 }
 
 #[test]
-fn quiet_prints_the_first_line_and_the_summary_wherever_it_stands() {
+fn quiet_before_or_after_the_command_prints_the_first_line_and_the_summary() {
     let addr = serve(peers::faithful);
     let mut expected = vec![format!("PING {addr} ({addr}) 56 bytes over TCP")];
     expected.extend(summary(&addr, "2 sent, 2 received, 0 lost (0 %), 0 wrong, 0 reconnects"));
@@ -111,7 +113,7 @@ fn messages_of_any_size_are_checked_to_the_last_byte() {
 }
 
 #[test]
-fn json_is_one_object_with_its_units() {
+fn json_is_one_object_with_units_in_its_keys() {
     let addr = serve(peers::faithful);
     let ended = ping(&["--json", "-c", "5", "-i", "2ms", "-W", "30s", &addr]);
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
@@ -144,7 +146,7 @@ fn json_is_one_object_with_its_units() {
 
 /// Failed when five echoes had a 99.9th percentile.
 #[test]
-fn json_has_the_percentiles_that_its_echoes_can_give() {
+fn json_has_the_percentiles_that_the_number_of_echoes_can_give() {
     let addr = serve(peers::faithful);
     for (count, known) in [("1", 0), ("5", 1), ("10", 2), ("100", 3)] {
         let ended = ping(&["--json", "-c", count, "-i", "1ms", &addr]);
@@ -155,9 +157,9 @@ fn json_has_the_percentiles_that_its_echoes_can_give() {
     }
 }
 
-/// Failed with nothing at all on standard output.
+/// Failed when standard output stayed empty.
 #[test]
-fn json_is_printed_if_there_is_no_connection_too() {
+fn json_is_printed_without_a_connection_too() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = format!("cannot connect to {closed}: connection refused; ");
     for (addr, line) in [
@@ -178,7 +180,7 @@ fn json_is_printed_if_there_is_no_connection_too() {
 }
 
 #[test]
-fn json_says_what_went_wrong_with_echoes() {
+fn json_has_the_error_line() {
     let ended = ping(&["--json", "-c", "1", &serve(peers::closing_at_once)]);
     let json = json(&ended);
     assert_eq!(json["end"], "complete");
@@ -186,13 +188,13 @@ fn json_says_what_went_wrong_with_echoes() {
 }
 
 #[test]
-fn json_without_an_echo_has_no_times_for_it() {
+fn json_without_an_echo_has_no_echo_times() {
     let ended = ping(&["--json", "-c", "1", &serve(peers::closing_at_once)]);
     assert!(json(&ended)["echo_nanoseconds"].is_null());
     ended.assert_failed("1 of 1 echoes did not come back");
 }
 
-/// What docs/ping-json.md names, and nothing else.
+/// docs/ping-json.md names these keys and no others.
 #[test]
 fn the_documentation_names_every_key() {
     let page = include_str!("../../docs/ping-json.md");

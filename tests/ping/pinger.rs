@@ -1,4 +1,4 @@
-//! `resound ping`, and whoever reads what it prints.
+//! Runs `resound ping`, and reads what it prints.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -19,17 +19,17 @@ pub fn resound(args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs `resound ping ARGS` to its end.
 pub fn ping(args: &[&str]) -> Ended {
     Client::start(&mut command(args)).end()
 }
 
-/// What it printed.
+/// What the program printed on standard output.
 pub fn text(ended: &Ended) -> &str {
     std::str::from_utf8(&ended.stdout).unwrap()
 }
 
-/// The one JSON object that it printed.
+/// The JSON object that the program printed.
 #[track_caller]
 pub fn json(ended: &Ended) -> Value {
     serde_json::from_slice(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended:?}"))
@@ -51,7 +51,7 @@ impl Pinger {
         Self { child, lines, transcript: String::new(), errors }
     }
 
-    /// Reads on up to a line with this in it. One that does not come is the end, when it is killed.
+    /// Reads lines until one contains `part`. If none does, the program is killed in the end, and this fails.
     #[track_caller]
     pub fn expect(&mut self, part: &str) -> String {
         loop {
@@ -77,7 +77,7 @@ impl Pinger {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until it waits. Its state in "/proc/PID/stat" comes after its name in brackets: proc(5).
+    /// Waits until the program sleeps. In "/proc/PID/stat", the state comes after the name in brackets: proc(5).
     #[cfg(target_os = "linux")]
     pub fn wait_until_asleep(&self) {
         let path = format!("/proc/{}/stat", self.child.id());
@@ -86,13 +86,13 @@ impl Pinger {
         }
     }
 
-    /// Stops it as Ctrl-C does, and gives what it left behind.
+    /// Interrupts the program as Ctrl-C does, and returns its output and exit code.
     pub fn interrupt(self) -> Ended {
         self.signal(Signal::INT);
         self.end()
     }
 
-    /// Waits for its end. Of standard error, the result has what no [status](Self::status) was.
+    /// Waits for the end of the program. The result has what [`status`](Self::status) left of standard error.
     pub fn end(mut self) -> Ended {
         self.lines.read_to_string(&mut self.transcript).unwrap();
         let mut stderr = String::new();

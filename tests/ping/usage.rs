@@ -1,4 +1,4 @@
-//! What cannot be asked for.
+//! Command lines that `resound ping` refuses.
 
 use super::pinger::{ping, text};
 
@@ -10,7 +10,7 @@ fn refused(args: &[&str], line: &str) {
 }
 
 #[test]
-fn nonsense_is_refused_in_a_line() {
+fn an_invalid_value_is_refused_in_one_line() {
     let invalid = |option: &str, value: &str, name: &str, why: &str| {
         let line = format!("invalid value '{value}' for '{name}': {why}");
         refused(&[option, value, "127.0.0.1:7007"], &line);
@@ -21,8 +21,8 @@ fn nonsense_is_refused_in_a_line() {
     invalid("-c", "many", "--count <COUNT>", number);
     invalid("-c", "1.5", "--count <COUNT>", number);
     let size = "write a number of bytes, such as 64, 16k or 1m (1k is 1024)";
-    let large = "write something from 1 to 64m: the time of a larger message tells how much passes, and \
-                 not how fast";
+    let large = "write something from 1 to 64m: the time of a larger message shows the bandwidth and not \
+                 the delay";
     invalid("-s", "0", "--size <SIZE>", "write something from 1 to 64m");
     invalid("-s", "1g", "--size <SIZE>", large);
     invalid("-s", "67108865", "--size <SIZE>", large);
@@ -35,8 +35,7 @@ fn nonsense_is_refused_in_a_line() {
         ("-W", "--timeout <DURATION>"),
         ("--wait", "--wait <DURATION>"),
     ] {
-        // Failed when the unit was asked for, and not written out; and when clap, which took -1 for an option
-        // that it did not know, gave the tip to write -- before it.
+        // Failed when the line asked for a unit and showed none, and when clap took -1 for an unknown option.
         invalid(option, "5", name, "write its unit too, such as 5s");
         invalid(option, "0.2", name, "write its unit too, such as 200ms");
         invalid(option, "0", name, bounds);
@@ -54,7 +53,7 @@ fn nonsense_is_refused_in_a_line() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_an_error_and_no_loss() {
+fn a_server_that_is_not_there_is_an_error_and_not_a_loss() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);

@@ -1,6 +1,6 @@
-//! Whether the figures of `resound load` are true: on servers whose delays are known, they are those delays.
+//! Whether the figures of `resound load` are true. The servers here have known delays, and the figures must match them.
 //!
-//! Half a millisecond of anybody else's work would be 1 % of a delay, so both ends go before others.
+//! Half a millisecond of another program's work would be 1 % of a delay. So both ends run at a higher priority.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -19,20 +19,20 @@ use crate::loader::fine;
 use crate::rng::Rng;
 use crate::server::Server;
 
-/// Of the truth, both ways.
+/// The largest deviation from the true value, in either direction.
 const TOLERANCE: f64 = 0.01;
 
 const MESSAGE_BYTES: usize = 64;
 
-/// Percentiles by their keys, in hundredths of a per cent.
+/// Keys of percentiles, and the percentiles in hundredths of a per cent.
 const PERCENTILES: [(&str, usize); 6] =
     [("p50", 5000), ("p75", 7500), ("p90", 9000), ("p99", 9900), ("p99_9", 9990), ("p99_99", 9999)];
 
-/// What a server knows of a message, by its own clock.
+/// What a server knows about a message, by its own clock.
 struct Held {
     from: SocketAddr,
     came: Instant,
-    /// When its echo was sent.
+    /// When the server sent the echo.
     left: Instant,
 }
 
@@ -42,8 +42,9 @@ impl Held {
     }
 }
 
-/// Starts a server for so many connections that echoes each message when `hold`, made for the connection of
-/// that number, says so of its arrival. Gives its address, and tells of each message.
+/// Starts a server that accepts `connections` connections and holds each message before it echoes it. `hold` makes a
+/// function for each connection, by its number; that function turns the time of arrival into the time of the echo.
+/// Returns the server's address, and a channel that receives each message.
 fn serve_holding<H>(connections: u64, hold: impl Fn(u64) -> H) -> (String, Receiver<Held>)
 where
     H: FnMut(Instant) -> Instant + Send + 'static,
@@ -70,26 +71,26 @@ fn hold_each(
 ) {
     stream.set_nodelay(true).unwrap();
     let mut message = [0; MESSAGE_BYTES];
-    // Until the client says goodbye.
+    // Until the client ends the stream.
     while stream.read_exact(&mut message).is_ok() {
         let came = Instant::now();
-        // The delay that this server has.
-        thread::sleep(hold(came).saturating_duration_since(Instant::now()));
+        thread::sleep(hold(came).saturating_duration_since(Instant::now())); // The delay of this server.
         held.send(Held { from, came, left: Instant::now() }).unwrap();
         stream.write_all(&message).unwrap();
     }
 }
 
-/// Expects the figures of a latency to be those of the truth, and gives how far the worst is off.
+/// Compares the figures of a latency with the true times. Returns the largest relative deviation.
 #[track_caller]
 fn expect_true(latency: &Value, mut truth: Vec<Duration>) -> f64 {
     truth.sort();
     let count = truth.len();
     assert_eq!(latency["count"], count);
     let mean = truth.iter().sum::<Duration>() / count as u32;
-    // The nearest rank. Of percentiles behind which too few stand nothing is said.
-    let said = PERCENTILES.iter().filter(|(_, part)| count * (10_000 - part) >= 10_000);
-    let percentiles = said.map(|(key, part)| (*key, truth[(count * part).div_ceil(10_000) - 1]));
+    // By nearest rank. The report leaves out percentiles with too few values above them.
+    let reported = PERCENTILES.iter().filter(|(_, part)| count * (10_000 - part) >= 10_000);
+    let percentiles =
+        reported.map(|(key, part)| (*key, truth[(count * part).div_ceil(10_000) - 1]));
     let others = [("min", truth[0]), ("mean", mean), ("max", truth[count - 1])];
     let mut worst = 0.0_f64;
     for (key, truth) in percentiles.chain(others) {
@@ -101,10 +102,10 @@ fn expect_true(latency: &Value, mut truth: Vec<Duration>) -> f64 {
     worst
 }
 
-/// Does something before others: what it starts goes before them too.
-pub fn before_others(act: impl FnOnce() + Send) {
+/// Runs `act` at a higher priority. Threads and processes that it starts inherit the priority.
+pub fn at_high_priority(act: impl FnOnce() + Send) {
     const PRIORITY: i32 = -15;
-    // Of a thread's own, so that it ends with the thread.
+    // On a thread of its own, since the priority is that of the thread.
     let act = || {
         setpriority_process(None, PRIORITY).unwrap();
         act();
@@ -112,7 +113,7 @@ pub fn before_others(act: impl FnOnce() + Send) {
     thread::scope(|scope| scope.spawn(act).join()).unwrap();
 }
 
-/// From 40 ms on, with a long tail, so that what loopback and waking up take is little beside it.
+/// Delays of 40 ms and more, with a long tail. Beside them, the times for loopback and for waking up are small.
 fn delays(connection: u64) -> impl FnMut(Instant) -> Instant {
     const LEAST_MS: f64 = 40.0;
     const TAIL_MS: f64 = 40.0;
@@ -125,34 +126,34 @@ fn delays(connection: u64) -> impl FnMut(Instant) -> Instant {
     }
 }
 
-/// Failed when times were kept to one digit instead of three, and when p99.9 was taken a rank too high by an
-/// error of rounding, as it once was.
+/// Failed when times were kept to one significant digit instead of three, and when a rounding error took p99.9 one
+/// rank too high.
 #[test]
-fn a_closed_loop_finds_the_delays_that_the_server_had() {
+fn a_closed_loop_measures_the_delays_of_the_server() {
     const CONNECTIONS: u64 = 80;
-    before_others(|| {
+    at_high_priority(|| {
         let (addr, held) = serve_holding(CONNECTIONS, delays);
         let report = fine(&[&addr, "-c", &CONNECTIONS.to_string(), "-n", "12k"]);
         let truth: Vec<_> = held.iter().map(|held| held.time()).collect();
         assert_eq!(report["messages"], truth.len());
         let off = expect_true(&report["response_latency_nanoseconds"], truth.clone());
         expect_true(&report["service_latency_nanoseconds"], truth);
-        figure("worst figure of a closed loop, off by", format_args!("{:+.3} %", off * 100.0));
+        figure("largest deviation of a closed loop", format_args!("{:+.3} %", off * 100.0));
     });
 }
 
-/// Of the open loop.
+/// The size of the open loop.
 const CONNECTIONS: usize = 40;
 const MESSAGES: usize = 2000;
 const RATE: u32 = 200;
 
-/// Connection by connection, so that the server knows which is which.
+/// Each connection has its own source address, so that the server knows which one it is.
 fn source(connection: usize) -> IpAddr {
     IpAddr::from([127, 0, 1, connection as u8])
 }
 
-/// What responses take in truth, from when each message was due: by the rate, one after the other on all
-/// connections in turn. The first was due when it came, or a later one shows that it was before that.
+/// The true response times, counted from when each message was due. Messages are due at the rate, on all connections
+/// in turn. The first message was due when it arrived, or earlier if the arrival of a later one proves that.
 fn responses(held: &[Held]) -> Vec<Duration> {
     let gap = Duration::from_secs(1) / RATE;
     let mut begun = [0; CONNECTIONS];
@@ -169,8 +170,8 @@ fn responses(held: &[Held]) -> Vec<Duration> {
         .collect()
 }
 
-/// Whatever would be echoed meanwhile is echoed when it is over, and most of what falls due meanwhile waits for
-/// a connection that has nothing in flight.
+/// A server that freezes for a second. Echoes that would be sent in that second are sent at its end. Most messages
+/// that are due in that second wait for a connection that has nothing in flight.
 fn freezing() -> impl FnMut(Instant) -> Instant {
     const HOLD: Duration = Duration::from_millis(100);
     const FREEZE: Range<Duration> = Duration::from_secs(2)..Duration::from_secs(3);
@@ -182,11 +183,11 @@ fn freezing() -> impl FnMut(Instant) -> Instant {
     }
 }
 
-/// Failed when a message counted as due only when it was sent, which is what makes most clients blind to such
-/// a pause: nine of ten responses then took 100 ms, and not up to more than half a second.
+/// Failed when a message counted as due only when it was sent. That makes most clients blind to such a pause: nine of
+/// ten responses then took 100 ms, and not half a second and more.
 #[test]
-fn an_open_loop_finds_what_a_pause_of_the_server_does_to_all_who_are_due() {
-    before_others(|| {
+fn an_open_loop_measures_a_pause_for_all_messages_that_are_due() {
+    at_high_priority(|| {
         let (addr, held) = serve_holding(CONNECTIONS as u64, |_| freezing());
         let sources: Vec<_> = (0..CONNECTIONS).map(|c| source(c).to_string()).collect();
         let [connections, messages] = [CONNECTIONS, MESSAGES].map(|n| n.to_string());
@@ -200,16 +201,19 @@ fn an_open_loop_finds_what_a_pause_of_the_server_does_to_all_who_are_due() {
         let off = expect_true(response, responses(&held));
         let service_off = expect_true(service, held.iter().map(Held::time).collect());
         let p90 = |latency: &Value| latency["p90"].as_u64().unwrap();
-        assert!(p90(response) > 5 * p90(service), "a pause that delays few shows nothing");
+        assert!(
+            p90(response) > 5 * p90(service),
+            "the pause delayed too few messages to show anything"
+        );
         figure(
-            "worst figures of an open loop, off by",
-            format_args!("{:+.3} %, of services {:+.3} %", off * 100.0, service_off * 100.0),
+            "largest deviation of an open loop",
+            format_args!("{:+.3} %, of service times {:+.3} %", off * 100.0, service_off * 100.0),
         );
     });
 }
 
-/// Reads a log as its standard tools do, and prints how many intervals it has, and the count and percentiles
-/// of all of them together.
+/// Reads a log with the standard reader. Prints the number of intervals, and the count and percentiles of all of them
+/// together.
 const READER: &str = "
 import sys
 from hdrh.histogram import HdrHistogram
@@ -223,27 +227,27 @@ print(intervals, whole.get_total_count())
 print(*(whole.get_value_at_percentile(float(p)) for p in sys.argv[2:]))
 ";
 
-/// Failed when the last interval was left out of the log, and when p99.9 was taken a rank too high.
+/// Failed when the log left out the last interval, and when p99.9 was taken one rank too high.
 #[test]
-fn the_standard_reader_finds_in_the_log_what_the_json_says() {
+fn the_standard_reader_of_the_log_agrees_with_the_json() {
     let server = Server::start(&[]);
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log.hdr");
-    // So many that each percentile has a whole number of messages below it: readers round otherwise.
+    // With this count, a whole number of messages lies below each percentile. Readers round other numbers differently.
     let report = fine(&[server.addr(), "-n", "20k", "--hdr", log.to_str().unwrap()]);
     let latency = &report["response_latency_nanoseconds"];
     let [counts, values] = read_log(&log);
     assert_eq!(counts, [report["intervals"].as_array().unwrap().len() as u64, 20_000]);
-    let said = PERCENTILES.map(|(key, _)| latency[key].as_u64().unwrap());
-    assert_eq!(values, said, "{latency:#}");
+    let reported = PERCENTILES.map(|(key, _)| latency[key].as_u64().unwrap());
+    assert_eq!(values, reported, "{latency:#}");
 }
 
 fn read_log(log: &Path) -> [Vec<u64>; 2] {
     let percentiles = PERCENTILES.map(|(_, part)| (part as f64 / 100.0).to_string());
-    let mut python = crate::parts::python();
+    let mut python = crate::programs::python();
     let read = python.args(["-c", READER]).arg(log).args(percentiles).output().unwrap();
-    let said = String::from_utf8(read.stdout).unwrap();
+    let stdout = String::from_utf8(read.stdout).unwrap();
     let numbers = |line: &str| line.split(' ').map(|n| n.parse().unwrap()).collect();
-    let lines: Vec<_> = said.lines().map(numbers).collect();
+    let lines: Vec<_> = stdout.lines().map(numbers).collect();
     lines.try_into().unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&read.stderr)))
 }

@@ -1,20 +1,20 @@
-//! `resound load` in namespaces of its own: with a disk that is full, few ports, and link-local addresses.
+//! `resound load` in its own namespaces: with a full disk, few ports, and link-local addresses.
 
 use std::process::Output;
 
 use serde_json::Value;
 
-use crate::parts::part;
+use crate::programs::program;
 
-/// Runs a script in mount and network namespaces of its own, with `resound` as its `$1`, and a server for it at
-/// port 7007 of every address.
+/// Runs a script in its own mount and network namespaces. `$1` is `resound`, and a server listens on port 7007 of
+/// every address.
 fn in_namespaces(script: &str) -> Output {
     const SERVE: &str = "set -e; ip link set lo up; mount -t tmpfs -o size=64k none /mnt; cd /mnt
         \"$1\" serve -q -l '[::]:7007' & server=$!
         trap 'kill $server' EXIT
         \"$1\" load --wait 20s -c 1 -n 1 127.0.0.1:7007 >&2\n";
     let script = format!("{SERVE}{script}");
-    let mut unshare = part("unshare");
+    let mut unshare = program("unshare");
     unshare.args(["-mn", "--propagation", "private", "sh", "-c", &script, "sh"]);
     unshare.arg(env!("CARGO_BIN_EXE_resound")).output().unwrap()
 }
@@ -28,9 +28,9 @@ fn expect(output: &Output, words: &[&str]) {
     }
 }
 
-/// What is full is the disk of the file, and neither the one before nor the other report is lost.
+/// The disk of the new report is full. Neither the old report nor the other one is lost.
 #[test]
-fn a_full_disk_leaves_the_good_old_report_as_it_was() {
+fn a_full_disk_leaves_the_old_report_as_it_was() {
     let output = in_namespaces(
         "\"$1\" load -c 1 -n 10 --json /mnt/run.json 127.0.0.1:7007 >&2
         head -c 4k /dev/zero | tr '\\0' x > /mnt/run.html
@@ -48,9 +48,9 @@ fn a_full_disk_leaves_the_good_old_report_as_it_was() {
     );
 }
 
-/// With sixteen ports for each address.
+/// Each address has sixteen ports.
 #[test]
-fn ports_that_are_used_up_are_named_and_other_addresses_help() {
+fn used_up_ports_are_reported_and_more_sources_help() {
     let output = in_namespaces(
         "echo 40000 40015 > /proc/sys/net/ipv4/ip_local_port_range
         \"$1\" load -c 30 -n 300 --source-ip 127.0.0.2 127.0.0.1:7007 2>&1 || echo code $?
@@ -62,7 +62,7 @@ fn ports_that_are_used_up_are_named_and_other_addresses_help() {
 }
 
 #[test]
-fn a_link_local_source_has_its_interface() {
+fn a_link_local_source_needs_its_interface() {
     let output = in_namespaces(
         "ip link add here type veth peer name there; ip link set here up; ip link set there up; ip -6 addr add fe80::17/64 dev here nodad
         \"$1\" load -c 2 -n 20 --source-ip fe80::17%here --json - '[fe80::17%here]:7007' > report

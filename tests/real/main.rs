@@ -1,37 +1,44 @@
-//! `resound` among programs that are not ours: the tracers that count what it costs and make its system
-//! calls fail, and the other ends that it will meet.
+//! `resound` with real programs around it: tracers that count its system calls or make them fail, and other clients
+//! and servers.
 //!
-//! Needs strace, valgrind, nc, socat, ncat, a package of Python's and the rights of root. `ci/real` installs what is missing and
-//! runs all of this; where a part is missing still, tests fail.
+//! These tests need strace, valgrind, nc, socat, ncat, a Python package, and root. `ci/real` installs what is missing
+//! and runs them. A test whose program is missing fails.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows `unwrap` in test functions, but not in the functions that they call.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/bystander.rs"]
 mod bystander;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/command.rs"]
+mod command;
 #[path = "../support/deadline.rs"]
 mod deadline;
 #[path = "../load/loader.rs"]
 mod loader;
-#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/pattern.rs"]
 mod pattern;
-#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/piped.rs"]
 mod piped;
-#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../sim/rng.rs"]
 mod rng;
-#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/soak.rs"]
 mod soak_time;
-#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/unix.rs"]
+mod unix;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/wire.rs"]
 mod wire;
 
-mod parts;
+mod many;
+mod programs;
 
 mod accuracy;
 mod cost;
@@ -39,9 +46,9 @@ mod hostile;
 mod kernel;
 mod load;
 mod masses;
-mod own_cost;
+mod load_cost;
 mod peers;
-mod places;
+mod addresses;
 mod reach;
 mod soak;
 mod time;

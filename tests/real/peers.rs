@@ -1,22 +1,23 @@
-//! Programs that are not ours at the other end.
+//! Other programs at the other end: nc, socat and ncat.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::parts::part;
 use crate::piped::{self, Client, Ended};
+use crate::programs::program;
 use crate::server::Server;
+use crate::unix::SocketPath;
 use crate::wire::pattern;
 
 const MIB: usize = 1 << 20;
 
-/// ncat writes to its child all that it has, before it reads from it: what is under way has to fit into
-/// the pipe between them.
+/// ncat writes all that it has to its child before it reads from the child. So the bytes in flight must fit into the
+/// pipe between them.
 const NCAT_BYTES: usize = 32 << 10;
 
-/// Runs a client to its end, with this for its standard input.
+/// Runs a client to its end, with `input` on its standard input.
 #[track_caller]
 fn run(client: &mut Command, input: &[u8]) -> Ended {
     client.stdin(file_of(input)).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -30,7 +31,7 @@ fn file_of(bytes: &[u8]) -> File {
     file
 }
 
-/// Has a client echo a mebibyte, and stops the server, which must have seen just that.
+/// Lets a client echo a mebibyte, then stops the server. The server must have counted exactly that.
 #[track_caller]
 fn expect_echo_to(client: &mut Command, server: Server) {
     let bytes = pattern(1, MIB);
@@ -46,39 +47,37 @@ fn expect_echo_to(client: &mut Command, server: Server) {
 fn nc_gets_its_echo() {
     let server = Server::start(&[]);
     let (host, port) = server.addr().rsplit_once(':').unwrap();
-    expect_echo_to(part("nc").args(["-N", host, port]), server);
+    expect_echo_to(program("nc").args(["-N", host, port]), server);
 }
 
 #[test]
 fn nc_gets_its_echo_over_a_unix_socket() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let server = Server::start_at(&[&format!("unix:{}", path.display())], &[]);
-    expect_echo_to(part("nc").args(["-N", "-U"]).arg(&path), server);
+    let socket = SocketPath::new();
+    let server = Server::start_at(&[&socket.addr], &[]);
+    expect_echo_to(program("nc").args(["-N", "-U"]).arg(&socket.path), server);
 }
 
 #[test]
 fn socat_gets_its_echo() {
     let server = Server::start(&[]);
     let to = format!("TCP:{}", server.addr());
-    // After the end of its input, it waits for that of the echo: not for half a second, but for so long.
-    expect_echo_to(part("socat").args(["-t", "30", "-", &to]), server);
+    // -t: how many seconds socat waits for the rest of the echo after its input has ended.
+    expect_echo_to(program("socat").args(["-t", "30", "-", &to]), server);
 }
 
 #[test]
 fn socat_gets_its_echo_over_a_unix_socket() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let server = Server::start_at(&[&format!("unix:{}", path.display())], &[]);
-    let to = format!("UNIX-CONNECT:{}", path.display());
-    expect_echo_to(part("socat").args(["-t", "30", "-", &to]), server);
+    let socket = SocketPath::new();
+    let server = Server::start_at(&[&socket.addr], &[]);
+    let to = format!("UNIX-CONNECT:{}", socket.path.display());
+    expect_echo_to(program("socat").args(["-t", "30", "-", &to]), server);
 }
 
 #[test]
 fn ncat_gets_its_echo() {
     let server = Server::start(&[]);
     let (host, port) = server.addr().rsplit_once(':').unwrap();
-    expect_echo_to(part("ncat").args([host, port]), server);
+    expect_echo_to(program("ncat").args([host, port]), server);
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn connect_streams_to_socat() {
     }
 }
 
-/// The input ends only after the echo has come: ncat forgets what is under way when its peer has finished.
+/// The input ends only after the whole echo has arrived: ncat drops bytes in flight when its peer ends the stream.
 #[test]
 fn connect_streams_to_ncat() {
     let mut ncat = Echoer::ncat();
@@ -107,31 +106,31 @@ fn connect_streams_to_ncat() {
 }
 
 #[test]
-fn connect_comes_again_to_socat() {
+fn connect_reconnects_to_socat() {
     for behind in ["EXEC:cat", "SYSTEM:cat", "PIPE"] {
         Echoer::socat(behind).expect_lines();
     }
 }
 
 #[test]
-fn connect_comes_again_to_ncat() {
+fn connect_reconnects_to_ncat() {
     Echoer::ncat().expect_lines();
 }
 
-/// An echo server that is not ours.
+/// Another echo server.
 struct Echoer {
     addr: String,
-    /// Not one of ours either, but what can be done with a process is the same.
+    /// Not `resound`, but a process with a log all the same.
     process: Server,
-    /// What it says of each connection.
+    /// What it logs for each connection.
     accepted: &'static str,
 }
 
 impl Echoer {
-    /// socat, with something that echoes behind it.
+    /// socat, with something behind it that echoes.
     #[track_caller]
     fn socat(behind: &str) -> Self {
-        let mut socat = part("socat");
+        let mut socat = program("socat");
         socat.args(["-d", "-d", "-t", "30", "TCP-LISTEN:0,bind=127.0.0.1,fork", behind]);
         let mut process = Server::spawn(&mut socat);
         // "2026/01/01 00:00:00 socat[1234] N listening on AF=2 127.0.0.1:5678"
@@ -142,13 +141,13 @@ impl Echoer {
 
     #[track_caller]
     fn ncat() -> Self {
-        // It does not tell which port it got for 0.
+        // ncat does not say which port it took for 0.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut ncat = part("ncat");
+        let mut ncat = program("ncat");
         ncat.args(["-v", "-l", "--keep-open", "--exec", "/bin/cat", "127.0.0.1"]);
         let mut process = Server::spawn(ncat.arg(port.to_string()));
         process.expect_line("Listening on ");
-        // It says "Connection from 127.0.0.1." and then "Connection from 127.0.0.1:5678."
+        // ncat logs "Connection from 127.0.0.1." and then "Connection from 127.0.0.1:5678."
         Self { addr: format!("127.0.0.1:{port}"), process, accepted: "Connection from 127.0.0.1:" }
     }
 
@@ -159,7 +158,7 @@ impl Echoer {
         self.process.expect_line(self.accepted);
     }
 
-    /// Expects an echo, and a connection, for each line.
+    /// Expects an echo and a connection for each line.
     #[track_caller]
     fn expect_lines(mut self) {
         let long = "x".repeat(NCAT_BYTES - 1);

@@ -1,19 +1,20 @@
-//! Clients and addresses that only a namespace can have. The numbers are those of the project's list of faults.
+//! Clients, and addresses that exist only in namespaces: silent ones, names with several addresses, a name server
+//! that does not answer.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::parts::part;
 use crate::piped::{Client, Ended, spawn};
+use crate::programs::program;
 
-/// Much longer than anything here takes that works.
+/// Much longer than a run that works takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// A command that runs a shell script in namespaces of its own, with the program as $RESOUND.
-fn alone(spaces: &[&str], script: &str, args: &[&str]) -> Command {
-    let mut command = part("unshare");
+/// A command that runs a shell script in its own namespaces. `$RESOUND` is the program.
+fn isolated(spaces: &[&str], script: &str, args: &[&str]) -> Command {
+    let mut command = program("unshare");
     command.args(spaces).args(["sh", "-c", &format!("ip link set lo up; {script}"), "sh"]);
     command.args(args).env("RESOUND", env!("CARGO_BIN_EXE_resound"));
     command.stdin(std::process::Stdio::null());
@@ -21,17 +22,21 @@ fn alone(spaces: &[&str], script: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end. What the script left running ends with it.
-fn run_alone(script: &str, args: &[&str]) -> Ended {
+/// Runs a script to its end in its own namespaces. Processes that it started end with it.
+fn run_isolated(script: &str, args: &[&str]) -> Ended {
     let spaces = ["-mnpf", "--mount-proc", "--kill-child"];
-    Client::start(&mut alone(&spaces, script, args)).end()
+    Client::start(&mut isolated(&spaces, script, args)).end()
 }
 
-/// FAULTS 55. The one port that the kernel gives to clients is the one that is connected to. Failed with a
-/// faultless echo under every name but the first.
+/// The kernel has one source port for clients, and it is the port that the client connects to. Failed when the client
+/// got an echo from itself, under every name but the first.
 #[test]
 fn a_connection_to_itself_is_an_error_and_not_an_echo() {
-    const ONE_PORT: &str = "ip addr add fe80::7/64 dev lo nodad; echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec \"$RESOUND\" \"$@\"";
+    // The kernel adds the route to fe80::7 some time after the address.
+    const ONE_PORT: &str = "\
+        ip addr add fe80::7/64 dev lo nodad; \
+        until ip -6 route get fe80::7 oif lo > /dev/null 2>&1; do :; done; \
+        echo 40000 40000 > /proc/sys/net/ipv4/ip_local_port_range; exec \"$RESOUND\" \"$@\"";
     for host in ["127.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[fe80::7%lo]"] {
         let addr = format!("{host}:40000");
         for args in [
@@ -39,11 +44,11 @@ fn a_connection_to_itself_is_an_error_and_not_an_echo() {
             &["connect", "-W", "5s"],
             &["load", "-c", "1", "-n", "5", "-W", "5s"],
         ] {
-            let ended = run_alone(ONE_PORT, &[args, &[&addr]].concat());
+            let ended = run_isolated(ONE_PORT, &[args, &[&addr]].concat());
             let stdout = String::from_utf8_lossy(&ended.stdout);
-            let told = format!("{stdout}{}", ended.stderr);
+            let output = format!("{stdout}{}", ended.stderr);
             assert!(
-                told.contains("the system connected the socket to itself"),
+                output.contains("the system connected the socket to itself"),
                 "{args:?} {ended:?}"
             );
             assert_eq!(ended.code, Some(1), "{args:?} {ended:?}");
@@ -51,7 +56,7 @@ fn a_connection_to_itself_is_an_error_and_not_an_echo() {
     }
 }
 
-/// Names, and an interface that takes every packet and answers none: no one at the other end has the address.
+/// Sets up names, and an interface that takes every packet and answers none.
 const NAMES: &str = "\
     ip link add void type veth peer name end && ip link set void up && ip link set end up && \
     ip addr add 2001:db8::1/64 dev void nodad && ip addr add 10.9.9.1/24 dev void && \
@@ -62,12 +67,12 @@ const NAMES: &str = "\
         > $dir/hosts && mount --bind $dir/hosts /etc/hosts && \
     echo nameserver 10.9.9.2 > $dir/resolv.conf && mount --bind $dir/resolv.conf /etc/resolv.conf && ";
 
+/// Starts a server on 127.0.0.1:7007, waits for it, and then runs the program.
 const SERVED: &str = "\
     { \"$RESOUND\" -q serve -l 127.0.0.1:7007 >/dev/null 2>&1 & } && \"$RESOUND\" ping --wait 20s -q -c 1 127.0.0.1:7007 >&2 && \
     exec \"$RESOUND\" \"$@\"";
 
-/// FAULTS 53. Failed when the silent address was waited for to the end of the time-out, and the other one
-/// was never tried.
+/// Failed when the client waited for the silent address until the timeout and never tried the other one.
 #[test]
 fn a_silent_address_does_not_keep_another_from_answering() {
     for args in [
@@ -76,7 +81,7 @@ fn a_silent_address_does_not_keep_another_from_answering() {
         &["load", "-c", "1", "-n", "5", "-W", "20s", "half:7007"],
     ] {
         let began = Instant::now();
-        let ended = run_alone(&format!("{NAMES}{SERVED}"), args);
+        let ended = run_isolated(&format!("{NAMES}{SERVED}"), args);
         assert_eq!(ended.code, Some(0), "{args:?} {ended:?}");
         assert!(began.elapsed() < Duration::from_secs(15), "{args:?} {:?}", began.elapsed());
     }
@@ -85,10 +90,11 @@ fn a_silent_address_does_not_keep_another_from_answering() {
 #[test]
 fn an_address_of_a_missing_protocol_is_passed_over() {
     const NO_IPV6: &str = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; ";
-    let ended = run_alone(&format!("{NAMES}{NO_IPV6}{SERVED}"), &["ping", "-c", "1", "six:7007"]);
+    let ended =
+        run_isolated(&format!("{NAMES}{NO_IPV6}{SERVED}"), &["ping", "-c", "1", "six:7007"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let ended =
-        run_alone(&format!("{NAMES}{NO_IPV6}exec \"$RESOUND\" \"$@\""), &["ping", "six:7007"]);
+        run_isolated(&format!("{NAMES}{NO_IPV6}exec \"$RESOUND\" \"$@\""), &["ping", "six:7007"]);
     ended.assert_failed("cannot connect to 127.0.0.1:7007: connection refused; ");
 }
 
@@ -96,18 +102,18 @@ fn an_address_of_a_missing_protocol_is_passed_over() {
 fn silent_addresses_share_one_timeout() {
     let began = Instant::now();
     let args = ["ping", "-W", "1s", "none:7007"];
-    let ended = run_alone(&format!("{NAMES}exec \"$RESOUND\" \"$@\""), &args);
+    let ended = run_isolated(&format!("{NAMES}exec \"$RESOUND\" \"$@\""), &args);
     let line = "cannot connect to [2001:db8::2]:7007 or 10.9.9.2:7007: no answer within 1 s; ";
     ended.assert_failed(line);
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
 }
 
-/// A name server that does not answer. Failed when nothing could end the look-up, not even the time-out.
+/// The name server does not answer. Failed when nothing could end the lookup, not even the timeout.
 #[test]
 fn a_lookup_without_an_answer_ends_at_the_timeout() {
     let script = format!("{NAMES}exec \"$RESOUND\" \"$@\"");
     for command in [&["ping", "--json"][..], &["ping"]] {
-        let ended = run_alone(&script, &[command, &["-W", "500ms", "slow.example:7"]].concat());
+        let ended = run_isolated(&script, &[command, &["-W", "500ms", "slow.example:7"]].concat());
         ended.assert_failed("cannot resolve slow.example:7: no answer within 500 ms; ");
     }
 }
@@ -117,12 +123,13 @@ fn a_lookup_is_reported_and_can_be_interrupted() {
     use std::io::{BufRead, BufReader};
     let script = format!("{NAMES}echo $$; exec \"$RESOUND\" \"$@\"");
     let args = ["ping", "-W", "1h", "slow.example:7"];
-    let mut child = spawn(&mut alone(&["-mn"], &script, &args));
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let pid: i32 = lines.next().unwrap().unwrap().parse().unwrap();
+    let mut child = spawn(&mut isolated(&["-mn"], &script, &args));
+    let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let pid: i32 = stdout.next().unwrap().unwrap().parse().unwrap();
     let pid = Pid::from_raw(pid).unwrap();
     let caught = format!("/proc/{}/status", pid.as_raw_nonzero());
-    // SIGQUIT is the third bit of those that it handles.
+    // SIGQUIT is signal 3, so its bit in the mask of handled signals is bit 2.
     let is_caught = |status: String| {
         let mask =
             status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().to_string();
@@ -132,11 +139,11 @@ fn a_lookup_is_reported_and_can_be_interrupted() {
         std::thread::yield_now();
     }
     kill_process(pid, Signal::QUIT).unwrap();
-    let line = lines.next().unwrap().unwrap();
+    let line = stderr.next().unwrap().unwrap();
     assert!(line.ends_with("; looking up slow.example:7") || line.starts_with("0 sent"), "{line}");
     let began = Instant::now();
     kill_process(pid, Signal::INT).unwrap();
-    assert!(lines.any(|line| line.unwrap().contains("1 sent, 0 received")));
+    assert!(stdout.any(|line| line.unwrap().contains("1 sent, 0 received")));
     let ended = Client::collect(child).end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

@@ -1,4 +1,5 @@
-//! Every byte comes back.
+//! Every byte comes back: each kind of listener, many connections, slow readers, and the options that change
+//! how the server reads.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::server::Server;
-use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
+use crate::unix::SocketPath;
+use crate::wire::{echo_of, expect_echo, expect_end, pattern, send_until_stuck};
 
 const MIB: usize = 1 << 20;
 
@@ -26,21 +28,19 @@ fn a_message_comes_back() {
 
 #[test]
 fn every_listener_echoes() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let unix = format!("unix:{}", path.display());
-    let server = Server::start_at(&["127.0.0.1:0", "[::1]:0", &unix], &[]);
-    assert_eq!(server.addrs()[2], unix);
+    let unix = SocketPath::new();
+    let server = Server::start_at(&["127.0.0.1:0", "[::1]:0", &unix.addr], &[]);
+    assert_eq!(server.addrs()[2], unix.addr);
     expect_echo(TcpStream::connect(&server.addrs()[0]).unwrap(), b"four");
     expect_echo(TcpStream::connect(&server.addrs()[1]).unwrap(), b"six");
-    let stream = UnixStream::connect(&path).unwrap();
+    let stream = UnixStream::connect(&unix.path).unwrap();
     expect_echo(&stream, &pattern(2, 100_000));
     stream.shutdown(Shutdown::Write).unwrap();
     expect_end(&stream);
 }
 
 #[test]
-fn five_hundred_at_once_each_get_their_own() {
+fn five_hundred_connections_each_get_their_own_echo() {
     let server = Server::start(&[]);
     let streams: Vec<_> = (0..500).map(|_| server.connect()).collect();
     for round in 0..3 {
@@ -58,27 +58,27 @@ fn five_hundred_at_once_each_get_their_own() {
     assert!(server.stop().contains("500 connections, 15500500 bytes in, 15500500 bytes out"));
 }
 
-/// FAULTS 7, by many. Failed when a connection that would take no more was tried again at once.
+/// Failed when the server tried a connection again at once although its peer took no more.
 #[test]
-fn slow_readers_do_not_slow_the_fast() {
+fn slow_readers_do_not_slow_fast_ones() {
     let server = Server::start(&[]);
     let stuck: Vec<_> = (0..20).map(|_| server.connect()).collect();
     let bytes = pattern(5, 16 * MIB);
     thread::scope(|scope| {
         for stream in &stuck {
-            scope.spawn(|| assert!(stuff(stream, &bytes) < bytes.len()));
+            scope.spawn(|| assert!(send_until_stuck(stream, &bytes) < bytes.len()));
         }
         let fast = server.connect();
         (0..1000).for_each(|i| expect_echo(&fast, &pattern(i, 100)));
     });
-    // Once they are stuck, they cost nothing.
+    // Stuck connections cost nothing.
     let before = server.cpu_time();
     let fast = server.connect();
     let start = Instant::now();
     let mut echoes: u32 = 0;
     while start.elapsed() < Duration::from_secs(1) {
         expect_echo(&fast, b"?");
-        thread::sleep(Duration::from_millis(50)); // How often the bystander asks.
+        thread::sleep(Duration::from_millis(50)); // Few echoes, so that stuck connections would show.
         echoes += 1;
     }
     let used = server.cpu_time() - before;
@@ -86,14 +86,14 @@ fn slow_readers_do_not_slow_the_fast() {
 }
 
 #[test]
-fn once_means_one_echo_and_a_clean_end() {
+fn once_echoes_once_and_closes_cleanly() {
     let server = Server::start(&["--once"]);
     for message in [&b"hello\n"[..], &[7; 30_000]] {
         let stream = server.connect();
         expect_echo(&stream, message);
         expect_end(&stream);
     }
-    // What comes after the echo is thrown away, and resets nothing while the goodbye is under way.
+    // What follows the echo is discarded, and causes no reset while the end of stream is in flight.
     let stream = server.connect();
     expect_echo(&stream, b"first");
     (&stream).write_all(b"second").unwrap();
@@ -111,12 +111,10 @@ fn a_buffer_of_any_size_is_faithful() {
 }
 
 #[test]
-fn spinning_is_faithful_and_ends() {
+fn spinning_echoes_faithfully_and_stops_when_idle() {
     let server = Server::start(&["--spin", "1ms"]);
     let stream = server.connect();
     (0..100).for_each(|i| expect_echo(&stream, &pattern(i, 64)));
-    let before = server.cpu_time();
-    thread::sleep(Duration::from_millis(500)); // The time over which the processor is watched.
-    let used = server.cpu_time() - before;
+    let used = server.cpu_used_in(Duration::from_millis(500));
     assert!(used < Duration::from_millis(100), "{used:?} in half a second of silence");
 }

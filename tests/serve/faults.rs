@@ -1,5 +1,4 @@
-//! What peers, and whoever stops the server, can do to a connection. The numbers are those of the project's
-//! list of faults.
+//! Faults of peers, and a server that is stopped: docs/reliability.md lists them.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -14,73 +13,74 @@ use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::bystander::Bystander;
-use crate::ends::connect_with_little_room;
-use crate::server::{Server, connect_unix, eventually};
-use crate::wire::{echo_of, expect_closed, expect_echo, expect_end, pattern, reset, stuff};
+use crate::server::{Server, eventually};
+use crate::unix::{SocketPath, connect_unix};
+use crate::wire::{
+    connect_with_little_room, echo_of, expect_bytes, expect_closed, expect_echo, expect_end,
+    pattern, read_to_end, reset, send_until_stuck,
+};
 
 const MIB: usize = 1 << 20;
 
-/// A prime, so that no buffer between the ends is a whole number of blocks, nor the other way round.
+/// A prime number, so that no buffer between client and server is a multiple of a block, or a block of a buffer.
 const BLOCK_BYTES: usize = 1_048_573;
 
-/// FAULTS 1. Failed when a read of a single byte was taken for the end.
+/// Failed when the server took a read of a single byte for the end.
 #[test]
 fn one_byte_at_a_time_comes_back() {
     let server = Server::start(&[]);
     let bystander = Bystander::beside(&server);
     let stream = server.connect();
     let bytes = pattern(9, 5000);
-    let mut writer = stream.try_clone().unwrap();
-    let sent = bytes.clone();
-    let sender = thread::spawn(move || {
-        sent.chunks(1).for_each(|byte| writer.write_all(byte).unwrap());
-        writer.shutdown(Shutdown::Write).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            bytes.chunks(1).for_each(|byte| (&stream).write_all(byte).unwrap());
+            stream.shutdown(Shutdown::Write).unwrap();
+        });
+        assert!(read_to_end(&stream) == bytes);
     });
-    let mut echo = Vec::new();
-    (&stream).read_to_end(&mut echo).unwrap();
-    sender.join().unwrap();
-    assert!(echo == bytes);
-    // Nor does it help the server when the byte before has long been echoed.
+    // Now each byte is sent only after the byte before it has come back.
     let stream = server.connect();
     bytes.chunks(1).for_each(|byte| expect_echo(&stream, byte));
     drop(stream);
     bystander.expect_all_as_before(&server);
 }
 
-/// FAULTS 2. Failed when what a write took was not counted off what is pending, and when all of a read was
-/// kept although a part of it was written.
+/// Failed when the server did not subtract what a write took from what is pending. Failed also when it kept all
+/// bytes of a read although it had written some of them.
 #[test]
 fn partial_writes_keep_the_order_and_repeat_nothing() {
     let mut server = Server::start(&["-vv"]);
     let bystander = Bystander::beside(&server);
-    let stream = connect_with_little_room(&server);
+    let stream = connect_with_little_room(server.addr());
     let bytes = pattern(10, 16 * MIB);
     server.pause();
-    let sent = stuff(&stream, &bytes);
+    let sent = send_until_stuck(&stream, &bytes);
     stream.shutdown(Shutdown::Write).unwrap();
     server.resume();
-    // A reader that is late: only then are the writes cut short.
+    // The reader is late. Writes are partial only if the peer does not read.
     server.expect_line("takes no more for now");
-    let mut echo = Vec::new();
-    (&stream).read_to_end(&mut echo).unwrap();
-    assert!(echo == bytes[..sent]);
+    assert!(read_to_end(&stream) == bytes[..sent]);
     server.expect_line(&format!("{}: closed: all echoed", stream.local_addr().unwrap()));
     let is_partial = |pair: &[String]| match (moved(&pair[0], "read"), moved(&pair[1], "wrote")) {
         (Some(read), Some(wrote)) => wrote < read,
         _ => false,
     };
-    assert!(server.log().windows(2).any(is_partial), "no write was partial: this shows nothing");
+    assert!(
+        server.log().windows(2).any(is_partial),
+        "no write was partial, so this test shows nothing"
+    );
     bystander.expect_all_as_before(&server);
 }
 
-/// How many bytes a line of the log tells of, if it tells of such a call.
+/// The number of bytes in a line of the log about this call, `read` or `wrote`.
 fn moved(line: &str, call: &str) -> Option<usize> {
     let (_, rest) = line.split_once(&format!(": {call} "))?;
     rest.strip_suffix(" bytes")?.parse().ok()
 }
 
-/// FAULTS 5. Bytes and the end are there before the server looks. Failed when an event that tells of an end
-/// closed the connection.
+/// Bytes and the end of stream arrive before the server looks. Failed when an event that reports the end closed
+/// the connection.
 #[test]
 fn bytes_and_end_in_one_event() {
     let server = Server::start(&[]);
@@ -92,54 +92,50 @@ fn bytes_and_end_in_one_event() {
         (&stream).write_all(b"last words").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         server.resume();
-        let mut echo = Vec::new();
-        (&stream).read_to_end(&mut echo).unwrap();
-        assert_eq!(echo, b"last words");
+        assert_eq!(read_to_end(&stream), b"last words");
     }
     bystander.expect_all_as_before(&server);
 }
 
-/// FAULTS 6, and in small 22. Nothing is read until the server has stopped taking; then all of it is, up to
-/// the end. Failed when an event that tells of an end closed the connection, when the server read on while
-/// bytes were pending, and when it did not read on once they had been taken.
+/// The client reads nothing until the server takes no more, and then reads everything. Failed when an event that
+/// reports the end closed the connection, when the server read while bytes were pending, and when it did not read
+/// again after the peer had taken them.
 #[test]
 fn a_half_closed_peer_gets_all_100_mib() {
     let server = Server::start(&[]);
     let bystander = Bystander::beside(&server);
     let bytes = pattern(3, BLOCK_BYTES).repeat(100);
     let stream = server.connect();
-    let sent = stuff(&stream, &bytes);
-    assert!(sent < bytes.len(), "the server took {sent} bytes without end");
+    let sent = send_until_stuck(&stream, &bytes);
+    assert!(sent < bytes.len(), "the server took all {sent} bytes, without back-pressure");
     let rest = bytes[sent..].to_vec();
     stream.set_write_timeout(None).unwrap();
     assert!(echo_of(stream, rest) == bytes);
     bystander.expect_all_as_before(&server);
 }
 
-/// FAULTS 7. Failed when a connection that would take no more was tried again at once, and when nobody was
-/// closed at the stall timeout.
+/// Failed when the server tried a connection again at once although its peer took no more, and when the stall
+/// timeout closed no connection.
 #[test]
-fn a_half_closed_peer_that_never_reads_takes_no_time_and_is_closed() {
+fn a_half_closed_peer_that_never_reads_costs_no_processor_time_and_is_closed() {
     let mut server = Server::start(&["-v", "--stall-timeout", "2s"]);
     let bystander = Bystander::beside(&server);
     let (stuck, idle) = (server.connect(), server.connect());
-    stuff(&stuck, &pattern(1, 32 * MIB));
+    send_until_stuck(&stuck, &pattern(1, 32 * MIB));
     stuck.shutdown(Shutdown::Write).unwrap();
-    let before = server.cpu_time();
-    thread::sleep(Duration::from_secs(1)); // The time over which the processor is watched.
-    let used = server.cpu_time() - before;
-    // The bystander alone takes 6 ms.
+    let used = server.cpu_used_in(Duration::from_secs(1));
+    // The bystander alone costs 6 ms.
     assert!(used < Duration::from_millis(40), "{used:?} in a second, beside a bystander");
     server.expect_line("closed: took nothing for --stall-timeout");
-    // Being idle is not being stuck.
+    // An idle connection is not a stalled one.
     expect_echo(&idle, b"hello");
     drop((stuck, idle));
     bystander.expect_all_as_before(&server);
     assert!(server.stop().contains("1 timed out"));
 }
 
-/// FAULTS 8. A read stops short at an urgent mark, with more bytes behind it that no edge announces. Failed
-/// when a short read was taken to have emptied the socket, whatever the event had told.
+/// A read stops at an urgent mark, and no edge announces the bytes behind the mark. Failed when the server took
+/// every short read as proof that the socket is empty, even if the event had reported urgent data.
 #[test]
 fn an_urgent_byte_does_not_stall_what_follows() {
     let server = Server::start(&[]);
@@ -152,24 +148,20 @@ fn an_urgent_byte_does_not_stall_what_follows() {
         socket2::SockRef::from(&stream).send_out_of_band(b"!").unwrap();
         (&stream).write_all(b"behind").unwrap();
         server.resume();
-        let mut echo = [0; 12];
-        (&stream).read_exact(&mut echo).unwrap();
-        assert_eq!(&echo, b"beforebehind");
+        expect_bytes(&stream, b"beforebehind");
     }
     drop(stream);
     bystander.expect_all_as_before(&server);
 }
 
-/// FAULTS 9. A read of a Unix socket stops short where a descriptor was passed, with more bytes behind it
-/// that no edge announces. Failed when a short read of any socket was taken to have emptied it.
+/// A read of a Unix socket stops at a passed descriptor, and no edge announces the bytes behind it. Failed when
+/// the server took a short read of any kind of socket as proof that the socket is empty.
 #[test]
-fn passed_descriptors_stall_nothing_and_are_not_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let unix = format!("unix:{}", path.display());
-    let server = Server::start_at(&["127.0.0.1:0", &unix], &[]);
+fn passed_descriptors_cause_no_stall_and_are_not_kept() {
+    let unix = SocketPath::new();
+    let server = Server::start_at(&["127.0.0.1:0", &unix.addr], &[]);
     let bystander = Bystander::beside(&server);
-    let stream = connect_unix(&path);
+    let stream = connect_unix(&unix.path);
     expect_echo(&stream, b"established");
     for _ in 0..20 {
         let (mut reader, writer) = io::pipe().unwrap();
@@ -180,12 +172,10 @@ fn passed_descriptors_stall_nothing_and_are_not_kept() {
         }
         (&stream).write_all(b"behind").unwrap();
         server.resume();
-        // All of it comes without any of it being read: that would be an event, and hide a stall.
+        // The client reads nothing until all has arrived. A read makes room, and that event would hide a stall.
         eventually(|| (ioctl_fionread(&stream).unwrap() >= 16).then_some(()));
-        let mut echo = [0; 16];
-        (&stream).read_exact(&mut echo).unwrap();
-        assert_eq!(&echo, b"beforewithbehind");
-        // The pipe ends where nobody has its other end any more.
+        expect_bytes(&stream, b"beforewithbehind");
+        // The pipe ends, so the server does not hold its other end.
         assert_eq!(reader.read(&mut [0]).unwrap(), 0);
     }
     stream.shutdown(Shutdown::Write).unwrap();
@@ -193,8 +183,8 @@ fn passed_descriptors_stall_nothing_and_are_not_kept() {
     bystander.expect_all_as_before(&server);
 }
 
-/// Sends bytes with a descriptor, and lets go of it. Returns whether it was taken: from Linux 6.16 on, the
-/// server has the kernel refuse it, and the bytes too.
+/// Sends bytes together with a descriptor and closes the descriptor. Returns false if the kernel refuses both:
+/// from Linux 6.16 on, the server asks for that.
 fn pass(stream: &UnixStream, bytes: &[u8], descriptor: OwnedFd) -> bool {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -206,10 +196,10 @@ fn pass(stream: &UnixStream, bytes: &[u8], descriptor: OwnedFd) -> bool {
     }
 }
 
-/// FAULTS 10. Resets, in the middle of an echo and with a megabyte queued both ways, end nothing but
-/// themselves. Failed when a connection that had failed was kept.
+/// A reset in the middle of an echo, or with megabytes queued in both directions, ends only its connection.
+/// Failed when the server kept a connection that had failed.
 #[test]
-fn resets_free_what_they_held() {
+fn a_reset_frees_what_the_connection_held() {
     let mut server = Server::start(&["-v"]);
     let bystander = Bystander::beside(&server);
     let much = pattern(6, BLOCK_BYTES).repeat(64);
@@ -217,7 +207,7 @@ fn resets_free_what_they_held() {
         let stream = server.connect();
         expect_echo(&stream, b"hello");
         if i % 2 == 0 {
-            assert!(stuff(&stream, &much) > 2 * MIB);
+            assert!(send_until_stuck(&stream, &much) > 2 * MIB);
         } else {
             (&stream).write_all(&pattern(i, 100_000)).unwrap();
             (&stream).read_exact(&mut [0; 1000]).unwrap();
@@ -229,24 +219,21 @@ fn resets_free_what_they_held() {
     assert!(server.stop().contains("20 reset"));
 }
 
-/// FAULTS 11. The peer is gone when its echo is written. Failed when an error of one connection
-/// ended the server.
+/// The peer has gone before the server writes its echo. Failed when an error of one connection ended the server.
 #[test]
-fn an_echo_to_nobody_ends_that_connection_only() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let unix = format!("unix:{}", path.display());
-    let mut server = Server::start_at(&["127.0.0.1:0", &unix], &["-v"]);
+fn a_write_after_the_peer_has_gone_ends_that_connection_only() {
+    let socket = SocketPath::new();
+    let mut server = Server::start_at(&["127.0.0.1:0", &socket.addr], &["-v"]);
     let bystander = Bystander::beside(&server);
     for _ in 0..10 {
-        let (tcp, unix) = (server.connect(), UnixStream::connect(&path).unwrap());
+        let (tcp, unix) = (server.connect(), UnixStream::connect(&socket.path).unwrap());
         expect_echo(&tcp, b"hello");
         expect_echo(&unix, b"hello");
         server.pause();
         (&unix).write_all(b"echo this").unwrap();
         drop(unix);
         (&tcp).write_all(b"echo this").unwrap();
-        // A reset after the end makes the write fail, and not the read.
+        // If a reset follows the end of stream, the write fails and the read does not.
         tcp.shutdown(Shutdown::Write).unwrap();
         reset(tcp);
         server.resume();
@@ -257,11 +244,11 @@ fn an_echo_to_nobody_ends_that_connection_only() {
     assert!(server.stop().contains("20 reset"));
 }
 
-/// FAULTS 12. Some end and others come while the server does not look: one batch tells of both, and who comes
-/// gets the slot, and the descriptor, of who ended. Failed when whoever ended was, by his token, closed
-/// once more at the end of the batch.
+/// While the server is stopped, some connections end and others arrive. One batch of events reports both, and the
+/// new connections take over slots and descriptors. Failed when the server closed the tokens of the ended ones a
+/// second time, at the end of the batch.
 #[test]
-fn whoever_comes_in_the_place_of_another_is_served() {
+fn a_connection_that_takes_over_a_slot_is_served() {
     let server = Server::start(&[]);
     let bystander = Bystander::beside(&server);
     let mut old: Vec<_> = (0..60).map(|_| server.connect()).collect();
@@ -295,39 +282,37 @@ fn whoever_comes_in_the_place_of_another_is_served() {
     bystander.expect_all_as_before(&server);
 }
 
-/// FAULTS 41. It is not held against them when what they say comes some time after. Failed when the time until the
-/// server meant to look at them counted, although it was stopped by then.
+/// The peers send some time after the server goes on. Failed when the idle time included the time up to the next
+/// sweep, although the server was stopped when the sweep was due.
 #[test]
-fn a_stopped_server_gives_its_peers_all_of_their_time() {
+fn time_during_which_the_server_is_stopped_is_not_idle_time() {
     let server = Server::start(&["--idle-timeout", "1s"]);
     let streams: Vec<_> = (0..20).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"before"));
     server.pause();
-    thread::sleep(Duration::from_millis(1500)); // The fault itself.
+    thread::sleep(Duration::from_millis(1500)); // The fault: the server is stopped for longer than the timeout.
     server.resume();
-    thread::sleep(Duration::from_millis(300)); // They have nothing to say yet.
+    thread::sleep(Duration::from_millis(300)); // No connection may be closed in this time.
     streams.iter().for_each(|stream| expect_echo(stream, b"after"));
     streams.iter().for_each(expect_closed);
     assert!(server.stop().contains("20 timed out"));
 }
 
-/// FAULTS 37. Whoever was silent, or took nothing, because the server stood still is not timed out for it.
-/// Failed when the server's clock went on meanwhile.
+/// While the server is stopped, no peer can send or take anything, and none is timed out for that. Failed when the
+/// server's clock ran on meanwhile.
 #[test]
-fn a_stopped_server_does_not_blame_its_peers() {
+fn a_server_that_was_stopped_times_out_no_peer() {
     let server = Server::start(&["--idle-timeout", "2s", "--stall-timeout", "2s"]);
     let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     let late = server.connect();
     let bytes = pattern(1, 32 * MIB);
-    let sent = stuff(&late, &bytes);
+    let sent = send_until_stuck(&late, &bytes);
     streams.iter().for_each(|stream| expect_echo(stream, b"before"));
     server.pause();
-    thread::sleep(Duration::from_secs(5)); // The fault itself.
+    thread::sleep(Duration::from_secs(5)); // The fault: the server is stopped for longer than the timeouts.
     server.resume();
     streams.iter().for_each(|stream| expect_echo(stream, b"after"));
-    let mut echo = vec![0; sent];
-    (&late).read_exact(&mut echo).unwrap();
-    assert!(echo == bytes[..sent]);
-    // And still, whoever is silent while the server listens is closed.
+    expect_bytes(&late, &bytes[..sent]);
+    // A peer that is silent while the server runs is closed as usual.
     streams.iter().for_each(expect_closed);
 }

@@ -1,71 +1,66 @@
-//! The log: whatever standard error is, it stops nothing.
+//! The log on standard error. No kind of standard error may stop or delay the server: not a full pipe, a terminal
+//! that is not read, or a file at its size limit.
 
 use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::command::after_script;
 use crate::deadline::end_in_time;
 use crate::pty;
-use crate::server::{PATIENCE, command, connect_unix, eventually};
+use crate::server::{TIMEOUT, command, eventually};
+use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{expect_echo, expect_end, pattern};
 
-/// A server on a Unix socket whose log goes wherever a test wants. It does not outlive its test.
+/// A server on a Unix socket whose standard error a test provides. It is killed at the end of its test.
 struct Logging {
     child: Child,
-    path: PathBuf,
-    _dir: tempfile::TempDir,
+    socket: SocketPath,
 }
 
 impl Logging {
     fn start(stderr: impl Into<Stdio>, args: &[&str]) -> Self {
-        Self::start_under(&[], stderr, args)
+        let socket = SocketPath::new();
+        let serve = command(&[&socket.addr], args);
+        Self::spawn(socket, serve, stderr)
     }
 
-    /// Under a program that runs it, and takes its first arguments.
-    fn start_under(words: &[&str], stderr: impl Into<Stdio>, args: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("echo");
-        let serve = command(&[&format!("unix:{}", path.display())], args);
-        let all = words.iter().map(|word| (*word).into());
-        let all: Vec<_> = all
-            .chain([serve.get_program().to_os_string()])
-            .chain(serve.get_args().map(|arg| arg.to_os_string()))
-            .collect();
-        let child = Command::new(&all[0]).args(&all[1..]).stderr(stderr).spawn().unwrap();
-        Self { child, path, _dir: dir }
+    /// Starts a server after a shell has run a script.
+    fn start_after(script: &str, stderr: impl Into<Stdio>, args: &[&str]) -> Self {
+        let socket = SocketPath::new();
+        let shell = after_script(script, &command(&[&socket.addr], args));
+        Self::spawn(socket, shell, stderr)
+    }
+
+    fn spawn(socket: SocketPath, mut command: Command, stderr: impl Into<Stdio>) -> Self {
+        Self { child: command.stderr(stderr).spawn().unwrap(), socket }
     }
 
     fn connect(&self) -> UnixStream {
-        connect_unix(&self.path)
+        connect_unix(&self.socket.path)
     }
 
-    /// Makes it log far more than a pipe or a terminal holds, while it must echo.
+    /// Makes the server log far more than a pipe or a terminal holds. It must echo meanwhile.
     #[track_caller]
-    fn make_it_talk(&self) {
+    fn log_much(&self) {
         let stream = self.connect();
         (0..2000).for_each(|i| expect_echo(&stream, &pattern(i, 10)));
     }
 
-    /// It must end in order, though nothing reads its log.
+    /// Sends SIGTERM and expects a clean exit.
     #[track_caller]
     fn stop(mut self) {
-        let status = self.signal_and_wait();
-        assert_eq!(status.code(), Some(0), "{status}");
-    }
-
-    fn signal_and_wait(&mut self) -> ExitStatus {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         end_in_time(&self.child);
-        self.child.wait().unwrap()
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{status}");
     }
 }
 
@@ -76,10 +71,9 @@ impl Drop for Logging {
     }
 }
 
-/// FAULTS 38. Failed when lines were waited for, and when the panic of one that could not be written was not
-/// caught.
+/// Failed when the server waited for room for a line, and when it did not catch the panic of a failed write.
 #[test]
-fn a_log_that_takes_nothing_holds_nobody_up() {
+fn a_log_that_takes_nothing_delays_no_echo() {
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (_unread, pipe) = std::io::pipe().unwrap();
     let (closed, broken) = std::io::pipe().unwrap();
@@ -88,56 +82,53 @@ fn a_log_that_takes_nothing_holds_nobody_up() {
     let socket = OwnedFd::from(socket);
     for stderr in [Stdio::from(full()), pipe.into(), broken.into(), socket.into()] {
         let server = Logging::start(stderr, &["-vv"]);
-        server.make_it_talk();
+        server.log_much();
         server.stop();
     }
 }
 
-/// FAULTS 47. The other end is held, and not read. Failed when room for some byte passed for room for a line.
+/// The test holds the other end of the terminal and does not read it. Failed when the server took room for one byte
+/// as room for a whole line.
 #[test]
-fn a_terminal_that_nobody_reads_stops_neither_echoes_nor_signals() {
+fn an_unread_terminal_stops_neither_echoes_nor_signals() {
     let (unread, terminal) = pty::open();
     let server = Logging::start(terminal.try_clone().unwrap(), &["-vv"]);
-    server.make_it_talk();
+    server.log_much();
     assert!(!fcntl_getfl(&terminal).unwrap().contains(OFlags::NONBLOCK), "others share it");
     server.stop();
     drop(unread);
 }
 
-/// FAULTS 47. Failed when the log was silent on what it had dropped, and when a line that the terminal had taken
-/// in part was never completed.
+/// Failed when the log did not report dropped lines, and when it never completed a line of which the terminal had
+/// taken a part.
 #[test]
-fn when_there_is_room_again_the_log_says_how_many_lines_it_dropped() {
+fn the_log_reports_how_many_lines_it_dropped() {
     let (screen, terminal) = pty::open();
     let server = Logging::start(terminal.try_clone().unwrap(), &["-vv"]);
-    server.make_it_talk();
-    // The test does not wait for the terminal any more than the server does.
+    server.log_much();
+    // The test reads what there is, and does not wait for more.
     set_nonblocking(&screen);
     check_dropped(&server, screen);
 
     let (pipe, stderr) = std::io::pipe().unwrap();
     let server = Logging::start(stderr, &["-vv"]);
-    server.make_it_talk();
+    server.log_much();
     set_nonblocking(&pipe);
     check_dropped(&server, pipe);
 }
 
-/// Reads what there is, has the server log some more, and finds that every line is whole and all are accounted
-/// for.
+/// Reads the log, and makes the server log more. Every line must be whole, and lines written and lines reported as
+/// dropped must add up.
 #[track_caller]
-fn check_dropped(server: &Logging, mut from: impl Read + AsFd) {
+fn check_dropped(server: &Logging, mut from: impl Read) {
     let mut log = Vec::new();
     let before = read_all(&mut from, &mut log);
     assert!(before > 0);
-    let deadline = Instant::now() + PATIENCE;
-    while !String::from_utf8_lossy(&log).contains("of this log: standard error took no more") {
-        assert!(Instant::now() < deadline, "it did not say so");
+    let deadline = Instant::now() + TIMEOUT;
+    // The server completes a line of which the terminal took a part when it logs the next one.
+    while !is_complete(&log) {
+        assert!(Instant::now() < deadline, "the log reports no dropped lines");
         expect_echo(&server.connect(), b"once more");
-        read_all(&mut from, &mut log);
-    }
-    // The end of the last line may be on its way.
-    while log.last() != Some(&b'\n') {
-        poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&TIMEOUT)).unwrap();
         read_all(&mut from, &mut log);
     }
     let log = String::from_utf8(log).unwrap();
@@ -147,21 +138,25 @@ fn check_dropped(server: &Logging, mut from: impl Read + AsFd) {
         .filter_map(|line| line.split_once("] dropped "))
         .map(|(_, rest)| rest.split_once(' ').unwrap().0.parse::<usize>().unwrap());
     let dropped: usize = dropped.sum();
-    // 2000 echoes are 4000 lines, less than 200 of which fit into a pipe.
+    // 2000 echoes make 4000 lines. A pipe holds fewer than 200 of them.
     let written = log.lines().filter(|line| line.contains(" 10 bytes")).count();
     assert!(
         (4000 - written - 10..=4000 - written + 10).contains(&dropped),
-        "{dropped} of {written}"
+        "{dropped} dropped, {written} written"
     );
 }
 
-const TIMEOUT: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+/// Whether the log reports dropped lines and its last line is whole.
+fn is_complete(log: &[u8]) -> bool {
+    let reports = String::from_utf8_lossy(log).contains("of this log: standard error took no more");
+    reports && log.last() == Some(&b'\n')
+}
 
-/// Reads what there is now.
+/// Reads what is there now.
 fn read_all(from: &mut impl Read, log: &mut Vec<u8>) -> usize {
     let before = log.len();
     let _ = from.read_to_end(log);
-    // As a terminal writes it.
+    // A terminal writes a carriage return before each line feed.
     log.retain(|byte| *byte != b'\r');
     log.len() - before
 }
@@ -171,7 +166,7 @@ fn set_nonblocking(file: impl AsFd) {
     fcntl_setfl(&file, flags | OFlags::NONBLOCK).unwrap();
 }
 
-/// Each line is whole: it begins with a time and a level, and has but one of them.
+/// Expects that each line is whole: it starts with a time and a level, and contains the start of no other line.
 #[track_caller]
 fn check_lines(log: &str) {
     for line in log.lines() {
@@ -187,29 +182,28 @@ fn check_lines(log: &str) {
     }
 }
 
-/// FAULTS 47. Failed when SIGXFSZ ended the server.
+/// Failed when SIGXFSZ ended the server.
 #[test]
-fn a_log_at_the_limit_of_its_size_ends_nothing() {
+fn a_log_file_at_its_size_limit_stops_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let log = File::create(dir.path().join("log")).unwrap();
-    let words = ["sh", "-c", "ulimit -f 1; exec \"$@\"", "sh"];
-    let server = Logging::start_under(&words, log.try_clone().unwrap(), &["-vv"]);
-    server.make_it_talk();
-    // 512 or 1024 bytes, as shells have it.
+    let server = Logging::start_after("ulimit -f 1", log.try_clone().unwrap(), &["-vv"]);
+    server.log_much();
+    // The unit of `ulimit -f` is 512 or 1024 bytes, depending on the shell.
     eventually(|| (log.metadata().unwrap().len() >= 512).then_some(()));
-    // Once it is emptied, it goes on.
+    // With the file truncated, the server can write again.
     log.set_len(0).unwrap();
     server.stop();
 }
 
-/// Several servers can share a pipe only then. A datagram is what one write gave. Failed when the end of a line was a
-/// write of its own.
+/// Several servers can share a pipe only if each line is one write. A datagram holds exactly one write. Failed when
+/// the end of a line was a write of its own.
 #[test]
 fn a_line_is_one_write() {
     let (reader, stderr) = UnixDatagram::pair().unwrap();
     let server = Logging::start(OwnedFd::from(stderr), &["-vv"]);
     expect_echo(&server.connect(), b"hello");
-    reader.set_read_timeout(Some(PATIENCE)).unwrap();
+    reader.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut all = String::new();
     while !all.contains("closed: ") {
         let mut line = [0; 5000];
@@ -233,7 +227,7 @@ fn servers_that_share_a_pipe_do_not_mix_their_lines() {
     });
     std::thread::scope(|scope| {
         for server in &servers {
-            scope.spawn(|| server.make_it_talk());
+            scope.spawn(|| server.log_much());
         }
     });
     servers.into_iter().for_each(Logging::stop);
@@ -242,28 +236,28 @@ fn servers_that_share_a_pipe_do_not_mix_their_lines() {
     assert!(log.lines().count() > 100);
 }
 
-/// Whoever starts it may have made it so, or share it with a program that has.
+/// The program that starts the server, or one that shares its standard error, may have set O_NONBLOCK.
 #[test]
-fn a_log_that_does_not_block_already_is_no_different() {
+fn a_log_that_is_already_non_blocking_works_alike() {
     let (pipe, stderr) = std::io::pipe().unwrap();
     set_nonblocking(&stderr);
     let server = Logging::start(stderr, &["-vv"]);
-    server.make_it_talk();
+    server.log_much();
     set_nonblocking(&pipe);
     check_dropped(&server, pipe);
     server.stop();
 }
 
-/// Failed when it waited for ever, deaf to signals.
+/// Failed when the program waited forever, and signals did not end it.
 #[test]
-fn an_error_at_the_start_is_not_waited_for_in_a_full_pipe() {
+fn an_error_at_startup_does_not_wait_for_a_full_pipe() {
     let (_unread, stderr) = full_pipe();
     let mut child = command(&["192.0.2.1:7"], &[]).stderr(stderr).spawn().unwrap();
     end_in_time(&child);
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
-/// With no room for another byte.
+/// A pipe without room for another byte.
 fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     let (reader, writer) = std::io::pipe().unwrap();
     let size = fcntl_setpipe_size(&writer, 4096).unwrap();
@@ -271,19 +265,17 @@ fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// The last word is in the log, if there is room for it.
 #[test]
-fn a_log_that_is_read_late_has_the_last_word() {
+fn the_log_ends_with_the_summary() {
     let dir = tempfile::tempdir().unwrap();
-    let path: &Path = dir.path();
-    let log = File::create(path.join("log")).unwrap();
-    let server = Logging::start(log, &["-v"]);
+    let path = dir.path().join("log");
+    let server = Logging::start(File::create(&path).unwrap(), &["-v"]);
     let stream = server.connect();
     expect_echo(&stream, b"hello");
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     expect_end(&stream);
     server.stop();
-    let log = std::fs::read_to_string(path.join("log")).unwrap();
+    let log = std::fs::read_to_string(&path).unwrap();
     check_lines(&log);
     assert!(log.lines().last().unwrap().contains("stopped: 1 connection"), "{log}");
 }

@@ -1,28 +1,20 @@
-//! Starting, and not starting; and what is said about it.
+//! How the server starts, or refuses to start, and what it then says.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 
 use rustix::process::Signal;
 
-use crate::deadline::end_in_time;
-use crate::server::{PATIENCE, Server, command, connect_unix};
+use crate::command::{after_script, output, resound, run_by};
+use crate::server::{Server, command};
+use crate::unix::{SocketPath, connect_unix, unix_addr};
 use crate::wire::{expect_echo, pattern};
 
-/// Runs it to its end. If it has none, it is killed, and has no exit code.
-fn resound(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
-    end_in_time(&child);
-    child.wait_with_output().unwrap()
-}
-
-/// A server whose log goes elsewhere, which does not outlive its test.
+/// A server that is killed at the end of its test.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -32,7 +24,7 @@ impl Drop for Killed {
     }
 }
 
-/// Expects that it fails with this exit code and this one line.
+/// Expects that the command fails with this exit code and says exactly this line.
 #[track_caller]
 fn expect_failure(args: &[&str], code: i32, line: &str) {
     let output = resound(args);
@@ -43,7 +35,7 @@ fn expect_failure(args: &[&str], code: i32, line: &str) {
 }
 
 #[test]
-fn nonsense_is_refused_in_a_line() {
+fn invalid_values_are_refused_in_one_line() {
     let invalid = |option: &str, value: &str, name: &str, why: &str| {
         let line = format!("invalid value '{value}' for '{option} <{name}>': {why}; try --help");
         expect_failure(&["serve", option, value], 2, &line);
@@ -94,9 +86,9 @@ fn nonsense_is_refused_in_a_line() {
     invalid("--listen", "127.0.0.1:ecko", "ADDR", port);
 }
 
-/// Failed when it was said that --max-connections should be smaller, to somebody who had not given any.
+/// Failed when the error asked for a smaller --max-connections although that option was not given.
 #[test]
-fn a_pending_limit_that_is_too_small_for_the_default_says_where_that_comes_from() {
+fn a_pending_limit_too_small_for_the_default_names_its_origin() {
     let output = limited("-n 2000", &["--pending-limit", "2k"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
     let said = numbers(
@@ -104,14 +96,14 @@ fn a_pending_limit_that_is_too_small_for_the_default_says_where_that_comes_from(
         "resound: --pending-limit is too small for ",
         " connections, as many as the limit \
         of descriptors allows: give at least ",
-        " bytes, or --max-connections 1024 at the most\n",
+        " bytes, or --max-connections 1024 or less\n",
     );
     assert_eq!(said[0] * 2, said[1], "{stderr}");
     assert!((1900..2000).contains(&said[0]), "{stderr}");
     assert_eq!(output.status.code(), Some(2));
 }
 
-/// The two numbers between three texts that must make up all of `said`.
+/// The two numbers in `said`, which must consist of three texts with a number between each.
 #[track_caller]
 fn numbers(said: &str, first: &str, second: &str, third: &str) -> [usize; 2] {
     let rest = said.strip_prefix(first).and_then(|rest| rest.strip_suffix(third));
@@ -120,33 +112,25 @@ fn numbers(said: &str, first: &str, second: &str, third: &str) -> [usize; 2] {
     [one, other].map(|number| number.parse().unwrap())
 }
 
-/// Runs `resound serve` on a free port to its end, with a limit of ulimit(1).
+/// Runs `resound serve` on a free port to its end, under a limit that ulimit(1) sets.
 fn limited(limit: &str, args: &[&str]) -> Output {
-    let child = under_limit(limit, &["127.0.0.1:0"], args).stderr(Stdio::piped()).spawn().unwrap();
-    end_in_time(&child);
-    child.wait_with_output().unwrap()
+    output(&mut under_limit(limit, &["127.0.0.1:0"], args))
 }
 
-/// `resound serve` with a limit of ulimit(1).
+/// The command `resound serve` under a limit that ulimit(1) sets.
 fn under_limit(limit: &str, addrs: &[&str], args: &[&str]) -> Command {
-    let serve = command(addrs, args);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit {limit}; exec \"$@\""), "sh"]);
-    shell.arg(serve.get_program()).args(serve.get_args());
-    shell
+    after_script(&format!("ulimit {limit}"), &command(addrs, args))
 }
 
-/// Failed when 22 were served and the others waited for ever.
+/// Failed when 22 connections were served and the others waited forever.
 #[test]
-fn listeners_are_counted_before_connections() {
-    let mut server = Server::spawn(&mut under_limit("-n 128", &["127.0.0.1:0"; 100], &[]));
-    let line = server.expect_line("listening on ");
-    let addr = line.rsplit_once(' ').unwrap().1;
+fn descriptors_of_listeners_are_reserved_before_connections() {
+    let mut limited = under_limit("-n 128", &["127.0.0.1:0"; 100], &[]);
+    let server = Server::start_command(&mut limited, 100);
     let streams: Vec<_> = (0..40)
         .map(|_| {
-            let stream = TcpStream::connect(addr).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            // One that is refused may be reset by what it sends.
+            let stream = server.connect();
+            // A refused connection may be reset because of these bytes.
             let _ = (&stream).write_all(b"hello");
             stream
         })
@@ -154,7 +138,11 @@ fn listeners_are_counted_before_connections() {
     let is_served = |mut stream: &TcpStream| match stream.read(&mut [0; 5]) {
         Ok(n) => n == 5,
         Err(e) => {
-            assert_eq!(e.kind(), ErrorKind::ConnectionReset, "it is neither served nor refused");
+            assert_eq!(
+                e.kind(),
+                ErrorKind::ConnectionReset,
+                "a connection is neither served nor refused"
+            );
             false
         }
     };
@@ -164,7 +152,7 @@ fn listeners_are_counted_before_connections() {
     assert!(server.stop().contains(&format!("{} refused", 40 - served)));
 }
 
-/// Failed when it said that it was listening, and could accept nobody.
+/// Failed when the server listened although it could accept no connection.
 #[test]
 fn a_limit_that_leaves_no_descriptor_for_a_connection_is_refused() {
     for limit in [6, 7, 8] {
@@ -172,22 +160,20 @@ fn a_limit_that_leaves_no_descriptor_for_a_connection_is_refused() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         let start = format!(
             "resound: the limit of {limit} descriptors leaves none for connections beside 1 \
-                             listener: raise ulimit -n to "
+                             listener: raise ulimit -n to at least "
         );
-        let least = stderr.strip_prefix(&start).and_then(|rest| rest.strip_suffix(" at least\n"));
+        let least = stderr.strip_prefix(&start).and_then(|rest| rest.strip_suffix("\n"));
         let least = least.unwrap_or_else(|| panic!("{stderr}"));
         assert_eq!(output.status.code(), Some(1));
-        // And what it asks for is enough.
-        let mut server =
-            Server::spawn(&mut under_limit(&format!("-n {least}"), &["127.0.0.1:0"], &[]));
-        let line = server.expect_line("listening on ");
-        expect_echo(TcpStream::connect(line.rsplit_once(' ').unwrap().1).unwrap(), b"hello");
+        // The limit that the error asks for is enough.
+        let mut limited = under_limit(&format!("-n {least}"), &["127.0.0.1:0"], &[]);
+        expect_echo(Server::start_command(&mut limited, 1).connect(), b"hello");
     }
 }
 
-/// Failed when the port was called unexpected, or the host to have no port.
+/// Failed when the error called the port unexpected, or said that the host has no port.
 #[test]
-fn a_host_and_a_port_that_are_apart_are_put_together() {
+fn a_host_and_a_port_given_apart_are_joined_in_the_advice() {
     for (host, together) in
         [("127.0.0.1", "127.0.0.1:7107"), ("localhost", "localhost:7107"), ("::1", "[::1]:7107")]
     {
@@ -201,10 +187,10 @@ fn a_host_and_a_port_that_are_apart_are_put_together() {
     expect_failure(&["ping", "localhost:7107", "7107"], 2, line);
 }
 
-/// Failed when there was no such command, when only the first page knew the units, when it did not know
-/// load, and when load came before ping there.
+/// Failed when there was no command `help`, when only the first page explained units, when the first page did not
+/// list `load`, and when it listed `load` before `ping`.
 #[test]
-fn help_tells_of_every_command_and_of_the_units_in_each() {
+fn help_lists_every_command_and_each_page_explains_units() {
     let help = |args: &[&str]| {
         let output = resound(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}");
@@ -214,10 +200,10 @@ fn help_tells_of_every_command_and_of_the_units_in_each() {
     let names = ["serve", "connect", "ping", "load"];
     let places = names.map(|name| all.find(&format!("\n  {name} ")).unwrap());
     assert!(places.is_sorted(), "{all}");
-    // Wherever its lines are broken.
+    // Line breaks do not matter.
     let long = help(&["--help"]).split_whitespace().collect::<Vec<_>>().join(" ");
     for name in names {
-        assert!(long.contains(&format!("`resound {name}`")), "{name} is not told of:\n{long}");
+        assert!(long.contains(&format!("`resound {name}`")), "{name} is missing:\n{long}");
         let page = help(&["help", name]);
         assert_eq!(page, help(&[name, "--help"]));
         assert!(page.contains("Durations are written") && page.contains("Exit codes"), "{page}");
@@ -225,7 +211,7 @@ fn help_tells_of_every_command_and_of_the_units_in_each() {
 }
 
 #[test]
-fn what_the_world_refuses_is_said_in_a_line() {
+fn what_the_system_refuses_is_reported_in_one_line() {
     let taken = Server::start(&[]);
     expect_failure(
         &["serve", "-l", taken.addr()],
@@ -263,13 +249,13 @@ fn help_and_version_go_to_standard_output() {
     }
 }
 
-/// Failed when `[::]` took IPv4 even from a listener of the same command, in whichever order they came.
+/// Failed when `[::]` took IPv4 although the same command listens on 0.0.0.0, in either order.
 #[test]
-fn every_address_of_both_protocols_can_be_listened_on_at_one_port() {
+fn all_addresses_of_both_protocols_can_share_one_port() {
     let free = Server::start_at(&["[::]:0"], &[]);
     let (_, port) = free.addr().rsplit_once(':').unwrap();
     let at = |host: &str| format!("{host}:{port}");
-    // Alone it takes IPv4 too.
+    // Alone, [::] takes IPv4 too.
     expect_echo(TcpStream::connect(at("127.0.0.1")).unwrap(), b"hello");
     let (v4, v6) = (at("0.0.0.0"), at("[::]"));
     expect_failure(
@@ -291,30 +277,28 @@ fn every_address_of_both_protocols_can_be_listened_on_at_one_port() {
     }
 }
 
-/// A name may stand for several addresses: all of them are listened on.
 #[test]
-fn a_name_is_every_address_that_it_stands_for() {
+fn a_name_is_listened_on_at_all_its_addresses() {
     use std::net::ToSocketAddrs;
-    let mut server = Server::spawn(&mut command(&["localhost:0"], &[]));
-    for addr in ("localhost", 0).to_socket_addrs().unwrap() {
-        let line = server.expect_line("listening on ");
-        let (_, at) = line.rsplit_once(' ').unwrap();
-        assert!(at.starts_with(addr.to_string().trim_end_matches('0')), "{line}");
-        expect_echo(TcpStream::connect(at).unwrap(), b"hello");
+    let resolved: Vec<_> = ("localhost", 0).to_socket_addrs().unwrap().collect();
+    let mut serve = command(&["localhost:0"], &[]);
+    let server = Server::start_command(&mut serve, resolved.len());
+    for (addr, expected) in server.addrs().iter().zip(resolved) {
+        assert!(addr.starts_with(expected.to_string().trim_end_matches('0')), "{addr}");
+        expect_echo(TcpStream::connect(addr).unwrap(), b"hello");
     }
 }
 
-/// FAULTS 36. The connections that its end has closed go on for a while, at the server's end. Failed without
-/// `SO_REUSEADDR`.
+/// Connections that the killed server had open still hold its port for a while. Failed without `SO_REUSEADDR`.
 #[test]
 fn a_killed_server_can_be_started_again_at_once() {
     let mut server = Server::start(&[]);
     let addr = server.addr().to_string();
-    let mut outlast_it = Vec::new();
+    let mut streams = Vec::new();
     for _ in 0..100 {
         let stream = TcpStream::connect(&addr).unwrap();
         expect_echo(&stream, b"hello");
-        outlast_it.push(stream);
+        streams.push(stream);
         server.signal(Signal::KILL);
         server.wait();
         server = Server::start_at(&[&addr], &[]);
@@ -322,7 +306,7 @@ fn a_killed_server_can_be_started_again_at_once() {
 }
 
 #[test]
-fn a_port_is_shared_only_where_both_want_to() {
+fn a_port_is_shared_only_if_both_servers_ask() {
     let first = Server::start(&["--reuse-port"]);
     let second = Server::start_at(&[first.addr()], &["--reuse-port"]);
     assert_eq!(first.addr(), second.addr());
@@ -331,12 +315,10 @@ fn a_port_is_shared_only_where_both_want_to() {
     assert_eq!(resound(&["serve", "-l", second.addr()]).status.code(), Some(1));
 }
 
-/// FAULTS 34. Failed when a stale socket was left, and when a live server's was taken for one.
+/// Failed when a stale socket prevented the start, and when the socket of a running server counted as stale.
 #[test]
 fn a_socket_file_is_replaced_only_when_it_is_stale() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let addr = format!("unix:{}", path.display());
+    let SocketPath { dir: _dir, path, addr } = SocketPath::new();
     drop(UnixListener::bind(&path).unwrap());
     let mut server = Server::start_at(&[&addr], &[]);
     for _ in 0..3 {
@@ -344,7 +326,7 @@ fn a_socket_file_is_replaced_only_when_it_is_stale() {
         let why = "a program is listening there; stop it, or choose another path";
         expect_failure(&["serve", "-l", &addr], 1, &format!("cannot listen on {addr}: {why}"));
         expect_echo(UnixStream::connect(&path).unwrap(), b"hello again");
-        // Killed, it leaves its file behind.
+        // A killed server leaves its file behind.
         server.signal(Signal::KILL);
         server.wait();
         assert!(path.exists());
@@ -354,9 +336,9 @@ fn a_socket_file_is_replaced_only_when_it_is_stale() {
     assert!(!path.exists(), "the socket file was left behind");
 }
 
-/// FAULTS 34. Failed when whatever was at the path was taken for a socket, and when a link was followed.
+/// Failed when the server took any file for a socket, and when it followed a symbolic link.
 #[test]
-fn what_is_not_a_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::write(at("file"), "precious").unwrap();
@@ -378,7 +360,7 @@ fn what_is_not_a_socket_is_left_alone() {
     };
     let before = state();
     for (name, ..) in before.iter().filter(|(name, ..)| name != "stale") {
-        let addr = format!("unix:{}", dir.path().join(name).display());
+        let addr = unix_addr(&dir.path().join(name));
         let why = "there is something that is not a socket; remove it, or choose another path";
         expect_failure(&["serve", "-l", &addr], 1, &format!("cannot listen on {addr}: {why}"));
         assert_eq!(state(), before);
@@ -386,18 +368,16 @@ fn what_is_not_a_socket_is_left_alone() {
     assert_eq!(std::fs::read_to_string(at("file")).unwrap(), "precious");
 }
 
-/// FAULTS 38. The numbers 0 to 2 must not become those of connections: the log would be written to a peer.
-/// Failed when they were closed once more when the program had started.
+/// A connection must not get descriptor 0, 1 or 2: the log would be written to a peer. Failed when the program
+/// closed these descriptors again after it had started.
 #[test]
-fn closed_standard_descriptors_are_nobodys_connection() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let resound = command(&[&format!("unix:{}", path.display())], &["-vv"]);
+fn closed_standard_descriptors_are_not_reused_for_connections() {
+    let socket = SocketPath::new();
     let mut shell = Command::new("sh");
     shell.args(["-c", r#"exec "$@" <&- >&- 2>&-"#, "sh"]);
-    shell.arg(resound.get_program()).args(resound.get_args());
+    let mut shell = run_by(shell, &command(&[&socket.addr], &["-vv"]));
     let server = Killed(shell.spawn().unwrap());
-    let streams: Vec<_> = (0..5).map(|_| connect_unix(&path)).collect();
+    let streams: Vec<_> = (0..5).map(|_| connect_unix(&socket.path)).collect();
     for (i, stream) in streams.iter().enumerate() {
         expect_echo(stream, &pattern(i, 1000));
     }
@@ -407,30 +387,28 @@ fn closed_standard_descriptors_are_nobodys_connection() {
     }
 }
 
-/// FAULTS 35. A client of a Unix socket may give itself any name, and whoever starts a server any path. Failed
-/// when names were logged as they are.
+/// A client of a Unix socket can bind any name, and a server can listen on any path. Failed when the log showed
+/// names unescaped.
 #[test]
-fn what_a_peer_calls_itself_cannot_act_on_a_terminal() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo\x1b]0;\x07");
-    let mut server = Server::spawn(&mut command(&[&format!("unix:{}", path.display())], &["-v"]));
-    let line = server.expect_line("listening on");
-    assert!(line.ends_with(r"echo\u{1b}]0;\u{7}"), "{line}");
-    let name = dir.path().join("a\x1b[31m\r\nb");
+fn control_characters_in_names_are_escaped_in_the_log() {
+    let listener = SocketPath::named("echo\x1b]0;\x07");
+    let mut server = Server::start_at(&[&listener.addr], &["-v"]);
+    assert!(server.addr().ends_with(r"echo\u{1b}]0;\u{7}"), "{}", server.addr());
+    let name = listener.dir.path().join("a\x1b[31m\r\nb");
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
     socket.bind(&socket2::SockAddr::unix(name).unwrap()).unwrap();
-    socket.connect(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    socket.connect(&socket2::SockAddr::unix(&listener.path).unwrap()).unwrap();
     let line = server.expect_line("accepted");
     assert!(line.contains(r"a\u{1b}[31m\r\nb: accepted"), "{line}");
 }
 
 #[test]
-fn quiet_says_nothing_and_verbose_names_every_step() {
-    let dir = tempfile::tempdir().unwrap();
-    let (path, log) = (dir.path().join("echo"), dir.path().join("log"));
-    let addr = format!("unix:{}", path.display());
-    let mut child = command(&[&addr], &["-q"]).stderr(File::create(&log).unwrap()).spawn().unwrap();
-    expect_echo(connect_unix(&path), b"hello");
+fn quiet_logs_nothing_and_verbose_logs_every_step() {
+    let socket = SocketPath::new();
+    let log = socket.dir.path().join("log");
+    let mut quiet = command(&[&socket.addr], &["-q"]);
+    let mut child = quiet.stderr(File::create(&log).unwrap()).spawn().unwrap();
+    expect_echo(connect_unix(&socket.path), b"hello");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "");

@@ -1,16 +1,16 @@
-//! Bytes to send, however many, and a look at what has become of them.
+//! Long streams of bytes to send, and their comparison with what comes back.
 
 use std::io::{self, Read};
 use std::iter;
 
 pub const MIB: u64 = 1024 * 1024;
 
-/// More than all of the buffers between the ends hold together.
+/// More than all buffers between client and server hold together.
 pub const MUCH: u64 = 64 * MIB;
 
-/// So many bytes, in which a lost or repeated piece shows.
+/// A stream of `bytes` bytes, in which a lost or repeated piece shows.
 pub fn pattern(bytes: u64) -> impl Read + Send {
-    // A prime, so that no buffer is a whole number of blocks.
+    // A prime number, so that no buffer is a multiple of a block.
     const BLOCK_BYTES: usize = 1_048_573;
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let random = || {
@@ -34,7 +34,7 @@ impl Read for Cycle {
     }
 }
 
-/// Asserts that two streams of bytes are the same to the end.
+/// Asserts that two streams are equal up to their ends.
 #[track_caller]
 pub fn assert_same(mut echo: impl Read, mut sent: impl Read) {
     let (mut a, mut b) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);

@@ -1,4 +1,4 @@
-//! The client with pipes, or whatever else, for its standard input and output.
+//! `resound connect` with pipes or files as its standard input and output.
 
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
@@ -6,31 +6,31 @@ use std::thread::{self, JoinHandle};
 
 use crate::deadline::end_in_time;
 
-/// A client under way, whose output is being collected.
+/// A running client whose output is collected.
 pub struct Client {
     pub child: Child,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
 }
 
-/// What a client left behind.
+/// The result of a client that has ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// `None` where it was killed, since it did not end by itself.
+    /// `None` if the client was killed because it did not end by itself.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: String,
 }
 
 impl Ended {
-    /// Asserts that all went well, with this on standard output and nothing on standard error.
+    /// Asserts that the client succeeded, with `stdout` on standard output and nothing on standard error.
     #[track_caller]
     pub fn assert_fine(&self, stdout: &[u8]) {
         assert_eq!((self.code, &*self.stderr), (Some(0), ""));
-        assert!(self.stdout == stdout, "not what was expected: {}", self.stdout.escape_ascii());
+        assert!(self.stdout == stdout, "unexpected output: {}", self.stdout.escape_ascii());
     }
 
-    /// Asserts that it failed, and that the last line on standard error begins so.
+    /// Asserts that the client failed, and that the last line on standard error begins with `line`.
     #[track_caller]
     pub fn assert_failed(&self, line: &str) {
         let last = self.stderr.lines().last().unwrap_or_default();
@@ -39,14 +39,14 @@ impl Ended {
     }
 }
 
-/// `resound connect ARGS`, with nothing said yet about its standard input and output.
+/// The command `resound connect ARGS`. The caller sets its standard input and output.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
     command.arg("connect").args(args).stderr(Stdio::piped());
     command
 }
 
-/// Starts a client, and sees to it that it ends.
+/// Starts a client. A client that hangs is killed.
 pub fn spawn(command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
     end_in_time(&child);
@@ -58,13 +58,13 @@ impl Client {
         Self::collect(spawn(command))
     }
 
-    /// Collects what the client writes to those pipes that the test has not taken for itself.
+    /// Collects what the client writes to the pipes that the test has not taken.
     pub fn collect(mut child: Child) -> Self {
         let (stdout, stderr) = (collected(child.stdout.take()), collected(child.stderr.take()));
         Self { child, stdout, stderr }
     }
 
-    /// Waits for its end.
+    /// Waits for the client to end.
     pub fn end(mut self) -> Ended {
         drop(self.child.stdin.take());
         let code = self.child.wait().unwrap().code();
@@ -81,12 +81,12 @@ fn collected(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// Runs the client with `input` on its standard input, a pipe, to its end.
+/// Runs a client to its end, with `input` on its standard input, a pipe.
 pub fn run(args: &[&str], mut input: impl Read + Send + 'static) -> Ended {
     let mut command = command(args);
     let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let mut stdin = client.child.stdin.take().unwrap();
-    // The client may end before its input does.
+    // The copy fails if the client ends before its input does.
     thread::spawn(move || drop(io::copy(&mut input, &mut stdin)));
     client.end()
 }

@@ -1,4 +1,4 @@
-//! The client on a terminal, and whoever sits in front of it.
+//! `resound connect` on a pseudo-terminal: a test types, and reads the screen.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
-/// What is not on the terminal by then never will be.
+/// How long a test waits for text on the terminal, or for the end of the client, before it fails.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A terminal with a client on it.
@@ -22,9 +22,9 @@ pub struct Terminal {
     screen: Receiver<Vec<u8>>,
     /// Everything that was written to the terminal.
     transcript: Vec<u8>,
-    /// Up to where the test has read it.
+    /// How much of the transcript the test has read.
     read: usize,
-    /// The terminal's settings before the client started.
+    /// The settings of the terminal before the client started.
     modes: String,
 }
 
@@ -41,19 +41,18 @@ impl Terminal {
         Self::start_with(args, |_| {})
     }
 
-    /// Starts it with something changed about the command, which has the terminal for all three standard
-    /// streams.
+    /// Starts the client with the terminal as all three standard streams. `change` can change the command first.
     pub fn start_with(args: &[&str], change: impl FnOnce(&mut Command)) -> Self {
         let (keyboard, slave) = open();
         let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
         command.arg("connect").args(args).env("TERM", "xterm");
-        // A group of its own: what stops or ends the client does not stop or end the tests.
+        // A process group of its own: signals to the client must not reach the tests.
         command.process_group(0);
         command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
         change(&mut command);
         let modes = modes(&keyboard);
         let child = command.spawn().unwrap();
-        // Until it is dropped, the command holds the terminal open, and no end of it would be seen.
+        // The command holds the terminal open until it is dropped, and that would hide the end of the client.
         drop(command);
         let screen = read_all(keyboard.try_clone().unwrap());
         Self { child, keyboard, screen, transcript: Vec::new(), read: 0, modes }
@@ -67,7 +66,7 @@ impl Terminal {
         Pid::from_child(&self.child)
     }
 
-    /// Waits until the client is stopped, or is no longer.
+    /// Waits until the client is stopped, or until it runs again.
     #[track_caller]
     pub fn expect_stopped(&self, is_stopped: bool) {
         let deadline = Instant::now() + DEADLINE;
@@ -79,7 +78,7 @@ impl Terminal {
                 return;
             }
             assert!(Instant::now() < deadline, "its state is {state:?}");
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(5)); // The interval at which it reads the state.
         }
     }
 
@@ -88,15 +87,15 @@ impl Terminal {
         tcsetwinsize(&self.keyboard, size).unwrap();
     }
 
-    /// Checks that the terminal's settings are as they were before the client started.
+    /// Checks that the client has restored the settings of the terminal.
     #[track_caller]
     pub fn assert_given_back(&self) {
-        assert_eq!(modes(&self.keyboard), self.modes, "the terminal's settings");
+        assert_eq!(modes(&self.keyboard), self.modes, "the settings of the terminal");
         let transcript = self.transcript();
         let last = |sequence| transcript.rfind(sequence);
         assert!(
             last("\x1b[?2004h") <= last("\x1b[?2004l"),
-            "pastes are marked after\n{transcript}"
+            "bracketed paste is still on after\n{transcript}"
         );
     }
 
@@ -110,7 +109,7 @@ impl Terminal {
         self.press(format!("{line}\r"));
     }
 
-    /// Reads on until `text` has appeared, and gives what appeared up to its end.
+    /// Waits until `text` appears. Returns what appeared up to the end of `text`.
     #[track_caller]
     pub fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
@@ -128,7 +127,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the end of the client, and gives its exit code and all that was ever on the terminal.
+    /// Waits for the client to end. Returns its exit code and the whole transcript.
     #[track_caller]
     pub fn end(mut self) -> (Option<i32>, String) {
         let deadline = Instant::now() + DEADLINE;
@@ -154,13 +153,13 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Only where a test has failed is there still something to kill.
+        // Fails if the client has ended already. It still runs only if a test has failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A terminal: the side where somebody sits, and the side of the programs.
+/// Opens a pseudo-terminal. Returns the side of the user and the side of the programs.
 pub fn open() -> (File, File) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
@@ -170,13 +169,13 @@ pub fn open() -> (File, File) {
     (File::from(master), slave)
 }
 
-/// The settings that a client could leave behind.
+/// The settings of the terminal that a client could change.
 fn modes(terminal: &File) -> String {
     let t = tcgetattr(terminal).unwrap();
     format!("{:?} {:?} {:?} {:?}", t.input_modes, t.output_modes, t.control_modes, t.local_modes)
 }
 
-/// Reads what appears on the screen, until the terminal's last user has gone (`EIO`).
+/// Reads what appears on the screen, until no program has the terminal open any more (`EIO`).
 fn read_all(mut master: File) -> Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

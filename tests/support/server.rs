@@ -1,10 +1,8 @@
-//! A `resound serve` of a test's own, in a process of its own.
+//! `resound serve` as a process that a test owns.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -12,20 +10,21 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
-/// How long something that must come may take on a busy machine before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for something that must happen, even on a busy machine, before it fails.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Server {
     child: Child,
-    /// What it logs, line by line.
+    /// Lines of its log that no test has read yet.
     lines: Receiver<String>,
+    /// Lines of its log that a test has read.
     log: Vec<String>,
-    /// Where it listens, in the order of the arguments.
+    /// The addresses on which it listens, in the order of the arguments.
     addrs: Vec<String>,
 }
 
 impl Server {
-    /// Starts one on a free port, with these further arguments.
+    /// Starts a server on a free port, with further arguments.
     #[track_caller]
     pub fn start(args: &[&str]) -> Self {
         Self::start_at(&["127.0.0.1:0"], args)
@@ -33,15 +32,22 @@ impl Server {
 
     #[track_caller]
     pub fn start_at(addrs: &[&str], args: &[&str]) -> Self {
-        let mut server = Self::spawn(&mut command(addrs, args));
-        for _ in addrs {
+        Self::start_command(&mut command(addrs, args), addrs.len())
+    }
+
+    /// Runs a command that starts a server, and waits until the server listens on as many addresses.
+    #[track_caller]
+    pub fn start_command(command: &mut Command, listeners: usize) -> Self {
+        let mut server = Self::spawn(command);
+        for _ in 0..listeners {
             let line = server.expect_line("listening on ");
-            let at = line.find("listening on ").unwrap() + "listening on ".len();
-            server.addrs.push(line[at..].to_string());
+            let (_, addr) = line.split_once("listening on ").unwrap();
+            server.addrs.push(addr.to_string());
         }
         server
     }
 
+    /// Runs a command and does not wait for it to listen.
     pub fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -62,17 +68,13 @@ impl Server {
 
     #[track_caller]
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.addr()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
+        connect(self.addr())
     }
 
-    /// The next line of the log with this text in it.
+    /// Waits for a line of the log that contains this text, and returns it.
     #[track_caller]
     pub fn expect_line(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
@@ -94,11 +96,12 @@ impl Server {
         kill_process(self.pid(), signal).unwrap();
     }
 
-    /// Stops it where it is, and waits until it stands still. What comes then is there before it looks.
+    /// Stops the process with SIGSTOP, and waits until it has stopped. All that happens before `resume` is
+    /// there before the server looks.
     #[track_caller]
     pub fn pause(&self) {
         self.signal(Signal::STOP);
-        // Which a tracer calls `t`.
+        // `t` is the state of a process that is stopped under a tracer.
         eventually(|| self.state().starts_with(['T', 't']).then_some(()));
     }
 
@@ -106,16 +109,16 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
-    /// Such as `S (sleeping)`: proc_pid_status(5).
+    /// The state of the process, such as `S (sleeping)`: proc_pid_status(5).
     pub fn state(&self) -> String {
         self.status("State:").trim_start_matches("State:").trim().to_string()
     }
 
-    /// Waits for its end.
+    /// Waits for the process to end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        // Its end closes the pipe of its log, which ends the thread that reads it.
+        let deadline = Instant::now() + TIMEOUT;
+        // A process that ends closes the pipe of its log, and that ends the thread that reads the log.
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.log.push(line),
@@ -125,7 +128,7 @@ impl Server {
         }
     }
 
-    /// Asks it to stop, expects that it does so in order, and gives its last word.
+    /// Sends SIGTERM, expects a clean exit, and returns the last line of the log: the summary.
     #[track_caller]
     pub fn stop(mut self) -> String {
         self.signal(Signal::TERM);
@@ -134,11 +137,12 @@ impl Server {
         self.log.last().unwrap().clone()
     }
 
+    /// The lines of the log that were read so far.
     pub fn log(&self) -> &[String] {
         &self.log
     }
 
-    /// A figure of /proc/PID/status, in KiB.
+    /// A number from /proc/PID/status, where memory is in KiB.
     #[track_caller]
     pub fn status_kib(&self, name: &str) -> usize {
         self.status(name).split_whitespace().nth(1).unwrap().parse().unwrap()
@@ -150,28 +154,34 @@ impl Server {
         status.lines().find(|line| line.starts_with(name)).unwrap().to_string()
     }
 
-    /// Processor time used so far.
+    /// Processor time that the server has used so far.
     pub fn cpu_time(&self) -> Duration {
         let pid = self.child.id();
-        // "/proc/PID/schedstat" counts in nanoseconds; "/proc/PID/stat" in ticks, which are too coarse.
+        // "/proc/PID/schedstat" counts nanoseconds. "/proc/PID/stat" counts ticks, which are too coarse.
         let stat = fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
         Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
     }
 
+    /// Processor time that the server uses during the next `time`.
+    pub fn cpu_used_in(&self, time: Duration) -> Duration {
+        let before = self.cpu_time();
+        thread::sleep(time); // The server must stay idle for this time, so there is no event to wait for.
+        self.cpu_time() - before
+    }
+
+    /// How many descriptors the server has open.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
-    /// Sets its limit of descriptors, while it runs: the soft one, which can be raised again.
+    /// Sets the limit of descriptors of the running server. It is the soft limit, which can be raised again.
     pub fn limit_descriptors(&self, limit: usize) {
         let maximum = getrlimit(Resource::Nofile).maximum;
         let limit = Rlimit { current: Some(limit as u64), maximum };
         prlimit(Some(self.pid()), Resource::Nofile, limit).unwrap();
     }
-}
 
-impl Server {
-    /// Sets the limit of its address space, while it runs.
+    /// Sets the limit of the address space of the running server.
     pub fn limit_memory(&self, bytes: u64) {
         let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
         prlimit(Some(self.pid()), Resource::As, limit).unwrap();
@@ -185,30 +195,32 @@ impl Drop for Server {
     }
 }
 
-/// `resound serve` with these addresses and arguments.
+/// The command `resound serve` with these addresses and arguments.
 pub fn command(addrs: &[&str], args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
     command.arg("serve").args(addrs.iter().flat_map(|addr| ["--listen", addr])).args(args);
     command
 }
 
-/// Connects to a Unix socket as soon as somebody listens there.
+/// Connects over TCP. The timeouts fail a test that would otherwise wait forever.
 #[track_caller]
-pub fn connect_unix(path: &Path) -> UnixStream {
-    let stream = eventually(|| UnixStream::connect(path).ok());
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+pub fn connect(addr: &str) -> TcpStream {
+    let stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// What `attempt` gives, as soon as it gives anything.
+/// Repeats `attempt` until it returns something.
 #[track_caller]
 pub fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Some(result) = attempt() {
             return result;
         }
-        assert!(Instant::now() < deadline, "it did not come about within {PATIENCE:?}");
+        assert!(Instant::now() < deadline, "it did not happen within {TIMEOUT:?}");
         thread::yield_now();
     }
 }

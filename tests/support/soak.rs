@@ -1,9 +1,9 @@
-//! How long to soak.
+//! How long the soak tests run.
 
 use std::env;
 use std::time::Duration;
 
-/// What `RESOUND_SOAK` asks for, if anything.
+/// The time that `RESOUND_SOAK` asks for, if it is set.
 pub fn asked_for() -> Option<Duration> {
     let time = env::var("RESOUND_SOAK").ok()?;
     let unit = if time.ends_with('m') { 60 } else { 1 };

@@ -1,15 +1,15 @@
-/* What the peers written in C have in common: the argument, and the word that they are ready. */
+/* What the peers written in C share: the argument, and the line that reports where they listen. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Ends the program with the reason that errno names. */
+/* Prints the reason in errno and exits. */
 static inline void fail(const char *what) {
     perror(what);
     exit(1);
 }
 
-/* The address that the first argument names. */
+/* The address in the first argument. */
 static inline struct sockaddr_in address(int argc, char **argv) {
     struct sockaddr_in addr = {.sin_family = AF_INET};
     char host[16], rest;
@@ -22,7 +22,7 @@ static inline struct sockaddr_in address(int argc, char **argv) {
     return addr;
 }
 
-/* Says that it can be connected to, and where. */
+/* Reports where the peer listens. */
 static inline void listening_on(int listener) {
     struct sockaddr_in addr;
     socklen_t len = sizeof addr;

@@ -1,8 +1,8 @@
-/* The other reference: the least C that can load an echo server, and checks every byte. One message of each
- * connection is in flight. What goes wrong ends it.
+/* The reference for `resound load`: a minimal load generator in C that checks every byte. Each connection has one
+ * message in flight. Any error ends the program.
  *
- * Arguments: ADDR, connections, bytes of a message, seconds. Prints messages a second, and the seconds of
- * processor time that a message took it. */
+ * Arguments: ADDR, connections, bytes of a message, seconds. Prints the messages per second, and the seconds of
+ * its own processor time per message. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

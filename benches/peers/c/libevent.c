@@ -1,5 +1,5 @@
-/* libevent by the book, which has an echo server in its chapter on listeners: bufferevents, and what came
- * in is moved to what goes out. At the end of a stream, what is still to be written is waited for. */
+/* libevent as in the echo server of its book, in the chapter on listeners: bufferevents, whose input buffer is moved
+ * to the output buffer. At the end of a stream, it closes after the output buffer has drained. */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>

@@ -1,5 +1,5 @@
-/* libuv by the book: the echo server of its guide, and for the end of a stream that of its own tests,
- * which shuts down after what is still to be written. */
+/* libuv as in the echo server of its guide. The end of a stream is as in libuv's own tests: it shuts down after the
+ * pending writes. */
 #include <uv.h>
 
 #include "address.h"

@@ -1,7 +1,7 @@
-/* The reference: the least C that can echo with edge-triggered epoll, and loses nothing. It is not
- * hardened: no limits, no deadlines, and an accept that fails for want of descriptors is not tried again.
+/* The reference: a minimal echo server in C on edge-triggered epoll that loses no byte. It is not hardened: it has no
+ * limits and no timeouts, and it does not retry an accept that failed for lack of descriptors.
  *
- * Arguments: ADDR, and how many bytes to read at once, 64 KiB where that is not said. */
+ * Arguments: ADDR, and optionally the number of bytes to read at a time (64 KiB by default). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +19,7 @@ enum { EVENTS = 1024, BACKLOG = 4096, DESCRIPTORS = 1 << 20 };
 static char *buffer;
 static size_t buffer_bytes = 64 << 10;
 
-/* What the socket would not take, for each descriptor: pages that nobody has touched take no memory. */
+/* For each descriptor, the bytes that its socket did not take. Pages that are never touched take no memory. */
 static struct pending {
     char *bytes;
     size_t done, len;
@@ -31,7 +31,7 @@ static int end(int fd) {
     return close(fd);
 }
 
-/* Writes what is pending. Returns whether nothing is left. */
+/* Writes pending bytes. Returns whether all of them were written. */
 static int flush(int fd) {
     struct pending *p = &pending[fd];
     while (p->done < p->len) {
@@ -45,7 +45,7 @@ static int flush(int fd) {
     return 1;
 }
 
-/* Keeps what was not written. While it is pending, nothing is read. */
+/* Keeps bytes that were not written. While they are pending, the server does not read. */
 static int keep(int fd, const char *bytes, size_t len) {
     char *copy = malloc(len);
     if (!copy)
@@ -71,7 +71,7 @@ static void echo(int fd, unsigned events) {
         }
         if (m < n && !keep(fd, buffer + (m < 0 ? 0 : m), n - (m < 0 ? 0 : m)))
             return;
-        /* A short read has emptied the socket, unless what came with it was the end or an error. */
+        /* A short read has emptied the socket, unless the event reported an end, an error or urgent data. */
         if ((size_t)n < buffer_bytes && !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)))
             return;
     }
@@ -94,7 +94,7 @@ static int listen_on(struct sockaddr_in addr) {
     if (listener < 0)
         fail("socket");
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    /* What it accepts inherits this. */
+    /* Accepted sockets inherit this. */
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (bind(listener, (struct sockaddr *)&addr, sizeof addr) || listen(listener, BACKLOG))
         fail("bind");
@@ -104,7 +104,7 @@ static int listen_on(struct sockaddr_in addr) {
 int main(int argc, char **argv) {
     struct sockaddr_in addr = address(argc, argv);
     if (argc > 2 && (buffer_bytes = strtoul(argv[2], NULL, 10)) == 0) {
-        fprintf(stderr, "the buffer is so many bytes, such as 65536, and not %s\n", argv[2]);
+        fprintf(stderr, "%s is not a number of bytes, such as 65536\n", argv[2]);
         return 2;
     }
     int listener = listen_on(addr), epoll = epoll_create1(EPOLL_CLOEXEC);

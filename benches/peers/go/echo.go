@@ -1,5 +1,5 @@
-// Go by the book: the example of package net, a goroutine for each connection that copies it into itself.
-// Go sets TCP_NODELAY by itself, and on Linux its copy is splice(2) through a pipe.
+// Go as in the example of package net: a goroutine for each connection copies the connection into itself.
+// Go sets TCP_NODELAY by default, and its copy on Linux is splice(2) through a pipe.
 package main
 
 import (

@@ -1,6 +1,6 @@
-"""asyncio by the book: the echo server of its documentation, a protocol.
+"""asyncio as in the echo server of its documentation: a protocol.
 
-`--uvloop` before the address runs the same on uvloop. Both set TCP_NODELAY by themselves.
+`--uvloop` before the address runs the same code on uvloop. Both set TCP_NODELAY by default.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-// Node by the book: a stream piped into itself. Reads have 64 KiB, as libuv suggests.
+// Node.js with its usual idiom: a stream piped into itself. Reads have 64 KiB, as libuv suggests.
 import { createServer } from 'node:net';
 
 const [addr, ...rest] = process.argv.slice(2);
@@ -9,7 +9,7 @@ if (!host || rest.length) {
 }
 
 const server = createServer({ noDelay: true }, (socket) => {
-  // Without a listener, a reset would end the program.
+  // Without this handler, a reset would end the program.
   socket.on('error', () => socket.destroy());
   socket.pipe(socket);
 });

@@ -1,8 +1,8 @@
-//! `resound-peers compare`: all servers beside each other, each on a processor of its own beside the load.
+//! `resound-peers compare`: measures all servers. The server has one processor, and the load has another.
 //!
-//! What differs from one machine to the next, and from one minute to the next, are the figures; what lasts is
-//! how one server stands beside another. So every server is measured right after the reference, and stands
-//! in the tables as its ratio to that; of several rounds, the median.
+//! Absolute figures differ from machine to machine and from minute to minute. Ratios between servers last longer. So
+//! each server is measured right after the reference, and the tables show the ratio of the two: the median of several
+//! rounds.
 
 use std::error::Error;
 use std::fs;
@@ -27,19 +27,19 @@ mod generators;
 mod document;
 mod plot;
 
-/// Where the document is, and where what it shows is.
+/// The page, and the directory of its pictures and figures.
 const DOCUMENT: &str = "benchmarks.md";
 const FIGURES: &str = "benchmarks";
 
-/// The figures themselves, from which the document is made.
+/// The file of the figures, from which the page is made.
 const RESULTS: &str = "results.json";
 
 #[derive(Args)]
 pub struct Compare {
-    /// The servers beside the reference, as `list` calls them; all that are here by default
+    /// The servers to compare with the reference, by their names in `list`; by default all available ones
     #[arg(long, value_delimiter = ',', value_name = "NAME", value_parser = super::known)]
     peers: Vec<&'static Peer>,
-    /// resound once more, with these options of serve: '--buffer 64k'
+    /// Add resound with these options of serve, such as '--buffer 64k'
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     variant: Vec<String>,
     /// Numbers of connections
@@ -48,19 +48,19 @@ pub struct Compare {
     /// Sizes of messages
     #[arg(long, value_delimiter = ',', value_name = "SIZE", value_parser = units::size, default_value = "64,1k,16k,1m")]
     sizes: Vec<usize>,
-    /// How often everything is measured
+    /// How many times to measure everything
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long each measurement takes
     #[arg(long, value_name = "D", value_parser = units::duration, default_value = "1s")]
     time: Duration,
-    /// Leave out how they start, and the generators
+    /// Measure neither the start of the servers nor the generators
     #[arg(long)]
     only_cells: bool,
-    /// The directory for benchmarks.md, and for the directory with its plots and figures
+    /// The directory for benchmarks.md and for its directory of plots and figures
     #[arg(long, value_name = "DIR", default_value = "docs")]
     out: PathBuf,
-    /// Measure nothing, and make the document from the figures that are there
+    /// Measure nothing; write the page from the figures of an earlier run
     #[arg(long)]
     render: bool,
 }
@@ -68,7 +68,7 @@ pub struct Compare {
 impl Compare {
     pub fn run(&self, places: &Places) -> Result<(), Box<dyn Error>> {
         let figures = self.out.join(FIGURES);
-        // Before anything that takes time.
+        // First, so that a failure does not cost an hour of measurements.
         fs::create_dir_all(&figures)
             .map_err(|e| format!("cannot make {}: {e}", figures.display()))?;
         let path = figures.join(RESULTS);
@@ -87,7 +87,7 @@ impl Compare {
             servers.push(Contender::variant(options, places)?);
         }
         let reference = servers.first().filter(|first| first.is_reference());
-        let reference = reference.ok_or("the reference is not here: it takes a C compiler")?;
+        let reference = reference.ok_or("the reference is not available: it needs a C compiler")?;
         let settings = Settings {
             arguments: std::env::args().skip(1).map(quoted).collect(),
             rounds: self.rounds,
@@ -110,7 +110,7 @@ impl Compare {
         })
     }
 
-    /// The reference first, then those that are here; and why the others are not.
+    /// The available servers, the reference first; and the others, with the reasons why they are not available.
     fn servers(&self, places: &Places) -> (Vec<Contender>, Vec<(String, String)>) {
         let is_asked_for = |peer: &Peer| {
             peer.name == REFERENCE
@@ -144,7 +144,7 @@ fn write(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
     fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
 
-/// An argument as a shell would take it, as far as it concerns those there are here.
+/// Quotes an argument for a shell. This is enough for the arguments of `compare`.
 fn quoted(argument: String) -> String {
     if argument.contains(' ') { format!("'{argument}'") } else { argument }
 }

@@ -1,4 +1,4 @@
-//! Which of the peers are here, and why the others are not.
+//! Finds the peers that are available, and says why the others are not.
 
 use std::env;
 use std::error::Error;
@@ -11,24 +11,24 @@ use std::process::{Command, Stdio};
 use crate::list::{Peer, Source};
 use crate::make;
 
-/// Where to look.
+/// Where to look for the programs.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// The directory with the binaries of this package. What else is built goes into a directory there.
+    /// The directory with the binaries of this package. What Cargo does not build goes into a directory below it.
     pub binaries: PathBuf,
     /// The `resound` to compare with.
     pub resound: PathBuf,
-    /// A virtual environment for the peers written in Python; without it, the system's Python does.
+    /// A virtual environment for the peers written in Python. Without it, the system's Python runs them.
     pub venv: PathBuf,
 }
 
 impl Places {
-    /// All beside this program, which is one of this package's binaries.
+    /// The places beside this program, which is one of this package's binaries.
     pub fn beside_me() -> io::Result<Self> {
         Ok(Self::beside(&env::current_exe()?))
     }
 
-    /// All beside a binary of this package: in `target/peers` it takes the `resound` of `target/release`.
+    /// The places beside a binary of this package. For `target/peers`, `resound` is that of `target/release`.
     pub fn beside(binary: &Path) -> Self {
         let binaries = binary.parent().unwrap_or(binary).to_path_buf();
         let target = binaries.parent().unwrap_or(&binaries);
@@ -36,24 +36,24 @@ impl Places {
         Self { binaries, resound, venv }
     }
 
-    /// Where what Cargo does not build is put.
+    /// The directory for what Cargo does not build.
     fn outside(&self) -> PathBuf {
         self.binaries.join("outside")
     }
 }
 
-/// The least C that can load an echo server, built where that has not been done yet. Its arguments are the
-/// server's address, connections, bytes of a message, and seconds.
+/// A minimal load generator in C. Builds it if necessary. Its arguments are the server's address, the number of
+/// connections, the bytes of a message, and seconds.
 pub fn c_generator(places: &Places) -> Result<PathBuf, Missing> {
     make::c(&source("c", "generator.c"), None, &places.outside())
 }
 
-/// Why a peer is not here.
+/// Why a peer is not available.
 #[derive(Debug)]
 pub enum Missing {
-    /// Something that it needs is not on this machine.
+    /// This machine lacks something that the peer needs.
     Absent(String),
-    /// All is there, and it does not work.
+    /// Everything is there, but it does not work.
     Broken(String),
 }
 
@@ -72,18 +72,18 @@ impl From<io::Error> for Missing {
     }
 }
 
-/// A peer that is here, built and ready to be started.
+/// An available peer, built and ready to start.
 #[derive(Debug)]
 pub struct Found {
-    /// Which one.
+    /// Which peer it is.
     pub peer: &'static Peer,
     program: PathBuf,
-    /// What its program runs, where that is an interpreter.
+    /// The script that its program runs, if the program is an interpreter.
     script: Option<PathBuf>,
 }
 
 impl Peer {
-    /// Looks for it, and builds it where that is necessary and not Cargo's business.
+    /// Looks for the peer, and builds it if necessary, unless Cargo builds it.
     pub fn find(&'static self, places: &Places) -> Result<Found, Missing> {
         let outside = places.outside();
         let mut script = None;
@@ -110,7 +110,7 @@ impl Peer {
         Ok(Found { peer: self, program, script })
     }
 
-    /// What makes a program of it.
+    /// What builds it.
     pub fn made_by(&self) -> &'static str {
         match &self.source {
             Source::Resound | Source::Cargo(_) => "cargo",
@@ -122,8 +122,8 @@ impl Peer {
 }
 
 impl Found {
-    /// What runs it on this address, with further arguments. Where it cannot pick a free port for 0 by
-    /// itself, one is picked for it, which somebody else might snatch before it gets there.
+    /// The command that runs the peer on this address, with further arguments. If the peer cannot pick a free port for
+    /// port 0, this picks one; another program could take that port before the peer listens on it.
     pub fn command(&self, mut addr: SocketAddr, args: &[String]) -> io::Result<Command> {
         if addr.port() == 0 && !self.peer.limits.picks_port {
             addr = TcpListener::bind(addr)?.local_addr()?;
@@ -152,14 +152,16 @@ fn built(path: PathBuf, how: &str) -> Result<PathBuf, Missing> {
     Err(Missing::Absent(format!("there is no {}: {how} makes it", path.display())))
 }
 
-/// A program on the path.
+/// A program in `PATH`.
 pub(crate) fn program(name: &str, package: &str) -> Result<PathBuf, Missing> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| Missing::Absent(format!("there is no {name}: Debian has it in {package}")))
+    found.ok_or_else(|| {
+        Missing::Absent(format!("{name} is not installed: Debian has it in {package}"))
+    })
 }
 
-/// A Python that has the module, which the virtual environment may have got from PyPI.
+/// A Python that has the module. The virtual environment may have it from PyPI.
 fn python(places: &Places, module: Option<&str>) -> Result<PathBuf, Missing> {
     let own = places.venv.join("bin/python3");
     let python = if own.is_file() { own } else { program("python3", "python3")? };

@@ -1,8 +1,8 @@
-//! The servers that `resound` is compared with, and what finds, builds and starts them.
+//! The servers that `resound` is compared with, and the code that finds, builds and starts them.
 //!
-//! Each is the same small echo, written as the documentation of its runtime would have it written: TCP
-//! without Nagle's delay, and 64 KiB read at once unless the idiom brings a buffer of its own, which its
-//! source then says. None is tuned, and none is hardened. Linux only.
+//! Each is the same small echo server, written as the documentation of its runtime suggests: TCP without Nagle's
+//! delay, and reads of 64 KiB. If the idiom of the runtime brings its own buffer, the source says so. None of them is
+//! tuned or hardened. Linux only.
 //!
 //! ```no_run
 //! use resound_peers::{Places, peer};

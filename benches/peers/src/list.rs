@@ -1,20 +1,20 @@
-//! All of the peers.
+//! The list of all peers.
 
 /// A server to compare with.
 #[derive(Debug)]
 pub struct Peer {
-    /// What it is called here.
+    /// Its name here.
     pub name: &'static str,
-    /// What it is written in and stands on.
+    /// Its language and runtime.
     pub runtime: &'static str,
     /// What it can do.
     pub limits: Limits,
     pub(crate) source: Source,
-    /// Its arguments, in which `{addr}`, `{host}` and `{port}` stand for where it is to listen.
+    /// Its arguments. `{addr}`, `{host}` and `{port}` stand for the address to listen on.
     pub(crate) args: &'static [&'static str],
 }
 
-/// What a peer is not up to, so that nobody asks it for that.
+/// The limits of a peer. No test or measurement goes beyond them.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The most connections at a time.
@@ -23,18 +23,18 @@ pub struct Limits {
     pub descriptors: u64,
     /// The longest message to send before its echo is read.
     pub message_bytes: usize,
-    /// Whether a peer that has said its end still gets all of its echo.
+    /// Whether a client that has half-closed still gets its whole echo.
     pub half_close: bool,
-    /// Whether it takes a free port for 0, and says which.
+    /// Whether it takes a free port for port 0, and reports which.
     pub picks_port: bool,
     /// Whether one process serves all connections.
     pub is_one_process: bool,
 }
 
-/// What a peer comes from.
+/// How to get a peer.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// The server that this is all about.
+    /// `resound` itself.
     Resound,
     /// A binary of this package.
     Cargo(&'static str),
@@ -52,24 +52,24 @@ pub(crate) enum Source {
     Node {
         file: &'static str,
     },
-    /// A program as Debian has it, in the package of the same name.
+    /// A program from the Debian package of the same name.
     Program(&'static str),
 }
 
-/// A library of C.
+/// A C library.
 #[derive(Debug)]
 pub(crate) struct Library {
     pub name: &'static str,
     pub header: &'static str,
-    /// The package in which Debian has it.
+    /// The Debian package that contains it.
     pub package: &'static str,
 }
 
-/// Descriptors that a peer has for other things than connections.
+/// Descriptors that a peer may need for other things than connections.
 const OTHER_DESCRIPTORS: u64 = 100;
 
 impl Limits {
-    /// The most connections at a time for one that may have so many descriptors.
+    /// The most connections at a time if the peer may have `descriptors` descriptors.
     pub fn connections_with(&self, descriptors: u64) -> usize {
         let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / self.descriptors;
         self.connections.min(usize::try_from(room).unwrap_or(usize::MAX))
@@ -116,7 +116,7 @@ pub const ALL: &[Peer] = &[
     Peer {
         name: "go",
         runtime: "Go, a goroutine each",
-        // Two of them are the pipe through which it splices.
+        // Two of them are the pipe for splice(2).
         limits: Limits { descriptors: 3, ..NONE },
         source: Source::Go { file: "echo.go" },
         args: ADDR,
@@ -134,9 +134,9 @@ pub const ALL: &[Peer] = &[
         Source::Python { file: "asyncio_echo.py", module: Some("uvloop") },
         &["--uvloop", "{addr}"],
     ),
-    // With -d -d it says where it listens, and nothing of single reads. -t: how many seconds it waits for
-    // the rest of an echo after the end of what came. -b: it reads 4 KiB at once, and not 8, for when its
-    // pipe has room for that only, it would wait for ever for itself to read from there.
+    // -d -d: it reports where it listens, but logs no single reads. -t: how many seconds it waits for the rest of an
+    // echo after the end of its input. -b: it reads 4 KiB at a time instead of 8. If its own pipe had room for only
+    // 4 KiB, a write of 8 KiB would block forever, because the same process must read the pipe.
     Peer {
         name: "socat",
         runtime: "C, a process each",
@@ -157,13 +157,13 @@ pub const ALL: &[Peer] = &[
         name: "ncat",
         runtime: "C, two processes each",
         limits: Limits {
-            // It waits with select(2), whose sets end at descriptor 1,023.
+            // It uses select(2), which cannot watch descriptors above 1,023.
             connections: 900,
             descriptors: 1,
-            // It writes to its child all that it has, before it reads from it: what is under way has to
+            // It writes all that it has to its child before it reads from the child. So the bytes in flight must
             // fit into the pipes between them.
             message_bytes: 32 << 10,
-            // It forgets what is under way when its peer has finished.
+            // It drops bytes in flight when its client ends the stream.
             half_close: false,
             picks_port: false,
             is_one_process: false,

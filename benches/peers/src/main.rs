@@ -1,4 +1,4 @@
-//! Shows which peers are here, and runs them.
+//! Lists the peers, runs them, and compares them.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -25,26 +25,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show which are here, each built and started once, and why the others are not
+    /// Build and start each peer once; show which are available, and why the others are not
     List {
-        /// For programs: name, most connections and longest message in bytes of each that is here, between
-        /// tabs; none is started
+        /// For programs: name, most connections and longest message in bytes of each available peer, separated by
+        /// tabs; starts no peer
         #[arg(long)]
         plain: bool,
     },
-    /// Run one, until it is stopped
+    /// Run a peer until it is stopped
     Run {
-        /// As `list` calls it
+        /// Its name in `list`
         #[arg(value_parser = known)]
         name: &'static Peer,
-        /// Where it is to listen; port 0 takes a free one
+        /// The address to listen on; port 0 takes a free one
         #[arg(default_value = "127.0.0.1:7007")]
         addr: SocketAddr,
-        /// What else to tell it, such as the reference's buffer size in bytes
+        /// Further arguments for the peer, such as the buffer size in bytes for the reference
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Measure all that are here beside the reference, and write what came of it
+    /// Measure all available peers against the reference, and write the results
     Compare(Compare),
 }
 
@@ -79,7 +79,7 @@ fn show(peer: &'static Peer, places: &Places) {
         Err(missing) => format!("left out: {missing}"),
         Ok(found) => match found.start(&[]) {
             Err(e) => format!("left out: {e}"),
-            Ok(_) => "here".into(),
+            Ok(_) => "available".into(),
         },
     };
     println!("{:13} {:28} {:9} {state}", peer.name, peer.runtime, peer.made_by());

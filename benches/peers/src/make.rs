@@ -1,4 +1,4 @@
-//! Builds what Cargo does not build.
+//! Builds the peers that Cargo does not build.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::find::{Missing, program};
 use crate::list::Library;
 
-/// Builds a peer written in C, where that has not been done yet.
+/// Builds a peer written in C, unless it is up to date.
 pub(crate) fn c(source: &Path, library: Option<&Library>, dir: &Path) -> Result<PathBuf, Missing> {
     let cc = program("cc", "gcc")?;
     if let Some(library) = library {
@@ -24,7 +24,7 @@ pub(crate) fn c(source: &Path, library: Option<&Library>, dir: &Path) -> Result<
     })
 }
 
-/// Builds a peer written in Go, where that has not been done yet.
+/// Builds a peer written in Go, unless it is up to date.
 pub(crate) fn go(source: &Path, dir: &Path) -> Result<PathBuf, Missing> {
     let go = program("go", "golang-go")?;
     unless_fresh(source, dir, |product| {
@@ -34,7 +34,7 @@ pub(crate) fn go(source: &Path, dir: &Path) -> Result<PathBuf, Missing> {
     })
 }
 
-/// Asks the compiler for a header, as it alone knows where it looks.
+/// Asks the compiler whether it finds a header. Only the compiler knows where it looks.
 fn expect_header(cc: &Path, library: &Library) -> Result<(), Missing> {
     let mut cc = Command::new(cc)
         .args(["-E", "-x", "c", "-o", "/dev/null", "-"])
@@ -53,7 +53,7 @@ fn expect_header(cc: &Path, library: &Library) -> Result<(), Missing> {
     )))
 }
 
-/// Builds unless there is a product younger than its sources. A half-built one is never seen.
+/// Builds the product unless it is newer than its sources. Other processes never see it half-built.
 fn unless_fresh(
     source: &Path,
     dir: &Path,
@@ -69,14 +69,14 @@ fn unless_fresh(
     let draft = product.with_extension(process::id().to_string());
     let outcome = compiler(&draft).stdin(Stdio::null()).output()?;
     if !outcome.status.success() {
-        let complaint = String::from_utf8_lossy(&outcome.stderr);
-        return Err(Missing::Broken(format!("does not compile: {}", complaint.trim())));
+        let error = String::from_utf8_lossy(&outcome.stderr);
+        return Err(Missing::Broken(format!("does not compile: {}", error.trim())));
     }
     fs::rename(draft, &product)?;
     Ok(product)
 }
 
-/// Whether the product is younger than everything that lies beside its source, headers included.
+/// Whether the product is newer than every file beside its source, headers included.
 fn is_fresh(product: &Path, source: &Path) -> io::Result<bool> {
     let Ok(built) = product.metadata().and_then(|product| product.modified()) else {
         return Ok(false);

@@ -1,15 +1,15 @@
-//! What the peers written in Rust have in common: the argument, the word that they are ready, the
-//! complaint. All that concerns echoing stands in each of them.
+//! What the peers written in Rust share: the argument, the line that reports where they listen, and the error. The
+//! echoing is in each of them.
 
 use std::env;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-/// As much as most of them read at once, in bytes.
+/// How much most of them read at a time, in bytes.
 pub const BUFFER_BYTES: usize = 64 << 10;
 
-/// Runs a peer on the address that its only argument names.
+/// Runs a peer on the address in its only argument.
 pub fn run(serve: impl FnOnce(String) -> io::Result<()>) -> ExitCode {
     let mut args = env::args();
     let name = args.next().unwrap_or_default();
@@ -26,7 +26,7 @@ pub fn run(serve: impl FnOnce(String) -> io::Result<()>) -> ExitCode {
     }
 }
 
-/// Says that it can be connected to, and where.
+/// Reports where the peer listens.
 pub fn listening_on(addr: impl Display) {
     eprintln!("listening on {addr}");
 }

@@ -12,18 +12,18 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 
 use crate::find::Found;
 
-/// How long a peer may take until it can be connected to. Interpreters are slow to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a peer may take until it listens. Interpreters are slow to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Lets this process, and whatever it starts from now on, have as many descriptors as it may: a crowd of
-/// connections needs more than are usual. Returns how many that is, at the most.
+/// Raises the limit of descriptors to the hard limit, for this process and those that it starts from now on. Thousands
+/// of connections need more than the usual limit. Returns the new limit.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
-/// A peer that is running. It ends with this.
+/// A running peer. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Running {
     name: &'static str,
@@ -32,9 +32,9 @@ pub struct Running {
 }
 
 impl Found {
-    /// Starts it on a free port, with further arguments, and waits until it says that it is listening.
+    /// Starts the peer on a free port, with further arguments, and waits until it reports where it listens.
     ///
-    /// It inherits from the calling thread on which processors it may run.
+    /// The peer runs on the processors on which the calling thread may run.
     pub fn start(&self, args: &[&str]) -> io::Result<Running> {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
@@ -48,23 +48,22 @@ impl Found {
 }
 
 impl Running {
-    /// What the peer is called.
+    /// The name of the peer.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Its process, or the first of them.
+    /// Its first process.
     pub fn pid(&self) -> u32 {
         self.process.0.id()
     }
 
-    /// All of its processes at the moment: socat and ncat start one or two for each connection, and
-    /// leave the echoing to them.
+    /// All its processes at the moment. socat and ncat start one or two for each connection, and those do the echoing.
     pub fn pids(&self) -> Vec<u32> {
         self.process.family()
     }
@@ -74,12 +73,12 @@ impl Running {
 struct Process(Child);
 
 impl Process {
-    /// Itself, its children, and theirs.
+    /// The process, its children, and their children.
     fn family(&self) -> Vec<u32> {
         let mut family = vec![self.0.id()];
         let mut next = 0;
         while let Some(pid) = family.get(next) {
-            // It may have ended in the meantime.
+            // The file is missing if that process has ended in the meantime.
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
             let children = children.unwrap_or_default();
             family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
@@ -91,9 +90,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Not a process group of its own: then Ctrl-C at the terminal would not reach it.
+        // A process group would be easier to kill, but Ctrl-C at the terminal would not reach it.
         for pid in self.family() {
-            // It fails only where that one has ended by itself, which its clients will have noticed.
+            // This fails only if the process has ended by itself, and then its clients have noticed.
             let _ = i32::try_from(pid)
                 .ok()
                 .and_then(Pid::from_raw)
@@ -103,7 +102,7 @@ impl Drop for Process {
     }
 }
 
-/// What it says, to the end: whether or not anybody is listening, so that it never waits for a reader.
+/// The lines that the peer logs. A thread reads all of them, so that a full pipe never stops the peer.
 fn lines(stderr: ChildStderr) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
@@ -114,9 +113,9 @@ fn lines(stderr: ChildStderr) -> Receiver<String> {
     receiver
 }
 
-/// Waits until it says where it is listening.
+/// Waits until the peer reports where it listens.
 fn announced(lines: &Receiver<String>) -> io::Result<SocketAddr> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + START_TIMEOUT;
     let mut said = String::new();
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -125,7 +124,9 @@ fn announced(lines: &Receiver<String>) -> io::Result<SocketAddr> {
                 None => said = format!("{said} {}", line.trim()),
             },
             Err(RecvTimeoutError::Timeout) => {
-                return Err(io::Error::other(format!("it does not say where it listens:{said}")));
+                return Err(io::Error::other(format!(
+                    "it does not report where it listens:{said}"
+                )));
             }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(io::Error::other(format!("it ended at once:{said}")));

@@ -1,8 +1,9 @@
-//! Every peer that is here echoes, and loses nothing.
+//! Every available peer echoes and loses nothing.
 //!
-//! Those that are not here are left out with a word; where `RESOUND_PEERS` is `all`, none may be.
+//! Peers that are not available are skipped, with the reason. With `RESOUND_PEERS=all`, a peer that is not available is a
+//! failure.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows `unwrap` in test functions, but not in the functions that they call.
 #![allow(clippy::unwrap_used)]
 
 use std::env;
@@ -18,12 +19,12 @@ use std::time::{Duration, Instant};
 use resound::client::probe::Pattern;
 use resound_peers::{ALL, Found, Missing, Peer, Places, Running, raise_descriptor_limit};
 
-/// How long something that must come may take on a busy machine before the test fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for something that must happen, even on a busy machine, before it fails.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const MIB: usize = 1 << 20;
 
-/// The most that is sent or checked at once, in bytes.
+/// The most bytes that are sent or checked at once.
 const PIECE_BYTES: usize = 128 << 10;
 
 static PATTERN: LazyLock<Pattern> = LazyLock::new(|| Pattern::new(PIECE_BYTES));
@@ -64,15 +65,15 @@ fn a_mebibyte_comes_back_and_then_the_end() {
     });
 }
 
-/// So much that it does not fit into all of the buffers on the way, and the peer has to keep some of it.
+/// The message does not fit into all buffers on the way, so the peer must keep a part of it.
 #[test]
-fn nothing_is_lost_for_one_who_reads_late() {
+fn a_late_reader_gets_its_whole_echo() {
     for_each_peer(|peer, running| {
         if !peer.limits.half_close {
             return;
         }
         let mut stream = connect(running);
-        let len = stuff(&mut stream, 64 * MIB);
+        let len = send_until_stuck(&mut stream, 64 * MIB);
         let mut writer = stream.try_clone().unwrap();
         let sender = thread::spawn(move || {
             send(&mut writer, 2, len, MIB);
@@ -85,7 +86,7 @@ fn nothing_is_lost_for_one_who_reads_late() {
 }
 
 #[test]
-fn fifty_connections_get_each_its_own() {
+fn fifty_connections_each_get_their_own_echo() {
     for_each_peer(|_, running| {
         let mut streams: Vec<_> = (0..50).map(|_| connect(running)).collect();
         for offset in [0, 1000, 2000] {
@@ -93,7 +94,7 @@ fn fifty_connections_get_each_its_own() {
             numbered().for_each(|i| send(&mut &streams[i], i, offset, 1000));
             numbered().rev().for_each(|i| expect(&mut &streams[i], i, offset, 1000));
         }
-        // One goes in the middle of a message, and the others do not mind.
+        // One client leaves in the middle of a message, and the others are still served.
         let mut leaver = streams.swap_remove(0);
         send(&mut leaver, 0, 3000, 10);
         drop(leaver);
@@ -102,9 +103,9 @@ fn fifty_connections_get_each_its_own() {
     });
 }
 
-/// Go's copying has a pipe for each connection, and accepting fails where there are no descriptors for it.
+/// Go's copy needs a pipe for each connection, and accept fails if there are no descriptors left for it.
 #[test]
-fn a_crowd_is_as_large_as_descriptors_allow() {
+fn the_limit_of_connections_follows_from_the_descriptors() {
     let limits = |name| resound_peers::peer(name).unwrap().limits;
     assert_eq!(limits("tokio").connections_with(20_000), 19_900);
     assert_eq!(limits("go").connections_with(20_000), 6_633);
@@ -113,21 +114,21 @@ fn a_crowd_is_as_large_as_descriptors_allow() {
 }
 
 #[test]
-fn one_that_cannot_listen_says_why() {
+fn a_peer_that_cannot_listen_says_why() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     for found in here() {
         let output = found.command(addr, &[]).unwrap().output().unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
         let name = found.peer.name;
-        assert!(!output.status.success(), "{name} is content with an address that is taken");
-        assert!(complaint.to_lowercase().contains("in use"), "{name}: {complaint}");
-        assert!(!complaint.contains("panicked"), "{name}: {complaint}");
+        assert!(!output.status.success(), "{name} listens on an address that is taken");
+        assert!(error.to_lowercase().contains("in use"), "{name}: {error}");
+        assert!(!error.contains("panicked"), "{name}: {error}");
     }
 }
 
 #[test]
-fn the_end_of_a_handle_is_that_of_all_its_processes() {
+fn dropping_a_running_peer_ends_all_its_processes() {
     for found in here() {
         println!("{}", found.peer.name);
         let running = found.start(&[]).unwrap();
@@ -137,14 +138,14 @@ fn the_end_of_a_handle_is_that_of_all_its_processes() {
         let (addr, pids) = (running.addr(), running.pids());
         assert!(pids.contains(&running.pid()) && pids.iter().all(|pid| is_alive(*pid)));
         drop(running);
-        // Only its first process is waited for, and io_uring closes some time after the process has ended.
-        eventually("its processes have ended", || !pids.iter().any(|pid| is_alive(*pid)));
-        eventually("nobody listens any more", || TcpStream::connect(addr).is_err());
+        // Dropping waits only for the first process, and io_uring closes sockets some time after the process has ended.
+        eventually("its processes end", || !pids.iter().any(|pid| is_alive(*pid)));
+        eventually("no process listens any more", || TcpStream::connect(addr).is_err());
     }
 }
 
 #[test]
-fn one_that_is_not_built_is_left_out_with_a_word() {
+fn a_peer_that_is_not_built_is_left_out_with_a_reason() {
     let dir = env::temp_dir().join("nothing is here");
     let places = Places { binaries: dir.clone(), resound: dir.join("resound"), ..places() };
     for (name, how) in [("threads", "cargo build --profile peers"), ("resound", "cargo build")] {
@@ -156,7 +157,7 @@ fn one_that_is_not_built_is_left_out_with_a_word() {
 }
 
 #[test]
-fn programs_are_told_who_is_here_and_what_those_are_up_to() {
+fn the_plain_list_names_the_peers_and_their_limits() {
     let descriptors = raise_descriptor_limit().unwrap();
     let output =
         Command::new(env!("CARGO_BIN_EXE_resound-peers")).args(["list", "--plain"]).output();
@@ -169,12 +170,12 @@ fn programs_are_told_who_is_here_and_what_those_are_up_to() {
     assert_eq!(String::from_utf8_lossy(&output.unwrap().stdout), expected);
 }
 
-/// Starts each of the peers that are here, one after the other.
+/// Starts each available peer, one after another.
 #[track_caller]
 fn for_each_peer(check: impl Fn(&Peer, &Running)) {
     raise_descriptor_limit().unwrap();
     for found in here() {
-        // Where a check fails, the last of these says with whom.
+        // If a check fails, the last of these lines names the peer.
         println!("{}", found.peer.name);
         let running = found.start(&[]).unwrap();
         check(found.peer, &running);
@@ -186,27 +187,27 @@ fn here() -> Vec<Found> {
     let found = ALL.iter().filter_map(|peer| match peer.find(&places()) {
         Ok(found) => Some(found),
         Err(Missing::Absent(why)) if !all => {
-            println!("{} is left out: {why}", peer.name);
+            println!("{} is skipped: {why}", peer.name);
             None
         }
         Err(why) => panic!("{}: {why}", peer.name),
     });
     let found: Vec<_> = found.collect();
-    // Those that need nothing but Rust are never left out.
+    // Peers that need only Rust are always available.
     assert!(found.iter().any(|found| found.peer.name == "threads"));
     found
 }
 
 #[track_caller]
 fn eventually(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
-        assert!(Instant::now() < deadline, "it did not come about that {what}");
+        assert!(Instant::now() < deadline, "it did not happen that {what}");
         thread::yield_now();
     }
 }
 
-/// Whether it is there and not a zombie, of which nobody knows when init gets round to it.
+/// Whether the process exists and is not a zombie. Init may take some time to reap a zombie.
 fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
@@ -218,20 +219,20 @@ fn places() -> Places {
 
 fn connect(running: &Running) -> TcpStream {
     let stream = TcpStream::connect(running.addr()).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
-/// Sends so many bytes from `offset` on in the connection's stream.
+/// Sends `len` bytes of the connection's stream, from `offset` on.
 fn send(stream: &mut impl Write, connection: usize, offset: usize, len: usize) {
     for (offset, len) in pieces(offset, len) {
         stream.write_all(piece(connection, offset, len)).unwrap();
     }
 }
 
-/// Expects just these back.
+/// Expects exactly these bytes back.
 #[track_caller]
 fn expect(stream: &mut impl Read, connection: usize, offset: usize, len: usize) {
     let mut echo = vec![0; PIECE_BYTES.min(len)];
@@ -247,8 +248,8 @@ fn expect_end(stream: &mut impl Read) {
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "more came than was sent");
 }
 
-/// Sends from the start of stream 2 until nothing is taken any more, or `most`. Returns how much was sent.
-fn stuff(stream: &mut TcpStream, most: usize) -> usize {
+/// Sends the start of stream 2, up to `most` bytes, until the peer takes no more. Returns how many bytes it took.
+fn send_until_stuck(stream: &mut TcpStream, most: usize) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut sent = 0;
     while sent < most {
@@ -257,16 +258,16 @@ fn stuff(stream: &mut TcpStream, most: usize) -> usize {
             Err(_) => break,
         }
     }
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     sent
 }
 
-/// What a connection sends from `offset` on.
+/// The bytes of a connection's stream from `offset` on.
 fn piece(connection: usize, offset: usize, len: usize) -> &'static [u8] {
     PATTERN.piece(connection, offset as u64, len)
 }
 
-/// Offset and length of the pieces in which so much is sent or checked.
+/// Offset and length of the pieces in which `len` bytes are sent or checked.
 fn pieces(offset: usize, len: usize) -> impl Iterator<Item = (usize, usize)> {
     let end = offset + len;
     (offset..end).step_by(PIECE_BYTES).map(move |at| (at, PIECE_BYTES.min(end - at)))

@@ -45,7 +45,7 @@ pub(super) struct Printer {
     out: Outbox,
     is_stderr: bool,
     has_header: bool,
-    /// The error after which nothing more is printed.
+    /// The error that ended the printing.
     error: Option<io::Error>,
     /// Whether the run ends if the reader leaves.
     needs_reader: bool,

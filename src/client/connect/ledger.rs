@@ -1,9 +1,8 @@
-//! What was sent and has not come back yet, to compare with what does.
+//! What was sent and has not come back yet, to compare with what comes back.
 //!
-//! As much as [`KEPT_BLOCKS`] allow is kept as it is, and compared byte by byte. A server may owe more
-//! than that: one that takes everything before it answers, say. Of what goes beyond, only a keyed hash of
-//! each block is kept. So a stream of any length takes little memory, and still each byte is verified
-//! before it is passed on.
+//! The ledger keeps the bytes of [`KEPT_BLOCKS`] blocks, and compares them one by one. A server can owe more than that,
+//! for example if it reads everything before it answers. Of further blocks, the ledger keeps only a keyed hash. So a
+//! stream of any length takes little memory, and the client still verifies each byte before it writes it.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -13,31 +12,31 @@ use std::io::{self, Write};
 
 use super::notice::Byte;
 
-/// The stream is divided into blocks of this size. As much as a pipe holds by default (pipe(7)).
+/// The size of a block of the stream: what a pipe holds by default, pipe(7).
 pub const BLOCK_BYTES: usize = 64 * 1024;
 
-/// Blocks that are kept byte by byte: 1 MiB. As fast as four times as many, and with less memory.
+/// The blocks that the ledger keeps byte by byte: 1 MiB. Four times as many are no faster, and take more memory.
 const KEPT_BLOCKS: usize = 16;
 
-/// The bytes that the server owes, and what was wrong with those that it sent.
+/// The bytes that the server owes, and what is wrong with those that it sent.
 #[derive(Debug)]
 pub struct Ledger {
-    /// The first of them may have come back in part.
+    /// Some of the first block may have come back.
     blocks: VecDeque<Block>,
-    /// How much of the first block has come back.
+    /// How many bytes of the first block have come back.
     verified_of_first: usize,
     kept_blocks: usize,
     verified_bytes: u64,
-    fault: Option<Fault>,
-    /// Random, and known to this process only: no peer can choose bytes that collide.
+    mismatch: Option<Mismatch>,
+    /// Random, and known only to this process. So no peer can choose bytes that collide.
     keys: RandomState,
-    /// A buffer to use again.
+    /// Buffers to use again.
     spare: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
 enum Block {
-    /// Only the last one may be shorter than [`BLOCK_BYTES`], since it grows; and never empty.
+    /// It has [`BLOCK_BYTES`] bytes. Only the last block can have fewer, since it grows, and it has at least one.
     Kept(Vec<u8>),
     /// The hash of [`BLOCK_BYTES`] bytes.
     Hashed(u64),
@@ -45,10 +44,10 @@ enum Block {
 
 /// What is wrong with an echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Mismatch {
     /// The first byte that is not the one that was sent.
     Byte { offset: u64, sent: u8, received: u8 },
-    /// Some byte from `offset` on, within a block of which only a hash is known.
+    /// Some byte from `offset` on, in a block of which the ledger has only a hash.
     Block { offset: u64 },
     /// More bytes than were sent.
     Surplus,
@@ -61,13 +60,13 @@ impl Ledger {
             verified_of_first: 0,
             kept_blocks: 0,
             verified_bytes: 0,
-            fault: None,
+            mismatch: None,
             keys: RandomState::new(),
             spare: Vec::new(),
         }
     }
 
-    /// Takes note of bytes that were sent.
+    /// Records bytes that were sent.
     pub fn sent(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let block = self.growing_block();
@@ -78,11 +77,11 @@ impl Ledger {
         }
     }
 
-    /// Compares bytes that came with those that are owed, and returns how many of them are right and need
-    /// not be shown to it again. The others wait for the rest of their block, or are [wrong](Self::fault).
+    /// Compares bytes that came with those that are owed, and returns how many of them are right. The caller passes the
+    /// others again, with what follows them, unless they are [wrong](Self::mismatch).
     pub fn verify(&mut self, bytes: &[u8]) -> usize {
         let mut right = 0;
-        while right < bytes.len() && self.fault.is_none() {
+        while right < bytes.len() && self.mismatch.is_none() {
             match self.verify_one_block(&bytes[right..]) {
                 0 => break,
                 n => right += n,
@@ -91,9 +90,9 @@ impl Ledger {
         right
     }
 
-    /// What was wrong with the bytes that came, if anything.
-    pub fn fault(&self) -> Option<Fault> {
-        self.fault
+    /// What is wrong with the bytes that came, if anything.
+    pub fn mismatch(&self) -> Option<Mismatch> {
+        self.mismatch
     }
 
     /// Whether the server owes nothing.
@@ -101,38 +100,38 @@ impl Ledger {
         self.blocks.is_empty()
     }
 
-    /// Whether of more bytes only hashes would be kept.
+    /// Whether the ledger would keep only hashes of more bytes.
     pub fn is_full(&self) -> bool {
         self.kept_blocks >= KEPT_BLOCKS
     }
 
     fn verify_one_block(&mut self, bytes: &[u8]) -> usize {
-        let (right, fault) = match self.blocks.front() {
-            None => (0, Some(Fault::Surplus)),
+        let (right, mismatch) = match self.blocks.front() {
+            None => (0, Some(Mismatch::Surplus)),
             Some(Block::Kept(block)) => self.compare(&block[self.verified_of_first..], bytes),
-            // Only the whole block can be verified.
+            // A hash can verify only the whole block.
             Some(Block::Hashed(_)) if bytes.len() < BLOCK_BYTES => (0, None),
             Some(Block::Hashed(hash)) if self.keys.hash_one(&bytes[..BLOCK_BYTES]) == *hash => {
                 (BLOCK_BYTES, None)
             }
-            Some(Block::Hashed(_)) => (0, Some(Fault::Block { offset: self.verified_bytes })),
+            Some(Block::Hashed(_)) => (0, Some(Mismatch::Block { offset: self.verified_bytes })),
         };
-        self.fault = fault;
+        self.mismatch = mismatch;
         self.advance(right);
         right
     }
 
-    /// How many bytes are the same, and what the first is that is not.
-    fn compare(&self, owed: &[u8], bytes: &[u8]) -> (usize, Option<Fault>) {
+    /// How many bytes are right, and the first that is not.
+    fn compare(&self, owed: &[u8], bytes: &[u8]) -> (usize, Option<Mismatch>) {
         let common = owed.len().min(bytes.len());
-        // As a whole first, which is many times as fast.
+        // First all at once, which is many times as fast.
         if owed[..common] == bytes[..common] {
             return (common, None);
         }
         let pairs = owed.iter().zip(bytes);
         let right = pairs.take_while(|(sent, received)| sent == received).count();
         let offset = self.verified_bytes + right as u64;
-        (right, Some(Fault::Byte { offset, sent: owed[right], received: bytes[right] }))
+        (right, Some(Mismatch::Byte { offset, sent: owed[right], received: bytes[right] }))
     }
 
     fn advance(&mut self, right: usize) {
@@ -161,7 +160,7 @@ impl Ledger {
         }
         match self.blocks.back_mut() {
             Some(Block::Kept(block)) => block,
-            _ => unreachable!("the last block was just seen to be, or made, one that grows"),
+            _ => unreachable!("the last block grows: it was just made or checked"),
         }
     }
 
@@ -186,7 +185,7 @@ impl Ledger {
     }
 }
 
-/// Passes bytes on to `sink`, and takes note of those that it took.
+/// Writes to `sink`, and records in `ledger` what that took.
 pub struct Recorded<'a, W> {
     pub sink: W,
     pub ledger: &'a mut Ledger,
@@ -204,7 +203,7 @@ impl<W: Write> Write for Recorded<'_, W> {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Byte { offset, sent, received } => {
@@ -228,28 +227,28 @@ impl fmt::Display for Fault {
 mod tests {
     use super::*;
 
-    /// Bytes of which no two blocks are alike.
+    /// Bytes in which no two blocks are equal.
     fn stream(bytes: usize) -> Vec<u8> {
         (0..bytes as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
     }
 
-    /// More than is kept, by some blocks and a piece.
+    /// More than the ledger keeps, by some blocks and a piece.
     const MUCH: usize = (KEPT_BLOCKS + 5) * BLOCK_BYTES + 777;
 
-    /// Verifies as a pump does: what was not verified is shown again with what follows.
+    /// Verifies as a pump does: passes what was not verified again, with what follows.
     fn verify_in_pieces(ledger: &mut Ledger, bytes: &[u8], piece: usize) -> usize {
         let (mut right, mut shown) = (0, 0);
-        while shown < bytes.len() && ledger.fault().is_none() {
+        while shown < bytes.len() && ledger.mismatch().is_none() {
             shown = bytes.len().min(shown + piece);
             right += ledger.verify(&bytes[right..shown]);
-            let waiting = if ledger.fault().is_some() { 0 } else { shown - right };
-            assert!(waiting < BLOCK_BYTES, "no more than a block waits");
+            let waiting = if ledger.mismatch().is_some() { 0 } else { shown - right };
+            assert!(waiting < BLOCK_BYTES, "less than a block waits");
         }
         right
     }
 
     #[test]
-    fn whatever_the_pieces_all_that_was_sent_is_verified_and_nothing_is_owed() {
+    fn bytes_in_pieces_of_any_size_are_verified_and_then_nothing_is_owed() {
         let sent = stream(MUCH);
         for (out, back) in [(1000, 1000), (BLOCK_BYTES, 9999), (MUCH, MUCH), (33_333, BLOCK_BYTES)]
         {
@@ -261,12 +260,12 @@ mod tests {
                 "memory is bounded"
             );
             assert_eq!(verify_in_pieces(&mut ledger, &sent, back), MUCH);
-            assert!(ledger.is_empty() && ledger.fault().is_none(), "{out} {back}");
+            assert!(ledger.is_empty() && ledger.mismatch().is_none(), "{out} {back}");
         }
     }
 
     #[test]
-    fn what_comes_back_at_once_is_verified_byte_by_byte() {
+    fn bytes_that_come_back_at_once_leave_nothing_owed() {
         let sent = stream(3 * BLOCK_BYTES);
         let mut ledger = Ledger::new();
         for piece in sent.chunks(7) {
@@ -276,9 +275,9 @@ mod tests {
         }
     }
 
-    /// At the edges of blocks, in what is kept and in what is hashed, and in the piece at the end.
+    /// At the edges of blocks, in kept and in hashed ones, and in the piece at the end.
     #[test]
-    fn any_changed_byte_is_found_and_nothing_from_it_on_is_verified() {
+    fn a_changed_byte_is_found_anywhere_and_nothing_after_it_is_verified() {
         let sent = stream(MUCH);
         let kept = KEPT_BLOCKS * BLOCK_BYTES;
         for at in
@@ -291,18 +290,18 @@ mod tests {
             let right = verify_in_pieces(&mut ledger, &echo, 50_000);
             let in_hashed = (kept..MUCH - 777).contains(&at);
             let expected = if in_hashed {
-                Fault::Block { offset: (at / BLOCK_BYTES * BLOCK_BYTES) as u64 }
+                Mismatch::Block { offset: (at / BLOCK_BYTES * BLOCK_BYTES) as u64 }
             } else {
-                Fault::Byte { offset: at as u64, sent: sent[at], received: echo[at] }
+                Mismatch::Byte { offset: at as u64, sent: sent[at], received: echo[at] }
             };
-            assert_eq!(ledger.fault(), Some(expected), "{at}");
+            assert_eq!(ledger.mismatch(), Some(expected), "{at}");
             let verified = if in_hashed { at / BLOCK_BYTES * BLOCK_BYTES } else { at };
             assert_eq!(right, verified, "{at}");
         }
     }
 
     #[test]
-    fn bytes_that_change_places_are_found_in_a_hashed_block_too() {
+    fn swapped_bytes_are_found_in_a_hashed_block_too() {
         let sent = stream(MUCH);
         let mut ledger = Ledger::new();
         ledger.sent(&sent);
@@ -311,7 +310,7 @@ mod tests {
         let other = (1..).find(|i| echo[at + i] != echo[at]).unwrap();
         echo.swap(at, at + other);
         verify_in_pieces(&mut ledger, &echo, BLOCK_BYTES);
-        assert_eq!(ledger.fault(), Some(Fault::Block { offset: at as u64 }));
+        assert_eq!(ledger.mismatch(), Some(Mismatch::Block { offset: at as u64 }));
     }
 
     #[test]
@@ -319,24 +318,24 @@ mod tests {
         let mut ledger = Ledger::new();
         ledger.sent(b"hello");
         assert_eq!(ledger.verify(b"hello..."), 5);
-        assert_eq!(ledger.fault(), Some(Fault::Surplus));
+        assert_eq!(ledger.mismatch(), Some(Mismatch::Surplus));
         let mut ledger = Ledger::new();
         assert_eq!(ledger.verify(b""), 0);
-        assert_eq!(ledger.fault(), None);
+        assert_eq!(ledger.mismatch(), None);
         assert_eq!(ledger.verify(b"x"), 0);
-        assert_eq!(ledger.fault(), Some(Fault::Surplus));
+        assert_eq!(ledger.mismatch(), Some(Mismatch::Surplus));
     }
 
     #[test]
-    fn two_streams_do_not_hash_alike() {
+    fn each_ledger_hashes_with_its_own_keys() {
         let hash = |ledger: Ledger| ledger.keys.hash_one(&b"the same"[..]);
         assert_ne!(hash(Ledger::new()), hash(Ledger::new()));
     }
 
     #[test]
-    fn a_wrong_byte_is_named_with_its_place() {
-        let fault = Fault::Byte { offset: 3, sent: b'l', received: 0x1b };
+    fn the_line_about_a_wrong_byte_names_its_offset() {
+        let mismatch = Mismatch::Byte { offset: 3, sent: b'l', received: 0x1b };
         let line = "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x1b";
-        assert_eq!(fault.to_string(), line);
+        assert_eq!(mismatch.to_string(), line);
     }
 }

@@ -1,21 +1,22 @@
-//! What the client says, step by step: all of its wording is here.
+//! What the client reports, step by step. All of its wording is here.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::exchange::Difference;
-use crate::client::dial::Progress;
+use super::totals::{Totals, bytes};
+use crate::client::dial::DialProgress;
 use crate::net::{Endpoint, reason};
 use crate::text::Escaped;
-use crate::text::format::{count, counted, elapsed, setting};
+use crate::text::format::{count, elapsed, setting};
 
-/// A step of the conversation. What the server sent is shown escaped: it must not act on the terminal.
+/// A step of the conversation. It shows what the server sent escaped, so that nothing acts on the terminal.
 #[derive(Debug)]
 pub enum Notice<'a> {
     Dialing {
-        progress: Progress,
-        /// Whether this is for another connection than the first.
+        progress: DialProgress,
+        /// Whether there was a connection before.
         again: bool,
     },
     Connected {
@@ -24,13 +25,13 @@ pub enum Notice<'a> {
     },
     /// There was no connection to send a message on.
     NotSent(&'a io::Error),
-    /// The server was found to take no connection, while none was needed.
+    /// A look found that the server takes no connection.
     Down(&'a io::Error),
-    /// The server was found to take a connection, while none was needed.
+    /// A look found that the server takes a connection.
     Back {
         peer: &'a Endpoint,
         local: &'a Endpoint,
-        /// Whether it was reported to be down.
+        /// Whether [`Self::Down`] was reported before.
         is_down: bool,
     },
     Sent {
@@ -43,11 +44,11 @@ pub enum Notice<'a> {
     Differs(Difference),
     /// No further byte of an echo came in time.
     Late(&'a io::Error),
-    /// The server sent this though nothing was owed. There may be more.
+    /// The server sent this although it owed nothing. More bytes can follow.
     Surplus(&'a [u8]),
-    /// The connection ended while nothing was owed.
+    /// The connection ended while the server owed nothing.
     ServerLeft(&'a io::Error),
-    /// The connection ended in mid-echo.
+    /// The connection ended before the echo was complete.
     CutShort {
         echo: &'a [u8],
         of: usize,
@@ -57,19 +58,19 @@ pub enum Notice<'a> {
     Closed,
     /// How things stand, on request.
     Status {
-        tally: &'a Tally,
+        totals: &'a Totals,
         is_connected: bool,
-        /// How much of which echo has come, while one is due.
+        /// While an echo is due: how many of its bytes have come, and how many it has.
         waits_for: Option<(usize, usize)>,
     },
-    Ended(&'a Tally),
+    Ended(&'a Totals),
 }
 
 impl Notice<'_> {
-    /// Whether it should be reported even to a person who did not ask for every step.
+    /// Whether to report it even to a user who did not ask for every step.
     pub fn is_trouble(&self) -> bool {
         match self {
-            Self::Dialing { progress, .. } => !matches!(progress, Progress::Connecting(_)),
+            Self::Dialing { progress, .. } => !matches!(progress, DialProgress::Connecting(_)),
             Self::Differs(_)
             | Self::NotSent(_)
             | Self::Down(_)
@@ -88,7 +89,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The bytes that it is about, if any.
+    /// The bytes that were sent or received, if any.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Sent { message } => message,
@@ -98,7 +99,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The same as one line that is complete without a terminal around it: with what was sent, too.
+    /// A line for a file. It has the message too, which a terminal shows already.
     pub fn in_full(&self) -> String {
         match self {
             Self::Sent { message } => format!("{}: {}", Head(self), Shown(message)),
@@ -106,7 +107,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The same without the bytes that it is about.
+    /// The line without the [bytes](Self::bytes).
     pub fn head(&self) -> impl fmt::Display {
         Head(self)
     }
@@ -126,14 +127,14 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-/// A notice without the bytes that it is about.
+/// A notice without its bytes.
 struct Head<'a>(&'a Notice<'a>);
 
 impl fmt::Display for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Notice as N;
         match self.0 {
-            N::Dialing { progress: Progress::Connecting(peer), again: true } => {
+            N::Dialing { progress: DialProgress::Connecting(peer), again: true } => {
                 write!(f, "reconnecting to {peer}")
             }
             N::Dialing { progress, .. } => progress.fmt(f),
@@ -165,9 +166,9 @@ impl fmt::Display for Head<'_> {
             }
             N::SendingAgain => f.write_str("sending it again, on a new connection"),
             N::Closed => f.write_str("closed the connection"),
-            N::Status { tally, is_connected, waits_for } => {
+            N::Status { totals, is_connected, waits_for } => {
                 let connected = if *is_connected { "connected" } else { "not connected" };
-                write!(f, "{connected}; {tally}")?;
+                write!(f, "{connected}; {totals}")?;
                 match waits_for {
                     Some((received, of)) => {
                         write!(f, "; waiting for an echo: {received} of {} came back", bytes(*of))
@@ -175,57 +176,12 @@ impl fmt::Display for Head<'_> {
                     None => Ok(()),
                 }
             }
-            N::Ended(tally) => tally.fmt(f),
+            N::Ended(totals) => totals.fmt(f),
         }
     }
 }
 
-/// What was done so far.
-#[derive(Debug, Default)]
-pub struct Tally {
-    pub connections: usize,
-    pub messages: usize,
-    /// Messages whose echo differed, or did not come back whole.
-    pub wrong: usize,
-    pub sent_bytes: usize,
-    pub received_bytes: usize,
-    /// Messages that were sent a second time, since the first had gone with its connection.
-    pub again: usize,
-    /// Received though nothing was owed, and not counted as an echo. A lower bound.
-    pub surplus_bytes: usize,
-}
-
-impl Tally {
-    /// # Errors
-    ///
-    /// What was wrong with the echoes, if anything.
-    pub fn verdict(&self) -> io::Result<()> {
-        let wrong =
-            format!("{} of {} came back wrong or not at all", self.wrong, messages(self.messages));
-        let surplus = format!("the server sent {} too many", bytes(self.surplus_bytes));
-        match (self.wrong, self.surplus_bytes) {
-            (0, 0) => Ok(()),
-            (_, 0) => Err(io::Error::other(wrong)),
-            (0, _) => Err(io::Error::other(surplus)),
-            (_, _) => Err(io::Error::other(format!("{wrong}, and {surplus}"))),
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connections = counted(self.connections as u64, "connection", "connections");
-        let (sent, received) = (bytes(self.sent_bytes), bytes(self.received_bytes));
-        write!(
-            f,
-            "{} on {connections}: {sent} sent, {received} received",
-            messages(self.messages)
-        )?;
-        if self.again > 0 { write!(f, ", {} sent again", messages(self.again)) } else { Ok(()) }
-    }
-}
-
-/// The line to end with when no further byte of an echo came within `limit`.
+/// The error if no further byte of an echo came within `limit`.
 pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     let more = if received == 0 { "no echo" } else { "no more of the echo" };
     let (limit, received, of) = (setting(limit), count(received), count(of));
@@ -233,7 +189,7 @@ pub fn timed_out(limit: Duration, received: u64, of: u64) -> io::Error {
     io::Error::new(ErrorKind::TimedOut, line)
 }
 
-/// How a server ended a connection, as the error of a read or write shows it.
+/// How a server ended a connection, by the error of a read or write.
 #[derive(Debug)]
 pub struct Left<'a>(pub &'a io::Error);
 
@@ -246,18 +202,18 @@ impl fmt::Display for Left<'_> {
     }
 }
 
-/// Bytes from the server as text on one line, without the line break that ends it.
+/// Bytes from the server as text on one line, without the line break at the end.
 struct Shown<'a>(&'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.0.strip_suffix(b"\n").unwrap_or(self.0);
-        // Over the whole of it: a character may have come in pieces.
+        // All at once, because a character may have come in pieces.
         Escaped(&String::from_utf8_lossy(line)).fmt(f)
     }
 }
 
-/// A byte in hexadecimal, and as itself if that is a visible character.
+/// A byte in hexadecimal, and as a character if that is visible.
 #[derive(Debug)]
 pub struct Byte(pub u8);
 
@@ -266,14 +222,6 @@ impl fmt::Display for Byte {
         write!(f, "0x{:02x}", self.0)?;
         if self.0.is_ascii_graphic() { write!(f, " ({})", char::from(self.0)) } else { Ok(()) }
     }
-}
-
-fn bytes(n: usize) -> String {
-    counted(n as u64, "byte", "bytes")
-}
-
-fn messages(n: usize) -> String {
-    counted(n as u64, "message", "messages")
 }
 
 #[cfg(test)]
@@ -285,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_echo_is_shown_without_the_line_break_that_ends_it() {
+    fn an_echo_is_shown_without_its_last_line_break() {
         let took = Duration::from_micros(85);
         let received = |echo| Notice::Received { echo, took };
         check(&received(b"hello\n"), "received 6 bytes in 85.0 µs: hello");
@@ -298,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_the_server_sent_reaches_the_terminal_as_a_command() {
+    fn what_the_server_sent_does_not_act_on_the_terminal() {
         let hostile = b"\x1b]0;pwned\x07\r\x9b31m\n";
         check(
             &Notice::Surplus(hostile),
@@ -306,7 +254,7 @@ mod tests {
         );
     }
 
-    /// Failed when the last of them was cut, so that fewer were shown than told.
+    /// Failed when the line showed fewer bytes than it counted: it left out the last line break.
     #[test]
     fn each_surplus_byte_is_shown() {
         check(&Notice::Surplus(b"ab\n"), r"the server sent 3 bytes too many: ab\n");
@@ -314,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_byte_is_named_with_its_place() {
+    fn the_line_about_a_wrong_byte_names_its_offset() {
         let differs = |sent, received| Notice::Differs(Difference { offset: 3, sent, received });
         let expected = "the echo is wrong, first at offset 3: sent 0x6c (l), received 0x4c (L)";
         check(&differs(b'l', b'L'), expected);
@@ -325,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_in_mid_echo_is_told_with_its_cause() {
+    fn an_echo_that_is_cut_short_is_reported_with_the_cause() {
         let eof = ErrorKind::UnexpectedEof.into();
         let reset = io::Error::from_raw_os_error(rustix::io::Errno::CONNRESET.raw_os_error());
         let cut = |echo, why| Notice::CutShort { echo, of: 6, why };
@@ -336,7 +284,7 @@ mod tests {
         );
     }
 
-    /// On a terminal the message stands above, as it was typed.
+    /// On a terminal, the message stands in the line above, as the user typed it.
     #[test]
     fn only_a_transcript_repeats_the_message() {
         let sent = Notice::Sent { message: b"a\x1b[b\n" };
@@ -348,10 +296,10 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_whether_something_is_due() {
-        let tally = Tally { messages: 1, connections: 1, sent_bytes: 6, ..Tally::default() };
+    fn the_status_says_whether_an_echo_is_due() {
+        let totals = Totals { messages: 1, connections: 1, sent_bytes: 6, ..Totals::default() };
         let status =
-            |is_connected, waits_for| Notice::Status { tally: &tally, is_connected, waits_for };
+            |is_connected, waits_for| Notice::Status { totals: &totals, is_connected, waits_for };
         check(
             &status(false, None),
             "not connected; 1 message on 1 connection: 6 bytes sent, 0 bytes received",
@@ -361,19 +309,5 @@ mod tests {
             "connected; 1 message on 1 connection: 6 bytes sent, 0 bytes received; waiting for an echo: \
              2 of 6 bytes came back",
         );
-    }
-
-    #[test]
-    fn the_verdict_names_whatever_was_wrong() {
-        let verdict = |wrong, surplus_bytes| {
-            let tally = Tally { messages: 3, wrong, surplus_bytes, ..Tally::default() };
-            tally.verdict().map_err(|e| e.to_string())
-        };
-        assert_eq!(verdict(0, 0), Ok(()));
-        assert_eq!(verdict(1, 0), Err("1 of 3 messages came back wrong or not at all".into()));
-        assert_eq!(verdict(0, 1), Err("the server sent 1 byte too many".into()));
-        let both =
-            "2 of 3 messages came back wrong or not at all, and the server sent 4 bytes too many";
-        assert_eq!(verdict(2, 4), Err(both.into()));
     }
 }

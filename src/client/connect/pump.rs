@@ -1,19 +1,18 @@
-//! One direction of a stream, without its ends: bytes taken in from a source and passed on to a sink.
+//! One direction of a stream, without its ends: takes bytes in from a source, and passes them on to a sink.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use super::ledger::BLOCK_BYTES;
 use crate::client::attempt;
 
-/// The one buffer of a pump. A larger one would seldom be filled from a pipe; in a smaller one, a block
-/// would not be whole.
+/// The size of a pump's buffer. A read from a pipe would seldom fill a larger one. A smaller one could not hold a whole
+/// block.
 const BUFFER_BYTES: usize = BLOCK_BYTES;
 
-/// Holds what was taken in until it is passed on, and only then takes in more: so a slow sink holds the
-/// source back.
+/// Takes in more only after it has passed on what it holds. So a slow sink holds the source back.
 pub struct Pump {
     buffer: Box<[u8]>,
-    /// Of the buffer, `passed <= cleared <= filled`: what is cleared may be passed on.
+    /// The buffer is divided: `passed <= cleared <= filled`. The pump passes on what is cleared.
     passed: usize,
     cleared: usize,
     filled: usize,
@@ -43,15 +42,14 @@ impl Pump {
         }
     }
 
-    /// Takes bytes in, by one successful read. `clear` returns how many bytes from the front may be passed
-    /// on; it is shown the others again, with what follows them. All that was cleared before must have been
-    /// passed on.
+    /// Takes bytes in by one successful read. `clear` gets all that the pump holds, and returns how many bytes from the
+    /// front it clears. It gets the others again, with what follows them. The pump [must be empty](Self::is_empty).
     pub fn fill(
         &mut self,
         source: &mut impl Read,
         clear: impl FnOnce(&[u8]) -> usize,
     ) -> io::Result<Filled> {
-        debug_assert!(self.is_empty(), "what is in the buffer would be lost");
+        debug_assert!(self.is_empty(), "the bytes in the buffer would be lost");
         self.buffer.copy_within(self.cleared..self.filled, 0);
         self.filled -= self.cleared;
         (self.passed, self.cleared) = (0, 0);
@@ -69,7 +67,7 @@ impl Pump {
         Ok(Filled::Bytes)
     }
 
-    /// Passes on as much of what is cleared as the sink takes, and returns whether that was all.
+    /// Passes on as many cleared bytes as the sink takes. Returns whether that was all of them.
     pub fn flush(&mut self, sink: &mut impl Write) -> io::Result<bool> {
         while !self.is_empty() {
             match attempt(|| sink.write(&self.buffer[self.passed..self.cleared]))? {
@@ -84,7 +82,7 @@ impl Pump {
         Ok(true)
     }
 
-    /// Whether everything that was cleared has been passed on.
+    /// Whether it has passed on everything that was cleared.
     pub fn is_empty(&self) -> bool {
         self.passed == self.cleared
     }
@@ -94,12 +92,12 @@ impl Pump {
         self.has_ended
     }
 
-    /// How many bytes were taken in.
+    /// How many bytes it has taken in.
     pub fn taken_bytes(&self) -> u64 {
         self.taken_bytes
     }
 
-    /// How many of them were passed on.
+    /// How many bytes it has passed on.
     pub fn passed_bytes(&self) -> u64 {
         self.passed_bytes
     }
@@ -111,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_short_script_passes_on_what_was_taken_in_and_stops_only_when_blocked() {
+    fn after_every_short_script_what_came_in_went_out_and_the_pump_is_blocked_or_over() {
         for gives in every(Gives::ALL, 3) {
             for takes in every(Takes::ALL, 3) {
                 let mut io = Scripted::new(&gives, &takes);
@@ -132,15 +130,15 @@ mod tests {
         }
     }
 
-    /// As the stream drives it, with both ends in one.
+    /// Drives it as a stream does, with one socket as both ends.
     fn pump_dry(pump: &mut Pump, io: &mut Scripted) -> io::Result<()> {
         while pump.flush(io)? && pump.fill(io, <[u8]>::len)? == Filled::Bytes {}
         Ok(())
     }
 
-    /// As a block that is not whole yet.
+    /// A block that is not whole yet is such a case.
     #[test]
-    fn what_is_not_cleared_is_shown_again_with_what_follows_it() {
+    fn what_is_not_cleared_comes_again_with_what_follows_it() {
         let mut io = Scripted::new(&[Gives::Bytes(2); 3], &[Takes::Bytes(9); 9]);
         let mut pump = Pump::new();
         let mut shown = Vec::new();

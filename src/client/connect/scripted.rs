@@ -1,9 +1,9 @@
-//! A socket whose every answer is decided beforehand, and the enumeration of all short scripts for it.
+//! A socket that answers by a script, and the enumeration of all short scripts.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 
-/// What a read is answered with.
+/// The answer to a read.
 #[derive(Clone, Copy, Debug)]
 pub enum Gives {
     Bytes(usize),
@@ -18,7 +18,7 @@ impl Gives {
         &[Self::Bytes(1), Self::Bytes(2), Self::Blocks, Self::Interrupted, Self::End, Self::Reset];
 }
 
-/// What a write is answered with.
+/// The answer to a write.
 #[derive(Clone, Copy, Debug)]
 pub enum Takes {
     Bytes(usize),
@@ -39,14 +39,14 @@ impl Takes {
     ];
 }
 
-/// Answers with its scripts in turn, and then with `WouldBlock`.
+/// Answers by its scripts, and after their end with `WouldBlock`.
 #[derive(Debug)]
 pub struct Scripted {
     gives: VecDeque<Gives>,
     takes: VecDeque<Takes>,
-    /// How many bytes were read from it.
+    /// How many bytes it gave.
     pub given: usize,
-    /// The bytes that were written to it.
+    /// The bytes that it took.
     pub taken: Vec<u8>,
     /// Whether the last read said `WouldBlock`.
     pub read_blocked: bool,
@@ -59,8 +59,7 @@ pub fn byte(i: usize) -> u8 {
     (i % 251) as u8
 }
 
-/// Every script of so many steps. The shorter ones are among them, as far as they matter: `WouldBlock`
-/// ends one.
+/// Every script of `length` steps. That includes the shorter scripts, because a step that blocks ends a drive.
 pub fn every<T: Copy>(steps: &[T], length: usize) -> Vec<Vec<T>> {
     let mut scripts = vec![Vec::new()];
     for _ in 0..length {

@@ -1,6 +1,7 @@
-//! The conversation with a person: a prompt, and a line for each step.
+//! The conversation with a user: a prompt, and a line for each step.
 
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use mio::Token;
 use rustix::process::{Signal, getpgrp, getpid, kill_current_process_group, kill_process};
@@ -9,164 +10,164 @@ use signal_hook::consts::{SIGCONT, SIGQUIT, SIGTSTP, SIGWINCH};
 use signal_hook::low_level::emulate_default_handler;
 
 use super::Options;
-use super::notice::Notice;
-use super::session::{End, Report, Session};
+use super::watched::Watched;
 use crate::client::attempt;
+use crate::client::drive::{Driven, Timeout, drive};
 use crate::net::cannot;
+use crate::reactor::{Reactor, Ready};
 use crate::signals;
-use crate::stdio::{INPUT, Standard};
+use crate::stdio::INPUT;
 use console::Console;
 use editor::Request;
+use messenger::Messenger;
 use transcript::Transcript;
+use view::View;
 
 mod console;
 mod dump;
 mod editor;
 mod keys;
+mod messenger;
 mod raw;
 mod screen;
 mod transcript;
+mod view;
 
 /// Prompts, sends, shows the echo, until `bye` or the end of the input.
 pub fn run(options: &Options) -> io::Result<()> {
-    converse(options).inspect_err(|_| raw::forget_typed_ahead())
+    converse(options).inspect_err(|_| raw::discard_typed_ahead())
 }
 
 fn converse(options: &Options) -> io::Result<()> {
     let transcript = options.log.as_deref().map(|path| Transcript::begin(path, options));
     let view =
         View { transcript: transcript.transpose()?, console: Console::open()?, hex: options.hex };
-    let mut conversation = Conversation::begin(options, view)?;
-    while !conversation.session.is_over() {
-        conversation.turn().inspect_err(|_| conversation.session.abort())?;
-    }
-    conversation.session.finish()
-}
-
-/// What a person sees, and what goes into a file beside it.
-struct View {
-    console: Console,
-    transcript: Option<Transcript>,
-    /// Whether bytes are shown in hexadecimal.
-    hex: bool,
-}
-
-impl Report for View {
-    fn report(&mut self, notice: &Notice<'_>) -> io::Result<()> {
-        if let Some(transcript) = &mut self.transcript {
-            transcript.write(&notice.in_full())?;
-        }
-        let bytes = notice.bytes();
-        if self.hex && !bytes.is_empty() {
-            let dump = dump::Dump { bytes, columns: raw::size().columns };
-            self.console.say(&format_args!("{}\n{dump}", notice.head()))
-        } else {
-            self.console.say(notice)
-        }
-    }
+    let now = Instant::now();
+    let mut conversation = Conversation::begin(options, view, now)?;
+    drive(&mut conversation, now).inspect_err(|_| conversation.messenger.abort())?;
+    conversation.messenger.finish()
 }
 
 struct Conversation<'a> {
-    session: Session<'a, View>,
+    messenger: Messenger<'a>,
     input: Token,
     signals: Token,
-    has_begun: bool,
+    is_invited: bool,
+}
+
+impl Driven for Conversation<'_> {
+    type Watched = Watched;
+    type Outcome = ();
+
+    fn reactor(&mut self) -> &mut Reactor<Watched> {
+        &mut self.messenger.reactor
+    }
+
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        self.messenger.poll_timeout(now)
+    }
+
+    fn discount(&mut self, standstill: Duration, _: Instant) {
+        self.messenger.discount(standstill);
+    }
+
+    fn handle_ready(&mut self, _: &[Ready], now: Instant) -> io::Result<()> {
+        self.messenger.advance(now)?;
+        self.take_signals(now)?;
+        self.read()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        self.messenger.handle_timeout(now)?;
+        while !self.messenger.is_over() {
+            let is_idle = self.messenger.is_idle();
+            let Some(request) = self.console().next(is_idle)? else { break };
+            self.grant(request, now)?;
+        }
+        if self.messenger.is_idle() { self.prompt() } else { Ok(()) }
+    }
+
+    fn outcome(&mut self) -> Option<()> {
+        self.messenger.is_over().then_some(())
+    }
 }
 
 impl<'a> Conversation<'a> {
-    fn begin(options: &'a Options, view: View) -> io::Result<Self> {
-        let mut session = Session::open(options, view)?;
-        let signals = signals::watch(&[SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH]);
-        let signals = signals.map_err(|e| cannot("watch for", &"signals", &e))?;
-        let signals = session.ends.insert(End::Signals(signals))?;
-        let input = session.ends.insert(End::Input(Standard::input()?))?;
-        Ok(Self { session, input, signals, has_begun: false })
+    fn begin(options: &'a Options, view: View, now: Instant) -> io::Result<Self> {
+        let mut messenger = Messenger::open(options, view, now)?;
+        let signals = Watched::signals(&[SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH])?;
+        let signals = messenger.reactor.insert(signals)?;
+        let input = messenger.reactor.insert(Watched::input()?)?;
+        Ok(Self { messenger, input, signals, is_invited: false })
     }
 
-    fn turn(&mut self) -> io::Result<()> {
-        if self.session.is_idle() {
-            self.invite()?;
-            self.session.report.console.prompt()?;
-        }
-        self.session.turn()?;
-        self.take_signals()?;
-        self.read()?;
-        while !self.session.is_over() {
-            let is_idle = self.session.is_idle();
-            let Some(request) = self.session.report.console.next(is_idle)? else { break };
-            self.grant(request)?;
-        }
-        Ok(())
+    fn console(&mut self) -> &mut Console {
+        &mut self.messenger.view.console
     }
 
-    /// Says once what to do.
-    fn invite(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.has_begun, true) {
-            return Ok(());
+    /// Shows the prompt, and the first time what to do.
+    fn prompt(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.is_invited, true) {
+            let line = "type a message and press Enter; bye, Ctrl-D or Ctrl-C ends";
+            self.console().say(&line)?;
         }
-        self.session
-            .report
-            .console
-            .say(&"type a message and press Enter; bye, Ctrl-D or Ctrl-C ends")
+        self.console().prompt()
     }
 
-    fn grant(&mut self, request: Request) -> io::Result<()> {
+    fn grant(&mut self, request: Request, now: Instant) -> io::Result<()> {
         match request {
-            Request::Send(line) if is_bye(&line) => self.session.end(),
-            // With its line break, since some servers answer nothing less than a line.
-            Request::Send(line) => self.session.send(format!("{line}\n").into()),
+            Request::Send(line) if is_bye(&line) => self.messenger.end(now),
+            // With its line break: some servers answer only whole lines.
+            Request::Send(line) => self.messenger.send(format!("{line}\n").into(), now),
             Request::NotUtf8 => {
                 let line = "that was not UTF-8, and nothing was sent; set the terminal to UTF-8";
-                self.session.report.console.say(&line)
+                self.console().say(&line)
             }
-            Request::End | Request::Interrupt => self.session.end(),
-            Request::Status => self.session.show_status(),
+            Request::End | Request::Interrupt => self.messenger.end(now),
+            Request::Status => self.messenger.show_status(),
             Request::Suspend => {
                 stop_job();
-                // This program's own signal is here already.
-                self.take_signals()
+                // The signal has reached this program by now.
+                self.take_signals(now)
             }
             // The console has done it.
             Request::ClearScreen => Ok(()),
         }
     }
 
-    fn take_signals(&mut self) -> io::Result<()> {
-        let Some(End::Signals(signals)) = self.session.ends.get_mut(self.signals) else {
+    fn take_signals(&mut self, now: Instant) -> io::Result<()> {
+        let Some(Watched::Signals(signals)) = self.messenger.reactor.get_mut(self.signals) else {
             return Ok(());
         };
         let batch = signals.pending().collect::<Vec<_>>();
         if batch.iter().any(|signal| signals::is_stop(*signal)) {
-            return self.session.end();
+            return self.messenger.end(now);
         }
-        let console = &mut self.session.report.console;
         if batch.contains(&SIGTSTP) {
-            console.pause();
-            // This stops the program, until it is continued.
+            self.console().pause();
+            // This stops the program until SIGCONT.
             let _ = emulate_default_handler(SIGTSTP);
-            console.resume()?;
+            self.console().resume()?;
         }
         if batch.contains(&SIGCONT) {
-            console.resume()?;
+            self.console().resume()?;
         }
         if batch.contains(&SIGWINCH) {
-            console.resize();
+            self.console().resize();
         }
-        if batch.contains(&SIGQUIT) { self.session.show_status() } else { Ok(()) }
+        if batch.contains(&SIGQUIT) { self.messenger.show_status() } else { Ok(()) }
     }
 
-    /// Reads what was typed.
+    /// Reads what the user typed.
     fn read(&mut self) -> io::Result<()> {
         let mut bytes = [0; 4096];
         loop {
-            let Some(End::Input(input)) = self.session.ends.get_mut(self.input) else {
-                return Ok(());
-            };
+            let input = self.messenger.reactor.input(self.input)?;
             let read = attempt(|| input.read(&mut bytes));
             let Some(n) = read.map_err(|e| cannot("read from", &INPUT, &e))? else {
                 return Ok(());
             };
-            self.session.report.console.feed(&bytes[..n]);
+            self.console().feed(&bytes[..n]);
             if n == 0 {
                 return Ok(());
             }
@@ -174,7 +175,7 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Stops this job as the terminal would have if it had been in its usual mode: each program of it.
+/// Stops each program of this job, as the terminal does in its usual mode.
 fn stop_job() {
     let is_in_front = tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp());
     let _ = match is_in_front {
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bye_is_bye_in_any_case_and_between_blanks_but_not_within_more() {
+    fn bye_ends_in_any_case_and_between_blanks_but_not_within_other_text() {
         for line in ["bye", "BYE", "Bye", "  bye\t", "bYe "] {
             assert!(is_bye(line), "{line:?}");
         }

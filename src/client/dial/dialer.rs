@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use super::lookup::{self, Answer, Resolve};
 use super::order::order;
 use super::race::{Race, RaceStep};
-use super::{Established, Family, Limits, Progress, failures::Failures};
+use super::{DialProgress, Established, Family, Limits, failures::Failures};
 use crate::client::drive::Timeout;
 use crate::client::idle_timer::IdleTimer;
 use crate::net::{Addr, Endpoint, cannot};
@@ -25,13 +25,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A look-up has ended. A dialer reads no event: after each one it checks everything.
 const LOOKED_UP: Token = Token(0);
 
-/// What a [`Dialer`] has come to.
+/// What a poll of a [`Dialer`] returns.
 #[derive(Debug)]
 pub enum Step {
     /// Nothing new. Poll the dialer again after an event or its timeout.
     Wait,
     /// Something to show. Poll the dialer again at once.
-    Progress(Progress),
+    Progress(DialProgress),
     /// The connection is made, and the dialer rests.
     Connected(Established),
     /// There is no connection, and the dialer rests. The error is a line for people.
@@ -117,11 +117,6 @@ impl Dialer {
         self.state = State::Due(now);
     }
 
-    /// Gives up, and rests.
-    pub fn stop(&mut self) {
-        self.state = State::Resting;
-    }
-
     /// Sets how long to wait for a server that is not up, from the next start on.
     pub fn set_wait(&mut self, wait: Option<Duration>) {
         self.limits.wait = wait;
@@ -148,7 +143,7 @@ impl Dialer {
             };
             match step {
                 // The user knows that the server is not up. Further attempts are no news.
-                Some(Step::Progress(Progress::Connecting(_) | Progress::Failed(_)))
+                Some(Step::Progress(DialProgress::Connecting(_) | DialProgress::Failed(_)))
                     if self.is_wait_reported => {}
                 Some(step) => return step,
                 None => {}
@@ -281,8 +276,8 @@ impl Dialer {
                 self.lost(failures, now)
             }
             RaceStep::Wait => Some(Step::Wait),
-            RaceStep::Connecting(peer) => Some(Step::Progress(Progress::Connecting(peer))),
-            RaceStep::Failed(error) => Some(Step::Progress(Progress::Failed(error))),
+            RaceStep::Connecting(peer) => Some(Step::Progress(DialProgress::Connecting(peer))),
+            RaceStep::Failed(error) => Some(Step::Progress(DialProgress::Failed(error))),
             RaceStep::Lost(failures) => self.lost(failures, now),
             RaceStep::Won(connection) => {
                 self.preferred = Some(connection.peer.clone());
@@ -311,7 +306,7 @@ impl Dialer {
         if std::mem::replace(&mut self.is_wait_reported, true) {
             return Some(Step::Wait);
         }
-        Some(Step::Progress(Progress::Waiting { error, wait }))
+        Some(Step::Progress(DialProgress::Waiting { error, wait }))
     }
 }
 

@@ -26,7 +26,7 @@ const ATTEMPT: Token = Token(1);
 pub(super) struct Race {
     /// Addresses without an attempt yet.
     untried: VecDeque<Endpoint>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<ConnectAttempt>,
     failures: Failures,
     /// From one attempt to the next.
     delay: Duration,
@@ -49,7 +49,7 @@ pub(super) enum RaceStep {
 }
 
 #[derive(Debug)]
-struct Attempt {
+struct ConnectAttempt {
     peer: Endpoint,
     since: Instant,
     state: AttemptState,
@@ -97,7 +97,8 @@ impl Race {
             && let Some(peer) = self.untried.pop_front()
         {
             self.next = now + self.delay;
-            let attempt = Attempt { peer: peer.clone(), since: now, state: AttemptState::Due(now) };
+            let attempt =
+                ConnectAttempt { peer: peer.clone(), since: now, state: AttemptState::Due(now) };
             self.attempts.push(attempt);
             return RaceStep::Connecting(peer);
         }
@@ -110,7 +111,7 @@ impl Race {
     /// Ends the race, since no address answered within `limit`.
     pub(super) fn time_out(&mut self, limit: Duration) -> Failures {
         let mut failures = std::mem::take(&mut self.failures);
-        for Attempt { peer, .. } in self.attempts.drain(..) {
+        for ConnectAttempt { peer, .. } in self.attempts.drain(..) {
             let error = match peer {
                 Endpoint::Inet(_) => unanswered(limit),
                 // A Unix server answers at once if its accept queue has room.
@@ -127,7 +128,7 @@ impl Race {
     /// When something is due without an event.
     pub(super) fn due(&self) -> Option<Instant> {
         let next = Some(self.next).filter(|_| !self.untried.is_empty());
-        let due = |attempt: &Attempt| match attempt.state {
+        let due = |attempt: &ConnectAttempt| match attempt.state {
             AttemptState::Due(at) => Some(at),
             AttemptState::UnderWay(_) => None,
         };
@@ -141,7 +142,7 @@ impl Race {
     }
 }
 
-impl Attempt {
+impl ConnectAttempt {
     /// Begins to connect if it is time, and returns the connection once it is made. An attempt never does both in
     /// one turn: then `took` would be zero.
     fn advance(&mut self, registry: &Registry, now: Instant) -> io::Result<Option<Established>> {

@@ -312,7 +312,7 @@ fn the_dialer_waits_for_room_in_the_accept_queue_of_a_unix_server() {
     let mut dialer = Dialer::new(&server, Limits::new(LONG)).unwrap();
     let now = Instant::now();
     dialer.start(now);
-    assert!(matches!(dialer.poll(now), Step::Progress(Progress::Connecting(_))));
+    assert!(matches!(dialer.poll(now), Step::Progress(DialProgress::Connecting(_))));
     assert!(matches!(dialer.poll(now), Step::Wait), "the queue is full");
     listener.accept().unwrap();
     finish(dialer).0.unwrap();

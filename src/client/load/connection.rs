@@ -1,23 +1,23 @@
-//! One of the connections of a run: a probe with its socket.
+//! One connection of a run: a probe with its stream.
 
-use std::collections::TryReserveError;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use super::Cause;
-use super::plan::Plan;
-use super::recorder::Recorder;
-use super::standstills::Standstills;
-use crate::client::dial;
-use crate::client::probe::{Fault, Message, Pattern, Probe, Received};
-use crate::net::{Socket, Stream as _};
+use super::clock::Clock;
+use super::lane::Lane;
+use super::link::Link;
+use super::shared::Shared;
+use crate::client::failure::Failure;
+use crate::client::probe::{Fault, Received};
+use crate::text::format::setting;
 
 /// Reads from one connection before the others have their turn.
 const READS_PER_TURN: usize = 4;
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) socket: Socket,
+pub(super) struct Connection<L> {
+    pub(super) link: L,
     pub(super) state: State,
     pub(super) lane: Lane,
     /// How many messages were begun since it was made.
@@ -26,205 +26,91 @@ pub(super) struct Connection {
     is_exceptional: bool,
 }
 
-/// What outlives a connection, and goes on in the one that takes its place.
-#[derive(Debug)]
-pub(super) struct Lane {
-    /// From 0.
-    pub(super) number: usize,
-    pub(super) probe: Probe,
-    /// How many messages were begun, or given up.
-    begun: u64,
-    /// Since when the server's accept queue has had no room for it, if so.
-    pub(super) queue_full_since: Option<Instant>,
-}
-
-/// Where a connection is in its life.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Since then.
     Connecting(Instant),
     Open,
-    /// This end has said goodbye, then.
+    /// This end has shut down writing, then.
     Closing(Instant),
 }
 
-/// What all connections share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) pattern: Pattern,
-    pub(super) scratch: Box<[u8]>,
-    pub(super) plan: Plan,
-    pub(super) recorder: Recorder,
-    /// Messages in flight, over all connections.
-    pub(super) in_flight: usize,
-    /// Messages of an open loop that are begun, or given up, over all connections.
-    pub(super) begun: u64,
-    pub(super) standstills: Standstills,
-    /// After how many messages a connection is replaced.
-    pub(super) reconnect_every: u64,
-    /// How long an echo may take.
-    pub(super) timeout: Duration,
-}
-
-/// What is to become of a connection after its turn.
+/// What a connection needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
+    /// An event.
     Wait,
-    /// There may be more to do, of which no event will tell.
+    /// Another turn: no event will report what is left.
     Yield,
-    /// It was made.
+    /// It was made, and may begin its messages.
     Opened,
-    /// It has had its number of messages, and all have come back.
+    /// To be replaced: all messages that it may carry have come back.
     Spent,
-    /// The server has said goodbye too.
+    /// To be removed: the server has shut down writing too.
     Closed,
 }
 
-impl Shared {
-    /// A message of an open loop was taken off the schedule at `now`. Whether its connection is free is the
-    /// server's affair; how late that is is ours.
-    pub(super) fn record_lateness(&mut self, due: Instant, now: Instant) {
-        if self.plan.counts(due) {
-            self.recorder.late(now.saturating_duration_since(due));
-        }
+impl<L: Link> Connection<L> {
+    /// A connection that has been in the making for `took` at `now`.
+    pub(super) fn new(link: L, mut lane: Lane, took: Duration, now: Instant) -> Self {
+        let since = lane.restart(now.checked_sub(took).unwrap_or(now));
+        Self { link, state: State::Connecting(since), lane, begun: 0, is_exceptional: false }
     }
 
-    /// Enters a message that has come back whole.
+    /// Handles an event, or what is left of one.
     ///
     /// # Errors
     ///
-    /// It came too late.
+    /// Why the connection has failed.
     #[inline]
-    fn finish(&mut self, message: &Message, now: Instant) -> Result<(), Cause> {
-        self.in_flight -= 1;
-        let took = now.saturating_duration_since(message.sent);
-        let counts = self.plan.counts(message.due);
-        if took > self.timeout && self.standstills.is_overdue(message.sent, self.timeout, now) {
-            if counts {
-                self.recorder.lost(now.saturating_duration_since(message.due));
-            }
-            return Err(Cause::Late { after: self.timeout, took });
-        }
-        if self.plan.counts_for_rate(message.due, now) {
-            self.recorder.arrived(message);
-        }
-        if counts {
-            self.recorder.complete(message, took, now);
-        }
-        Ok(())
-    }
-
-    /// Takes what is on the schedule still, as the run is over.
-    pub(super) fn take_rest(&mut self) {
-        if let Some(schedule) = self.plan.schedule_mut() {
-            let rest = schedule.take_rest();
-            self.recorder.late_all(&rest, Instant::now());
-        }
-    }
-
-    /// Messages of an open loop that were due, and are not begun.
-    pub(super) fn waiting(&self) -> u64 {
-        self.plan.schedule().map_or(0, |schedule| schedule.taken() - self.begun)
-    }
-}
-
-impl Lane {
-    /// # Errors
-    ///
-    /// If there is no memory for the messages that may be in flight.
-    pub(super) fn new(number: usize, depth: usize) -> Result<Self, TryReserveError> {
-        let probe = Probe::try_new(number, depth)?;
-        Ok(Self { number, probe, begun: 0, queue_full_since: None })
-    }
-
-    /// Whether a message of an open loop waits for it.
-    pub(super) fn is_waited_for(&self, plan: &Plan) -> bool {
-        plan.schedule().is_some_and(|schedule| schedule.taken_of(self.number) > self.begun)
-    }
-
-    /// There was no room for it in the server's accept queue. Gives since when.
-    pub(super) fn refuse(&mut self, now: Instant) -> Instant {
-        *self.queue_full_since.get_or_insert(now)
-    }
-
-    /// Its connection has died: what was in flight will not come back, and is not sent again. Its wait until
-    /// `now` counts.
-    pub(super) fn lose(&self, now: Instant, shared: &mut Shared) {
-        for due in self.probe.dues() {
-            if shared.plan.counts(due) {
-                shared.recorder.lost(now.saturating_duration_since(due));
-            }
-        }
-    }
-
-    /// Gives up what waits to be sent, as the run is over: its waits until `end` count.
-    pub(super) fn abandon_unsent(&mut self, end: Instant, shared: &mut Shared) {
-        let Some(schedule) = shared.plan.schedule() else { return };
-        shared.recorder.unsent(&schedule.waiting(self.number, self.begun), end);
-        let taken = schedule.taken_of(self.number);
-        shared.begun += taken - self.begun;
-        self.begun = taken;
-    }
-
-    /// When the next message is due, if it may be begun by now.
-    #[inline]
-    fn next_due(&mut self, now: Instant, shared: &mut Shared) -> Option<Instant> {
-        let Some(schedule) = shared.plan.schedule() else {
-            return shared.plan.take(now).then_some(now);
-        };
-        let due = schedule.due_of(self.number, self.begun)?;
-        shared.begun += 1;
-        Some(due)
-    }
-}
-
-impl Connection {
-    /// A connection that is being made since `now`.
-    pub(super) fn new(socket: Socket, mut lane: Lane, now: Instant) -> Self {
-        lane.probe.restart();
-        let since = lane.queue_full_since.take().unwrap_or(now);
-        Self { socket, state: State::Connecting(since), lane, begun: 0, is_exceptional: false }
-    }
-
-    /// Deals with an event, or with what is left of one.
-    #[inline]
-    pub(super) fn drive(&mut self, exceptional: bool, shared: &mut Shared) -> Result<Next, Cause> {
+    pub(super) fn drive(
+        &mut self,
+        exceptional: bool,
+        clock: &impl Clock,
+        shared: &mut Shared,
+    ) -> Result<Next, Failure> {
         self.is_exceptional |= exceptional;
         match self.state {
-            State::Open => self.exchange(shared),
-            State::Connecting(since) => self.finish_connecting(since, shared),
+            State::Open => self.exchange(clock, shared),
+            State::Connecting(since) => self.finish_connecting(since, clock, shared),
             State::Closing(_) => self.finish_closing(shared),
         }
     }
 
-    fn finish_connecting(&mut self, since: Instant, shared: &mut Shared) -> Result<Next, Cause> {
-        if dial::outcome(&self.socket).map_err(Cause::Connect)?.is_none() {
+    fn finish_connecting(
+        &mut self,
+        since: Instant,
+        clock: &impl Clock,
+        shared: &mut Shared,
+    ) -> Result<Next, Failure> {
+        if !self.link.is_connected().map_err(Failure::Connect)? {
             return Ok(Next::Wait);
         }
         self.state = State::Open;
-        shared.recorder.connected(since.elapsed());
+        shared.recorder.connected(clock.now().saturating_duration_since(since));
         Ok(Next::Opened)
     }
 
-    /// Receives, begins what may begin, and sends.
+    /// Receives, begins the messages that may begin, and sends.
     #[inline]
-    fn exchange(&mut self, shared: &mut Shared) -> Result<Next, Cause> {
+    fn exchange(&mut self, clock: &impl Clock, shared: &mut Shared) -> Result<Next, Failure> {
         for _ in 0..READS_PER_TURN {
             let Shared { pattern, scratch, .. } = shared;
-            let received = self.lane.probe.receive(&mut self.socket, pattern, scratch)?;
-            // After the read and before the write: what one echo took, and the next is counted from.
-            let now = Instant::now();
+            let received = self.lane.probe.receive(&mut self.link, pattern, scratch)?;
+            // After the read and before the write: one echo ends here, and the next begins.
+            let now = clock.now();
             self.complete(now, shared)?;
             if received == Received::End {
-                return Err(Cause::Left);
+                return Err(Failure::Closed);
             }
             self.begin(now, shared)?;
             if self.is_spent(shared) {
-                // Before another read: the server may have been spent too.
+                // Before another read: a server that serves a number of messages may have closed too.
                 return Ok(Next::Spent);
             }
             match received {
-                Received::Short(_) if self.socket.short_read_drains() && !self.is_exceptional => {}
+                Received::Short(_) if self.link.short_read_drains() && !self.is_exceptional => {}
                 Received::Short(_) | Received::More(_) => continue,
                 Received::Nothing | Received::End => self.is_exceptional = false,
             }
@@ -241,44 +127,40 @@ impl Connection {
         self.begun >= shared.reconnect_every && self.lane.probe.in_flight() == 0
     }
 
-    /// Takes what has come back whole off the books.
+    /// Counts the messages that have come back whole.
     ///
     /// # Errors
     ///
-    /// It came too late.
+    /// If one came too late.
     #[inline]
-    fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Cause> {
+    fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Failure> {
         while let Some(message) = self.lane.probe.complete() {
             shared.finish(&message, now)?;
         }
         Ok(())
     }
 
-    /// Begins and sends as many messages as there are to be, and room for.
+    /// Begins and sends the messages that there are, as far as there is room.
     ///
     /// # Errors
     ///
-    /// The connection is gone.
+    /// If the connection is gone.
     #[inline]
-    pub(super) fn begin(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
-        while self.may_begin(shared) {
-            let Some(due) = self.lane.next_due(now, shared) else { break };
-            self.lane.probe.begin(shared.plan.size(), due);
-            self.lane.begun += 1;
+    fn begin(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
+        while self.may_begin(shared) && self.lane.begin_next(now, shared) {
             self.begun += 1;
-            shared.in_flight += 1;
         }
         if self.lane.probe.is_sent() {
             return Ok(());
         }
-        self.lane.probe.send(&mut self.socket, &shared.pattern, now)
+        self.lane.probe.send(&mut self.link, &shared.pattern, now)
     }
 
     /// A message of an open loop has fallen due.
     ///
     /// # Errors
     ///
-    /// The connection is gone.
+    /// If the connection is gone.
     pub(super) fn begin_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
         if self.state != State::Open || !self.may_begin(shared) {
             return Ok(());
@@ -286,25 +168,24 @@ impl Connection {
         self.begin(now, shared)
     }
 
-    /// Says goodbye to a connection that has had its number of messages, and gives what goes on in another.
+    /// Closes a connection that is spent. Returns what goes on in another.
     pub(super) fn retire(&mut self, now: Instant) -> Lane {
         self.shutdown_write(now);
-        let lane = &mut self.lane;
-        Lane { probe: lane.probe.hand_on(), ..*lane }
+        self.lane.hand_on()
     }
 
-    /// Says goodbye. What comes after that can only be surplus.
+    /// Shuts down writing. Any byte that comes after that is a surplus.
     pub(super) fn shutdown_write(&mut self, now: Instant) {
         self.state = State::Closing(now);
-        // Fails only where the connection is gone, which the next read will find.
-        let _ = self.socket.shutdown_write();
+        // If that fails, the connection is gone, as the next read will find.
+        let _ = self.link.shutdown_write();
     }
 
-    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Next, Cause> {
+    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Next, Failure> {
         loop {
             let Shared { pattern, scratch, .. } = shared;
-            match self.lane.probe.receive(&mut self.socket, pattern, scratch) {
-                // All had come back: in which way the server leaves then is its own affair.
+            match self.lane.probe.receive(&mut self.link, pattern, scratch) {
+                // All echoes had come: how the server closes after that is its own affair.
                 Ok(Received::End) | Err(Fault::Ended { .. }) => return Ok(Next::Closed),
                 Ok(Received::Nothing) => return Ok(Next::Wait),
                 Ok(Received::Short(_) | Received::More(_)) => {}
@@ -321,7 +202,14 @@ impl Connection {
             State::Closing(_) => None,
         }
     }
-}
 
-#[cfg(test)]
-mod tests;
+    /// Why it has failed if nothing came within `timeout`.
+    pub(super) fn timed_out(&self, timeout: Duration) -> Failure {
+        if let State::Connecting(_) = self.state {
+            let why = format!("no answer within {}", setting(timeout));
+            return Failure::Connect(io::Error::new(ErrorKind::TimedOut, why));
+        }
+        let (sent, received) = self.lane.probe.progress();
+        Failure::TimedOut { timeout, received, expected: sent }
+    }
+}

@@ -1,298 +1,277 @@
-//! From the first step of a connection to its end.
+//! All connections of a run, in the reactor that watches them.
 
 use std::cmp::Reverse;
-use std::io::{self, ErrorKind};
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
 use std::mem;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use mio::Token;
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use signal_hook_mio::v1_0::Signals;
 
-use super::connection::{Connection, Lane, State};
-use super::engine::{Engine, Place, Slot};
-use super::{Cause, Reporter, Stage, Trouble};
-use crate::client::{CLOSE_TIMEOUT, dial};
-use crate::net::{Endpoint, Socket, cannot, with_help};
-use crate::reactor::Ready;
+use super::Options;
+use super::connection::{Connection, State};
+use super::lane::Lane;
+use super::link::{Attempt, Connect, Link};
+use crate::client::alarm::Alarm;
+use crate::net::{Endpoint, delegate_source};
+use crate::reactor::Reactor;
 
-/// Connections under way at the same time where nobody says how fast to make them: few enough for the
-/// shortest of accept queues.
+/// Connections that are being made at the same time if no rate is given: few enough for the shortest of accept
+/// queues.
 const MAX_CONNECTING: usize = 100;
 
-/// A connection that has died is replaced after this long, lest a server that refuses all be asked all the
-/// time.
-const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// What the reactor watches.
+pub(super) enum Slot<'a, L> {
+    Connection(Connection<L>),
+    Signals(&'a mut Signals),
+    /// Ends a wait, and needs nothing after that.
+    Alarm(Alarm),
+}
 
-/// Connections that are begun before events are looked at again.
-const CONNECTS_PER_TURN: usize = 64;
+/// What there is of the connection with a number.
+#[derive(Debug)]
+enum Place {
+    /// There is none.
+    Empty,
+    At(Token),
+    /// It waits in the reconnect queue.
+    Waiting(Box<Lane>),
+}
 
-/// A connection for which there was no room in the server's accept queue is tried again after this long.
-const FULL_QUEUE_DELAY: Duration = Duration::from_millis(10);
+/// How many connections are in each [`State`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) connecting: usize,
+    pub(super) open: usize,
+    pub(super) closing: usize,
+}
 
-/// What helps if the ports of an address are used up.
-const MORE_SOURCES: &str = "give more addresses to connect from, by --source-ip";
+/// The connections, and those that are not made yet.
+pub(super) struct Connections<'a, N: Connect> {
+    pub(super) reactor: Reactor<Slot<'a, N::Link>>,
+    network: N,
+    /// New connections a second.
+    rate: Option<f64>,
+    /// When the first of them may begin.
+    start: Instant,
+    /// By the number of the connection.
+    places: Vec<Place>,
+    counts: Counts,
+    /// Connections that were begun, and replace no other.
+    begun: usize,
+    /// Connections that are closing and have a successor, and since when. In that order.
+    retired: VecDeque<(Instant, Token)>,
+    /// The numbers of the connections to make again, and when.
+    reconnect_queue: BinaryHeap<Reverse<(Instant, usize)>>,
+}
 
-impl<W: Reporter> Engine<'_, W> {
-    /// Begins what connections it is time for, some at a time: those that are there must not wait for them.
-    pub(super) fn connect(&mut self, now: Instant) {
-        self.reap(now);
-        for _ in 0..CONNECTS_PER_TURN {
-            if self.is_over || !(self.reconnect_next(now) || self.connect_new(now)) {
-                return;
-            }
+impl<L: Link> Slot<'_, L> {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Connection(connection) => &mut connection.link,
+            Self::Signals(signals) => *signals,
+            Self::Alarm(alarm) => alarm,
         }
     }
+}
 
-    /// Begins one that has waited until `now`. Returns whether there was any.
-    fn reconnect_next(&mut self, now: Instant) -> bool {
-        let Some(Reverse((at, number))) = self.reconnect_queue.peek().copied() else {
-            return false;
-        };
-        if at > now {
-            return false;
-        }
-        self.reconnect_queue.pop();
-        if let Place::Waiting(lane) = mem::replace(&mut self.places[number], Place::Nowhere)
-            && self.is_needed(&lane)
-        {
-            self.begin_connecting(*lane);
-        }
-        true
+delegate_source!(Slot<'_, L>, L: Link);
+
+impl<'a, N: Connect> Connections<'a, N> {
+    /// None yet. They may begin at `start`.
+    pub(super) fn new(network: N, options: &Options, start: Instant) -> io::Result<Self> {
+        Ok(Self {
+            reactor: Reactor::new()?,
+            network,
+            rate: options.connect_rate,
+            start,
+            places: (0..options.connections).map(|_| Place::Empty).collect(),
+            counts: Counts::default(),
+            begun: 0,
+            retired: VecDeque::new(),
+            reconnect_queue: BinaryHeap::new(),
+        })
     }
 
-    /// Begins one that there has not been yet. Returns whether it was time for any.
-    fn connect_new(&mut self, now: Instant) -> bool {
-        let is_time = self.begun < self.options.connections && self.may_connect(now);
-        if is_time {
-            let lane = Lane::new(self.begun, self.options.depth);
-            self.begun += 1;
-            match lane {
-                Ok(lane) => self.begin_connecting(lane),
-                Err(_) => self.fail_run(Cause::System(ErrorKind::OutOfMemory.into())),
-            }
-        }
-        is_time
+    pub(super) fn peer(&self) -> &Endpoint {
+        self.network.peer()
     }
 
-    fn may_connect(&self, now: Instant) -> bool {
-        match self.next_connect() {
-            Some(at) => at <= now,
-            None => self.connecting + self.reconnect_queue.len() < MAX_CONNECTING,
-        }
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
     }
 
-    /// When to begin the next connection, where that was said.
-    pub(super) fn next_connect(&self) -> Option<Instant> {
-        let rate = self.options.connect_rate?;
-        Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate))
-    }
-
-    fn begin_connecting(&mut self, mut lane: Lane) {
-        // Each counts from its own first step, and not from that of the first of many.
-        let now = Instant::now();
-        let socket = match self.first.take() {
-            Some(made) => {
-                lane.queue_full_since = now.checked_sub(made.took);
-                Ok(made.socket)
-            }
-            None => self.socket(lane.number),
-        };
-        match socket {
-            Ok(socket) => self.register(Connection::new(socket, lane, now)),
-            // The full accept queue of a Unix socket, connect(2): a TCP one would have it wait.
-            Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_refused(&mut lane, now) => {
-                self.defer(now + FULL_QUEUE_DELAY, lane);
-            }
-            Err(e) => self.record_failure(lane, None, Cause::Connect(e)),
-        }
-    }
-
-    fn socket(&self, number: usize) -> io::Result<Socket> {
-        let sources = &self.options.sources;
-        match sources.get(number % sources.len().max(1)) {
-            Some(source) => Socket::connect_from(*source, &self.peer),
-            None => Socket::connect(&self.peer),
-        }
-    }
-
-    fn register(&mut self, connection: Connection) {
-        let number = connection.lane.number;
-        match self.reactor.insert(Slot::Connection(connection)) {
-            Ok(token) => {
-                self.places[number] = Place::At(token);
-                self.connecting += 1;
-                // A Unix socket is connected by now, and no event may tell.
-                self.reactor.requeue(token);
-            }
-            Err(e) => self.fail_run(Cause::System(cannot("watch", &"a connection", &e))),
-        }
-    }
-
-    /// Whether the server has had no room for it in its accept queue for too long.
-    fn is_refused(&self, lane: &mut Lane, now: Instant) -> bool {
-        let since = lane.refuse(now);
-        self.shared.standstills.is_overdue(since, self.options.timeout, now)
-    }
-
-    /// Has a connection made later.
-    fn defer(&mut self, at: Instant, lane: Lane) {
-        self.reconnect_queue.push(Reverse((at, lane.number)));
-        let number = lane.number;
-        self.places[number] = Place::Waiting(Box::new(lane));
-    }
-
-    /// Whether there is something to do for a connection that does not exist yet.
-    fn is_needed(&self, lane: &Lane) -> bool {
-        match self.stage {
-            Stage::Connecting | Stage::WarmingUp | Stage::Measuring => true,
-            Stage::Draining | Stage::Closing => lane.is_waited_for(&self.shared.plan),
-        }
-    }
-
-    /// Whether every connection is there.
+    /// Whether every connection is open.
     pub(super) fn is_complete(&self) -> bool {
-        self.open == self.options.connections
+        self.counts.open == self.places.len()
     }
 
     /// Whether there is no connection left.
     pub(super) fn is_empty(&self) -> bool {
-        self.open + self.connecting + self.closing == 0
+        let Counts { connecting, open, closing } = self.counts;
+        connecting + open + closing == 0
     }
 
-    /// Lets a connection that has had its number of messages end in its own time, and makes another in its
-    /// place.
-    pub(super) fn replace(&mut self, token: Token) {
-        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return };
-        let now = Instant::now();
-        let lane = connection.retire(now);
-        self.places[lane.number] = Place::Nowhere;
-        (self.open, self.closing) = (self.open - 1, self.closing + 1);
-        self.retired.push_back((now, token));
-        // Its end may be there already.
-        self.reactor.requeue(token);
-        self.reap(now);
-        if self.is_needed(&lane) {
-            self.begin_connecting(lane);
+    #[inline]
+    pub(super) fn get_mut(&mut self, token: Token) -> Option<&mut Connection<N::Link>> {
+        match self.reactor.get_mut(token) {
+            Some(Slot::Connection(connection)) => Some(connection),
+            _ => None,
         }
     }
 
-    /// Closes what was replaced and has not ended by itself: after a while, or where there is too much of it.
-    fn reap(&mut self, now: Instant) {
+    /// The token of the connection with this number, if there is one.
+    #[inline]
+    pub(super) fn token(&self, number: usize) -> Option<Token> {
+        match self.places.get(number) {
+            Some(Place::At(token)) => Some(*token),
+            _ => None,
+        }
+    }
+
+    /// The numbers that connections have, whether they exist or not.
+    pub(super) fn numbers(&self) -> Range<usize> {
+        0..self.places.len()
+    }
+
+    /// When the next new connection may be begun; `None` if there is none, or if others must be made first.
+    pub(super) fn next_new(&self, now: Instant) -> Option<Instant> {
+        let is_free = self.counts.connecting + self.reconnect_queue.len() < MAX_CONNECTING;
+        match self.rate {
+            _ if self.begun == self.places.len() => None,
+            Some(rate) => Some(self.start + Duration::from_secs_f64(self.begun as f64 / rate)),
+            None => is_free.then_some(now),
+        }
+    }
+
+    /// The number of the next new connection, which is begun now.
+    pub(super) fn begin_new(&mut self) -> usize {
+        self.begun += 1;
+        self.begun - 1
+    }
+
+    /// Begins to connect for the connection with this number.
+    pub(super) fn connect(&mut self, number: usize) -> io::Result<Attempt<N::Link>> {
+        self.network.connect(number)
+    }
+
+    /// Adds a connection that is being made.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot watch it.
+    pub(super) fn insert(&mut self, connection: Connection<N::Link>) -> io::Result<()> {
+        let number = connection.lane.number;
+        let token = self.reactor.insert(Slot::Connection(connection))?;
+        self.places[number] = Place::At(token);
+        self.counts.connecting += 1;
+        // A Unix socket is connected by now, and there may be no event.
+        self.reactor.requeue(token);
+        Ok(())
+    }
+
+    /// A connection was made. It is driven again, since it may begin its messages.
+    pub(super) fn note_open(&mut self, token: Token) {
+        self.counts.connecting -= 1;
+        self.counts.open += 1;
+        self.reactor.requeue(token);
+    }
+
+    /// Closes a connection that is spent. Returns what goes on in another.
+    pub(super) fn retire(&mut self, token: Token, now: Instant) -> Option<Lane> {
+        let lane = self.get_mut(token)?.retire(now);
+        self.places[lane.number] = Place::Empty;
+        self.retired.push_back((now, token));
+        self.note_closing(token);
+        Some(lane)
+    }
+
+    fn note_closing(&mut self, token: Token) {
+        self.counts.open -= 1;
+        self.counts.closing += 1;
+        // The server may have closed already.
+        self.reactor.requeue(token);
+    }
+
+    /// The next retired connection to remove: one that has been closing for too long, or that exceeds the number of
+    /// connections.
+    pub(super) fn next_to_reap(&mut self, is_overdue: impl Fn(Instant) -> bool) -> Option<Token> {
         while let Some((since, token)) = self.retired.front().copied()
-            && (self.shared.standstills.is_overdue(since, CLOSE_TIMEOUT, now)
-                || self.retired.len() > self.options.connections)
+            && (is_overdue(since) || self.retired.len() > self.places.len())
         {
             self.retired.pop_front();
-            // If it is not another by now.
-            if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
-                && connection.state == State::Closing(since)
-            {
-                drop(self.remove(token));
+            // Unless it is gone, and its token another's.
+            if self.get_mut(token).is_some_and(|retired| retired.state == State::Closing(since)) {
+                return Some(token);
             }
         }
+        None
     }
 
-    /// Says goodbye on all connections, and drops those that are not made yet.
-    pub(super) fn shutdown_write(&mut self, now: Instant) {
+    /// Closes the connections that are open at `now`, and removes those that are not made yet.
+    pub(super) fn close_all(&mut self, now: Instant) {
         self.reconnect_queue.clear();
         for number in 0..self.places.len() {
-            let Place::At(token) = self.places[number] else {
-                self.places[number] = Place::Nowhere;
+            let Some(token) = self.token(number) else {
+                self.places[number] = Place::Empty;
                 continue;
             };
-            match self.reactor.get_mut(token) {
-                Some(Slot::Connection(connection)) if connection.state == State::Open => {
+            match self.get_mut(token) {
+                Some(connection) if connection.state == State::Open => {
                     connection.shutdown_write(now);
-                    (self.open, self.closing) = (self.open - 1, self.closing + 1);
-                    self.reactor.requeue(token);
+                    self.note_closing(token);
                 }
                 _ => drop(self.remove(token)),
             }
         }
     }
 
-    /// Closes the connections that have waited for the server for too long. What has come meanwhile is read
-    /// before anything is called late.
-    pub(super) fn fail_overdue(&mut self, now: Instant) -> io::Result<()> {
-        for number in 0..self.places.len() {
-            let Place::At(token) = self.places[number] else { continue };
-            if self.has_timed_out(token, now) {
-                self.handle_event(Ready { token, exceptional: true })?;
-                if self.has_timed_out(token, now) {
-                    self.fail_timed_out(token);
-                }
-            }
-        }
-        Ok(())
+    /// Has a connection made at `at`.
+    pub(super) fn defer(&mut self, at: Instant, lane: Lane) {
+        let number = lane.number;
+        self.reconnect_queue.push(Reverse((at, number)));
+        self.places[number] = Place::Waiting(Box::new(lane));
     }
 
-    fn has_timed_out(&mut self, token: Token, now: Instant) -> bool {
-        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return false };
-        let timeout = self.options.timeout;
-        let since = connection.waiting_since();
-        since.is_some_and(|since| self.shared.standstills.is_overdue(since, timeout, now))
+    /// When the next deferred connection must be made.
+    pub(super) fn next_deferred(&self) -> Option<Instant> {
+        self.reconnect_queue.peek().map(|Reverse((at, _))| *at)
     }
 
-    fn fail_timed_out(&mut self, token: Token) {
-        if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
-            let cause = connection.timed_out(self.options.timeout);
-            self.fail(token, cause);
+    /// Takes the next deferred connection whose time has come.
+    pub(super) fn take_deferred(&mut self, now: Instant) -> Option<Lane> {
+        self.next_deferred().filter(|at| *at <= now)?;
+        let Reverse((_, number)) = self.reconnect_queue.pop()?;
+        match mem::replace(&mut self.places[number], Place::Empty) {
+            Place::Waiting(lane) => Some(*lane),
+            Place::Empty | Place::At(_) => None,
         }
     }
 
-    /// A connection has died.
-    pub(super) fn fail(&mut self, token: Token, cause: Cause) {
-        let local = match self.reactor.get_mut(token) {
-            Some(Slot::Connection(connection)) => connection.socket.local_addr().ok(),
-            _ => None,
-        };
-        if let Some(lane) = self.remove(token) {
-            lane.lose(Instant::now(), &mut self.shared);
-            self.record_failure(lane, local, cause);
-        }
+    /// The lanes that are deferred.
+    pub(super) fn deferred(&mut self) -> impl Iterator<Item = &mut Lane> {
+        self.places.iter_mut().filter_map(|place| match place {
+            Place::Waiting(lane) => Some(lane.as_mut()),
+            Place::Empty | Place::At(_) => None,
+        })
     }
 
-    fn record_failure(&mut self, lane: Lane, local: Option<Endpoint>, cause: Cause) {
-        let is_wrong = matches!(&cause, Cause::Fault(fault) if fault.is_wrong());
-        let now = Instant::now();
-        self.note_progress(now);
-        // Nothing excuses wrong bytes, or a server that cannot be reached in the first place, or any more.
-        let is_excused = self.options.keep_going
-            && !is_wrong
-            && self.stage != Stage::Connecting
-            && !self.is_stalled(now);
-        let cause = match cause {
-            Cause::Connect(e) => {
-                // Only an error of our own says that: the system's can mean other things too.
-                let is_used_up = e.get_ref().is_some() && e.kind() == ErrorKind::AddrNotAvailable;
-                let help = |kind| if is_used_up { Some(MORE_SOURCES) } else { dial::help(kind) };
-                Cause::Connect(with_help(cannot("connect to", &self.peer, &e), help))
-            }
-            cause => cause,
-        };
-        let connection = Some(lane.number);
-        self.shared.recorder.trouble(Trouble { connection, local, cause, is_fatal: !is_excused });
-        if is_excused {
-            self.defer(now + RECONNECT_DELAY, lane);
-        } else {
-            self.end_failed();
-        }
-    }
-
-    /// Takes a connection off the books, with what it had in flight.
+    /// Removes a connection. Returns what it leaves, which includes the messages that are in flight.
     pub(super) fn remove(&mut self, token: Token) -> Option<Lane> {
         let Slot::Connection(Connection { lane, state, .. }) = self.reactor.remove(token)? else {
             return None;
         };
         match state {
-            State::Connecting(_) => self.connecting -= 1,
-            State::Open => self.open -= 1,
-            State::Closing(_) => self.closing -= 1,
+            State::Connecting(_) => self.counts.connecting -= 1,
+            State::Open => self.counts.open -= 1,
+            State::Closing(_) => self.counts.closing -= 1,
         }
-        self.shared.in_flight -= lane.probe.in_flight();
-        // It may be its successor's by now.
-        let place = &mut self.places[lane.number];
-        if matches!(place, Place::At(at) if *at == token) {
-            *place = Place::Nowhere;
+        // The place may be its successor's by now.
+        if self.token(lane.number) == Some(token) {
+            self.places[lane.number] = Place::Empty;
         }
         Some(lane)
     }

@@ -1,4 +1,4 @@
-//! The first contact: which of the server's addresses to load.
+//! The first contact: finds out which of the server's addresses to load.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,9 +9,10 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
-use super::{Cause, Options, Progress, Reporter, Stage};
+use super::{Options, Progress, Reporter, Stage};
 use crate::client::dial::{self, Dialer, Family, Limits, Step};
 use crate::client::drive::{Driven, Timeout, drive};
+use crate::client::failure::Failure;
 use crate::net::{Endpoint, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals::is_stop;
@@ -20,24 +21,24 @@ use crate::signals::is_stop;
 #[derive(Debug)]
 pub(super) struct Contact {
     pub(super) peer: Endpoint,
-    /// A connection to it, if one was made to find that out and can be used.
+    /// A connection to it, if finding out has made one that the run can use.
     pub(super) first: Option<dial::Established>,
 }
 
-/// Why there was none.
+/// Why there is no contact.
 #[derive(Debug)]
 pub(super) enum NoContact {
     Interrupted,
-    Failed(Cause),
+    Failed(Failure),
 }
 
 impl From<io::Error> for NoContact {
     fn from(error: io::Error) -> Self {
-        Self::Failed(Cause::System(error))
+        Self::Failed(Failure::System(error))
     }
 }
 
-/// Finds out which of the server's addresses to load: the one that answers first, if there are several.
+/// Finds out which of the server's addresses to load: if there are several, the one that answers first.
 pub(super) fn contact(
     options: &Options,
     signals: &mut Signals,
@@ -45,7 +46,7 @@ pub(super) fn contact(
 ) -> Result<Contact, NoContact> {
     // The run itself finds out whether a single address answers.
     if options.wait.is_zero() && dial::needs_no_lookup(&options.server) {
-        let peers = options.server.resolve().map_err(|e| NoContact::Failed(Cause::Connect(e)))?;
+        let peers = options.server.resolve().map_err(|e| NoContact::Failed(Failure::Connect(e)))?;
         if let Some(peer) = peers.into_iter().next() {
             return Ok(Contact { peer, first: None });
         }
@@ -55,7 +56,7 @@ pub(super) fn contact(
     Ok(Contact { peer, first: options.sources.is_empty().then_some(made) })
 }
 
-/// What the reactor watches meanwhile.
+/// What the reactor watches.
 enum Slot<'a> {
     Dialer(Box<Dialer>),
     Signals(&'a mut Signals),
@@ -98,7 +99,7 @@ impl<'a, W: Reporter> Dialing<'a, W> {
         let now = Instant::now();
         self.dialer()?.start(now);
         let made = drive(&mut self, now);
-        // They outlive this reactor, and get another.
+        // The signals outlive this reactor: the run uses them with its own.
         drop(self.reactor.remove(self.signals));
         made?
     }
@@ -149,8 +150,10 @@ impl<'a, W: Reporter> Driven for Dialing<'a, W> {
         while self.outcome.is_none() {
             match self.dialer()?.poll(now) {
                 Step::Connected(connection) => self.outcome = Some(Ok(connection)),
-                Step::Failed(e) => self.outcome = Some(Err(NoContact::Failed(Cause::Connect(e)))),
-                Step::Progress(progress @ dial::Progress::Waiting { .. }) => info!("{progress}"),
+                Step::Failed(e) => self.outcome = Some(Err(NoContact::Failed(Failure::Connect(e)))),
+                Step::Progress(progress @ dial::DialProgress::Waiting { .. }) => {
+                    info!("{progress}")
+                }
                 Step::Progress(_) => {}
                 Step::Wait => break,
             }

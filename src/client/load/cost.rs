@@ -1,48 +1,49 @@
-//! What a run costs this client itself.
+//! What a run costs the client itself.
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use super::clock::Clock;
 
-/// Adds up, in the measured part, how long this client worked, and the processor time that it used.
+/// Adds up how long the client works in the measured part, and the processor time that it uses.
 #[derive(Debug, Default)]
 pub(super) struct Cost {
-    /// The processor time when the measured part began, while that goes on.
+    /// The processor time when the measured part began. `None` before and after that part.
     began: Option<Duration>,
     busy: Duration,
+    /// The processor time that busy-waiting has taken.
     spun: Duration,
     spin: Option<Spin>,
 }
 
-/// A time in which this client asks for the time instead of sleeping.
+/// A time in which the client busy-waits.
 #[derive(Clone, Copy, Debug)]
 struct Spin {
     /// The processor time when it began.
     began: Duration,
-    /// How long this client worked in between.
+    /// How long the client has worked meanwhile.
     worked: Duration,
 }
 
 /// What the measured part has cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// How long this client worked, by the clock.
+    /// How long the client worked, by the clock.
     pub(super) busy: Duration,
     /// The processor time that it used.
     pub(super) cpu: Duration,
-    /// The part of that which went into waiting for the time when a message is due.
+    /// The part of it that busy-waiting took.
     pub(super) spin_cpu: Duration,
 }
 
 impl Cost {
     /// The measured part begins.
-    pub(super) fn start(&mut self) {
-        (self.began, self.spin) = (Some(cpu_time()), None);
+    pub(super) fn start(&mut self, clock: &impl Clock) {
+        (self.began, self.spin) = (Some(clock.cpu_time()), None);
     }
 
-    /// This client worked for `time`.
+    /// The client has worked for `time`.
     #[inline]
-    pub(super) fn worked(&mut self, time: Duration) {
+    pub(super) fn add_work(&mut self, time: Duration) {
         if self.began.is_some() {
             self.busy += time;
         }
@@ -51,69 +52,55 @@ impl Cost {
         }
     }
 
-    /// This client does not sleep until the next message is due. Asks for the processor time only once, however
-    /// often it is called.
+    /// The client busy-waits. Only the first of several calls asks for the processor time, which is a system call.
     #[inline]
-    pub(super) fn spins(&mut self) {
+    pub(super) fn begin_spin(&mut self, clock: &impl Clock) {
         if self.spin.is_none() && self.began.is_some() {
-            self.spin = Some(Spin { began: cpu_time(), worked: Duration::ZERO });
+            self.spin = Some(Spin { began: clock.cpu_time(), worked: Duration::ZERO });
         }
     }
 
-    /// This client sleeps.
+    /// The client sleeps, so it does not busy-wait any longer.
     #[inline]
-    pub(super) fn sleeps(&mut self) {
+    pub(super) fn end_spin(&mut self, clock: &impl Clock) {
         if let Some(spin) = self.spin.take() {
-            let used = cpu_time().saturating_sub(spin.began);
+            let used = clock.cpu_time().saturating_sub(spin.began);
             self.spun += used.saturating_sub(spin.worked);
         }
     }
 
-    /// The measured part is over, if it has begun.
-    pub(super) fn end(&mut self) -> Option<Usage> {
-        self.sleeps();
-        let cpu = cpu_time().saturating_sub(self.began.take()?);
+    /// Ends the measured part, if it goes on.
+    pub(super) fn end(&mut self, clock: &impl Clock) -> Option<Usage> {
+        self.end_spin(clock);
+        let cpu = clock.cpu_time().saturating_sub(self.began.take()?);
         Some(Usage { busy: self.busy, cpu, spin_cpu: self.spun.min(cpu) })
     }
 }
 
-/// The processor time of this process so far.
-pub(super) fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::simulated::FakeClock;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Uses `time` of a processor.
-    fn burn(time: Duration) {
-        let end = cpu_time() + time;
-        while cpu_time() < end {}
-    }
-
-    /// Other tests of this process use processor time meanwhile, so that it can only be more.
     #[test]
-    fn what_was_spun_is_told_apart_from_what_was_worked() {
+    fn spinning_is_told_from_working() {
+        let clock = FakeClock::new();
         let mut cost = Cost::default();
-        cost.worked(MS);
-        cost.spins();
-        burn(MS);
-        cost.start();
-        cost.spins();
-        burn(20 * MS);
-        cost.worked(5 * MS);
-        cost.spins();
-        cost.sleeps();
-        burn(30 * MS);
-        cost.worked(30 * MS);
-        let spent = cost.end().unwrap();
-        assert_eq!(spent.busy, 35 * MS);
-        assert!(spent.spin_cpu >= 15 * MS && spent.cpu >= 50 * MS, "{spent:?}");
-        assert!(spent.cpu - spent.spin_cpu >= 30 * MS, "{spent:?}");
-        assert_eq!(cost.end(), None, "it ends once");
+        cost.add_work(MS);
+        cost.begin_spin(&clock);
+        clock.work(MS);
+        cost.start(&clock);
+        cost.begin_spin(&clock);
+        clock.work(20 * MS);
+        cost.add_work(5 * MS);
+        cost.begin_spin(&clock);
+        cost.end_spin(&clock);
+        clock.work(30 * MS);
+        cost.add_work(30 * MS);
+        let usage = Usage { busy: 35 * MS, cpu: 50 * MS, spin_cpu: 15 * MS };
+        assert_eq!(cost.end(&clock), Some(usage));
+        assert_eq!(cost.end(&clock), None, "it ends once");
     }
 }

@@ -3,17 +3,20 @@
 use std::time::Instant;
 
 use super::Reporter;
-use super::connection::{Connection, Shared};
-use super::engine::{Engine, Place, Slot};
+use super::clock::Clock;
+use super::connection::Connection;
+use super::engine::Engine;
+use super::link::Connect;
+use super::shared::Shared;
 
-/// Messages of an open loop that are begun before events are looked at again.
+/// Messages of an open loop that are begun before events are handled again.
 const MESSAGES_PER_TURN: usize = 256;
 
-impl<W: Reporter> Engine<'_, W> {
-    /// Begins what messages of an open loop have fallen due. Returns whether any was begun.
+impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
+    /// Begins the messages of an open loop that have fallen due. Returns whether any was begun.
     pub(super) fn dispatch(&mut self, now: Instant) -> bool {
         let begun = self.shared.begun;
-        // If most of what is due cannot be sent anyway, each connection is offered its last message.
+        // If most of what is due cannot be sent anyway, each connection is offered its last message only.
         if let Some(schedule) = self.shared.plan.schedule_mut()
             && let Some(surplus) = schedule.take_surplus(now)
         {
@@ -22,10 +25,11 @@ impl<W: Reporter> Engine<'_, W> {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(schedule) = self.shared.plan.schedule_mut() else { break };
             let Some((number, due)) = schedule.take(now) else { break };
-            let now = Instant::now();
+            // The messages before it took their part of this turn.
+            let now = self.clock.now();
             self.shared.record_lateness(due, now);
-            if let Place::At(token) = self.places[number]
-                && let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
+            if let Some(token) = self.connections.token(number)
+                && let Some(connection) = self.connections.get_mut(token)
                 && let Err(fault) = connection.begin_due(now, &mut self.shared)
             {
                 self.fail(token, fault.into());
@@ -34,26 +38,27 @@ impl<W: Reporter> Engine<'_, W> {
         self.shared.begun != begun
     }
 
-    /// Does something to each connection, and has it driven.
-    pub(super) fn drive_each(&mut self, mut act: impl FnMut(&mut Connection, &mut Shared)) {
-        for place in &self.places {
-            if let Place::At(token) = place
-                && let Some(Slot::Connection(connection)) = self.reactor.get_mut(*token)
+    /// Calls `act` for each connection, and has it driven.
+    pub(super) fn drive_each(
+        &mut self,
+        mut act: impl FnMut(&mut Connection<N::Link>, &mut Shared),
+    ) {
+        for number in self.connections.numbers() {
+            if let Some(token) = self.connections.token(number)
+                && let Some(connection) = self.connections.get_mut(token)
             {
                 act(connection, &mut self.shared);
-                self.reactor.requeue(*token);
+                self.connections.reactor.requeue(token);
             }
         }
     }
 
-    /// Gives up what waits to be sent.
+    /// Abandons what waits to be sent, since the run ended at `end`.
     pub(super) fn abandon_unsent(&mut self, end: Instant) {
-        self.shared.take_rest();
+        self.shared.take_rest(self.clock.now());
         self.drive_each(|connection, shared| connection.lane.abandon_unsent(end, shared));
-        for place in &mut self.places {
-            if let Place::Waiting(lane) = place {
-                lane.abandon_unsent(end, &mut self.shared);
-            }
+        for lane in self.connections.deferred() {
+            lane.abandon_unsent(end, &mut self.shared);
         }
     }
 }

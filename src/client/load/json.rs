@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use super::{Cause, Length, Search, Trial, Trouble, Verdict, source_name};
+use super::{ConnectionFailure, Length, Search, Trial, Verdict, source_name};
+use crate::client::failure::Failure;
 use crate::client::probe::Fault;
 use crate::text::Escaped;
 
@@ -73,14 +74,14 @@ pub(super) fn sources<S: Serializer>(sources: &[SocketAddr], to: S) -> Result<S:
     to.collect_seq(sources.iter().map(source_name))
 }
 
-impl Serialize for Trouble {
+impl Serialize for ConnectionFailure {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let FaultPosition { offset, expected_byte, got_byte } = FaultPosition::of(&self.cause);
-        let mut object = to.serialize_struct("Trouble", 8)?;
+        let FaultPosition { offset, expected_byte, got_byte } = FaultPosition::of(&self.failure);
+        let mut object = to.serialize_struct("ConnectionFailure", 8)?;
         object.serialize_field("connection", &self.connection)?;
         object.serialize_field("local", &self.local.as_ref().map(ToString::to_string))?;
-        object.serialize_field("kind", self.cause.kind())?;
-        object.serialize_field("message", &Escaped(&self.cause.to_string()).to_string())?;
+        object.serialize_field("kind", self.failure.kind())?;
+        object.serialize_field("message", &Escaped(&self.failure.to_string()).to_string())?;
         object.serialize_field("offset", &offset)?;
         object.serialize_field("expected_byte", &expected_byte)?;
         object.serialize_field("got_byte", &got_byte)?;
@@ -89,7 +90,7 @@ impl Serialize for Trouble {
     }
 }
 
-/// Where the returned stream is wrong, and the bytes at that place.
+/// The place at which the returned stream is wrong, and the bytes there.
 #[derive(Default)]
 struct FaultPosition {
     offset: Option<u64>,
@@ -98,21 +99,21 @@ struct FaultPosition {
 }
 
 impl FaultPosition {
-    fn of(cause: &Cause) -> Self {
+    fn of(failure: &Failure) -> Self {
         let at = |offset| Self { offset: Some(offset), ..Self::default() };
-        match cause {
-            Cause::Fault(Fault::Wrong(wrong)) => Self {
+        match failure {
+            Failure::Fault(Fault::Wrong(wrong)) => Self {
                 expected_byte: Some(wrong.expected),
                 got_byte: Some(wrong.got),
                 ..at(wrong.offset)
             },
-            Cause::Fault(Fault::Surplus { offset, bytes }) => {
+            Failure::Fault(Fault::Surplus { offset, bytes }) => {
                 Self { got_byte: bytes.first().copied(), ..at(*offset) }
             }
-            Cause::Fault(Fault::Ended { received, .. }) | Cause::TimedOut { received, .. } => {
+            Failure::Fault(Fault::Ended { received, .. }) | Failure::TimedOut { received, .. } => {
                 at(*received)
             }
-            Cause::Connect(_) | Cause::Late { .. } | Cause::Left | Cause::System(_) => {
+            Failure::Connect(_) | Failure::Late { .. } | Failure::Closed | Failure::System(_) => {
                 Self::default()
             }
         }

@@ -1,5 +1,4 @@
-//! How much memory a run takes, and whether there is as much: asked before it begins, for a refusal is better
-//! than an end in the middle.
+//! Whether there is enough memory for a run. It is better to refuse a run than to fail in the middle.
 
 use std::fs;
 
@@ -7,17 +6,17 @@ use super::{Interval, Length, Options};
 use crate::client::probe::Probe;
 use crate::text::format::count;
 
-/// What a run takes in any case: histograms, the pattern, the read buffer and the reports.
+/// What every run takes: histograms, the pattern, the read buffer and the reports.
 const FIXED_BYTES: usize = 8 << 20;
 
-/// The most that a connection takes beside its messages in flight, while a table of them grows too.
+/// What a connection takes beside its messages in flight, while the table of connections grows.
 const CONNECTION_BYTES: usize = 1024;
 
-/// Refuses a run that takes more memory than there is.
+/// Refuses a run that needs more memory than there is.
 ///
 /// # Errors
 ///
-/// A line for people.
+/// A line for the user.
 pub fn check_memory(options: &Options) -> Result<(), String> {
     let needed = needed_bytes(options);
     let is_there = needed.is_some_and(|bytes| {
@@ -33,7 +32,7 @@ pub fn check_memory(options: &Options) -> Result<(), String> {
     ))
 }
 
-/// The most that it takes, if that can be counted.
+/// The memory that a run can take, if the number is not too large for a `usize`.
 fn needed_bytes(options: &Options) -> Option<usize> {
     let in_flight = options.depth.checked_mul(Probe::FLIGHT_BYTES)?;
     let each = in_flight.checked_add(CONNECTION_BYTES)?;
@@ -45,12 +44,12 @@ fn needed_bytes(options: &Options) -> Option<usize> {
     options.connections.checked_mul(each)?.checked_add(intervals)?.checked_add(FIXED_BYTES)
 }
 
-/// Whether the system grants this much address space: setrlimit(2), `RLIMIT_AS`. None of it is used.
+/// Whether the system grants this much address space: setrlimit(2), `RLIMIT_AS`. Nothing is written to it.
 fn is_granted(bytes: usize) -> bool {
     Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
 }
 
-/// What there is, if the system says so: proc_meminfo(5), and the limit of a control group.
+/// The memory that is available, if the system says: proc_meminfo(5), and the limit of a control group.
 fn available_bytes() -> Option<usize> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok();
     let free = meminfo.as_deref().and_then(available_in);

@@ -6,13 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::ConnectionFailure;
 use super::json;
-use super::trouble::{Cause, Trouble};
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::text::format::time;
-
-/// This many troubles are kept in full; the rest are counted.
-pub const TROUBLES_KEPT: usize = 20;
 
 /// What a run found. If it ended early, all figures are about the part that it ran.
 ///
@@ -86,14 +84,16 @@ pub struct Outcome {
     /// [`Options::interval`]: super::Options::interval
     pub intervals: Vec<Interval>,
     /// The first failures in full, the first of each kind, and the one that ended the run.
-    pub troubles: Vec<Trouble>,
+    #[serde(rename = "troubles")]
+    pub failures: Vec<ConnectionFailure>,
     /// The number of all failures.
-    pub trouble_count: u64,
-    /// The number of failures of each [kind](Cause::kind).
-    pub trouble_counts: BTreeMap<&'static str, u64>,
+    #[serde(rename = "trouble_count")]
+    pub failure_count: u64,
+    /// The number of failures of each [kind](Failure::kind).
+    #[serde(rename = "trouble_counts")]
+    pub failure_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong. No option excuses that.
-    #[serde(rename = "has_wrong_bytes")]
-    pub is_wrong: bool,
+    pub has_wrong_bytes: bool,
 }
 
 /// How a run ended.
@@ -160,22 +160,22 @@ impl Outcome {
             spin_cpu: Duration::ZERO,
             standstill: Duration::ZERO,
             intervals: Vec::new(),
-            troubles: Vec::new(),
-            trouble_count: 0,
-            trouble_counts: BTreeMap::new(),
-            is_wrong: false,
+            failures: Vec::new(),
+            failure_count: 0,
+            failure_counts: BTreeMap::new(),
+            has_wrong_bytes: false,
         }
     }
 
-    /// A run that could not begin because of `cause`.
-    pub fn failed(cause: Cause) -> Self {
-        let kind = cause.kind();
-        let trouble = Trouble { connection: None, local: None, cause, is_fatal: true };
+    /// A run that could not begin because of `failure`.
+    pub fn failed(failure: Failure) -> Self {
+        let kind = failure.kind();
+        let failure = ConnectionFailure::of_run(failure);
         Self {
             end: End::Failed,
-            troubles: vec![trouble],
-            trouble_count: 1,
-            trouble_counts: [(kind, 1)].into(),
+            failures: vec![failure],
+            failure_count: 1,
+            failure_counts: [(kind, 1)].into(),
             ..Self::nothing(SystemTime::now())
         }
     }
@@ -199,8 +199,8 @@ impl Outcome {
     }
 
     /// The failure that ended the run, if one did.
-    pub fn fatal_trouble(&self) -> Option<&Trouble> {
-        self.troubles.iter().find(|trouble| trouble.is_fatal)
+    pub fn fatal_failure(&self) -> Option<&ConnectionFailure> {
+        self.failures.iter().find(|failure| failure.is_fatal)
     }
 
     /// Messages a second.

@@ -1,4 +1,4 @@
-//! Which messages there are to be, when each is due, and how large it is.
+//! Which messages a run sends, when each is due, and how large it is.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use super::{Length, Options};
 use crate::client::rng::{SEED, xorshift};
 
-/// Decides about messages before they are sent.
+/// Decides which messages to send, and which of them count.
 #[derive(Debug)]
 pub(super) struct Plan {
     length: Length,
@@ -15,11 +15,11 @@ pub(super) struct Plan {
     /// None in a closed loop.
     schedule: Option<Schedule>,
     sizes: Sizes,
-    /// When messages begin to count, once all connections are there.
+    /// When messages begin to count: known when all connections are open.
     start: Option<Instant>,
-    /// When they cease to.
+    /// From when on messages do not count any more.
     end: Option<Instant>,
-    /// Messages of a closed loop that count and are begun.
+    /// In a closed loop, how many messages that count were begun.
     begun: u64,
     is_stopped: bool,
 }
@@ -39,7 +39,7 @@ impl Plan {
         }
     }
 
-    /// All connections are there.
+    /// All connections are open.
     pub(super) fn start(&mut self, now: Instant) {
         let start = now + self.warmup;
         self.start = Some(start);
@@ -55,11 +55,11 @@ impl Plan {
         }
     }
 
-    /// No more messages: those that are in flight are the last.
+    /// Ends the run early: no message begins after this.
     pub(super) fn stop(&mut self, now: Instant) {
         self.is_stopped = true;
         self.end = Some(self.end.map_or(now, |end| end.min(now)));
-        self.schedule.iter_mut().for_each(|schedule| schedule.end_at(now));
+        self.schedule.iter_mut().for_each(|schedule| schedule.stop_at(now));
     }
 
     pub(super) fn length(&self) -> Length {
@@ -86,13 +86,15 @@ impl Plan {
         self.end
     }
 
-    /// Whether a message due at that time counts.
+    /// Whether a message that is due at `due` counts.
     pub(super) fn counts(&self, due: Instant) -> bool {
         self.start.is_some_and(|start| start <= due) && self.end.is_none_or(|end| due < end)
     }
 
-    /// Whether an echo that is complete at `now` makes part of the rate: of a length of time all that come in it
-    /// do; of a number of messages those.
+    /// Whether an echo that is complete at `now` counts for the rate.
+    ///
+    /// If the measured part is a length of time, every echo counts that comes in it. If it is a number of messages, only
+    /// their echoes count.
     #[inline]
     pub(super) fn counts_for_rate(&self, due: Instant, now: Instant) -> bool {
         match self.length {
@@ -101,7 +103,7 @@ impl Plan {
         }
     }
 
-    /// Whether there are to be no more messages.
+    /// Whether no more messages begin.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let is_counted = match (self.length, &self.schedule) {
             (Length::Messages(_), Some(schedule)) => schedule.is_over(),
@@ -111,7 +113,7 @@ impl Plan {
         self.is_stopped || is_counted || self.end.is_some_and(|end| end <= now)
     }
 
-    /// Takes part in a closed loop with another message now, if there is to be one.
+    /// Takes the next message of a closed loop, which is due now. Returns whether there is one.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.start.is_none() || self.is_over(now) {
             return false;
@@ -125,11 +127,11 @@ impl Plan {
     }
 }
 
-/// Sizes, each of the range as likely as the others.
+/// Random sizes from a range, each as likely as the others.
 #[derive(Debug)]
 struct Sizes {
     least: usize,
-    /// How many there are to choose from.
+    /// The number of sizes to choose from.
     choices: u64,
     state: u64,
 }

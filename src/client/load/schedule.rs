@@ -1,35 +1,35 @@
 //! When each message of an open loop is due.
 //!
-//! Nothing here takes longer if more messages are due: a rate that no client can send must delay neither the
-//! echoes that come, nor the end of the run.
+//! No call takes longer if more messages are due. A rate that no client can send must not delay the echoes that come, or
+//! the end of the run.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-/// Messages are due at even distances over all connections, which take turns.
+/// Messages at even distances, over connections that take turns.
 ///
-/// Each has a number, from 0. A connection's own messages are numbered from 0 as well.
+/// Messages are numbered from 0. The messages of one connection are numbered from 0 as well.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Schedule {
     connections: u64,
     gap_seconds: f64,
     first: Instant,
-    /// The first message that was not taken yet.
+    /// The number of the first message that is not taken.
     next: u64,
-    /// The first one that is not to be sent.
+    /// The number of the first message that must not be sent.
     end: u64,
-    /// The first one that counts.
+    /// The number of the first message that counts.
     counted: u64,
 }
 
-/// Messages at even distances, by when they were due.
+/// Some messages at even distances.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Series {
     /// When the first of them was due.
     pub(super) first: Instant,
-    /// From one to the next.
+    /// The time from one to the next.
     pub(super) gap_seconds: f64,
-    /// How many there are.
+    /// How many they are.
     pub(super) count: u64,
 }
 
@@ -40,7 +40,7 @@ impl Schedule {
         Self { connections, gap_seconds: 1.0 / rate, first: now, next: 0, end: 0, counted: 0 }
     }
 
-    /// The first message is due at `now`. What is due from `counted` on counts.
+    /// The first message is due at `now`. Messages count if they are due at `counted` or later.
     pub(super) fn start(&mut self, now: Instant, counted: Instant) {
         self.first = now;
         self.counted = self.due_before(counted);
@@ -48,7 +48,12 @@ impl Schedule {
 
     /// Ends with the last message that is due before `at`.
     pub(super) fn end_at(&mut self, at: Instant) {
-        self.end = self.due_before(at).max(self.next);
+        self.end = self.due_before(at);
+    }
+
+    /// Ends earlier than planned: with the last message that is due before `at`, or was taken.
+    pub(super) fn stop_at(&mut self, at: Instant) {
+        self.end = self.end.min(self.due_before(at)).max(self.next);
     }
 
     /// Ends after `n` messages that count.
@@ -56,12 +61,12 @@ impl Schedule {
         self.end = self.counted.saturating_add(n);
     }
 
-    /// Whether all of its messages were taken.
+    /// Whether all messages are taken.
     pub(super) fn is_over(&self) -> bool {
         self.next >= self.end
     }
 
-    /// How many messages were taken.
+    /// How many messages are taken.
     pub(super) fn taken(&self) -> u64 {
         self.next
     }
@@ -71,17 +76,17 @@ impl Schedule {
         (!self.is_over()).then(|| self.due(self.next))
     }
 
-    /// Takes the next message if it is due by `now`: the number of its connection, and when it was due.
+    /// Takes the next message, if it is due by `now`. Returns the number of its connection, and when it was due.
     pub(super) fn take(&mut self, now: Instant) -> Option<(usize, Instant)> {
         let due = self.next_due().filter(|due| *due <= now)?;
         self.next += 1;
         Some((((self.next - 1) % self.connections) as usize, due))
     }
 
-    /// If far more than one message of each connection is due by `now`, takes all but the last of each.
+    /// If far more messages are due by `now` than there are connections, takes all but the last one of each connection.
     /// Returns those that count.
     pub(super) fn take_surplus(&mut self, now: Instant) -> Option<Series> {
-        /// To look for them costs more than to take a few.
+        /// For fewer, it is cheaper to take each by itself.
         const FEW: u64 = 256;
         let far = self.next + self.connections + FEW;
         if far >= self.end || self.due(far) > now {
@@ -91,7 +96,7 @@ impl Schedule {
         Some(self.take_up_to(due - self.connections))
     }
 
-    /// Takes all that is left, and returns what of it counts.
+    /// Takes all messages that are left. Returns those that count.
     pub(super) fn take_rest(&mut self) -> Series {
         self.take_up_to(self.end)
     }
@@ -102,24 +107,25 @@ impl Schedule {
         self.series(0, 1, taken)
     }
 
-    /// Messages of a connection that were taken, and are not begun: those that count.
+    /// The messages of a connection that count, are taken, and are not among the first `begun`.
     pub(super) fn waiting(&self, connection: usize, begun: u64) -> Series {
         self.series(connection as u64, self.connections, begun..self.taken_of(connection))
     }
 
-    /// How many messages of a connection were taken.
+    /// How many messages of a connection are taken.
     pub(super) fn taken_of(&self, connection: usize) -> u64 {
         self.own_before(connection as u64, self.connections, self.next)
     }
 
-    /// When a connection's own message of that number was due, if it was taken.
+    /// When the message with this number among those of a connection was due, if it is taken.
     #[inline]
     pub(super) fn due_of(&self, connection: usize, number: u64) -> Option<Instant> {
         let message = number * self.connections + connection as u64;
         (message < self.next).then(|| self.due(message))
     }
 
-    /// What counts of the messages `first`, `first + step` and so on, of which `numbers` are meant.
+    /// Those that count of the messages `first`, `first + step`, `first + 2 * step` …, from the first to the last of
+    /// `numbers`.
     fn series(&self, first: u64, step: u64, numbers: Range<u64>) -> Series {
         let start = numbers.start.max(self.own_before(first, step, self.counted));
         let end = numbers.end.min(self.own_before(first, step, self.end));
@@ -130,7 +136,7 @@ impl Schedule {
         }
     }
 
-    /// How many of the messages `first`, `first + step` and so on come before `message`.
+    /// How many of the messages `first`, `first + step`, `first + 2 * step` … come before `message`.
     fn own_before(&self, first: u64, step: u64, message: u64) -> u64 {
         message.saturating_sub(first).div_ceil(step)
     }
@@ -138,7 +144,7 @@ impl Schedule {
     /// How many messages are due before `at`.
     fn due_before(&self, at: Instant) -> u64 {
         let seconds = at.saturating_duration_since(self.first).as_secs_f64();
-        // One too many or too few, as floating-point numbers have it.
+        // Floating-point numbers are not exact: this can be one too many or too few.
         let mut n = (seconds / self.gap_seconds) as u64;
         while n > 0 && self.due(n - 1) >= at {
             n -= 1;
@@ -150,7 +156,7 @@ impl Schedule {
     }
 
     fn due(&self, message: u64) -> Instant {
-        // From the first, so that no error adds up.
+        // Counted from the first message, so that errors do not add up.
         self.first + Duration::from_secs_f64(message as f64 * self.gap_seconds)
     }
 }
@@ -172,7 +178,7 @@ mod tests {
     fn connections_take_turns_at_even_distances() {
         let now = Instant::now();
         let mut schedule = schedule(now);
-        assert_eq!((schedule.take(now), schedule.is_over()), (None, true), "no end is known");
+        assert_eq!((schedule.take(now), schedule.is_over()), (None, true), "it has no end yet");
         schedule.end_after(1000);
         let taken = std::iter::from_fn(|| schedule.take(now + 4 * MS + MS / 2));
         let due =
@@ -181,22 +187,31 @@ mod tests {
         assert_eq!(schedule.next_due(), Some(now + 5 * MS));
         assert_eq!([0, 1, 2].map(|connection| schedule.taken_of(connection)), [2, 2, 1]);
         assert_eq!(schedule.due_of(0, 1), Some(now + 3 * MS));
-        assert_eq!(schedule.due_of(2, 1), None, "it was not taken");
+        assert_eq!(schedule.due_of(2, 1), None, "it is not taken");
     }
 
     #[test]
-    fn what_is_due_at_the_end_is_not_sent() {
+    fn a_message_that_is_due_at_the_end_is_not_sent() {
         let now = Instant::now();
         let mut schedule = schedule(now);
         schedule.end_at(now + 5 * MS);
         assert_eq!(std::iter::from_fn(|| schedule.take(now + 9 * MS)).count(), 5);
         assert!(schedule.is_over() && schedule.next_due().is_none());
-        schedule.end_at(now + 3 * MS);
-        assert_eq!(schedule.taken(), 5, "what was taken stays taken");
+        schedule.stop_at(now + 3 * MS);
+        assert_eq!(schedule.taken(), 5, "taken messages stay taken");
     }
 
     #[test]
-    fn of_far_too_many_the_last_of_each_connection_are_left() {
+    fn a_stop_never_makes_it_longer() {
+        let now = Instant::now();
+        let mut schedule = schedule(now);
+        schedule.end_at(now + 5 * MS);
+        schedule.stop_at(now + 9 * MS);
+        assert_eq!(std::iter::from_fn(|| schedule.take(now + 20 * MS)).count(), 5);
+    }
+
+    #[test]
+    fn if_far_too_many_are_due_the_last_of_each_connection_is_left() {
         let now = Instant::now();
         let mut schedule = schedule(now);
         schedule.end_after(1_000_000);
@@ -208,7 +223,7 @@ mod tests {
         assert_eq!(last.map(|(connection, _)| connection).collect::<Vec<_>>(), [1, 2, 0]);
     }
 
-    /// One by one that would take for ever.
+    /// One by one, that would never end.
     #[test]
     fn very_many_are_taken_at_once() {
         let now = Instant::now();
@@ -219,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_on_a_connection_counts_from_its_first_that_counts_to_its_last() {
+    fn the_messages_that_wait_for_a_connection_are_those_that_count() {
         let now = Instant::now();
         let mut schedule = schedule(now);
         schedule.end_at(now + 30 * MS);
@@ -233,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_of_rounding_makes_a_message_more_or_less() {
+    fn rounding_adds_and_removes_no_message() {
         let now = Instant::now();
         for rate in [0.5, 3.0, 7.0, 1e3, 333_333.0, 1e8] {
             let mut schedule = Schedule::new(rate, 1, now);

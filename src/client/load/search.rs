@@ -36,7 +36,7 @@ pub struct Trial {
 pub struct Search {
     /// The objective.
     pub objective: Objective,
-    /// The rates that were tried, in order.
+    /// The rates that were tried, one after the other.
     pub trials: Vec<Trial>,
     /// Whether the user ended it.
     pub is_interrupted: bool,
@@ -119,7 +119,7 @@ pub fn search(
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
         Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, on_trial),
-        Err(cause) => Found { outcome: Outcome::failed(cause), search: nothing },
+        Err(failure) => Found { outcome: Outcome::failed(failure), search: nothing },
     }
 }
 
@@ -133,7 +133,7 @@ fn search_under(
     let most = run_under(&Options { rate: None, ..options.clone() }, signals, reporter);
     let mut bracket = Bracket::new(most.rate());
     let is_interrupted = most.end == End::Interrupted;
-    let is_over = is_interrupted || most.is_wrong || most.messages_in_time == 0;
+    let is_over = is_interrupted || most.has_wrong_bytes || most.messages_in_time == 0;
     let mut found = Found { outcome: most, search: Search { is_interrupted, ..search } };
     while !is_over && found.search.trials.len() < MAX_TRIALS {
         let Some(rate) = bracket.next() else { break };
@@ -167,12 +167,12 @@ impl Found {
 
     /// Adds a trial. Returns whether its bytes were wrong, which ends the search.
     fn add(&mut self, trial: Trial, outcome: Outcome) -> bool {
-        let is_wrong = outcome.is_wrong;
-        if trial.is_kept() || is_wrong || self.search.highest().is_none() {
+        let has_wrong_bytes = outcome.has_wrong_bytes;
+        if trial.is_kept() || has_wrong_bytes || self.search.highest().is_none() {
             self.outcome = outcome;
         }
         self.search.trials.push(trial);
-        is_wrong
+        has_wrong_bytes
     }
 }
 

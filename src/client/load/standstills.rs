@@ -1,24 +1,24 @@
-//! Times in which this client did not run, which count against no server.
+//! Times in which the client did not run. They count against no server.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::client::standstill::{TICK, TOLERANCE};
 
-/// A turn that takes less than this is work. Of a longer one it must be asked.
+/// A turn that takes less than this is taken for work. For a longer one, the processor time decides.
 const LONG_TURN: Duration = Duration::from_millis(100);
 
-/// This many are remembered. Each was long, so together they are longer than most timeouts.
+/// How many standstills are remembered. Each is long, so together they are longer than most timeouts.
 const REMEMBERED: usize = 256;
 
-/// Finds out when this client was stopped (SIGSTOP, a debugger), or got no processor.
+/// Finds out when the client was stopped (SIGSTOP, a debugger), or got no processor.
 #[derive(Debug)]
 pub(super) struct Standstills {
-    /// When the wait ends at the latest.
+    /// When the wait must end.
     wait_ends: Instant,
-    /// When this turn began, in which nothing has been noted yet.
+    /// When the current turn began.
     turn_began: Instant,
-    /// When each ended, and how long it was. In that order.
+    /// When each standstill ended, and how long it was. The last one is the first.
     all: VecDeque<(Instant, Duration)>,
 }
 
@@ -27,7 +27,7 @@ impl Standstills {
         Self { wait_ends: now, turn_began: now, all: VecDeque::new() }
     }
 
-    /// How long to wait at `now`: no longer than `left`.
+    /// How long to wait at `now`, if there is something to do after `left`.
     #[inline]
     pub(super) fn plan(&mut self, left: Duration, now: Instant) -> Duration {
         let left = left.min(TICK);
@@ -35,7 +35,7 @@ impl Standstills {
         left
     }
 
-    /// The wait is over. Returns how long this client stood still; nothing, usually.
+    /// The wait is over. Returns how long the client stood still, which is usually zero.
     #[inline]
     pub(super) fn after_wait(&mut self, now: Instant) -> Duration {
         self.turn_began = now;
@@ -43,7 +43,7 @@ impl Standstills {
         self.note(if late < TOLERANCE { Duration::ZERO } else { late }, now)
     }
 
-    /// A turn took `took`, of which this client worked for as long as `worked` says.
+    /// A turn took `took`. The client used `worked` of it, which is only asked if the turn was long.
     #[inline]
     pub(super) fn after_turn(
         &mut self,
@@ -64,14 +64,14 @@ impl Standstills {
         stood
     }
 
-    /// For how long this client stood still since then.
+    /// How long the client has stood still since `then`.
     pub(super) fn since(&self, then: Instant) -> Duration {
         self.all.iter().take_while(|(end, _)| *end > then).map(|(_, stood)| *stood).sum()
     }
 
-    /// Whether it is more than `timeout` since `then`, without the time that this client stood still.
+    /// Whether more than `timeout` has passed since `then`, without the time that the client stood still.
     ///
-    /// This turn counts as such: it may have been stopped in the middle of it, between two reads.
+    /// The current turn counts as a standstill: the client may have been stopped in the middle of it, between two reads.
     pub(super) fn is_overdue(&self, then: Instant, timeout: Duration, now: Instant) -> bool {
         let passed = now.saturating_duration_since(then);
         let turn = now.saturating_duration_since(self.turn_began.max(then));
@@ -85,7 +85,7 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    /// With a wait of no time at all that ended `late`.
+    /// Simulates a wait of no time that ended `late`.
     fn wait(standstills: &mut Standstills, now: Instant, late: Duration) -> Duration {
         standstills.plan(Duration::ZERO, now);
         standstills.after_wait(now + late)
@@ -116,7 +116,7 @@ mod tests {
         assert!(standstills.is_overdue(start + 9 * S, S, start + 11 * S));
     }
 
-    /// Failed when a client that was stopped between two reads of a turn called late what it read after that.
+    /// Failed when a client was stopped between two reads of a turn, and called an echo late that it read after that.
     #[test]
     fn a_standstill_within_a_turn_counts_at_once() {
         let start = Instant::now();
@@ -124,12 +124,12 @@ mod tests {
         wait(&mut standstills, start + S, Duration::ZERO);
         assert!(!standstills.is_overdue(start, 2 * S, start + 9 * S));
         assert!(standstills.is_overdue(start, S / 2, start + 9 * S));
-        // It was sent in this turn.
+        // A message that was sent in this turn.
         assert!(!standstills.is_overdue(start + 2 * S, S, start + 9 * S));
     }
 
     #[test]
-    fn only_so_many_are_remembered() {
+    fn the_number_of_standstills_that_are_remembered_is_limited() {
         let start = Instant::now();
         let mut standstills = Standstills::new(start);
         (0..2 * REMEMBERED as u32)

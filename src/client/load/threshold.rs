@@ -44,7 +44,7 @@ impl Metric {
             Self::Max => outcome.response.max().max(outcome.unanswered.max()).as_secs_f64(),
             Self::Lag => outcome.lag.percentile(99.0).as_secs_f64(),
             Self::Rate => outcome.rate(),
-            Self::Errors => outcome.trouble_count as f64,
+            Self::Errors => outcome.failure_count as f64,
         }
     }
 
@@ -147,8 +147,8 @@ impl Objective {
 
     /// Whether a run kept to it: all messages that fell due were sent and came back in time.
     pub fn judge(&self, outcome: &Outcome) -> Verdict {
-        if let Some(trouble) = outcome.fatal_trouble().or(outcome.troubles.first()) {
-            return Verdict::Failed(trouble.to_string());
+        if let Some(failure) = outcome.fatal_failure().or(outcome.failures.first()) {
+            return Verdict::Failed(failure.to_string());
         }
         if outcome.messages == 0 {
             return Verdict::Failed("nothing came back".into());
@@ -183,9 +183,10 @@ impl fmt::Display for Objective {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ConnectionFailure;
     use super::super::tests::outcome;
-    use super::super::{Cause, Trouble};
     use super::*;
+    use crate::client::failure::Failure;
     #[test]
     fn each_figure_is_compared_with_its_limit() {
         // 1000 responses of 1 ms to 1000 ms, in ten seconds.
@@ -272,9 +273,10 @@ mod tests {
         assert!(matches!(judge(50.0, 502), Verdict::Kept(_)));
         let unsent = Outcome { unsent: 1, ..outcome() };
         assert!(matches!(objective.judge(&unsent), Verdict::Unsent(_, 1)));
-        let cause = Cause::Late { after: Duration::ZERO, took: Duration::ZERO };
-        let trouble = Trouble { connection: Some(3), local: None, cause, is_fatal: true };
-        let failed = Outcome { troubles: vec![trouble], ..outcome() };
+        let failure = Failure::Late { timeout: Duration::ZERO, took: Duration::ZERO };
+        let failure =
+            ConnectionFailure { connection: Some(3), local: None, failure, is_fatal: true };
+        let failed = Outcome { failures: vec![failure], ..outcome() };
         assert!(
             matches!(objective.judge(&failed), Verdict::Failed(why) if why.contains("no echo"))
         );

@@ -1,4 +1,4 @@
-//! What a ping found, for programs: docs/ping-json.md describes it.
+//! What a ping found, as JSON for programs. docs/ping-json.md describes it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use super::tally::{RecordedFailure, Tally};
 use super::{End, Options};
 use crate::client::running_stats::RunningStats;
 
-/// Changes whenever a program that reads it would have to.
+/// The name and version of the format. The version changes if a program that reads it must change.
 const SCHEMA: &str = "resound-ping/1";
 
-/// One object with all that was found.
+/// One object with everything that a ping found.
 #[derive(Debug, Serialize)]
 pub struct Json<'a> {
     schema: &'static str,
@@ -68,7 +68,7 @@ struct Echo {
 }
 
 impl<'a> Json<'a> {
-    /// What was asked for, what was found, how it ended, and the line of what went wrong, if anything did.
+    /// The object of a ping. `error` is the line on standard error, if there is one.
     pub fn new(options: &Options, tally: &'a Tally, end: &End, error: Option<&'a str>) -> Self {
         Self {
             schema: SCHEMA,
@@ -85,12 +85,12 @@ impl<'a> Json<'a> {
             timeout_nanoseconds: nanoseconds(options.timeout),
             wait_nanoseconds: options.wait.map(nanoseconds),
             elapsed_nanoseconds: nanoseconds(tally.elapsed),
-            stood_still_nanoseconds: nanoseconds(tally.stood_still),
+            stood_still_nanoseconds: nanoseconds(tally.standstill),
             messages: Messages::of(tally),
             skipped_due_times: tally.skipped,
-            connections: tally.connect.count(),
+            connections: tally.connect_times.count(),
             reconnects: tally.reconnects(),
-            connect_nanoseconds: Connect::of(&tally.connect),
+            connect_nanoseconds: Connect::of(&tally.connect_times),
             echo_nanoseconds: Echo::of(tally),
             failure_counts: &tally.failure_counts,
             failures: &tally.failures,
@@ -114,14 +114,14 @@ impl Connect {
 
 impl Echo {
     fn of(tally: &Tally) -> Option<Self> {
-        let Connect { min, mean, max } = Connect::of(&tally.echo)?;
+        let Connect { min, mean, max } = Connect::of(&tally.echo_times)?;
         let at = |percentile| tally.percentile(percentile).map(nanoseconds);
         Some(Self {
             min,
             mean,
             max,
-            standard_deviation: nanoseconds(tally.echo.stdev()),
-            jitter: nanoseconds(tally.echo.jitter()),
+            standard_deviation: nanoseconds(tally.echo_times.stdev()),
+            jitter: nanoseconds(tally.echo_times.jitter()),
             p50: at(50.0),
             p90: at(90.0),
             p99: at(99.0),
@@ -130,7 +130,7 @@ impl Echo {
     }
 }
 
-/// As long as a year and much longer fits.
+/// 64 bits hold more than 500 years.
 fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos() as u64
 }
@@ -140,10 +140,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_time_stands_under_its_own_name() {
+    fn each_time_has_its_own_key() {
         let mut tally = Tally::default();
-        // Short ones, which the distribution keeps exactly.
-        (1..=1501).for_each(|ns| tally.echoed(Duration::from_nanos(ns)));
+        // The distribution keeps times this short exactly.
+        (1..=1501).for_each(|ns| tally.record_echo(Duration::from_nanos(ns)));
         let [min, mean, max] = [1, 751, 1501];
         let expected = serde_json::json!({
             "min": min, "mean": mean, "max": max, "standard_deviation": 433, "jitter": 1,
@@ -151,6 +151,6 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(Echo::of(&tally)).unwrap(), expected);
         let connect = serde_json::json!({ "min": min, "mean": mean, "max": max });
-        assert_eq!(serde_json::to_value(Connect::of(&tally.echo)).unwrap(), connect);
+        assert_eq!(serde_json::to_value(Connect::of(&tally.echo_times)).unwrap(), connect);
     }
 }

@@ -3,13 +3,13 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::client::dial::Progress;
+use crate::client::dial::DialProgress;
 use crate::client::drive::Timeout;
 use crate::net::Endpoint;
 
-/// The way to one server: it makes connections, and holds one at a time. No method blocks.
+/// A network with one server. It makes connections, and holds one at a time. No method blocks.
 ///
-/// [`Sockets`](super::sockets::Sockets) is the real one. Tests play a server behind another.
+/// [`Sockets`](super::sockets::Sockets) is the real one. Tests simulate another.
 pub(super) trait Network {
     /// A connection.
     type Stream: Read + Write;
@@ -29,7 +29,7 @@ pub(super) trait Network {
     /// Leaves out a time in which the program did not run.
     fn discount(&mut self, standstill: Duration);
 
-    /// From now on, a server that is not up is a failure at once.
+    /// From now on, does not retry if the server is not up.
     fn stop_retrying(&mut self);
 
     /// The connection, or an error if there is none.
@@ -48,19 +48,19 @@ pub(super) enum Dialed {
     /// Nothing new.
     Pending,
     /// A step to report.
-    Progress(Progress),
+    Progress(DialProgress),
     /// There is a connection.
     Connected(Connected),
-    /// There is none, for this reason.
+    /// No connection could be made.
     Failed(io::Error),
 }
 
 /// A connection that was just made.
 #[derive(Debug)]
 pub(super) struct Connected {
-    /// The server's end.
+    /// The server's address.
     pub(super) peer: Endpoint,
-    /// This end.
+    /// The client's address.
     pub(super) local: Endpoint,
     /// How long it took to connect.
     pub(super) took: Duration,

@@ -1,75 +1,75 @@
-//! What a ping says, step by step and in the end: all of its wording is here.
+//! The lines that a ping prints: one for each step, and the summary. All of its wording is here.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use super::tally::{MessageFailure, Tally};
-use crate::client::dial::Progress;
+use crate::client::dial::DialProgress;
 use crate::client::failure::Failure;
 use crate::client::running_stats::RunningStats;
 use crate::net::{Addr, Endpoint, reason};
 use crate::text::Plural;
 use crate::text::format::{count, counted, setting};
 
-/// A step. Nothing in it that the server sent can act on a terminal: bytes are shown in hexadecimal.
+/// A step of a ping. It shows the server's bytes in hexadecimal, so they cannot act on a terminal.
 #[derive(Debug)]
 pub enum Notice<'a> {
-    /// It begins.
+    /// The ping begins.
     Start {
-        /// The server, as it was named.
+        /// The server, as the user named it.
         server: &'a Addr,
-        /// The first of its addresses.
+        /// The first of the server's addresses.
         peer: &'a Endpoint,
         /// The size of a message.
         bytes: usize,
     },
-    /// An address failed, or the server is not up.
-    Dialing(&'a Progress),
+    /// An address failed, or the server is not up and is retried.
+    Dialing(&'a DialProgress),
     /// There is a connection.
     Connected {
-        /// The server's end.
+        /// The server's address.
         peer: &'a Endpoint,
-        /// This end.
+        /// The client's address.
         local: &'a Endpoint,
-        /// How long that took.
+        /// How long connecting took.
         took: Duration,
-        /// Whether there was one before.
+        /// Whether there was a connection before.
         again: bool,
     },
-    /// An echo is complete, and right.
+    /// An echo is complete and right.
     Echo {
         /// The number of the message, from 1.
         sequence: u64,
-        /// How many bytes it has.
+        /// The size of the message.
         bytes: usize,
-        /// Who sent it.
+        /// The server's address.
         peer: &'a Endpoint,
-        /// How long it took.
+        /// How long the echo took.
         took: Duration,
     },
     /// A message failed.
     Failed(&'a MessageFailure),
-    /// The server ended the connection while nothing was owed.
+    /// The server ended the connection while no echo was outstanding.
     ServerClosed {
-        /// What the system says, if it was no orderly end.
+        /// The error of the system, or `None` if the server closed the connection in order.
         error: Option<&'a io::Error>,
-        /// The message for which there will be another.
+        /// The number of the next message, which gets a new connection.
         next: u64,
     },
-    /// How things stand: the user has asked.
+    /// The status, because the user asked for it.
     Status {
-        /// What was found so far.
+        /// The counts and times so far.
         tally: &'a Tally,
-        /// What it waits for.
+        /// What the ping waits for.
         activity: Activity<'a>,
     },
 }
 
-/// What a ping waits for.
+/// What a ping waits for at the moment.
 #[derive(Debug)]
 pub enum Activity<'a> {
-    /// Nothing but the next message's time.
+    /// The due time of the next message.
     None,
     /// The addresses of the server.
     LookingUp(&'a Addr),
@@ -79,7 +79,7 @@ pub enum Activity<'a> {
     Waiting {
         /// The number of its message.
         sequence: u64,
-        /// How long it has been waiting.
+        /// How long the ping has waited for it.
         waited: Duration,
     },
 }
@@ -105,7 +105,7 @@ impl fmt::Display for Notice<'_> {
                     f,
                     "PING {server} ({peer}) {} over {}",
                     Plural(*bytes as u64, "byte"),
-                    way(peer)
+                    transport(peer)
                 )
             }
             Self::Dialing(progress) => progress.fmt(f),
@@ -128,7 +128,7 @@ impl fmt::Display for Notice<'_> {
                 Counts(tally).fmt(f)?;
                 activity.fmt(f)?;
                 if tally.received > 0 {
-                    write!(f, "; echo {}", Times(&tally.echo))?;
+                    write!(f, "; echo {}", Times(&tally.echo_times))?;
                 }
                 Ok(())
             }
@@ -136,7 +136,7 @@ impl fmt::Display for Notice<'_> {
     }
 }
 
-fn way(peer: &Endpoint) -> &'static str {
+fn transport(peer: &Endpoint) -> &'static str {
     match peer {
         Endpoint::Inet(_) => "TCP",
         Endpoint::Unix(_) | Endpoint::Abstract(_) => "a Unix socket",
@@ -162,12 +162,12 @@ impl fmt::Display for MessageFailure {
     }
 }
 
-/// What was found, as ping(8) shows it.
+/// The summary, in the form of ping(8).
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The server, as it was named.
+    /// The server, as the user named it.
     pub server: &'a Addr,
-    /// What was found.
+    /// The counts and times.
     pub tally: &'a Tally,
 }
 
@@ -176,8 +176,8 @@ impl fmt::Display for Summary<'_> {
         let Self { server, tally } = self;
         writeln!(f, "--- {server} ping statistics ---")?;
         write!(f, "{}, time {} ms", Counts(tally), tally.elapsed.as_millis())?;
-        if !tally.stood_still.is_zero() {
-            let stood_still = tally.stood_still.as_millis();
+        if !tally.standstill.is_zero() {
+            let stood_still = tally.standstill.as_millis();
             write!(
                 f,
                 "\nthis program was stopped for {stood_still} ms, which counts against no echo"
@@ -186,16 +186,21 @@ impl fmt::Display for Summary<'_> {
         if !tally.failure_counts.is_empty() {
             write!(f, "\nfailures: {}", FailureCounts(tally))?;
         }
-        if tally.connect.count() > 0 {
-            let connect = &tally.connect;
+        if tally.connect_times.count() > 0 {
+            let connect = &tally.connect_times;
             let [min, avg, max] = [connect.min(), connect.mean(), connect.max()].map(Ms);
             write!(f, "\nconnect min/avg/max = {min}/{avg}/{max} ms")?;
         }
         if tally.received > 0 {
-            write!(f, "\necho {}", Times(&tally.echo))?;
+            write!(f, "\necho {}", Times(&tally.echo_times))?;
         }
         if tally.received > 1 {
-            write!(f, "\necho {}, jitter {} ms", Percentiles(tally), Ms(tally.echo.jitter()))?;
+            write!(
+                f,
+                "\necho {}, jitter {} ms",
+                Percentiles(tally),
+                Ms(tally.echo_times.jitter())
+            )?;
         }
         Ok(())
     }
@@ -212,7 +217,7 @@ impl fmt::Display for FailureCounts<'_> {
     }
 }
 
-/// The percentiles that the number of echoes can give.
+/// The percentiles that are known from this number of echoes.
 struct Percentiles<'a>(&'a Tally);
 
 impl fmt::Display for Percentiles<'_> {
@@ -225,7 +230,7 @@ impl fmt::Display for Percentiles<'_> {
     }
 }
 
-/// How many messages had which outcome.
+/// The number of messages by their outcome.
 struct Counts<'a>(&'a Tally);
 
 impl fmt::Display for Counts<'_> {
@@ -254,7 +259,7 @@ impl fmt::Display for Times<'_> {
     }
 }
 
-/// In milliseconds.
+/// A time in milliseconds.
 struct Ms(Duration);
 
 impl fmt::Display for Ms {
@@ -263,7 +268,7 @@ impl fmt::Display for Ms {
     }
 }
 
-/// A part of a whole, which is nothing only where it is nothing, and all only where it is all.
+/// A share in percent. It is shown as 0 % only if the part is zero, and as 100 % only if it is the whole.
 struct Percent(u64, u64);
 
 impl fmt::Display for Percent {

@@ -2,49 +2,49 @@
 
 use std::time::{Duration, Instant};
 
-/// Due times, one interval apart whatever happens.
+/// Due times, always one interval apart.
 ///
-/// Of those that pass while an echo is outstanding, one is kept, and the rest are skipped: they would be a
-/// burst. Those that pass only because this program woke up late are all kept.
+/// Of the due times that pass while an echo is outstanding, one is kept and the others are skipped: they would
+/// be a burst. Due times that pass only because this program woke up late are all kept.
 #[derive(Debug)]
 pub struct Schedule {
     next: Instant,
     interval: Duration,
-    /// How many were overdue when the last message began.
+    /// How many due times were overdue when the last message began.
     backlog: u64,
 }
 
 impl Schedule {
-    /// The first is due at once.
+    /// A schedule whose first message is due at once.
     pub fn new(interval: Duration, now: Instant) -> Self {
         Self { next: now, interval, backlog: 0 }
     }
 
-    /// When the next is due.
+    /// When the next message is due.
     pub fn due(&self) -> Instant {
         self.next
     }
 
-    /// How long until the next is due: nothing if it is.
+    /// How long until the next message is due; zero if it is.
     pub fn left(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
     }
 
-    /// The message that is due begins.
+    /// Begins the message that is due.
     pub fn begin(&mut self, now: Instant) {
         self.next += self.interval;
         self.backlog = self.overdue(now);
     }
 
-    /// The message is settled. Returns how many due times are skipped, since it was outstanding and one
-    /// message waits already.
+    /// Ends the message: its echo came, or is lost. Returns how many due times are skipped, because they passed
+    /// meanwhile and one message waits already.
     pub fn settle(&mut self, now: Instant) -> u64 {
         let meanwhile = self.overdue(now).saturating_sub(self.backlog);
         self.skip(if self.backlog == 0 { meanwhile.saturating_sub(1) } else { meanwhile })
     }
 
-    /// The program stood still. Returns how many due times are skipped; one is kept.
-    pub fn stood_still(&mut self, now: Instant) -> u64 {
+    /// Continues after a standstill. Returns how many due times are skipped. One is kept.
+    pub fn resume(&mut self, now: Instant) -> u64 {
         self.skip(self.overdue(now).saturating_sub(1))
     }
 
@@ -69,8 +69,8 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(100);
     const MS: Duration = Duration::from_millis(1);
 
-    /// Begins a message so late after it is due and the last one is back, has it settled after `echo_ms`, and
-    /// gives when, in milliseconds.
+    /// Runs a schedule whose messages take `echo_ms`, and whose second message begins `late_ms` late. Returns
+    /// when each message began, in milliseconds, and how many due times were skipped.
     fn sent_late(echo_ms: &[u64], late_ms: u64) -> (Vec<u64>, u64) {
         let start = Instant::now();
         let (mut schedule, mut now, mut skipped) = (Schedule::new(INTERVAL, start), start, 0);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn echo_times_do_not_add_up() {
+    fn echo_times_do_not_shift_the_schedule() {
         assert_eq!(sent(&[1, 99, 30, 100, 0]), (vec![0, 100, 200, 300, 400], 0));
     }
 
@@ -103,27 +103,27 @@ mod tests {
     }
 
     #[test]
-    fn of_several_that_are_overdue_one_is_sent_and_the_rest_are_skipped() {
+    fn of_several_overdue_messages_one_is_sent_and_the_others_are_skipped() {
         assert_eq!(sent(&[1, 430, 1, 1]), (vec![0, 100, 530, 600], 3));
         assert_eq!(sent(&[200, 1, 1]), (vec![0, 200, 300], 1));
     }
 
-    /// Failed when "an echo was outstanding" was given as the reason for what this program missed by itself.
+    /// Failed when due times that this program missed by itself counted as skipped for an outstanding echo.
     #[test]
-    fn what_passes_since_the_program_wakes_up_late_is_not_skipped() {
+    fn a_late_wake_up_skips_no_message() {
         assert_eq!(sent_late(&[1, 1, 1, 1, 1], 250), (vec![0, 350, 351, 352, 400], 0));
-        // One was overdue already: what passes while the echo is outstanding is skipped.
+        // One was overdue already: the due times that pass while the echo is outstanding are skipped.
         assert_eq!(sent_late(&[1, 210, 1, 1], 150), (vec![0, 250, 460, 500], 2));
     }
 
     #[test]
-    fn of_what_passes_in_a_standstill_one_is_kept() {
+    fn of_the_due_times_that_pass_in_a_standstill_one_is_kept() {
         let start = Instant::now();
         let mut schedule = Schedule::new(INTERVAL, start);
         schedule.begin(start);
         assert_eq!(schedule.settle(start + MS), 0);
-        assert_eq!(schedule.stood_still(start + MS * 50), 0);
-        assert_eq!(schedule.stood_still(start + MS * 1050), 9);
+        assert_eq!(schedule.resume(start + MS * 50), 0);
+        assert_eq!(schedule.resume(start + MS * 1050), 9);
         assert_eq!(schedule.due(), start + MS * 1000);
     }
 

@@ -1,9 +1,9 @@
 //! The engine of a ping: one connection after another, and one message after another.
 //!
-//! A session neither waits nor reads a clock. Its caller waits for [`poll_timeout`](Session::poll_timeout),
-//! takes the time once, and hands it to [`handle_echo`](Session::handle_echo) and
-//! [`handle_timeout`](Session::handle_timeout): that is a turn. So the same session runs on real sockets and,
-//! in tests, on a network and a clock that are made up.
+//! A session neither waits nor reads a clock. In each turn, its caller waits for up to
+//! [`poll_timeout`](Session::poll_timeout), reads the clock once, and passes the time to
+//! [`handle_echo`](Session::handle_echo) and [`handle_timeout`](Session::handle_timeout). So the same code runs
+//! on real sockets and, in tests, on a simulated network and clock.
 //!
 //! ```text
 //!              due                connected           next turn
@@ -15,11 +15,12 @@
 //!      └─────────────────────────────────────── Closing
 //! ```
 //!
-//! # Whose time an echo's time is
+//! # How an echo is timed
 //!
-//! A message goes out first thing in a turn, and its time begins with that turn. Its time ends with the turn
-//! *after* the one that read its echo's last byte. So it includes both system calls, and never the output of
-//! a line. `Ready` and `Echoed` stand for these changes of turn: their timeout is zero.
+//! A turn has one time, read before it does anything. A message is sent at the start of a turn, and its time
+//! begins with that turn. It ends with the turn *after* the one that read the last byte. So an echo's time
+//! includes both system calls, and never the output of a line. `Ready` and `Echoed` wait for these next turns;
+//! their timeout is zero.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -37,65 +38,65 @@ use crate::net::Endpoint;
 
 mod connecting;
 
-/// A session writes and reads this much at a time. That is far more than most messages have: what follows a
-/// wrong byte, or an echo, shows what happened to it.
+/// A session writes and reads this much at a time. It is far more than most messages have, because the bytes
+/// after a wrong byte, or after an echo, show what happened.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// A receiver of notices. An error of it ends the ping.
-pub(super) trait Say: FnMut(&Notice<'_>) -> io::Result<()> {}
+/// Reports a notice. An error ends the ping.
+pub(super) trait Notify: FnMut(&Notice<'_>) -> io::Result<()> {}
 
-impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Say for S {}
+impl<S: FnMut(&Notice<'_>) -> io::Result<()>> Notify for S {}
 
 /// A ping under way.
 pub(super) struct Session<'a, N, S> {
     options: &'a Options,
     pub(super) network: N,
-    say: S,
+    notify: S,
     state: State,
     schedule: Schedule,
     probe: Probe,
     pattern: Pattern,
     scratch: Box<[u8]>,
-    /// The address that is connected, or was last.
+    /// The address of this connection, or of the last one.
     peer: Option<Endpoint>,
-    /// The offset of the last message on its connection.
+    /// The offset at which the last message begins on its connection.
     offset: u64,
     is_stopping: bool,
     tally: &'a mut Tally,
 }
 
-/// What the session does. The message concerned is the last one counted as sent.
+/// What the session does. "The message" is the last one counted as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// There is no connection, and none is needed before the next message is due.
     Disconnected,
-    /// A message is due, and needs a connection.
+    /// The message needs a connection.
     Connecting,
-    /// A message is due, and has a connection. The next turn sends it.
+    /// The message has a connection. The next turn sends it.
     Ready,
-    /// The echo is not complete.
+    /// The message is sent, or partly so, and its echo is not complete.
     Waiting { since: Instant },
     /// The echo is complete. The next turn records its time.
     Echoed { since: Instant },
     /// There is a connection, and it is not needed before the next message is due.
     Idle,
-    /// All echoes are complete, and the client has shut down writing. Whatever comes now is too much.
+    /// No message is left, and the client has shut down writing. Bytes that come now are a surplus.
     Closing { since: Instant },
 }
 
-impl<'a, N: Network, S: Say> Session<'a, N, S> {
-    /// A ping whose first message is due at once. It counts what happens into `tally`.
+impl<'a, N: Network, S: Notify> Session<'a, N, S> {
+    /// A session whose first message is due at once. It counts in `tally`.
     pub(super) fn new(
         options: &'a Options,
         network: N,
         tally: &'a mut Tally,
-        say: S,
+        notify: S,
         now: Instant,
     ) -> Self {
         Self {
             options,
             network,
-            say,
+            notify,
             state: State::Disconnected,
             schedule: Schedule::new(options.interval, now),
             probe: Probe::new(0, 1),
@@ -120,28 +121,28 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         }
     }
 
-    /// When the next message is due, if nothing but its time is missing.
+    /// When the next message is due, if the session waits for that alone.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.is_free().then(|| self.schedule.due())
     }
 
     /// Leaves out a time before `now` in which the program did not run: it counts against no echo.
     pub(super) fn discount(&mut self, standstill: Duration, now: Instant) {
-        self.tally.stood_still += standstill;
+        self.tally.standstill += standstill;
         self.network.discount(standstill);
         match &mut self.state {
             State::Waiting { since } | State::Echoed { since } | State::Closing { since } => {
                 *since += standstill;
             }
             State::Disconnected | State::Idle => {
-                self.tally.skipped += self.schedule.stood_still(now);
+                self.tally.skipped += self.schedule.resume(now);
             }
             State::Connecting | State::Ready => {}
         }
     }
 
-    /// Sends and receives what can be without waiting. Before [`handle_timeout`](Self::handle_timeout): what has
-    /// come by now is not late.
+    /// Sends and receives until the socket would block. The caller does this before
+    /// [`handle_timeout`](Self::handle_timeout), since an echo that is there is not late.
     pub(super) fn handle_echo(&mut self, now: Instant) -> io::Result<()> {
         if let State::Echoed { since } = self.state {
             self.record_echo(elapsed(since, now), now)?;
@@ -177,7 +178,7 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         Ok(())
     }
 
-    /// Ends the session, whatever it does. It may still receive an echo that has come already.
+    /// Ends the session. It still receives an echo that is there already.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
     }
@@ -197,7 +198,7 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         }
     }
 
-    /// Reports how things stand.
+    /// Reports the counts so far, and what the session waits for.
     pub(super) fn report_status(&mut self, now: Instant) -> io::Result<()> {
         let (server, sequence) = (&self.options.server, self.tally.sent);
         let waiting = |waited| Activity::Waiting { sequence, waited };
@@ -208,7 +209,7 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
             State::Waiting { since } | State::Echoed { since } => waiting(elapsed(since, now)),
             State::Disconnected | State::Idle | State::Closing { .. } => Activity::None,
         };
-        (self.say)(&Notice::Status { tally: self.tally, activity })
+        (self.notify)(&Notice::Status { tally: self.tally, activity })
     }
 
     fn is_all_sent(&self) -> bool {
@@ -239,13 +240,13 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         self.exchange(now)
     }
 
-    /// Sends what is left to send, and receives until the echo is complete or nothing more is there.
+    /// Sends the rest of the message, and receives until its echo is complete or the socket would block.
     fn exchange(&mut self, now: Instant) -> io::Result<()> {
         let sending = match self.probe.is_sent() {
             true => Ok(()),
             false => self.probe.send(self.network.stream()?, &self.pattern, now),
         };
-        // If sending fails there may still be bytes to receive, which show more of the reason.
+        // If sending fails, bytes that came before may show why.
         loop {
             let stream = self.network.stream()?;
             match self.probe.receive(stream, &self.pattern, &mut self.scratch) {
@@ -263,14 +264,14 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
     }
 
     fn record_echo(&mut self, took: Duration, now: Instant) -> io::Result<()> {
-        self.tally.echoed(took);
+        self.tally.record_echo(took);
         self.settle(State::Idle, now);
         let Some(peer) = &self.peer else { return Ok(()) };
         let (sequence, bytes) = (self.tally.sent, self.options.size);
-        (self.say)(&Notice::Echo { sequence, bytes, peer, took })
+        (self.notify)(&Notice::Echo { sequence, bytes, peer, took })
     }
 
-    /// The last message is received or lost.
+    /// The message is received or lost.
     fn settle(&mut self, state: State, now: Instant) {
         self.state = state;
         self.tally.skipped += self.schedule.settle(now);
@@ -293,17 +294,17 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         }
     }
 
-    /// The server closed the connection while no echo was due.
+    /// The server closed the connection while no echo was outstanding.
     fn server_closed(&mut self, error: Option<&io::Error>) -> io::Result<()> {
         self.disconnect();
         if self.is_all_sent() {
             return Ok(());
         }
-        (self.say)(&Notice::ServerClosed { error, next: self.tally.sent + 1 })
+        (self.notify)(&Notice::ServerClosed { error, next: self.tally.sent + 1 })
     }
 
-    /// The last message failed. Bytes that still come for it would be taken for the next echo, so the next
-    /// message gets a new connection.
+    /// The message failed. Late bytes of its echo would count for the next one, so the next message gets a new
+    /// connection.
     fn fail(&mut self, failure: Failure, now: Instant) -> io::Result<()> {
         let was_due = matches!(self.state, State::Connecting | State::Waiting { .. });
         self.disconnect();
@@ -312,8 +313,8 @@ impl<'a, N: Network, S: Say> Session<'a, N, S> {
         }
         let offsets = (self.offset, self.offset + self.options.size as u64 - 1);
         let failed = MessageFailure { sequence: self.tally.sent, offsets, failure };
-        self.tally.failed(&failed);
-        (self.say)(&Notice::Failed(&failed))
+        self.tally.record_failure(&failed);
+        (self.notify)(&Notice::Failed(&failed))
     }
 
     fn disconnect(&mut self) {

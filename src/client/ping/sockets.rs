@@ -1,4 +1,4 @@
-//! The real network of a ping, and the loop around its session.
+//! The real network of a ping, and how the clients' common loop drives a session on it.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use signal_hook::consts::SIGQUIT;
 use signal_hook_mio::v1_0::Signals;
 
 use super::network::{Connected, Dialed, Network};
-use super::session::{Say, Session};
+use super::session::{Notify, Session};
 use super::{End, Options};
 use crate::client::alarm::Alarm;
 use crate::client::dial::{Dialer, Established, Limits, Step};
@@ -18,7 +18,7 @@ use crate::net::{Socket, Stream as _, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
 
-/// What the reactor watches for a ping.
+/// A reactor with everything that a ping waits for.
 pub(super) struct Sockets {
     reactor: Reactor<Watched>,
     signals: Token,
@@ -64,7 +64,7 @@ impl Sockets {
         }
     }
 
-    /// Ends the wait at `due`, exactly.
+    /// Ends the wait at `due`. The timeout of a wait is exact to a millisecond only.
     fn wake_at(&mut self, due: Instant) -> io::Result<()> {
         match self.reactor.get_mut(self.alarm) {
             Some(Watched::Alarm(alarm)) => alarm.set(due),
@@ -72,7 +72,7 @@ impl Sockets {
         }
     }
 
-    /// The signals of one batch, if any came.
+    /// The signals that have come.
     fn pending_signals(&mut self, ready: &[Ready]) -> Vec<i32> {
         if !ready.iter().any(|ready| ready.token == self.signals) {
             return Vec::new();
@@ -147,7 +147,7 @@ impl Network for Sockets {
     }
 }
 
-impl<S: Say> Driven for Session<'_, Sockets, S> {
+impl<S: Notify> Driven for Session<'_, Sockets, S> {
     type Watched = Watched;
     type Outcome = End;
 
@@ -163,7 +163,7 @@ impl<S: Say> Driven for Session<'_, Sockets, S> {
         Self::discount(self, standstill, now);
     }
 
-    /// Reads the signals first, all of one batch as one. What else is ready shows when it is tried.
+    /// Handles the signals, and then tries the socket: only the system call shows whether it is ready.
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
         let signals = self.network.pending_signals(ready);
         if signals.contains(&SIGQUIT) {

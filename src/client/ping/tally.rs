@@ -1,4 +1,4 @@
-//! What a ping found, counted.
+//! The counts and times of a ping.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,32 +9,32 @@ use crate::client::failure::{Failure, MAX_RECORDED};
 use crate::client::latency::Latency;
 use crate::client::running_stats::RunningStats;
 
-/// What was found so far, in memory that does not depend on how much that is.
+/// What a ping has found so far. Its memory does not depend on the number of messages.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Messages whose turn came, those included for which no connection could be made.
+    /// Messages that were begun, including those for which there was no connection.
     pub sent: u64,
-    /// Messages whose whole echo came back in time, and was right.
+    /// Messages whose echo came back whole, right and in time.
     pub received: u64,
-    /// Messages whose whole echo did not come back in time, or for which there was no connection.
+    /// Messages whose echo did not come back whole in time, including those for which there was no connection.
     pub lost: u64,
-    /// How often bytes came that are not an echo. Where they came after an echo that was right, that is
-    /// [received](Self::received) all the same.
+    /// How often bytes came that are no echo. If they came after a right echo, its message counts as
+    /// [received](Self::received) too.
     pub wrong: u64,
-    /// Whether an echo was still outstanding when a signal ended it.
+    /// Whether an echo was outstanding when a signal ended the ping.
     pub is_under_way: bool,
-    /// Due times at which nothing was sent, since the message before was not settled, or this program stood
-    /// still, and one message waited already.
+    /// Due times at which no message was sent: one message was waiting already, either for the echo before it or
+    /// because this program stood still.
     pub skipped: u64,
-    /// For how long this program did not run: it was stopped, or its output was.
-    pub stood_still: Duration,
-    /// From the first step of connecting to the connection.
-    pub connect: RunningStats,
-    /// From the first write of a message to the read that completed its echo.
-    pub echo: RunningStats,
-    /// The same as a distribution.
-    pub distribution: Latency,
-    /// How long it went on.
+    /// How long this program did not run, because it or its output was stopped.
+    pub standstill: Duration,
+    /// The times from the first step of connecting to the connection.
+    pub connect_times: RunningStats,
+    /// The times from the first write of a message to the read that completed its echo.
+    pub echo_times: RunningStats,
+    /// The same times as a distribution.
+    pub echo_distribution: Latency,
+    /// How long the ping lasted.
     pub elapsed: Duration,
     /// The number of failures of each [kind](Failure::kind).
     pub failure_counts: BTreeMap<&'static str, u64>,
@@ -62,20 +62,20 @@ pub struct RecordedFailure {
     pub sequence: u64,
     /// One word, the same for all failures of a kind.
     pub kind: &'static str,
-    /// A line for people.
+    /// A line for the user.
     pub text: String,
 }
 
 impl Tally {
-    /// Counts an echo that is complete and right.
-    pub fn echoed(&mut self, took: Duration) {
+    /// Counts a right echo.
+    pub fn record_echo(&mut self, took: Duration) {
         self.received += 1;
-        self.echo.record(took);
-        self.distribution.record(took);
+        self.echo_times.record(took);
+        self.echo_distribution.record(took);
     }
 
     /// Counts a failure: as wrong if bytes came back that are no echo, else as lost.
-    pub fn failed(&mut self, failed: &MessageFailure) {
+    pub fn record_failure(&mut self, failed: &MessageFailure) {
         match failed.failure.is_wrong() {
             true => self.wrong += 1,
             false => self.lost += 1,
@@ -88,22 +88,24 @@ impl Tally {
         }
     }
 
-    /// Connections made after the first.
+    /// The number of connections after the first.
     pub fn reconnects(&self) -> u64 {
-        self.connect.count().saturating_sub(1)
+        self.connect_times.count().saturating_sub(1)
     }
 
     /// A time that this percentage of echoes did not exceed; `None` if there are
     /// [too few](Latency::known_percentile) to say.
     pub fn percentile(&self, percentile: f64) -> Option<Duration> {
         // The distribution is exact only to a thousandth.
-        let time = self.distribution.known_percentile(percentile)?;
-        Some(time.clamp(self.echo.min(), self.echo.max()))
+        let time = self.echo_distribution.known_percentile(percentile)?;
+        Some(time.clamp(self.echo_times.min(), self.echo_times.max()))
     }
 
+    /// Whether every echo came back right.
+    ///
     /// # Errors
     ///
-    /// What went wrong, if anything did.
+    /// If not, what the last line says of it.
     pub fn verdict(&self) -> Result<(), String> {
         let Self { sent, lost, wrong, .. } = self;
         match (lost, wrong) {
@@ -124,15 +126,15 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn of(milliseconds: &[u32]) -> Tally {
+    fn tally_of(milliseconds: &[u32]) -> Tally {
         let mut tally = Tally::default();
-        milliseconds.iter().for_each(|ms| tally.echoed(MS * *ms));
+        milliseconds.iter().for_each(|ms| tally.record_echo(MS * *ms));
         tally
     }
 
     #[test]
     fn without_echoes_there_are_no_percentiles_and_no_reconnects() {
-        let tally = of(&[]);
+        let tally = tally_of(&[]);
         assert_eq!((tally.percentile(50.0), tally.reconnects()), (None, 0));
     }
 
@@ -140,7 +142,7 @@ mod tests {
     fn percentiles_stay_between_the_shortest_and_the_longest() {
         let mut tally = Tally::default();
         let time = Duration::from_nanos(123_456_789);
-        (0..1000).for_each(|_| tally.echoed(time));
+        (0..1000).for_each(|_| tally.record_echo(time));
         for percentile in [0.0, 50.0, 90.0, 99.9] {
             assert_eq!(tally.percentile(percentile), Some(time));
         }
@@ -151,7 +153,7 @@ mod tests {
         let mut tally = Tally::default();
         for sequence in 1..=1000 {
             let failure = Failure::TimedOut { timeout: MS, received: 0, expected: 9 };
-            tally.failed(&MessageFailure { sequence, offsets: (0, 8), failure });
+            tally.record_failure(&MessageFailure { sequence, offsets: (0, 8), failure });
         }
         assert_eq!((tally.lost, tally.failure_counts["timeout"]), (1000, 1000));
         assert_eq!(tally.failures.len(), MAX_RECORDED);
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_verdict_names_whatever_went_wrong() {
+    fn the_verdict_counts_lost_and_wrong_echoes() {
         let verdict = |received, lost, wrong| {
             Tally { sent: 9, received, lost, wrong, ..Tally::default() }.verdict()
         };

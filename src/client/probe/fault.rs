@@ -1,4 +1,4 @@
-//! What can be wrong with an echo, and in which way it is.
+//! What can be wrong with an echo, and what seems to have happened to it.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -6,78 +6,79 @@ use std::io::{self, ErrorKind};
 use super::Pattern;
 use crate::text::format::counted;
 
-/// How much is shown of what came, from a little before the first wrong byte.
+/// An excerpt shows this many bytes before the first wrong one...
 const BEFORE_BYTES: u64 = 4;
+/// ...and this many in all.
 const SHOWN_BYTES: usize = 16;
 
-/// So many bytes that belong somewhere else show that they are not there by chance.
+/// This many bytes that belong to another offset are no coincidence.
 const CONVINCING_BYTES: usize = 4;
 
-/// How far away bytes are looked for where they belong.
+/// How far away the search looks for the offset to which bytes belong.
 const FAR_BYTES: u64 = 4096;
 
-/// Why an echo is not what was sent. Offsets count from 0 in the stream that came back.
+/// Why an echo is not what was sent. Offsets count from the start of the stream that came back.
 #[derive(Debug)]
 pub enum Fault {
     /// Some byte is not the one that was sent.
     Wrong(Wrong),
     /// More came back than had been sent by then.
     Surplus {
-        /// Where the first such byte came.
+        /// The offset of the first byte too many.
         offset: u64,
-        /// Bytes that came from there on. There may be more.
+        /// The bytes from there on. There may be more.
         bytes: Box<[u8]>,
     },
-    /// The server ended the connection before all had come back: in order where there is no error.
+    /// The connection ended before everything had come back.
     Ended {
         /// Bytes that came back.
         received: u64,
         /// Bytes that had been sent by then.
         sent: u64,
-        /// What the system says, where it was no orderly end.
+        /// The error of the system, or `None` if the server closed the connection in order.
         error: Option<io::Error>,
     },
 }
 
-/// The first wrong byte, and its surroundings.
+/// The first wrong byte, and the bytes around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Where it is in the stream that came back.
+    /// Its offset.
     pub offset: u64,
-    /// What was sent there.
+    /// The byte that was sent there.
     pub expected: u8,
-    /// What came.
+    /// The byte that came.
     pub got: u8,
     /// What seems to have happened.
     pub cause: Cause,
-    /// Where the excerpts begin in the stream.
+    /// The offset at which the excerpts begin.
     excerpt_offset: u64,
     expected_excerpt: Box<[u8]>,
     got_excerpt: Box<[u8]>,
 }
 
-/// What seems to have happened where an echo goes wrong, going by the bytes that follow.
+/// What seems to have happened to an echo, judged by the bytes after the first wrong one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// So many bytes were changed, and then it goes on as it should.
+    /// This many bytes were changed. The bytes after them are right.
     Altered(usize),
-    /// So many bytes are missing.
+    /// This many bytes are missing.
     Dropped(u64),
-    /// It goes back so many bytes, which come a second time.
+    /// The stream went back by this many bytes, which came a second time.
     Repeated(u64),
-    /// So many bytes are there that were never sent.
+    /// This many bytes were added that were never sent.
     Added(usize),
-    /// Nothing that can be told from what came.
+    /// The bytes that came do not show it.
     Unknown,
 }
 
 impl Wrong {
-    /// Finds what is wrong with `echo`, which came at `offset` of a stream, if anything is.
+    /// Finds the first wrong byte of `echo`, which came at `offset` of a stream.
     pub(super) fn find(echo: &[u8], pattern: &Pattern, stream: usize, offset: u64) -> Option<Self> {
         let sent = |at: u64| pattern.byte(stream, at);
         let first = echo.iter().zip(offset..).position(|(got, at)| *got != sent(at))?;
         let at = offset + first as u64;
-        // What came before was right, so it need not have come in the same read.
+        // The bytes before `echo` were right, so the pattern can stand for them.
         let excerpt_offset = at.saturating_sub(BEFORE_BYTES);
         let shown = (excerpt_offset..at + (echo.len() - first) as u64).take(SHOWN_BYTES);
         let came = |of: u64| if of < at { sent(of) } else { echo[(of - offset) as usize] };
@@ -94,7 +95,7 @@ impl Wrong {
 }
 
 impl Cause {
-    /// `rest` came from offset `at` on, where it is wrong from its first byte.
+    /// `rest` came from offset `at` on. Its first byte is wrong.
     fn of(rest: &[u8], at: u64, sent: impl Fn(u64) -> u8) -> Self {
         let belongs = |skipped: usize, to: u64| {
             let rest = &rest[skipped..];
@@ -111,7 +112,7 @@ impl Cause {
         let repeated = || near().take_while(|n| *n <= at).find(|n| belongs(0, at - n));
         let altered = || within().find(|n| belongs(*n, at + *n as u64)).map(Self::Altered);
         let added = || within().find(|n| belongs(*n, at)).map(Self::Added);
-        // A single byte first: it would look like a long way forth or back in a short pattern.
+        // A single byte first: in a short pattern it would look like a long jump ahead or back.
         if belongs(1.min(rest.len()), at + 1) {
             return Self::Altered(1);
         }
@@ -124,7 +125,7 @@ impl Cause {
 }
 
 impl Fault {
-    /// What to call it in a summary: one word, always the same for the same kind.
+    /// One word for summaries, the same for all faults of a kind.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Wrong(wrong) => match wrong.cause {
@@ -141,7 +142,7 @@ impl Fault {
         }
     }
 
-    /// Whether bytes are wrong, and not just missing.
+    /// Whether bytes are wrong, and not only missing.
     pub fn is_wrong(&self) -> bool {
         matches!(self, Self::Wrong(_) | Self::Surplus { .. })
     }
@@ -188,7 +189,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Bytes in hexadecimal, with one of them in brackets.
+/// Bytes in hexadecimal, with the marked one in brackets.
 struct Hex<'a> {
     bytes: &'a [u8],
     offset: u64,

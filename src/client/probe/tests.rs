@@ -6,13 +6,13 @@ mod exhaustive;
 
 const DEPTH: usize = 3;
 
-/// A peer in memory: what it is sent, `mangle` turns into what comes back.
+/// A peer in memory. `mangle` turns what the peer receives into what it sends back.
 struct Peer<M> {
     mangle: M,
     echo: Vec<u8>,
     /// The most that a read or write moves.
     limit: usize,
-    /// Bytes that a write takes before it would block.
+    /// Writes take this many bytes before they would block.
     room: usize,
     is_over: bool,
 }
@@ -55,7 +55,7 @@ impl<M: FnMut(&[u8]) -> Vec<u8>> Write for Peer<M> {
     }
 }
 
-/// Reads until there is no more, or something is wrong.
+/// Reads until the socket is empty, or a byte is wrong.
 fn receive_all(probe: &mut Probe, io: &mut impl Read, pattern: &Pattern) -> Result<(), Fault> {
     let mut scratch = [0; 256];
     while !matches!(probe.receive(io, pattern, &mut scratch)?, Received::Nothing | Received::End) {}
@@ -102,7 +102,7 @@ fn messages_in_flight_come_back_in_order_with_their_own_times() {
     probe.begin(20, at(1));
     probe.begin(1000, at(2));
     assert!(!probe.has_room());
-    // The socket takes the first, none of the second, then the rest of both.
+    // The socket takes the first message, then the second and a byte of the third, then the rest.
     peer.room = 10;
     probe.send(&mut peer, &pattern, at(5)).unwrap();
     assert!(!probe.is_sent());
@@ -119,9 +119,9 @@ fn messages_in_flight_come_back_in_order_with_their_own_times() {
     assert!(probe.complete().is_none() && probe.has_room() && probe.is_echoed());
 }
 
-/// Failed when what had come back, or was lost with its connection, still counted among the sent.
+/// Failed when messages that had come back, or were lost with their connection, still counted as sent.
 #[test]
-fn a_message_has_its_own_times_whatever_became_of_those_before_it() {
+fn a_message_has_its_own_times_after_lost_and_complete_ones() {
     let (pattern, start) = (Pattern::new(256), Instant::now());
     let at = |ms| start + Duration::from_millis(ms);
     let mut probe = Probe::new(2, DEPTH);
@@ -140,7 +140,7 @@ fn a_message_has_its_own_times_whatever_became_of_those_before_it() {
 }
 
 #[test]
-fn the_oldest_that_waits_is_told() {
+fn the_wait_counts_from_the_oldest_message() {
     let (pattern, start) = (Pattern::new(256), Instant::now());
     let mut probe = Probe::new(0, DEPTH);
     assert_eq!(probe.waiting_since(), None);
@@ -153,7 +153,7 @@ fn the_oldest_that_waits_is_told() {
 }
 
 #[test]
-fn each_wrong_byte_is_found_where_it_is() {
+fn each_wrong_byte_is_found_at_its_offset() {
     for wrong in 0..64 {
         let fault = fault_of(|bytes| {
             let mut bytes = bytes.to_vec();
@@ -169,7 +169,7 @@ fn each_wrong_byte_is_found_where_it_is() {
 }
 
 #[test]
-fn what_happened_to_the_bytes_is_told_apart() {
+fn dropped_repeated_added_and_altered_bytes_are_distinguished() {
     let kind = |fault: Fault| (fault.kind(), fault.to_string());
     let (dropped, text) = kind(fault_of(|bytes| without(bytes, 20..23)));
     assert_eq!(dropped, "dropped");
@@ -194,7 +194,7 @@ fn what_happened_to_the_bytes_is_told_apart() {
 }
 
 #[test]
-fn more_than_was_sent_is_a_surplus() {
+fn bytes_beyond_what_was_sent_are_a_surplus() {
     let fault = fault_of(|bytes| [bytes, b"!"].concat());
     let Fault::Surplus { offset: 64, bytes } = fault else { panic!("{fault:?}") };
     assert_eq!(*bytes, b"!"[..]);
@@ -204,7 +204,7 @@ fn more_than_was_sent_is_a_surplus() {
     );
 }
 
-/// Even where it is what would be sent next: it cannot be an echo.
+/// Even if it equals what will be sent next: it cannot be an echo.
 #[test]
 fn an_echo_before_its_message_is_a_surplus() {
     let pattern = Pattern::new(256);
@@ -216,7 +216,7 @@ fn an_echo_before_its_message_is_a_surplus() {
 }
 
 #[test]
-fn an_end_is_a_fault_only_while_bytes_are_owed() {
+fn an_end_is_a_fault_only_while_bytes_are_missing() {
     let (pattern, now) = (Pattern::new(256), Instant::now());
     let (mut probe, mut peer) = (Probe::new(1, 1), faithful());
     peer.is_over = true;
@@ -231,7 +231,7 @@ fn an_end_is_a_fault_only_while_bytes_are_owed() {
 }
 
 #[test]
-fn a_broken_connection_says_how_far_it_came() {
+fn the_fault_of_a_broken_connection_counts_its_bytes() {
     struct Broken;
     impl Read for Broken {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -244,7 +244,7 @@ fn a_broken_connection_says_how_far_it_came() {
 }
 
 #[test]
-fn an_excerpt_shows_what_stood_before() {
+fn an_excerpt_shows_the_bytes_before_the_wrong_one() {
     let fault = fault_of(|bytes| without(bytes, 2..3));
     let pattern = Pattern::new(256);
     let hex = |at: u64| format!("{:02x}", pattern.byte(5, at));

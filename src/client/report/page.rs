@@ -2,7 +2,7 @@
 
 use std::io;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -123,19 +123,19 @@ fn notes(report: &Report<'_>) -> Markup {
     .flatten()
     .collect();
     html! {
-        @if !notes.is_empty() || outcome.trouble_count > 0 {
+        @if !notes.is_empty() || outcome.failure_count > 0 {
             aside {
                 @for note in notes { p { (note) } }
-                @if outcome.trouble_count > 0 { (troubles(outcome)) }
+                @if outcome.failure_count > 0 { (failures(outcome)) }
             }
         }
     }
 }
 
-fn troubles(outcome: &Outcome) -> Markup {
+fn failures(outcome: &Outcome) -> Markup {
     html! {
         p {
-            (counted(outcome.trouble_count, "thing", "things"))
+            (counted(outcome.failure_count, "thing", "things"))
             " went wrong. The first of each kind:"
         }
         ul {
@@ -171,8 +171,10 @@ fn tried(search: &Search) -> Markup {
     };
     let rows: Vec<_> = search.trials.iter().map(row).collect();
     html! {
-        p { (search) }
-        (table(&["kept", "finding"], &rows))
+        div.prose {
+            p { (search) }
+            (table(&["kept", "finding"], &rows))
+        }
     }
 }
 
@@ -196,7 +198,7 @@ fn table(columns: &[&str], rows: &[(String, Vec<String>)]) -> Markup {
     }
 }
 
-fn list<const N: usize>(entries: [(&str, Option<String>); N]) -> Markup {
+fn list<const N: usize>(entries: [(&str, Option<Markup>); N]) -> Markup {
     html! {
         dl {
             @for (name, value) in entries {
@@ -209,40 +211,54 @@ fn list<const N: usize>(entries: [(&str, Option<String>); N]) -> Markup {
     }
 }
 
+fn text(text: impl Render) -> Option<Markup> {
+    Some(html! { (text) })
+}
+
 fn client(outcome: &Outcome) -> Markup {
     let was_bottleneck = if outcome.client_limit().is_some() { "yes" } else { "no" };
     list([
-        ("took", Some(cost(outcome))),
-        ("schedule", lateness(&outcome.lag)),
-        ("was the bottleneck", Some(was_bottleneck.into())),
+        ("took", text(cost(outcome))),
+        ("schedule", lateness(&outcome.lag).and_then(text)),
+        ("was the bottleneck", text(was_bottleneck)),
     ])
 }
 
 fn conditions(report: &Report<'_>) -> Markup {
     let (outcome, here) = (report.outcome, &report.conditions);
     let began = OffsetDateTime::from(outcome.began).truncate_to_second().format(&Rfc3339).ok();
+    let processors = here.logical_cpus.map(|n| format!("{} for this client", count(n)));
     let messages = counted(outcome.messages_in_time, "message", "messages");
     list([
         ("command", Some(command(&report.command))),
-        ("resound", Some(report.resound_version.into())),
-        ("system", Some(format!("{} on {}", here.os, here.arch))),
-        ("kernel", here.kernel.clone()),
-        ("processor", here.cpu.clone()),
-        ("processors", here.logical_cpus.map(|n| format!("{} for this client", count(n)))),
-        ("began", began),
-        ("measured", Some(format!("{messages} in {}", elapsed(outcome.measured)))),
-        ("connections", Some(format!("{} made", count(outcome.connections_made)))),
+        ("resound", text(report.resound_version)),
+        ("system", text(format!("{} on {}", here.os, here.arch))),
+        ("kernel", here.kernel.as_ref().and_then(text)),
+        ("processor", here.cpu.as_ref().and_then(text)),
+        ("processors", processors.and_then(text)),
+        ("began", began.and_then(text)),
+        ("measured", text(format!("{messages} in {}", elapsed(outcome.measured)))),
+        ("connections", text(format!("{} made", count(outcome.connections_made)))),
     ])
 }
 
 /// A command line that a shell would take.
-fn command(arguments: &[String]) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_=+./:,@%[]".contains(c);
-    let quoted = arguments.iter().map(|argument| match argument {
-        plainly if !plainly.is_empty() && plainly.chars().all(plain) => plainly.clone(),
-        other => format!("'{}'", other.replace('\'', "'\\''")),
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+fn command(arguments: &[String]) -> Markup {
+    html! {
+        @for (i, argument) in arguments.iter().enumerate() {
+            @if i > 0 { " " }
+            span.argument { (quoted(argument)) }
+        }
+    }
+}
+
+/// An argument as a shell takes it.
+fn quoted(argument: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_=+./:,@%[]".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        return argument.into();
+    }
+    format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

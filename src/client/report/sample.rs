@@ -5,9 +5,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::conditions::Conditions;
 use super::json::Report;
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::client::load::{
-    Cause, End, Interval, Length, Objective, Options, Outcome, Search, Trial, Trouble, Verdict,
+    ConnectionFailure, End, Interval, Length, Objective, Options, Outcome, Search, Trial, Verdict,
 };
 use crate::client::probe::{Fault, Pattern, Probe};
 
@@ -37,7 +38,7 @@ pub fn closed_loop() -> Options {
     Options { rate: None, ..options() }
 }
 
-/// A run in which nothing was measured.
+/// A run without a measured part.
 pub fn nothing() -> Outcome {
     let began = UNIX_EPOCH + Duration::from_millis(1_764_068_072_500);
     Outcome { end: End::Failed, ..Outcome::nothing(began) }
@@ -82,34 +83,43 @@ fn interval(second: u64, response: &Latency) -> Interval {
 }
 
 /// The failures of a run whose server changed a byte, and then could not be reached.
-pub fn troubles() -> Vec<Trouble> {
+pub fn failures() -> Vec<ConnectionFailure> {
     let local = Some("127.0.0.1:40001".parse::<std::net::SocketAddr>().unwrap().into());
     let refused = io::Error::from(ErrorKind::ConnectionRefused);
     vec![
-        Trouble { connection: Some(7), local, cause: Cause::Fault(altered()), is_fatal: true },
-        Trouble {
+        ConnectionFailure {
+            connection: Some(7),
+            local,
+            failure: Failure::Fault(altered()),
+            is_fatal: true,
+        },
+        ConnectionFailure {
             connection: Some(8),
             local: None,
-            cause: Cause::Connect(refused),
+            failure: Failure::Connect(refused),
             is_fatal: false,
         },
-        Trouble {
+        ConnectionFailure {
             connection: Some(9),
             local: None,
-            cause: Cause::TimedOut { after: Duration::from_secs(10), received: 64, sent: 128 },
+            failure: Failure::TimedOut {
+                timeout: Duration::from_secs(10),
+                received: 64,
+                expected: 128,
+            },
             is_fatal: false,
         },
     ]
 }
 
 /// A run in which all of them happened.
-pub fn in_trouble() -> Outcome {
+pub fn with_failures() -> Outcome {
     Outcome {
-        troubles: troubles(),
-        trouble_count: 3,
-        is_wrong: true,
+        failures: failures(),
+        failure_count: 3,
+        has_wrong_bytes: true,
         lost: 2,
-        trouble_counts: [("altered", 1), ("timeout", 2)].into(),
+        failure_counts: [("altered", 1), ("timeout", 2)].into(),
         ..run(3, 1.0)
     }
 }

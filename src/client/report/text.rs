@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::table::{latency_columns, rows};
 use crate::client::latency::{Latency, LatencySummary};
-use crate::client::load::{End, Interval, Length, Objective, Options, Outcome, Search, Trouble};
+use crate::client::load::{
+    ConnectionFailure, End, Interval, Length, Objective, Options, Outcome, Search,
+};
 use crate::text::Escaped;
 use crate::text::format::{byte_rate, count, counted, elapsed, percent, rate, setting, time};
 
@@ -44,7 +46,7 @@ impl fmt::Display for Summary<'_> {
         flow(outcome, f)?;
         latencies(outcome, options, f)?;
         client(outcome, f)?;
-        troubles(outcome, f)
+        failures(outcome, f)
     }
 }
 
@@ -212,13 +214,13 @@ fn client(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     outcome.warning().iter().try_for_each(|warning| line(f, "warning", warning))
 }
 
-/// Each kind of trouble once, with its number and its first. The one that ended the run is not described: the
+/// Each kind of failure once, with its number and its first. The one that ended the run is not described: the
 /// last line, on standard error, does that.
-fn troubles(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if outcome.trouble_count == 0 {
+fn failures(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if outcome.failure_count == 0 {
         return Ok(());
     }
-    line(f, "troubles", count(outcome.trouble_count))?;
+    line(f, "failures", count(outcome.failure_count))?;
     for (kind, n, first) in kinds(outcome) {
         let first = first.filter(|first| !first.is_fatal).map(described);
         let text = format!("  {kind:<9} {:>10}  {}", count(n), first.unwrap_or_default());
@@ -227,19 +229,19 @@ fn troubles(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// The kinds of trouble, how many there are of each, and the first of each.
+/// The kinds of failure, how many there are of each, and the first of each.
 pub(super) fn kinds(
     outcome: &Outcome,
-) -> impl Iterator<Item = (&'static str, u64, Option<&Trouble>)> {
-    outcome.trouble_counts.iter().map(|(kind, n)| {
-        let first = outcome.troubles.iter().find(|trouble| trouble.cause.kind() == *kind);
+) -> impl Iterator<Item = (&'static str, u64, Option<&ConnectionFailure>)> {
+    outcome.failure_counts.iter().map(|(kind, n)| {
+        let first = outcome.failures.iter().find(|failure| failure.failure.kind() == *kind);
         (*kind, *n, first)
     })
 }
 
-/// A trouble in a line, safe to print.
-pub(super) fn described(trouble: &Trouble) -> String {
-    Escaped(&trouble.to_string()).to_string()
+/// A failure in a line, safe to print.
+pub(super) fn described(failure: &ConnectionFailure) -> String {
+    Escaped(&failure.to_string()).to_string()
 }
 
 #[cfg(test)]

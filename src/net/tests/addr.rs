@@ -16,7 +16,7 @@ fn file(path: &str) -> Addr {
 }
 
 #[test]
-fn addresses_are_read_and_written() {
+fn an_address_is_displayed_as_it_was_written() {
     for (text, expected) in [
         ("127.0.0.1:7007", host("127.0.0.1", 7007)),
         ("0.0.0.0:0", host("0.0.0.0", 0)),
@@ -79,7 +79,7 @@ fn the_error_for_a_text_that_is_no_address_says_why_and_gives_an_example() {
     }
 }
 
-/// Failed when a port alone, a path, an URL and a list were only said to have no port, or passed for a host.
+/// Failed when the error for a port alone, a path or a URL was only that it has no port.
 #[test]
 fn the_example_is_the_address_that_was_probably_meant() {
     const NO_HOST: &str = "there is no host";
@@ -91,7 +91,7 @@ fn the_example_is_the_address_that_was_probably_meant() {
         ("7007", NO_HOST, "127.0.0.1:7007"),
         (":7107", NO_HOST, "127.0.0.1:7107"),
         ("*:7107", "a host cannot contain '*'", "0.0.0.0:7107"),
-        // Failed when an example stood there, and not the host that was given.
+        // Failed when the example had another host than the text.
         ("localhost", NO_PORT, "localhost:7007"),
         ("127.0.0.1", NO_PORT, "127.0.0.1:7007"),
         ("::1", NO_PORT, "[::1]:7007"),
@@ -127,7 +127,7 @@ fn the_example_is_the_address_that_was_probably_meant() {
 
 /// Failed when UNIX:/tmp/s was taken for a host, and the advice was to write UNIX: alone.
 #[test]
-fn a_scheme_may_be_in_capitals() {
+fn a_scheme_can_be_in_capitals() {
     for text in ["UNIX:/tmp/s", "Unix:/tmp/s", "uNIx:/tmp/s"] {
         assert_eq!(text.parse(), Ok(file("/tmp/s")), "{text}");
         assert_eq!(Addr::of_server(text), Ok(file("/tmp/s")), "{text}");
@@ -138,7 +138,7 @@ fn a_scheme_may_be_in_capitals() {
 }
 
 #[test]
-fn a_path_need_not_be_utf_8_but_a_host_must() {
+fn a_path_can_be_other_than_utf_8_but_a_host_cannot() {
     let path = OsStr::from_bytes(b"caf\xe9.sock");
     let text = OsStr::from_bytes(b"unix:caf\xe9.sock");
     assert_eq!(Addr::of_server(text), Ok(Addr::Unix(Path::new(path).into())));
@@ -148,9 +148,9 @@ fn a_path_need_not_be_utf_8_but_a_host_must() {
     assert!(Addr::of_server(OsStr::from_bytes(&long)).is_err());
 }
 
-/// Failed when a line was as long as the argument that it was about.
+/// Failed when a line was as long as the argument that it quoted.
 #[test]
-fn a_long_text_is_quoted_in_part() {
+fn a_long_text_is_quoted_only_in_part() {
     let long = "x".repeat(5000);
     for text in [&*long, &format!("a:{long}"), &format!("{long}://{long}")] {
         let said = text.parse::<Addr>().unwrap_err().to_string();
@@ -190,18 +190,18 @@ fn an_abstract_socket_has_a_name_and_no_path() {
     assert_eq!(said(108), "the name after unix:@ has 108 bytes; the system allows 107");
 }
 
-/// A client may bind to any path, and to any abstract name.
+/// A client can bind to any path and to any abstract name.
 #[test]
-fn a_path_is_never_shown_as_an_abstract_name_and_no_name_acts_on_a_terminal() {
+fn a_path_is_not_displayed_as_an_abstract_name_and_names_are_escaped() {
     let path = Endpoint::Unix(Some(Path::new("@echo").into()));
     assert_eq!(path.to_string(), "unix:./@echo");
     let name = Endpoint::Abstract((*b"\0a\x1b[2J\xff").into());
     assert_eq!(name.to_string(), "unix:@\\u{0}a\\u{1b}[2J\u{fffd}");
 }
 
-/// Failed when a client tried port 0, and was told that nothing listened there.
+/// Failed when a client tried port 0, and the error was that nothing listens there.
 #[test]
-fn nobody_connects_to_port_0() {
+fn port_0_is_no_address_to_connect_to() {
     for (text, example) in [("localhost:0", "localhost:7007"), ("[::1]:000", "[::1]:7007")] {
         let expected =
             format!("a client cannot connect to port 0; write HOST:PORT, such as {example}");
@@ -251,7 +251,7 @@ fn a_port_is_a_number_or_a_service() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_path_is_as_long_as_the_system_allows() {
+fn a_path_has_at_most_the_length_that_the_system_allows() {
     let unix = |bytes| format!("unix:{}", "x".repeat(bytes)).parse::<Addr>();
     assert_eq!(unix(107), Ok(file(&"x".repeat(107))));
     for bytes in [108, 1000] {
@@ -280,7 +280,7 @@ fn paths_resolve_to_themselves() {
 }
 
 #[test]
-fn localhost_resolves_to_this_machine_each_address_once() {
+fn localhost_resolves_to_each_loopback_address_once() {
     let found = resolved("localhost:7007").unwrap();
     assert!(!found.is_empty());
     for (i, endpoint) in found.iter().enumerate() {
@@ -291,13 +291,13 @@ fn localhost_resolves_to_this_machine_each_address_once() {
 }
 
 #[test]
-fn an_unknown_name_is_told_what_to_do() {
+fn the_error_for_an_unknown_name_says_what_to_do() {
     let said = resolved("nosuch.invalid:7").unwrap_err().to_string();
     let why = said
         .strip_prefix("cannot resolve nosuch.invalid:7: ")
         .and_then(|s| s.strip_suffix("; check the spelling, or write the host's IP address"))
         .unwrap_or_else(|| panic!("{said}"));
-    // What the system calls it depends on where the name would be looked up.
+    // The reason depends on where the system looks names up.
     assert!(!why.is_empty() && !why.starts_with("failed to"), "{said}");
 }
 
@@ -311,7 +311,7 @@ fn addresses_and_endpoints_are_safe_to_log() {
 }
 
 #[test]
-fn endpoints_are_written_as_they_are_read() {
+fn an_endpoint_is_displayed_as_its_address_is_written() {
     for text in ["127.0.0.1:7007", "[::1]:7007"] {
         assert_eq!(inet(text).to_string(), text);
     }
@@ -333,7 +333,7 @@ fn an_ipv4_address_in_an_ipv6_one_is_an_ipv4_address() {
 }
 
 #[test]
-fn a_host_has_one_form() {
+fn the_ip_of_an_endpoint_has_one_form() {
     for (endpoint, ip) in [
         ("127.0.0.1:7", "127.0.0.1"),
         ("[::ffff:127.0.0.1]:7", "127.0.0.1"),
@@ -347,20 +347,20 @@ fn a_host_has_one_form() {
 
 proptest! {
     #[test]
-    fn no_text_is_a_panic(text in ".*") {
+    fn no_text_panics(text in ".*") {
         let _ = text.parse::<Addr>();
     }
 
-    /// What is shown can be typed again, where it needs no escapes.
+    /// What is displayed can be typed again if it needs no escapes.
     #[test]
-    fn an_address_is_shown_as_it_is_written(text in "[a-z0-9.-]{1,20}:[0-9]{1,5}|unix:[ -~]{1,107}") {
+    fn a_displayed_address_parses_to_the_same_address(text in "[a-z0-9.-]{1,20}:[0-9]{1,5}|unix:[ -~]{1,107}") {
         if let Ok(addr) = text.parse::<Addr>() {
             prop_assert_eq!(addr.to_string().parse(), Ok(addr));
         }
     }
 
     #[test]
-    fn every_socket_address_is_an_address(ip in any::<IpAddr>(), port: u16) {
+    fn every_socket_address_parses(ip in any::<IpAddr>(), port: u16) {
         let at = SocketAddr::new(ip, port);
         let addr: Addr = at.to_string().parse().unwrap();
         prop_assert_eq!(addr.resolve().unwrap(), vec![Endpoint::from(at)]);

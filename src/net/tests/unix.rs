@@ -26,20 +26,20 @@ fn at(path: &Path) -> Endpoint {
 }
 
 fn listen(path: &Path) -> io::Result<Listener> {
-    Listener::bind(&at(path), PLAIN).inspect(must_not_block)
+    bind_endpoint(&at(path), PLAIN)
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// A socket that a server left behind.
+/// Leaves a socket as a killed server does.
 fn leave_stale(path: &Path) {
     drop(Server::bind(path).unwrap());
     assert!(path.exists());
 }
 
-/// Listening at `path` is refused for the reason given, and changes nothing there.
+/// Checks that listening at `path` fails with this reason, and changes nothing there.
 #[track_caller]
 fn is_refused(path: &Path, reason: &str) {
     let before = identity(path);
@@ -54,7 +54,7 @@ const NO_SOCKET: &str =
     "there is something that is not a socket; remove it, or choose another path";
 
 #[test]
-fn bytes_pass_and_the_file_goes() {
+fn bytes_pass_and_the_file_is_removed_at_the_end() {
     let (_dir, path) = place();
     let mut listener = listen(&path).unwrap();
     assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
@@ -70,7 +70,7 @@ fn bytes_pass_and_the_file_goes() {
 }
 
 #[test]
-fn nothing_blocks() {
+fn reads_and_accepts_would_block_if_there_is_nothing() {
     let (_dir, path) = place();
     let blocks = |r: io::Result<usize>| assert_eq!(r.unwrap_err().kind(), ErrorKind::WouldBlock);
     let mut listener = listen(&path).unwrap();
@@ -95,7 +95,7 @@ fn a_killed_server_can_start_again() {
     for _ in 0..3 {
         let Listener::Unix(file, listener) = listen(&path).unwrap() else { unreachable!() };
         drop(listener);
-        // Never dropped, as if killed.
+        // A killed server does not drop it.
         std::mem::forget(file);
         assert!(path.exists());
     }
@@ -109,7 +109,7 @@ fn a_live_server_is_left_alone() {
     let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     client.write_all(b"x").unwrap();
     let mut heard = String::new();
-    // The first is the question whether it lives.
+    // The first connection came from `listen`, which looked whether the server lives.
     while heard.is_empty() {
         let (mut accepted, _) = server.accept().unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -120,9 +120,9 @@ fn a_live_server_is_left_alone() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_busy_server_is_left_alone() {
+fn a_server_with_a_full_accept_queue_is_left_alone() {
     let (_dir, path) = place();
-    let _server = Listener::bind(&at(&path), ListenOptions { backlog: 0, ..PLAIN }).unwrap();
+    let _server = bind_endpoint(&at(&path), ListenOptions { backlog: 0, ..PLAIN }).unwrap();
     let _waiting = Socket::connect(&at(&path)).unwrap();
     is_refused(&path, LIVE);
 }
@@ -164,7 +164,7 @@ fn a_symbolic_link_is_left_alone_wherever_it_leads() {
 }
 
 #[test]
-fn a_missing_directory_is_told() {
+fn the_error_for_a_missing_directory_says_so() {
     let (dir, _) = place();
     is_refused(
         &dir.path().join("missing/echo.sock"),
@@ -173,7 +173,7 @@ fn a_missing_directory_is_told() {
 }
 
 #[test]
-fn a_file_that_another_server_replaced_is_left_to_it() {
+fn a_file_that_another_server_replaced_is_not_removed() {
     let (_dir, path) = place();
     let ours = listen(&path).unwrap();
     fs::remove_file(&path).unwrap();
@@ -186,7 +186,7 @@ fn a_file_that_another_server_replaced_is_left_to_it() {
 }
 
 #[test]
-fn a_file_that_is_gone_already_is_no_matter() {
+fn a_file_that_is_removed_already_is_no_error() {
     let (_dir, path) = place();
     let listener = listen(&path).unwrap();
     fs::remove_file(&path).unwrap();
@@ -196,7 +196,7 @@ fn a_file_that_is_gone_already_is_no_matter() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_longest_path_can_be_had_and_no_longer() {
+fn a_server_can_listen_at_the_longest_path_but_not_at_a_longer_one() {
     let (dir, _) = place();
     let bytes = dir.path().as_os_str().len() + 1;
     let longest = dir.path().join("x".repeat(107 - bytes));
@@ -209,10 +209,10 @@ fn the_longest_path_can_be_had_and_no_longer() {
 }
 
 #[test]
-fn a_socket_without_a_path_is_nobodys_server() {
+fn a_socket_without_a_path_can_neither_listen_nor_be_connected_to() {
     let nowhere = Endpoint::Unix(None);
     assert_eq!(
-        Listener::bind(&nowhere, PLAIN).unwrap_err().to_string(),
+        bind_endpoint(&nowhere, PLAIN).unwrap_err().to_string(),
         "cannot listen on unix:(unnamed): the socket has no path"
     );
     assert_eq!(Socket::connect(&nowhere).unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -229,15 +229,15 @@ fn a_connection_without_a_server_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_backlog_is_as_asked() {
+fn the_kernel_holds_as_many_connections_as_the_backlog_says() {
     let (_dir, path) = place();
-    let _listener = Listener::bind(&at(&path), ListenOptions { backlog: 2, ..PLAIN }).unwrap();
-    // Linux holds one more than it was asked to: unix_recvq_full() in net/unix/af_unix.c.
+    let _listener = bind_endpoint(&at(&path), ListenOptions { backlog: 2, ..PLAIN }).unwrap();
+    // Linux holds one more than the backlog: unix_recvq_full() in net/unix/af_unix.c.
     let _held = [(); 3].map(|()| Socket::connect(&at(&path)).unwrap());
     assert_eq!(Socket::connect(&at(&path)).unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
-/// Two that start at once would each take the other's new socket for stale.
+/// Without the lock, each of two servers that start at once could take the other's new socket for stale.
 #[test]
 fn a_server_that_is_just_starting_is_left_alone() {
     let (_dir, path) = place();
@@ -256,9 +256,9 @@ fn a_server_that_is_just_starting_is_left_alone() {
     listen(&path).unwrap();
 }
 
-/// Failed when the directory itself was locked, which anybody can do who may read it.
+/// Failed when the directory was locked: any user who may read it can do that.
 #[test]
-fn nobody_but_its_owner_can_keep_a_server_from_starting() {
+fn a_lock_on_the_directory_does_not_keep_a_server_from_starting() {
     let (dir, path) = place();
     let directory = fs::File::open(dir.path()).unwrap();
     flock(&directory, FlockOperation::LockExclusive).unwrap();
@@ -269,16 +269,16 @@ fn nobody_but_its_owner_can_keep_a_server_from_starting() {
     drop(lock);
 }
 
-/// Failed when the directory was locked: one of two that started in it at once was turned away.
+/// Failed when the directory was locked: of two servers that started in it at once, one failed.
 #[test]
-fn whoever_starts_beside_it_is_no_matter() {
+fn two_servers_can_start_in_one_directory_at_once() {
     let (dir, path) = place();
     let _starting = Lock::of(&dir.path().join("other.sock")).unwrap();
     listen(&path).unwrap();
 }
 
 #[test]
-fn the_lock_of_a_killed_server_holds_nobody_up_and_none_is_left_behind() {
+fn the_lock_file_of_a_killed_server_blocks_no_start_and_is_removed() {
     let (dir, path) = place();
     fs::write(lock_file(&path), "").unwrap();
     let listener = listen(&path).unwrap();
@@ -287,10 +287,9 @@ fn the_lock_of_a_killed_server_holds_nobody_up_and_none_is_left_behind() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// It is not this server's to lock or to remove, and opening it must not block. Failed when anything that could be
-/// opened was locked, and removed afterwards.
+/// Failed when the server locked any file that it could open, and removed it afterwards.
 #[test]
-fn what_is_no_lock_of_ours_is_refused_by_name_and_left_alone() {
+fn a_lock_file_of_another_kind_is_named_in_the_error_and_left_alone() {
     let (dir, path) = place();
     let (lock, target) = (lock_file(&path), dir.path().join("target"));
     let make: [(&str, &dyn Fn()); 6] = [
@@ -322,9 +321,9 @@ fn what_is_no_lock_of_ours_is_refused_by_name_and_left_alone() {
     listen(&path).unwrap();
 }
 
-/// Another user's, who may be after a server that runs as root. Only root can try it.
+/// Another user could trick a server that runs as root with it. Only root can run this test.
 #[test]
-fn the_empty_file_of_another_user_is_no_lock_of_ours() {
+fn the_lock_file_of_another_user_is_refused() {
     let (_dir, path) = place();
     let lock = lock_file(&path);
     fs::write(&lock, "").unwrap();
@@ -337,7 +336,7 @@ fn the_empty_file_of_another_user_is_no_lock_of_ours() {
 }
 
 #[test]
-fn a_file_that_is_locked_at_the_end_is_left_and_not_waited_for() {
+fn a_server_that_ends_leaves_its_file_if_the_lock_is_taken() {
     let (_dir, path) = place();
     let listener = listen(&path).unwrap();
     let busy = Lock::of(&path).unwrap();
@@ -348,7 +347,7 @@ fn a_file_that_is_locked_at_the_end_is_left_and_not_waited_for() {
 }
 
 #[test]
-fn a_file_that_was_taken_outlives_its_listener() {
+fn a_file_that_was_taken_away_outlives_its_listener() {
     let (_dir, path) = place();
     let mut listener = listen(&path).unwrap();
     let file = listener.take_file();
@@ -359,10 +358,10 @@ fn a_file_that_was_taken_outlives_its_listener() {
     assert!(!path.exists());
 }
 
-/// While the first finishes, a second takes its place, and may even get the number of its file. Failed when the
-/// number alone counted.
+/// A second server replaces the first while that one finishes, and its file can get the same number. Failed when only
+/// the numbers were compared.
 #[test]
-fn a_file_that_a_successor_has_replaced_is_left_to_it() {
+fn the_file_of_a_successor_is_not_removed() {
     for _ in 0..20 {
         let (_dir, path) = place();
         let mut first = listen(&path).unwrap();
@@ -377,10 +376,10 @@ fn a_file_that_a_successor_has_replaced_is_left_to_it() {
 }
 
 #[test]
-fn the_file_has_the_permissions_that_were_asked_for_whatever_the_umask_is() {
+fn the_file_has_the_permissions_that_were_asked_for() {
     let (_dir, path) = place();
     for unix_mode in [0o600, 0o660, 0o666, 0o777, 0o000] {
-        let _listener = Listener::bind(&at(&path), ListenOptions { unix_mode, ..PLAIN }).unwrap();
+        let _listener = bind_endpoint(&at(&path), ListenOptions { unix_mode, ..PLAIN }).unwrap();
         let found = fs::symlink_metadata(&path).unwrap();
         assert_eq!(found.permissions().mode() & 0o7777, unix_mode, "{unix_mode:o}");
     }
@@ -388,7 +387,7 @@ fn the_file_has_the_permissions_that_were_asked_for_whatever_the_umask_is() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_abstract_socket_needs_no_file_and_is_free_again_at_once() {
+fn an_abstract_socket_has_no_file_and_its_name_is_free_at_once_again() {
     let name = format!("resound-test-{}", std::process::id());
     let addr: Addr = format!("unix:@{name}").parse().unwrap();
     for _ in 0..2 {
@@ -409,7 +408,7 @@ fn an_abstract_socket_needs_no_file_and_is_free_again_at_once() {
 /// Failed when the option was not set, on kernels that have it.
 #[cfg(target_os = "linux")]
 #[test]
-fn descriptors_that_a_client_passes_are_refused_by_the_kernel() {
+fn the_kernel_refuses_descriptors_that_a_client_passes() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let (_dir, path) = place();
     let mut listener = listen(&path).unwrap();
@@ -424,11 +423,11 @@ fn descriptors_that_a_client_passes_are_refused_by_the_kernel() {
     };
     // Before it is accepted, and after.
     let early = Socket::connect(&at(&path)).unwrap();
-    let told = pass(&early);
+    let passed = pass(&early);
     if !has_pass_rights() {
-        return assert_eq!(told, Ok(1));
+        return assert_eq!(passed, Ok(1));
     }
-    assert_eq!(told, Err(Errno::PERM));
+    assert_eq!(passed, Err(Errno::PERM));
     drop(early);
     eventually(|| listener.accept()).unwrap();
     let (mut client, mut server, ..) = pair(&mut listener);
@@ -436,7 +435,7 @@ fn descriptors_that_a_client_passes_are_refused_by_the_kernel() {
     pass_bytes(&mut client, &mut server);
 }
 
-/// Linux 6.16.
+/// Whether this is Linux 6.16 or later.
 #[cfg(target_os = "linux")]
 fn has_pass_rights() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
@@ -458,7 +457,7 @@ fn a_lock_on_a_removed_file_gives_no_right() {
     assert!(!lock::try_lock(&third, &path), "the lock is taken");
 }
 
-/// Whoever waits for a lock may find that its file was removed, and another made, by the time it is free.
+/// When a thread gets the lock, its file can be removed already, and another thread can lock the next one.
 #[test]
 fn a_lock_has_one_holder_at_a_time() {
     let (_dir, path) = place();
@@ -469,7 +468,7 @@ fn a_lock_has_one_holder_at_a_time() {
                 for _ in 0..200 {
                     let Ok(lock) = Lock::of(&path) else { continue };
                     assert!(!is_held.swap(true, Ordering::SeqCst), "held by two");
-                    // Long enough for another to come.
+                    // Lets the other threads try.
                     (0..20).for_each(|_| thread::yield_now());
                     is_held.store(false, Ordering::SeqCst);
                     drop(lock);
@@ -479,9 +478,9 @@ fn a_lock_has_one_holder_at_a_time() {
     });
 }
 
-/// FAULTS 34. Whatever they find of each other, they do not take it for stale.
+/// None of them takes the new socket of another for stale.
 #[test]
-fn of_several_that_start_at_once_one_listens() {
+fn of_several_servers_that_start_at_once_one_listens() {
     for _ in 0..50 {
         let (_dir, path) = place();
         leave_stale(&path);
@@ -503,20 +502,20 @@ fn lock_file(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_name_that_no_file_can_have_is_refused() {
+fn a_path_that_is_too_long_for_the_file_system_is_an_error() {
     let (dir, _) = place();
     is_refused(&dir.path().join("x".repeat(300)), "file name too long");
 }
 
-/// Only a socket that refuses is stale: from one that may not be asked, nothing is known.
+/// A socket that this user may not connect to can be live or stale.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_socket_that_may_not_be_asked_is_left_alone() {
+fn a_socket_without_permission_to_connect_is_left_alone() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
     let (_dir, path) = place();
     leave_stale(&path);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // Root may, unless this thread forgoes it.
+    // Root may always connect, unless the thread drops that capability.
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut mine = capabilities(None).unwrap();
@@ -530,8 +529,8 @@ fn a_socket_that_may_not_be_asked_is_left_alone() {
     });
 }
 
-/// Between the look at it and the question whether anybody listens, its server may remove it.
+/// Its server can remove it after the first look at it, before the attempt to connect.
 #[test]
-fn a_socket_that_has_just_gone_is_neither_stale_nor_live() {
+fn a_socket_that_was_just_removed_is_neither_stale_nor_live() {
     assert!(!unix::is_stale(Err(ErrorKind::NotFound.into())).unwrap());
 }

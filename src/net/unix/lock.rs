@@ -13,7 +13,7 @@ use super::Identity;
 use crate::text::Escaped;
 
 /// How often a server that starts tries to get the lock: for some 50 ms. A holder needs it for some
-/// microseconds. One that still has it after this time is stopped, and could keep it for ever.
+/// microseconds. One that still has it after this time is stopped, and could keep it for hours.
 const LOCK_ATTEMPTS: usize = 10_000;
 
 /// The right to make or remove one socket's file. One server at a time has it.

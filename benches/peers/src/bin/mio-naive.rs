@@ -1,4 +1,4 @@
-//! mio by the book: reads until `WouldBlock`, and registers anew when it wants to hear of something else.
+//! mio as its guide suggests: reads until `WouldBlock`, and registers again when its interest changes.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
@@ -30,8 +30,8 @@ fn serve(addr: String) -> io::Result<()> {
             }
             let Token(slot) = event.token();
             let connection: &mut Connection = &mut connections[slot];
-            // Its end and its errors are the same to us.
-            if !connection.attend(poll.registry(), event.token(), &mut buffer).unwrap_or(false) {
+            // An error ends the connection, as an end of stream does.
+            if !connection.drive(poll.registry(), event.token(), &mut buffer).unwrap_or(false) {
                 poll.registry().deregister(&mut connection.stream)?;
                 connections.remove(slot);
             }
@@ -55,13 +55,13 @@ fn accept(
 
 struct Connection {
     stream: TcpStream,
-    /// What has been read and not been written yet.
+    /// Bytes that were read and not written yet.
     pending: Vec<u8>,
 }
 
 impl Connection {
-    /// Echoes until it would block, and says whether there may be more.
-    fn attend(&mut self, registry: &Registry, token: Token, buffer: &mut [u8]) -> io::Result<bool> {
+    /// Echoes until it would block, and returns whether the connection stays open.
+    fn drive(&mut self, registry: &Registry, token: Token, buffer: &mut [u8]) -> io::Result<bool> {
         if !self.pending.is_empty() {
             let n = write(&mut self.stream, &self.pending)?;
             self.pending.drain(..n);
@@ -85,7 +85,7 @@ impl Connection {
     }
 }
 
-/// Writes until it would block, and says how much that was.
+/// Writes until it would block, and returns how many bytes were written.
 fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {

@@ -1,4 +1,4 @@
-//! monoio by the book: its example of an echo, on io_uring.
+//! monoio as in its example of an echo server, on io_uring.
 
 use std::io;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! smol by the book: its examples echo with `io::copy`, so the buffer is that one's, of 8 KiB.
+//! smol as in its examples: they echo with `io::copy`, which brings a buffer of 8 KiB.
 
 use std::io;
 use std::process::ExitCode;

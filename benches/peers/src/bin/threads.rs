@@ -1,4 +1,4 @@
-//! std by the book: a thread for each connection.
+//! The standard library: a thread for each connection.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

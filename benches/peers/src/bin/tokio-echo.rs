@@ -1,5 +1,5 @@
-//! tokio by the book, which opens its documentation with an echo server: a task for each connection,
-//! here on the current thread alone.
+//! tokio as in the echo server that opens its documentation: a task for each connection. Here all tasks run on the
+//! current thread.
 
 use std::io;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ async fn serve(addr: String) -> io::Result<()> {
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // Not an array as there, which would be part of the task, and be moved with it.
+    // Not an array as in the documentation: an array would be part of the task and move with it.
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let n = stream.read(&mut buffer).await?;

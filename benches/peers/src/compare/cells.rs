@@ -1,5 +1,5 @@
-//! One number of connections and one size of messages after the other: every server under load, beside the
-//! reference.
+//! Measures the cells: each is a number of connections and a message size, with every server under load and the
+//! reference in between.
 
 use std::error::Error;
 use std::fs;
@@ -15,27 +15,28 @@ use super::contender::Contender;
 use super::processors::Processors;
 use super::results::{CellResults, Run, ServerResults, Settings};
 
-/// What is not measured at the beginning.
+/// The start of a run, which is not measured.
 const WARMUP: Duration = Duration::from_millis(200);
 
-/// A server that says nothing for this long is left out.
+/// A server that does not answer for this long has no figures.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Processes by the thousand are not what this is to find out.
+/// With more connections than this, servers with a process for each connection are left out.
 const MOST_PROCESSES: usize = 100;
 
-/// More than this is on its way at the same time only on machines whose kernel lends sockets much more
-/// memory than is usual, tcp(7): `tcp_mem`.
+/// Cells with more bytes in flight than this are left out. They need a kernel that gives sockets far more memory than
+/// usual: `tcp_mem`, tcp(7).
 const MOST_BYTES_IN_FLIGHT: usize = 2 << 30;
 
-/// At ten times this throughput, or this rate, each connection has ten echoes while it is measured.
+/// The throughput and the rate that the time of a measurement allows for. A server that is ten times as fast gets ten
+/// echoes on each connection.
 const BYTES_PER_SECOND: f64 = 200e6;
 const ECHOES_PER_SECOND: f64 = 10e3;
 
-/// So many servers are measured after the reference, before that is again.
+/// How many servers are measured between two runs of the reference.
 const SERVERS_PER_REFERENCE: usize = 2;
 
-/// What a measurement is of.
+/// What a run measures.
 #[derive(Clone, Copy)]
 pub struct Cell {
     pub connections: usize,
@@ -43,7 +44,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// How long to measure: at least as long as all connections together need for some echoes each.
+    /// How long to measure: at least `least`, and long enough for some echoes on each connection.
     fn time(&self, least: Duration) -> Duration {
         let by_echoes = self.connections as f64 / ECHOES_PER_SECOND;
         let by_bytes = (self.connections * self.message_bytes) as f64 / BYTES_PER_SECOND;
@@ -51,7 +52,7 @@ impl Cell {
     }
 }
 
-/// Measures every server in every cell that it is up to.
+/// Measures every server in every cell within its limits.
 pub fn measure(
     servers: &[Contender],
     cells: &[Cell],
@@ -81,7 +82,7 @@ pub fn measure(
     each.collect()
 }
 
-/// No results yet, or the reason why there will be none.
+/// The empty results of a server, or the reason why there will be none.
 fn begin(server: &Contender, cell: &Cell) -> ServerResults {
     let most = server.most_connections();
     let trouble = if cell.connections > most {
@@ -96,8 +97,8 @@ fn begin(server: &Contender, cell: &Cell) -> ServerResults {
     ServerResults { server: server.name.clone(), pairs: Vec::new(), trouble }
 }
 
-/// The order of so many servers in a round: forwards, then backwards, then the same from the next one on, so that
-/// none always comes after the same, nor always right after the reference.
+/// The order of servers in a round: forwards, then backwards, then both again with the next server first. So no server
+/// always follows the same one, and none always follows the reference.
 fn order(servers: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..servers).map(move |i| {
         let i = if round.is_multiple_of(2) { i } else { servers - 1 - i };
@@ -105,7 +106,7 @@ fn order(servers: usize, round: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Takes the servers in another order each time.
+/// Measures all servers once, in the order of the round.
 fn play_round(
     servers: &[Contender],
     cell: &Cell,
@@ -119,7 +120,7 @@ fn play_round(
     let time = Duration::from_secs_f64(settings.seconds);
     let run = |server| run(server, cell, time, processors).map_err(|e| e.to_string());
     for group in able.chunks(SERVERS_PER_REFERENCE) {
-        // Again where that goes wrong, lest others pay for it.
+        // A second attempt, because without it the other servers of the group would have no figures.
         let reference = run(&servers[0]).or_else(|_| run(&servers[0]));
         for &i in group {
             match reference.clone().and_then(|reference| Ok([reference, run(&servers[i])?])) {
@@ -133,7 +134,7 @@ fn play_round(
     }
 }
 
-/// Starts a server, loads it, and ends it.
+/// Starts a server, loads it, and stops it.
 fn run(
     server: &Contender,
     cell: &Cell,
@@ -145,7 +146,7 @@ fn run(
     let mut meter = Meter::new(&running);
     let outcome = load::run(&options, &mut meter);
     if outcome.end == End::Interrupted {
-        // The load has caught the signal, which was meant for all of this.
+        // The load has caught the signal, which was meant for the whole comparison.
         drop(running);
         eprintln!("interrupted");
         std::process::exit(1);
@@ -187,15 +188,15 @@ fn options(running: &Running, cell: &Cell, time: Duration) -> Result<Options, Bo
 }
 
 fn expect_fine(outcome: &Outcome) -> Result<(), String> {
-    match (outcome.troubles.first(), outcome.end) {
+    match (outcome.failures.first(), outcome.end) {
         (Some(trouble), _) => Err(trouble.to_string()),
         (None, End::Complete) => Ok(()),
         (None, end) => Err(format!("the run did not end as planned: {end:?}")),
     }
 }
 
-/// Reads the server's meter, early in the measured part and late: seldom, as a crowd of threads takes time to
-/// read.
+/// Reads the server's processor time three times in the measured part. More often would disturb the run: with thousands
+/// of threads, a reading takes long.
 struct Meter<'a> {
     running: &'a Running,
     readings: Vec<Reading>,
@@ -239,8 +240,7 @@ impl Reporter for Meter<'_> {
     }
 }
 
-/// Processor time that the threads of these processes have had until now: proc(5), `schedstat`, to the
-/// nanosecond.
+/// Processor time that the threads of these processes have used so far, in nanoseconds: `schedstat`, proc(5).
 pub fn cpu_time(pids: &[u32]) -> Duration {
     let threads = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
     let times = threads.flatten().flatten().filter_map(|thread| {
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_server_is_measured_beside_all_sorts_of_others() {
+    fn every_server_has_different_neighbours_in_each_round() {
         for servers in 2..=16 {
             let rounds: Vec<Vec<_>> = (0..6).map(|round| order(servers, round).collect()).collect();
             for server in 0..servers {
@@ -278,12 +278,12 @@ mod tests {
         let before = cpu_time(&me);
         let start = Instant::now();
         let mut n = 0u64;
-        // Another test's thread that ends takes its time with it.
+        // If the thread of another test ends, its time is no longer counted, so the sum can fall.
         while cpu_time(&me).saturating_sub(before) < Duration::from_millis(20) {
             n = std::hint::black_box(n + 1);
             assert!(
                 start.elapsed() < Duration::from_secs(20),
-                "it does not go on: {before:?}, {n}"
+                "the processor time does not grow: {before:?}, {n}"
             );
         }
         assert!(cpu_time(&[]).is_zero());

@@ -8,10 +8,10 @@ use resound_peers::{Found, Limits, Missing, Places, Running, peer, raise_descrip
 use super::processors::Processors;
 use super::results::Server;
 
-/// What everything is compared with.
+/// The server with which all others are compared.
 pub const REFERENCE: &str = "reference";
 
-/// A server, found and ready to be started, and how.
+/// A server that is ready to start, with its arguments.
 pub struct Contender {
     pub name: String,
     found: Found,
@@ -25,7 +25,7 @@ impl From<Found> for Contender {
 }
 
 impl Contender {
-    /// resound with further options.
+    /// `resound` with further options.
     pub fn variant(options: &str, places: &Places) -> Result<Self, Missing> {
         let resound = peer("resound").ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Self {
@@ -39,7 +39,7 @@ impl Contender {
         self.name == REFERENCE
     }
 
-    /// Starts it on the servers' processor.
+    /// Starts it on the server's processor.
     pub fn start(&self, processors: &Processors) -> Result<Running, Box<dyn Error>> {
         let args: Vec<_> = self.args.iter().map(String::as_str).collect();
         Ok(processors.on_servers(|| self.found.start(&args))??)
@@ -49,13 +49,13 @@ impl Contender {
         self.found.peer.limits
     }
 
-    /// The most connections that it can have here at a time.
+    /// The most connections that it can have at a time on this machine.
     pub fn most_connections(&self) -> usize {
         let descriptors = raise_descriptor_limit();
         descriptors.map_or(0, |descriptors| self.limits().connections_with(descriptors))
     }
 
-    /// What the document says of it.
+    /// What the page says about it.
     pub fn described(&self) -> Server {
         Server { name: self.name.clone(), runtime: self.found.peer.runtime.into() }
     }

@@ -1,15 +1,15 @@
-//! Which figures there are of a run.
+//! The figures that the page shows, and how it writes numbers.
 
 use super::results::Run;
 
-/// Something that is measured of each run.
+/// A figure that is measured in each run.
 pub struct Figure {
-    /// What the files of its pictures begin with.
+    /// The start of the names of its pictures.
     pub name: &'static str,
     pub title: &'static str,
     pub is_more_better: bool,
     pub of: fn(&Run) -> f64,
-    /// How it is written, where it is no ratio.
+    /// How the page writes it if it is not a ratio.
     pub shown: fn(f64) -> String,
 }
 

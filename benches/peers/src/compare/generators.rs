@@ -1,4 +1,4 @@
-//! `resound load` beside the least C of the same duty: what one processor's worth of load each of them makes.
+//! Compares `resound load` with a minimal C generator: how much load each makes with one processor.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,11 +11,11 @@ use super::contender::Contender;
 use super::processors::Processors;
 use super::results::{Generated, Generator, Settings};
 
-/// Connections and bytes.
+/// Connections, and bytes of a message.
 const CELLS: &[(usize, usize)] =
     &[(1, 64), (50, 64), (1000, 64), (50, 1 << 10), (50, 16 << 10), (50, 1 << 20)];
 
-/// Loads a server at this address, for so many seconds.
+/// Loads the server at an address, for a number of seconds.
 type Load = fn(&Path, &str, &Generator, f64) -> Result<Generated, Box<dyn Error>>;
 
 pub fn measure(
@@ -33,7 +33,7 @@ pub fn measure(
         let mut generator = Generator { connections, message_bytes, rounds: Vec::new() };
         for round in 0..settings.rounds {
             let mut pair = [None; 2];
-            // By turns it is the one or the other that comes first.
+            // The two generators take turns in going first.
             for i in [round as usize % 2, (round as usize + 1) % 2] {
                 let running = server.start(processors)?;
                 let addr = running.addr().to_string();
@@ -60,7 +60,7 @@ fn by_c(
     Ok(Generated { messages_per_second: rate.parse()?, cpu_seconds_per_message: cpu.parse()? })
 }
 
-/// Those of docs/load-json.md that matter here.
+/// The fields of docs/load-json.md that matter here.
 #[derive(Deserialize)]
 struct Report {
     rate_messages_per_second: f64,
@@ -102,12 +102,12 @@ fn by_resound(
     })
 }
 
-/// What a program prints, if it has succeeded.
+/// The output of a program, if it succeeds.
 fn output(command: &mut Command) -> Result<String, Box<dyn Error>> {
     let output = command.output()?;
     if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr).trim().to_string();
-        return Err(format!("{}: {complaint}", command.get_program().to_string_lossy()).into());
+        let error = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        return Err(format!("{}: {error}", command.get_program().to_string_lossy()).into());
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,4 +1,4 @@
-//! The ratios of the tables as bars: one picture for each size of messages, with a panel for each number of
+//! Draws the ratios of the tables as bars: one picture for each message size, with a panel for each number of
 //! connections.
 
 use std::error::Error;
@@ -14,16 +14,16 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::figure::{FIGURES, Figure, connections, ratio as shown, size};
 use super::results::{CellResults, Results, ServerResults};
 
-/// Of a letter, about.
+/// The approximate width of a letter.
 const LETTER_WIDTH: i32 = 7;
 const PANEL_WIDTH: i32 = 200;
-/// Beside the longest bar there is its figure.
+/// Room for the figure beside the longest bar.
 const FIGURE_WIDTH: i32 = 44;
 const ROW_HEIGHT: i32 = 20;
 const HEADER_HEIGHT: i32 = 46;
 const FOOTER_HEIGHT: i32 = 10;
 
-/// They stand for what the style sheet says, which knows whether it is dark.
+/// Placeholders for the colours of the style sheet, which has a light and a dark variant.
 const INK: RGBColor = RGBColor(0, 0, 1);
 const FAINT: RGBColor = RGBColor(0, 0, 2);
 const OURS: RGBColor = RGBColor(0, 0, 3);
@@ -38,7 +38,7 @@ const STYLE: &str = "<style>\
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = Result<(), Box<dyn Error>>;
 
-/// Every picture, with the name of its file.
+/// All pictures, with the names of their files.
 pub fn all(results: &Results) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     let mut pictures = Vec::new();
     for figure in &FIGURES {
@@ -49,7 +49,7 @@ pub fn all(results: &Results) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     Ok(pictures)
 }
 
-/// What the file of a picture is called.
+/// The name of the file of a picture.
 pub fn file(figure: &Figure, message_bytes: usize) -> String {
     format!("{}-{message_bytes}.svg", figure.name)
 }
@@ -81,7 +81,7 @@ fn draw(figure: &Figure, bytes: usize, cells: &[&CellResults]) -> Result<String,
     Ok(styled(&svg))
 }
 
-/// Servers and their ratios in each cell, the best first; those without any are left out.
+/// Servers and their ratios in each cell, the best first, without servers that have no ratio.
 fn rows<'a>(figure: &Figure, cells: &[&'a CellResults]) -> Vec<(&'a str, Vec<Option<f64>>)> {
     let Some(first) = cells.first() else { return Vec::new() };
     let ratios = |i: usize| {
@@ -91,7 +91,7 @@ fn rows<'a>(figure: &Figure, cells: &[&'a CellResults]) -> Vec<(&'a str, Vec<Opt
     };
     let mut rows: Vec<_> = (0..first.servers.len()).map(ratios).collect();
     rows.retain(|(_, ratios)| ratios.iter().any(Option::is_some));
-    // The geometric mean, as is fit for ratios.
+    // The geometric mean, because these are ratios.
     let mean = |ratios: &[Option<f64>]| {
         let logs: Vec<_> = ratios.iter().flatten().map(|ratio| ratio.ln()).collect();
         logs.iter().sum::<f64>() / logs.len() as f64
@@ -101,7 +101,7 @@ fn rows<'a>(figure: &Figure, cells: &[&'a CellResults]) -> Vec<(&'a str, Vec<Opt
     rows
 }
 
-/// From a ratio to a place, so that half and double are as far from 1.
+/// A logarithmic scale: one half and double are equally far from 1.
 struct Scale {
     least: f64,
     most: f64,
@@ -155,7 +155,7 @@ fn write(area: &Area<'_>, text: &str, at: (i32, i32), side: HPos, colour: &RGBCo
     Ok(area.draw(&Text::new(text, at, style.pos(Pos::new(side, VPos::Center))))?)
 }
 
-/// Puts names in place of colours, and says what they look like.
+/// Replaces the placeholder colours by class names, and adds the style sheet.
 fn styled(svg: &str) -> String {
     let mut svg = svg.replace(" opacity=\"1\"", "");
     for (colour, class) in [(INK, "ink"), (FAINT, "faint"), (OURS, "ours"), (THEIRS, "theirs")] {
@@ -177,7 +177,7 @@ mod tests {
     use super::super::results::tests::results;
     use super::*;
 
-    /// The words of a picture, in order.
+    /// The texts of a picture, in their order.
     fn words(svg: &str) -> Vec<&str> {
         svg.lines()
             .map(str::trim)
@@ -200,7 +200,11 @@ mod tests {
             "1.25",
         ];
         assert_eq!(words(&pictures[1].1)[1..], rest);
-        assert_eq!(words(&pictures[0].1)[1..3], ["resound", "slow"], "less is better here");
+        assert_eq!(
+            words(&pictures[0].1)[1..3],
+            ["resound", "slow"],
+            "a smaller ratio is better here"
+        );
     }
 
     #[test]
@@ -211,7 +215,11 @@ mod tests {
                 style.contains("prefers-color-scheme:dark") && !drawing.contains('#'),
                 "{name}"
             );
-            assert_eq!(drawing.matches("class=\"ours\"").count(), 2, "a bar in each panel: {name}");
+            assert_eq!(
+                drawing.matches("class=\"ours\"").count(),
+                2,
+                "one bar in each panel: {name}"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which processor does what: one serves, and the other loads it.
+//! Two processors: one for the server and one for the load.
 
 use std::error::Error;
 
@@ -10,7 +10,7 @@ pub struct Processors {
     load: usize,
 }
 
-/// Two that this process may use, the last ones: the first has more to do with interrupts.
+/// The last two processors that this process may use. The first ones handle more interrupts.
 pub fn two() -> Result<Processors, Box<dyn Error>> {
     let allowed = sched_getaffinity(None)?;
     let mut last = (0..CpuSet::MAX_CPU).rev().filter(|cpu| allowed.is_set(*cpu));
@@ -21,8 +21,8 @@ pub fn two() -> Result<Processors, Box<dyn Error>> {
 }
 
 impl Processors {
-    /// Does something on the server's; what is started meanwhile stays there. The rest of the program goes
-    /// on on the load's.
+    /// Runs `act` on the server's processor, where the processes that it starts stay. Then moves this thread to the
+    /// load's processor.
     pub fn on_servers<T>(&self, act: impl FnOnce() -> T) -> Result<T, Box<dyn Error>> {
         pin(self.server)?;
         let outcome = act();

@@ -1,18 +1,18 @@
-//! What was measured, as it is kept.
+//! The results of the measurements, as they are stored.
 
 use std::fs;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that the document shows.
+/// Everything that the page shows.
 #[derive(Serialize, Deserialize)]
 pub struct Results {
     pub machine: Machine,
     pub settings: Settings,
-    /// The reference first.
+    /// The servers, the reference first.
     pub servers: Vec<Server>,
-    /// Servers that are not here, and why.
+    /// Servers that are not available, and why.
     pub left_out: Vec<(String, String)>,
     pub starts: Vec<Start>,
     pub generators: Vec<Generator>,
@@ -21,20 +21,20 @@ pub struct Results {
 
 #[derive(Serialize, Deserialize)]
 pub struct Settings {
-    /// What `compare` was given.
+    /// The arguments of `compare`.
     pub arguments: Vec<String>,
     pub rounds: u32,
-    /// How long each measurement took, where its cell does not need longer.
+    /// How long each measurement took, unless its cell needs longer.
     pub seconds: f64,
 }
 
-/// Where it was measured, and with what.
+/// The machine, and the programs on it.
 #[derive(Serialize, Deserialize)]
 pub struct Machine {
     pub cpu: String,
     pub logical_cpus: usize,
     pub kernel: String,
-    /// Programs and what they say of their version.
+    /// Programs and their versions.
     pub versions: Vec<(String, String)>,
 }
 
@@ -48,46 +48,46 @@ pub struct Server {
 #[derive(Serialize, Deserialize)]
 pub struct Start {
     pub server: String,
-    /// From before it is started to where it says that it listens, for each round.
+    /// The time from just before the start until it reports where it listens, for each round.
     pub seconds: Vec<f64>,
-    /// What is resident then.
+    /// The resident memory then.
     pub resident_kib: u64,
-    /// What is resident beside a crowd of idle connections, where it can have that many.
+    /// The resident memory with `crowd` idle connections, if it can have that many.
     pub resident_with_crowd_kib: Option<u64>,
     pub crowd: usize,
 }
 
-/// What one generator and the other got out of the same server, one right after the other.
+/// What two generators reached with the same server, one right after the other.
 #[derive(Serialize, Deserialize)]
 pub struct Generator {
     pub connections: usize,
     pub message_bytes: usize,
-    /// The C generator's and resound's, for each round.
+    /// The C generator's results and those of `resound load`, for each round.
     pub rounds: Vec<[Generated; 2]>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Generated {
     pub messages_per_second: f64,
-    /// Processor time of the generator for a message.
+    /// Processor time of the generator per message.
     pub cpu_seconds_per_message: f64,
 }
 
-/// What was measured of one number of connections and size of messages.
+/// The results for one number of connections and one message size.
 #[derive(Serialize, Deserialize)]
 pub struct CellResults {
     pub connections: usize,
     pub message_bytes: usize,
-    /// For each server, in the order of the servers.
+    /// The results of each server, in the order of the servers.
     pub servers: Vec<ServerResults>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct ServerResults {
     pub server: String,
-    /// The reference, and it right after.
+    /// A run of the reference, and the run of this server right after it.
     pub pairs: Vec<[Run; 2]>,
-    /// Why there are no pairs, or fewer.
+    /// Why pairs are missing, if any are.
     pub trouble: Option<String>,
 }
 
@@ -95,14 +95,14 @@ pub struct ServerResults {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Run {
     pub echoes_per_second: f64,
-    /// Processor time of the server for an echo, in the kernel and outside.
+    /// Processor time of the server per echo, in the kernel and in user space.
     pub cpu_seconds_per_echo: f64,
     pub p50_seconds: f64,
     pub p99_seconds: f64,
 }
 
 impl Results {
-    /// The cells with messages of the same size together, in their order.
+    /// The cells grouped by message size, in their order.
     pub fn by_size(&self) -> Vec<(usize, Vec<&CellResults>)> {
         let mut sizes: Vec<(usize, Vec<&CellResults>)> = Vec::new();
         for cell in &self.cells {
@@ -116,7 +116,7 @@ impl Results {
 }
 
 impl CellResults {
-    /// The median of what the reference has itself.
+    /// The median of the figures of the reference itself.
     pub fn reference(&self, of: impl Fn(&Run) -> f64) -> Option<f64> {
         let pairs = self.servers.iter().flat_map(|server| &server.pairs);
         median(pairs.map(|[reference, _]| of(reference)))
@@ -124,23 +124,23 @@ impl CellResults {
 }
 
 impl ServerResults {
-    /// Whether it is what this is all about.
+    /// Whether this is a `resound`.
     pub fn is_ours(name: &str) -> bool {
         name.starts_with("resound")
     }
 
-    /// Whether to measure it: what went wrong in one round need not in the next.
+    /// Whether to measure it in the next round. A server that failed in one round may still succeed in the next.
     pub fn is_able(&self) -> bool {
         self.trouble.is_none() || !self.pairs.is_empty()
     }
 
-    /// The median of what the server has to the reference's.
+    /// The median of the ratios between the server's figure and the reference's.
     pub fn ratio(&self, of: impl Fn(&Run) -> f64) -> Option<f64> {
         median(self.pairs.iter().map(|[reference, run]| of(run) / of(reference)))
     }
 }
 
-/// The one in the middle, or the mean of the two there.
+/// The middle value, or the mean of the two middle values.
 pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
@@ -150,7 +150,7 @@ pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 impl Machine {
-    /// This one, now.
+    /// This machine.
     pub fn here() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -165,7 +165,7 @@ impl Machine {
     }
 }
 
-/// How to ask what the servers were built with, or run on.
+/// The programs with which servers are built or run, and how to ask for their versions.
 const VERSIONS: &[(&str, &[&str])] = &[
     ("rustc", &["--version"]),
     ("cc", &["--version"]),
@@ -176,7 +176,7 @@ const VERSIONS: &[(&str, &[&str])] = &[
     ("ncat", &["--version"]),
 ];
 
-/// The first line with a digit in it of what a program says of its version, where there is such a program.
+/// The first line with a digit in what a program says about its version, if the program is installed.
 fn version(name: &str, args: &[&str]) -> Option<(String, String)> {
     let output = Command::new(name).args(args).output().ok()?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -188,7 +188,7 @@ fn version(name: &str, args: &[&str]) -> Option<(String, String)> {
 pub mod tests {
     use super::*;
 
-    /// Every round with so many echoes a second, and as much processor time for each as that leaves.
+    /// Results with these rates, as if the server used all of its processor.
     pub fn server(name: &str, rates: &[[f64; 2]]) -> ServerResults {
         let run = |echoes_per_second: f64| Run {
             echoes_per_second,
@@ -200,7 +200,7 @@ pub mod tests {
         ServerResults { server: name.into(), pairs, trouble: None }
     }
 
-    /// Two cells with three servers, one of which is not up to the second.
+    /// Two cells with three servers. One server has no figures in the second cell.
     pub fn results() -> Results {
         let cell = |connections, slow| CellResults {
             connections,
@@ -234,7 +234,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_server_is_held_against_the_reference_of_its_own_round() {
+    fn a_server_is_compared_with_the_reference_of_its_own_round() {
         // The machine was twice as fast in the second round.
         let server = server("slow", &[[10.0, 5.0], [20.0, 10.0], [10.0, 9.0]]);
         assert_eq!(server.ratio(|run| run.echoes_per_second), Some(0.5));

@@ -1,4 +1,4 @@
-//! How long the servers take to start, and how much memory they have then.
+//! Measures how long servers take to start, and how much memory they then use.
 
 use std::error::Error;
 use std::fs;
@@ -14,11 +14,11 @@ use super::results::Start;
 
 const ROUNDS: usize = 20;
 
-/// Connections that do nothing.
-const CROWD: usize = 15_000;
+/// The number of idle connections.
+const IDLE: usize = 15_000;
 
-/// A server that does not answer the last of the crowd for this long has not got that many.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A server that does not answer on the last idle connection within this time cannot have that many.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub fn measure(
     servers: &[Contender],
@@ -32,8 +32,8 @@ pub fn measure(
             server: server.name.clone(),
             seconds: Vec::new(),
             resident_kib: resident_kib(&running)?,
-            resident_with_crowd_kib: beside_crowd(server, &running)?,
-            crowd: CROWD,
+            resident_with_crowd_kib: with_idle_connections(server, &running)?,
+            crowd: IDLE,
         });
     }
     for _ in 0..ROUNDS {
@@ -47,33 +47,36 @@ pub fn measure(
     Ok(starts)
 }
 
-/// Of all its processes, proc(5).
+/// The resident memory of all its processes: proc(5).
 fn resident_kib(running: &Running) -> Result<u64, Box<dyn Error>> {
     let mut sum = 0;
     for pid in running.pids() {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|rest| rest.split_whitespace().next());
-        sum += kib.ok_or("a process without memory")?.parse::<u64>()?;
+        sum += kib.ok_or("a process has no VmRSS")?.parse::<u64>()?;
     }
     Ok(sum)
 }
 
-/// What is resident once it has accepted a crowd, if it is up to that.
-fn beside_crowd(server: &Contender, running: &Running) -> Result<Option<u64>, Box<dyn Error>> {
-    if CROWD > server.most_connections() || !server.limits().is_one_process {
+/// The resident memory with the idle connections, if the server can have that many.
+fn with_idle_connections(
+    server: &Contender,
+    running: &Running,
+) -> Result<Option<u64>, Box<dyn Error>> {
+    if IDLE > server.most_connections() || !server.limits().is_one_process {
         return Ok(None);
     }
-    let mut crowd = Vec::with_capacity(CROWD);
-    while crowd.len() < CROWD {
-        let Ok(peer) = TcpStream::connect_timeout(&running.addr(), PATIENCE) else {
+    let mut idle = Vec::with_capacity(IDLE);
+    while idle.len() < IDLE {
+        let Ok(peer) = TcpStream::connect_timeout(&running.addr(), TIMEOUT) else {
             return Ok(None);
         };
-        crowd.push(peer);
+        idle.push(peer);
     }
-    // It accepts them in the order in which they came.
-    let Some(last) = crowd.last_mut() else { return Ok(None) };
-    last.set_read_timeout(Some(PATIENCE))?;
+    // The server accepts connections in their order, so an echo on the last one shows that it has all of them.
+    let Some(last) = idle.last_mut() else { return Ok(None) };
+    last.set_read_timeout(Some(TIMEOUT))?;
     last.write_all(b"!")?;
     match last.read_exact(&mut [0]) {
         Ok(()) => resident_kib(running).map(Some),

@@ -1,4 +1,4 @@
-//! Where the conversation is held: a terminal with a line that can be edited, or a plain one.
+//! The terminal of a conversation: one on which the user can edit the line, or a plain one.
 
 use std::collections::VecDeque;
 use std::env;
@@ -8,23 +8,23 @@ use std::io::{self, IsTerminal, Write};
 use super::editor::{Editor, Request};
 use super::keys::{Key, Keys};
 use super::raw::{self, Raw};
-use super::screen::{PROMPT, Screen};
+use super::screen::{PROMPT, PromptArea};
 use crate::stdio::{Standard, Waiting, say};
 
-/// A prompt, what is typed at it, and lines above it.
+/// A prompt, what the user types at it, and the lines above it.
 pub enum Console {
     Edited(Box<Edited>),
     Plain(Plain),
 }
 
 impl Console {
-    /// Sets up the terminal if a line can be edited on it.
+    /// Sets up the terminal, if it can move its cursor.
     ///
     /// # Errors
     ///
     /// If the terminal does not allow it.
     pub fn open() -> io::Result<Self> {
-        // As in every line editor: terminals that cannot move their cursor.
+        // Line editors know these terminals: they cannot move their cursor.
         let is_dumb = matches!(env::var("TERM").as_deref(), Ok("dumb" | "cons25" | "emacs"));
         if io::stdout().is_terminal() && !is_dumb {
             Ok(Self::Edited(Box::new(Edited::open()?)))
@@ -33,7 +33,7 @@ impl Console {
         }
     }
 
-    /// Takes bytes from standard input; none of them means its end.
+    /// Takes bytes from standard input. No bytes mean its end.
     pub fn feed(&mut self, bytes: &[u8]) {
         match self {
             Self::Edited(edited) => edited.feed(bytes),
@@ -41,7 +41,7 @@ impl Console {
         }
     }
 
-    /// The next request. While no message can be sent, only those that do not wait their turn.
+    /// The next request. If the conversation is not idle, only urgent requests.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Console {
         }
     }
 
-    /// Shows the prompt, with what is typed so far.
+    /// Shows the prompt, with what the user has typed so far.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Console {
         }
     }
 
-    /// Takes the terminal back from the shell, whatever is on it now.
+    /// Takes the terminal back from the shell, which may have written to it.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Console {
         }
     }
 
-    /// The terminal has another size.
+    /// Notes that the terminal has another size.
     pub fn resize(&mut self) {
         if let Self::Edited(edited) = self {
             edited.is_stale = true;
@@ -110,15 +110,15 @@ impl Console {
     }
 }
 
-/// A terminal with a line that can be edited.
+/// A terminal on which the user can edit the line.
 pub struct Edited {
     raw: Raw,
     keys: Keys,
-    /// Keys that wait until a message can be sent.
+    /// Keys that wait until the conversation is idle.
     waiting: VecDeque<Key>,
     editor: Editor,
-    screen: Screen,
-    /// Whether the prompt and the line are not on the terminal as they are.
+    screen: PromptArea,
+    /// Whether the terminal must show the prompt and the line again.
     is_stale: bool,
     has_ended: bool,
 }
@@ -130,7 +130,7 @@ impl Edited {
             keys: Keys::default(),
             waiting: VecDeque::new(),
             editor: Editor::default(),
-            screen: Screen::default(),
+            screen: PromptArea::default(),
             is_stale: true,
             has_ended: false,
         })
@@ -170,7 +170,7 @@ impl Edited {
         self.waiting.iter().position(is_urgent).and_then(|at| self.waiting.remove(at))
     }
 
-    /// Presses a key that is likely to end the line, which then stays on the terminal as it is.
+    /// Presses a key that can end the line. If it does, the line stays on the terminal.
     fn press_and_leave(&mut self, key: Key) -> io::Result<Option<Request>> {
         let line = self.editor.line().to_owned();
         let request = self.editor.press(key);
@@ -200,14 +200,14 @@ impl Edited {
         self.screen.leave();
         self.is_stale = true;
         self.raw.resume()?;
-        // If nothing was written meanwhile, the cursor is still in the line.
+        // If the shell wrote nothing, the cursor is still in the line.
         self.raw.write("\r\x1b[J")
     }
 }
 
-/// A terminal that hands over whole lines, while the conversation goes somewhere else.
+/// A terminal that hands over whole lines. The conversation can go somewhere else.
 pub struct Plain {
-    /// Where the prompt goes, if that is a terminal: the conversation may be on its way into a file.
+    /// Standard error, if it is a terminal. The prompt goes there, because the conversation can go into a file.
     prompt: Option<Waiting>,
     /// The start of a line.
     partial: Vec<u8>,
@@ -244,7 +244,7 @@ impl Plain {
 
     fn next(&mut self, is_idle: bool) -> Option<Request> {
         let request = if is_idle { self.requests.pop_front() } else { None };
-        // The terminal has ended the prompt's line, if that was typed.
+        // If the user typed the request, its line break has ended the prompt's line.
         self.is_prompt_shown &= request.is_none();
         request
     }
@@ -264,7 +264,7 @@ impl Plain {
 
     fn write_prompt(&mut self, text: &str) {
         if let Some(prompt) = &mut self.prompt {
-            // It is a convenience: what cannot be seen there is not missed.
+            // The prompt is a convenience, so a failure does not matter.
             let _ = prompt.write_all(text.as_bytes());
         }
     }

@@ -1,17 +1,17 @@
-//! Bytes in hexadecimal, with their places and as text beside them.
+//! Bytes in hexadecimal, with their offsets, and with their text beside them.
 
 use std::fmt;
 
-/// Rows of as many bytes as the terminal is wide enough for: 16, 8 or 4.
+/// Rows of 16, 8 or 4 bytes, depending on the width of the terminal.
 pub struct Dump<'a> {
     pub bytes: &'a [u8],
-    /// How wide the terminal is.
+    /// The width of the terminal.
     pub columns: usize,
 }
 
-/// The offset, and the space around it and around the text.
+/// The columns of the offset, and of the space around it and around the text.
 const COLUMNS_BESIDE_BYTES: usize = 2 + 8 + 2 + 1 + 2;
-/// Two digits and a space, and the character.
+/// The columns of a byte: two digits, a space, and its character.
 const COLUMNS_OF_BYTE: usize = 3 + 1;
 
 impl Dump<'_> {

@@ -1,31 +1,31 @@
-//! The line that is being typed, without a terminal.
+//! The line that the user types, without a terminal.
 
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::keys::Key;
 
-/// A line, the cursor in it, and the lines before it.
+/// A line, the cursor in it, and earlier lines.
 #[derive(Debug, Default)]
 pub struct Editor {
     line: String,
-    /// A byte offset into the line, at the border of what a reader takes for one character.
+    /// A byte offset into the line. It is always between two characters, as a reader sees them.
     cursor: usize,
-    /// What was cut last, for Ctrl-Y.
+    /// The last text that was cut, for Ctrl-Y.
     cut: String,
-    /// What was typed and sent. Nothing of it goes to a disk.
+    /// Earlier lines. They are never written to a disk.
     history: Vec<String>,
-    /// Which of the history is shown, while one is; and the line that was left for it.
+    /// While an earlier line is shown: its index, and the new line that the user left.
     shown: Option<(usize, String)>,
-    /// Whether bytes came that are not UTF-8, so that the line is not what was typed.
+    /// Whether bytes came that are not UTF-8. Then the line is not what the user typed.
     is_broken: bool,
 }
 
-/// What a key asks for, beyond a change of the line.
+/// What a key asks for, apart from a change of the line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
     /// Send this line.
     Send(String),
-    /// Enter was pressed on a line that is not UTF-8. It is gone.
+    /// The user pressed Enter on a line that is not UTF-8. The line is gone.
     NotUtf8,
     /// Ctrl-D on an empty line.
     End,
@@ -79,7 +79,7 @@ impl Editor {
         None
     }
 
-    /// The keys of Emacs and of every shell.
+    /// These are the keys of Emacs and of every shell.
     fn control(&mut self, key: char) -> Option<Request> {
         match key {
             'C' => return Some(Request::Interrupt),
@@ -163,12 +163,12 @@ impl Editor {
         }
     }
 
-    /// Where the character before the cursor starts. A letter and its accents, or joined emoji, are one.
+    /// The start of the character before the cursor. A letter with its accents is one character. So are joined emoji.
     fn previous(&self) -> usize {
         self.line[..self.cursor].grapheme_indices(true).next_back().map_or(0, |(at, _)| at)
     }
 
-    /// Where the character at the cursor ends.
+    /// The end of the character at the cursor.
     fn next(&self) -> usize {
         let character = self.line[self.cursor..].graphemes(true).next();
         self.cursor + character.map_or(0, str::len)
@@ -184,7 +184,7 @@ impl Editor {
         self.line.len() - after.trim_start_matches(char::is_alphanumeric).len()
     }
 
-    /// Where the word before the cursor starts, if only white space parts words.
+    /// The start of the word before the cursor, if only white space separates words.
     fn blank_start(&self) -> usize {
         self.line[..self.cursor].trim_end().trim_end_matches(|c: char| !c.is_whitespace()).len()
     }
@@ -224,13 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tab_is_a_tab_and_a_paste_is_as_it_was_copied() {
+    fn a_tab_and_a_paste_are_inserted_as_they_are() {
         check("a\tb", "a\tb|");
         check("\x1b[200~one\ntwo\x1b[31m\x03\x1b[201~", "one\ntwo\x1b[31m\x03|");
     }
 
     #[test]
-    fn joined_characters_are_left_and_removed_as_one() {
+    fn the_cursor_and_backspace_treat_joined_characters_as_one() {
         for joined in ["e\u{301}", "世", "👩\u{200d}👩\u{200d}👧", "🇩🇪", "👋🏿"] {
             check(&format!("a{joined}\x7f"), "a|");
             check(&format!("a{joined}b\x1b[D\x1b[D"), &format!("a|{joined}b"));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn earlier_lines_come_back_and_the_line_that_was_left_for_them_too() {
+    fn earlier_lines_come_back_and_so_does_the_line_that_was_left() {
         let mut editor = Editor::default();
         for line in ["one", "two", "two", ""] {
             typed(&mut editor, line);
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_utf_8_is_gone_with_enter_and_the_next_is_whole() {
+    fn enter_drops_a_line_that_is_not_utf_8_and_the_next_line_is_whole() {
         let mut editor = Editor::default();
         typed(&mut editor, "caf");
         assert_eq!(editor.press(Key::NotUtf8), None);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn ctrl_d_ends_on_an_empty_line_only() {
+    fn ctrl_d_ends_only_on_an_empty_line() {
         let mut editor = Editor::default();
         assert_eq!(editor.press(Key::Ctrl('D')), Some(Request::End));
         typed(&mut editor, "a");

@@ -1,11 +1,11 @@
-//! Keys, from the bytes that a terminal sends for them.
+//! Turns the bytes that a terminal sends into keys.
 
-/// What was pressed, or pasted.
+/// What the user pressed, or pasted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A character to insert: a letter, a Tab, or any that follows Ctrl-V.
+    /// A character to insert: a letter, a Tab, or any character after Ctrl-V.
     Char(char),
-    /// A bracketed paste, as it was copied.
+    /// A bracketed paste, as the user copied it.
     Paste(String),
     /// Enter, or Ctrl-J.
     Enter,
@@ -31,13 +31,13 @@ pub enum Key {
     Other,
 }
 
-/// Collects bytes until they are a whole key.
+/// Collects bytes until they make a whole key.
 #[derive(Debug, Default)]
 pub struct Keys {
     bytes: Vec<u8>,
-    /// How many of the bytes have been taken.
+    /// How many of the bytes belong to keys that it has returned.
     taken: usize,
-    /// What has come of a paste whose end has not.
+    /// The bytes of a paste whose end has not come.
     paste: Option<Vec<u8>>,
 }
 
@@ -52,7 +52,7 @@ impl Keys {
         self.bytes.extend(bytes);
     }
 
-    /// Whether a paste has begun whose end has not come.
+    /// Adds what came to the paste, and returns the paste if its end is there.
     fn continue_paste(&mut self) -> Option<Key> {
         let paste = self.paste.as_mut()?;
         let searched = paste.len().saturating_sub(PASTE_END.len() - 1);
@@ -70,18 +70,18 @@ impl Keys {
 impl Iterator for Keys {
     type Item = Key;
 
-    /// The next whole key, if it is there.
+    /// The next whole key, if there is one.
     fn next(&mut self) -> Option<Key> {
         if self.paste.is_some() {
             return self.continue_paste();
         }
         match first(&self.bytes[self.taken..])? {
-            (Found::PasteBegin, n) => {
+            (Parsed::PasteBegin, n) => {
                 self.taken += n;
                 self.paste = Some(Vec::new());
                 self.continue_paste()
             }
-            (Found::Key(key), n) => {
+            (Parsed::Key(key), n) => {
                 self.taken += n;
                 Some(key)
             }
@@ -89,20 +89,20 @@ impl Iterator for Keys {
     }
 }
 
-/// Most terminals send a carriage return for each line break of a paste. A paste that has line feeds too
-/// comes from one that does not, and is left as it is.
+/// Most terminals send a carriage return for each line break of a paste. A paste with line feeds comes from another
+/// terminal, and stays as it is.
 fn as_copied(text: String) -> String {
     if text.contains('\n') { text } else { text.replace('\r', "\n") }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+enum Parsed {
     Key(Key),
     PasteBegin,
 }
 
 /// The first key, and how many bytes it takes. `None` if it is not whole yet.
-fn first(bytes: &[u8]) -> Option<(Found, usize)> {
+fn first(bytes: &[u8]) -> Option<(Parsed, usize)> {
     let (key, taken) = match *bytes.first()? {
         ESCAPE => return escape(bytes),
         b'\r' | b'\n' => (Key::Enter, 1),
@@ -115,10 +115,10 @@ fn first(bytes: &[u8]) -> Option<(Found, usize)> {
         control @ ..0x20 => (Key::Ctrl(char::from(control + b'@')), 1),
         _ => character(bytes)?,
     };
-    Some((Found::Key(key), taken))
+    Some((Parsed::Key(key), taken))
 }
 
-/// The first character, whatever it is.
+/// The first character, of any kind.
 fn character(bytes: &[u8]) -> Option<(Key, usize)> {
     let start = &bytes[..bytes.len().min(4)];
     let (valid, error) = match std::str::from_utf8(start) {
@@ -132,13 +132,13 @@ fn character(bytes: &[u8]) -> Option<(Key, usize)> {
     }
 }
 
-/// What begins with an escape character: a function key, or Alt with another key.
-fn escape(bytes: &[u8]) -> Option<(Found, usize)> {
+/// A key whose bytes begin with an escape character: a function key, or Alt with another key.
+fn escape(bytes: &[u8]) -> Option<(Parsed, usize)> {
     let (key, taken) = match bytes.get(1)? {
         b'[' => return control_sequence(bytes),
         b'O' if bytes.get(2)?.is_ascii_control() => (Key::Other, 2),
         b'O' => (named(b"", *bytes.get(2)?), 3),
-        // A lone escape, and then something else: Ctrl-C must not be lost in it.
+        // A lone escape, before another key: Ctrl-C must not get lost in it.
         &ESCAPE => (Key::Other, 1),
         control @ ..0x20 if !matches!(control, 0x08 | b'\t' | b'\r' | b'\n') => (Key::Other, 1),
         _ => match character(&bytes[1..])? {
@@ -146,23 +146,23 @@ fn escape(bytes: &[u8]) -> Option<(Found, usize)> {
             (key, n) => (key, n + 1),
         },
     };
-    Some((Found::Key(key), taken))
+    Some((Parsed::Key(key), taken))
 }
 
-/// A control sequence (ECMA-48, 5.4): parameters, and a last byte that says what it is.
-fn control_sequence(bytes: &[u8]) -> Option<(Found, usize)> {
+/// A control sequence (ECMA-48, 5.4): parameters, and a last byte that names the function.
+fn control_sequence(bytes: &[u8]) -> Option<(Parsed, usize)> {
     const START: usize = 2;
-    // The Linux console sends F1 to F5 in a form of its own.
+    // The Linux console has its own form for F1 to F5.
     if bytes.get(START) == Some(&b'[') {
-        return bytes.get(START + 1).map(|_| (Found::Key(Key::Other), START + 2));
+        return bytes.get(START + 1).map(|_| (Parsed::Key(Key::Other), START + 2));
     }
     let last = START + bytes[START..].iter().position(|byte| !(b' '..=b'?').contains(byte))?;
     if bytes[last].is_ascii_control() {
-        return Some((Found::Key(Key::Other), last));
+        return Some((Parsed::Key(Key::Other), last));
     }
     let found = match (&bytes[START..last], bytes[last]) {
-        (b"200", b'~') => Found::PasteBegin,
-        (parameters, byte) => Found::Key(named(parameters, byte)),
+        (b"200", b'~') => Parsed::PasteBegin,
+        (parameters, byte) => Parsed::Key(named(parameters, byte)),
     };
     Some((found, last + 1))
 }
@@ -187,7 +187,7 @@ fn named(parameters: &[u8], last: u8) -> Key {
 mod tests {
     use super::*;
 
-    /// The keys that the bytes are, in one piece and byte by byte.
+    /// Checks the keys of these bytes, in one piece and byte by byte.
     #[track_caller]
     fn check(bytes: &[u8], expected: &[Key]) {
         let mut whole = Keys::default();
@@ -202,28 +202,28 @@ mod tests {
         assert_eq!(found, expected, "byte by byte");
     }
 
-    /// Failed when Ctrl-C was taken for the rest of a sequence that a lone escape seemed to begin.
+    /// Failed when Ctrl-C after a lone escape counted as the rest of a sequence.
     #[test]
-    fn a_control_key_is_not_lost_behind_an_escape() {
+    fn a_control_key_after_a_lone_escape_is_a_key() {
         for start in [&b"\x1b"[..], b"\x1b[", b"\x1b[1;", b"\x1bO"] {
             check(&[start, &b"\x03"[..]].concat(), &[Key::Other, Key::Ctrl('C')]);
         }
     }
 
     #[test]
-    fn characters_come_whole() {
+    fn characters_of_several_bytes_come_whole() {
         let chars = "aé世🦀\t".chars().map(Key::Char).collect::<Vec<_>>();
         check("aé世🦀\t".as_bytes(), &chars);
     }
 
     #[test]
-    fn bytes_that_are_not_utf_8_are_one_key_each_and_hide_no_other() {
+    fn bytes_that_are_not_utf_8_are_one_key_each_and_hide_no_other_key() {
         check(b"f\xe9\r", &[Key::Char('f'), Key::NotUtf8, Key::Enter]);
         check(b"\xff\xfea", &[Key::NotUtf8, Key::NotUtf8, Key::Char('a')]);
     }
 
     #[test]
-    fn keys_have_the_names_that_terminals_send() {
+    fn the_sequences_of_common_terminals_are_known() {
         use Key::{Backspace, Delete, Down, End, Home, Left, Right, Up, WordLeft, WordRight};
         check(b"\x1b[A\x1b[B\x1b[C\x1b[D", &[Up, Down, Right, Left]);
         check(b"\x1bOA\x1bOH\x1bOF", &[Up, Home, End]);
@@ -244,9 +244,9 @@ mod tests {
         check(b"\x1b\x1b[Aa", &[Key::Other, Key::Up, Key::Char('a')]);
     }
 
-    /// Failed when escape sequences within a paste were left out.
+    /// Failed when the client dropped escape sequences within a paste.
     #[test]
-    fn a_paste_is_as_it_was_copied() {
+    fn a_paste_stays_as_it_was_copied() {
         let pasted = |text: &str| Key::Paste(text.into());
         check(
             b"\x1b[200~a\tb\x1b[31m\x03\x1b[201~c",
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_ctrl_v_is_taken_as_it_is() {
+    fn a_character_after_ctrl_v_stays_as_it_is() {
         check(b"\x16\x1b\x16\ra", &['\x1b', '\r', 'a'].map(Key::Char));
     }
 }

@@ -1,4 +1,4 @@
-//! A terminal that hands over each key, until it is given back as it was.
+//! A terminal in raw mode: it hands over each key. In the end it gets its old settings back.
 
 use std::io::{self, Write};
 
@@ -11,11 +11,11 @@ use super::screen::Size;
 use crate::net::cannot;
 use crate::stdio::{INPUT, OUTPUT, Standard, Waiting};
 
-/// Makes the terminal mark what is pasted, so that a line break in it does not send a message.
+/// Makes the terminal mark a paste, so that a line break in it does not send a message.
 const MARK_PASTES: &str = "\x1b[?2004h";
 const DO_NOT_MARK_PASTES: &str = "\x1b[?2004l";
 
-/// The terminal on standard input and output, in raw mode. Dropped, it is as it was before.
+/// The terminal on standard input and output, in raw mode. A drop restores its settings.
 #[derive(Debug)]
 pub struct Raw {
     before: Termios,
@@ -33,7 +33,7 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Sets raw mode, again after a [`pause`](Self::pause) or after a shell had the terminal.
+    /// Sets raw mode, for example after a [`pause`](Self::pause) or after a shell had the terminal.
     pub fn resume(&mut self) -> io::Result<()> {
         let mut raw = self.before.clone();
         raw.input_modes -= InputModes::BRKINT
@@ -41,7 +41,7 @@ impl Raw {
             | InputModes::INPCK
             | InputModes::ISTRIP
             | InputModes::IXON;
-        // Also the keys for signals: they may be part of a paste.
+        // The keys for signals too, because they can be part of a paste.
         raw.local_modes -=
             LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN | LocalModes::ISIG;
         raw.special_codes[SpecialCodeIndex::VMIN] = 1;
@@ -51,9 +51,9 @@ impl Raw {
         self.write(MARK_PASTES)
     }
 
-    /// Gives the terminal back for a while.
+    /// Restores the old settings for a while.
     pub fn pause(&mut self) {
-        // A terminal that is gone needs neither.
+        // A terminal that is gone needs no settings.
         let _ = self.output.write_all(DO_NOT_MARK_PASTES.as_bytes());
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
@@ -69,12 +69,12 @@ impl Drop for Raw {
     }
 }
 
-/// Forgets what was typed ahead: it was meant for the server, and not for the shell that reads on.
-pub fn forget_typed_ahead() {
+/// Discards what the user typed ahead. It was meant for the server, and not for the shell.
+pub fn discard_typed_ahead() {
     let _ = tcflush(io::stdin(), QueueSelector::IFlush);
 }
 
-/// The size of the terminal on standard output. One that has none is taken for the usual one.
+/// The size of the terminal on standard output. If it has none, the usual size.
 pub fn size() -> Size {
     let size = tcgetwinsize(io::stdout()).map(|size| (size.ws_col, size.ws_row));
     let (columns, rows) = size.unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The prompt and the line on a terminal: what to write so that they appear, and vanish.
+//! The prompt and the line on a terminal: what to write to show and to erase them.
 //!
-//! Terminals differ in how wide they take a joined character to be. So each row is broken here, by the
-//! largest width that any of them gives, and the cursor is put in its place by writing its row up to there.
+//! Terminals disagree about the width of a joined character. So this module breaks the rows itself, by the largest
+//! width that a terminal can give a character. To place the cursor, it writes the cursor's row again up to there.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 pub const PROMPT: &str = "> ";
 
-/// From one stop to the next.
+/// From one tab stop to the next.
 const TAB_COLUMNS: usize = 8;
 
 /// Columns and rows of a terminal.
@@ -20,21 +20,21 @@ pub struct Size {
     pub rows: usize,
 }
 
-/// What of the prompt and the line is on the terminal.
+/// Which part of the prompt and the line is on the terminal.
 #[derive(Debug, Default)]
-pub struct Screen {
-    /// The widths of the rows from the prompt down to the cursor, where the last ends at the cursor.
-    /// Empty if there is no prompt.
+pub struct PromptArea {
+    /// The widths of the rows from the prompt down to the cursor. The last one ends at the cursor. Empty if there is no
+    /// prompt.
     above: Vec<usize>,
 }
 
-impl Screen {
-    /// Draws the prompt and the line anew, with the cursor in its place.
+impl PromptArea {
+    /// Draws the prompt and the line again, with the cursor in its place.
     pub fn draw(&mut self, line: &str, cursor: usize, size: Size) -> String {
         let mut text = self.erase(size);
         let rows = rows(line, cursor, size.columns);
         let at = rows.iter().position(|row| row.cursor.is_some()).unwrap_or(0);
-        // Of more rows than the terminal has, those around the cursor.
+        // If the terminal has too few rows, it shows those around the cursor.
         let first = rows.len().saturating_sub(size.rows).min(at);
         let last = rows.len().min(first + size.rows);
         for row in &rows[first..last] {
@@ -56,7 +56,7 @@ impl Screen {
 
     /// Removes the prompt and the line, and leaves the cursor where the prompt was.
     pub fn erase(&mut self, size: Size) -> String {
-        // A terminal that has become narrower has broken the rows anew.
+        // A terminal that became narrower has broken the rows again.
         let height = |columns: &usize| columns.saturating_sub(1) / size.columns + 1;
         let up = self.above.iter().map(height).sum::<usize>();
         let text = match up {
@@ -68,7 +68,7 @@ impl Screen {
         text
     }
 
-    /// Leaves what is on the terminal as it is. The cursor must be at its end.
+    /// Leaves the prompt and the line on the terminal. The cursor must be at their end.
     pub fn leave(&mut self) {
         self.above.clear();
     }
@@ -78,7 +78,7 @@ impl Screen {
 struct Row {
     text: String,
     columns: usize,
-    /// The cursor, if it is in this row: how many bytes and columns are before it.
+    /// If the cursor is in this row: how many bytes and columns are before it.
     cursor: Option<(usize, usize)>,
 }
 
@@ -121,7 +121,7 @@ fn rows(line: &str, cursor: usize, columns: usize) -> Vec<Row> {
     rows
 }
 
-/// How a character is shown at a column, and how many columns that takes at most.
+/// What to write for a character at a column, and how many columns that takes at most.
 fn shown(cluster: &str, column: usize) -> (String, usize) {
     match cluster {
         "\n" => (String::new(), 0),
@@ -139,7 +139,7 @@ fn shown(cluster: &str, column: usize) -> (String, usize) {
     }
 }
 
-/// A character that could act on the terminal as `^[` or `\u{9b}`, any other as it is.
+/// A character as the terminal may get it. One that could act on the terminal becomes `^[` or `\u{9b}`.
 fn visible(c: char) -> String {
     match c {
         '\x7f' => "^?".into(),
@@ -159,7 +159,7 @@ mod tests {
 
     const SIZE: Size = Size { columns: 10, rows: 4 };
 
-    /// A terminal, in as much of it as is needed here. Each character is as wide as wcwidth(3) says.
+    /// A terminal, as far as this test needs one. Each character is as wide as wcwidth(3) says.
     struct Paper {
         cells: Vec<Vec<String>>,
         at: (usize, usize),
@@ -215,7 +215,7 @@ mod tests {
                 }
                 return;
             }
-            assert!(column + width <= SIZE.columns, "the terminal itself broke the row");
+            assert!(column + width <= SIZE.columns, "the terminal must not break the row itself");
             cells.resize(cells.len().max(column + width), String::new());
             cells[column] = c.into();
             cells[column + 1..column + width].fill(String::new());
@@ -227,11 +227,11 @@ mod tests {
         }
     }
 
-    /// What is on the terminal, and the cursor's place.
+    /// Checks what is on the terminal, and the cursor's place.
     #[track_caller]
     fn check(line: &str, cursor: usize, expected: &[&str], at: (usize, usize)) {
-        let (mut screen, mut paper) = (Screen::default(), Paper::new());
-        // Whatever was there before must leave nothing behind.
+        let (mut screen, mut paper) = (PromptArea::default(), Paper::new());
+        // What was there before must leave nothing behind.
         for (line, cursor) in [("something else", 3), (line, cursor)] {
             paper.write(&screen.draw(line, cursor, SIZE));
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_broken_where_the_terminal_ends() {
+    fn a_line_breaks_at_the_width_of_the_terminal() {
         check("abc", 3, &["> abc"], (0, 5));
         check("abc", 0, &["> abc"], (0, 2));
         check("abcdefghij", 10, &["> abcdefgh", "ij"], (1, 2));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_and_joined_characters_keep_the_cursor_in_its_place() {
+    fn the_cursor_stands_right_beside_wide_and_joined_characters() {
         check("世界x", 6, &["> 世界x"], (0, 6));
         check("世界x", 3, &["> 世界x"], (0, 4));
         check("abcdefg世", 7, &["> abcdefg", "世"], (1, 0));
@@ -263,29 +263,29 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_could_act_on_the_terminal_are_shown() {
+    fn characters_that_could_act_on_the_terminal_are_shown_as_text() {
         check("\x1b[1m\x7f", 1, &["> ^[[1m^?"], (0, 4));
         check("\u{9b}", 2, &["> \\u{9b}"], (0, 8));
         check("\r\nx", 3, &["> ^M", "x"], (1, 1));
     }
 
     #[test]
-    fn tabs_and_line_breaks_are_what_they_are() {
+    fn tabs_and_line_breaks_keep_their_meaning() {
         check("a\tb", 3, &["> a     b"], (0, 9));
         check("one\ntwo", 2, &["> one", "two"], (0, 4));
         check("one\n", 4, &["> one", ""], (1, 0));
     }
 
     #[test]
-    fn of_more_rows_than_the_terminal_has_those_around_the_cursor_are_drawn() {
+    fn if_the_terminal_has_too_few_rows_it_shows_those_around_the_cursor() {
         check("1\n2\n3\n4\n5\n6", 11, &["3", "4", "5", "6"], (3, 1));
         check("1\n2\n3\n4\n5\n6", 1, &["> 1", "2", "3", "4"], (0, 3));
         check("1\n2\n3\n4\n5\n6", 3, &["2", "3", "4", "5"], (0, 1));
     }
 
     #[test]
-    fn rows_that_a_narrower_terminal_broke_anew_are_erased_too() {
-        let mut screen = Screen::default();
+    fn rows_that_a_narrower_terminal_broke_again_are_erased_too() {
+        let mut screen = PromptArea::default();
         screen.draw("abcdefgh", 7, SIZE);
         assert_eq!(screen.erase(Size { columns: 5, ..SIZE }), "\x1b[1A\r\x1b[J");
     }

@@ -1,4 +1,4 @@
-//! A file that each step of a conversation is added to, as it happens.
+//! A file that gets each step of a conversation, as it happens.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
@@ -14,21 +14,21 @@ use crate::client::connect::Options;
 use crate::net::cannot;
 use crate::text::Escaped;
 
-/// A transcript. What was in its file before stays.
+/// A file with a line for each step. What was in the file before stays.
 pub struct Transcript {
     file: File,
     path: PathBuf,
 }
 
 impl Transcript {
-    /// Adds a first line to a file, which is made if there is none.
+    /// Adds a first line to a file. Creates the file if there is none.
     ///
     /// # Errors
     ///
     /// A line for people: the file cannot be written, or is standard output or error.
     pub fn begin(path: &Path, options: &Options) -> io::Result<Self> {
         let mut how = OpenOptions::new();
-        // A named pipe that nothing reads is an error, and not a wait.
+        // To open a named pipe without a reader is an error then, and does not wait.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let file = how.append(true).create(true).custom_flags(flags).open(path);
         let file = file.map_err(|e| unwritable(path, &e))?;
@@ -38,7 +38,7 @@ impl Transcript {
         Ok(transcript)
     }
 
-    /// Two writers that do not know of each other spoil an ordinary file.
+    /// Two writers of one regular file overwrite each other's lines.
     fn refuse_standard_streams(&self) -> io::Result<()> {
         let metadata = self.file.metadata().map_err(|e| unwritable(&self.path, &e))?;
         let is_same = |stream: BorrowedFd<'_>| {
@@ -52,7 +52,7 @@ impl Transcript {
         Ok(())
     }
 
-    /// Adds a line, with the time before it.
+    /// Adds a line that begins with the time.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ fn unwritable(path: &Path, error: &io::Error) -> io::Error {
     cannot("write the transcript", &Escaped(&path.to_string_lossy()), error)
 }
 
-/// A time in UTC as RFC 3339 has it, to the millisecond.
+/// A time in UTC in the form of RFC 3339, to the millisecond.
 fn stamp(at: OffsetDateTime) -> String {
     let (date, (hour, minute, second, ms)) = (at.date(), at.to_hms_milli());
     format!("{date}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")

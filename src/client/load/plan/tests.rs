@@ -12,7 +12,7 @@ fn take_due(plan: &mut Plan, now: Instant) -> Vec<Instant> {
 }
 
 #[test]
-fn nothing_is_due_before_all_connections_are_there() {
+fn nothing_is_due_before_all_connections_are_open() {
     let now = Instant::now();
     let mut plan = Plan::new(&open_loop(1000.0, 3), now);
     assert!(take_due(&mut plan, now).is_empty());
@@ -21,7 +21,7 @@ fn nothing_is_due_before_all_connections_are_there() {
 }
 
 #[test]
-fn only_what_is_due_between_warmup_and_end_counts() {
+fn messages_count_that_are_due_between_the_warm_up_and_the_end() {
     let (now, s) = (Instant::now(), Duration::from_secs(1));
     let mut options = open_loop(1.0, 1);
     (options.warmup, options.length) = (s, Length::Time(2 * s));
@@ -35,7 +35,7 @@ fn only_what_is_due_between_warmup_and_end_counts() {
 }
 
 #[test]
-fn so_many_messages_are_begun_and_no_more() {
+fn a_number_of_messages_is_begun_exactly() {
     let now = Instant::now();
     for rate in [None, Some(10.0)] {
         let options = Options { rate, length: Length::Messages(7), ..options() };
@@ -51,7 +51,7 @@ fn so_many_messages_are_begun_and_no_more() {
 }
 
 #[test]
-fn who_stops_sends_what_was_due_by_then_and_no_more() {
+fn a_run_that_stops_sends_what_was_due_before() {
     let now = Instant::now();
     let mut plan = Plan::new(&open_loop(1000.0, 1), now);
     plan.start(now);
@@ -62,7 +62,7 @@ fn who_stops_sends_what_was_due_by_then_and_no_more() {
 }
 
 #[test]
-fn sizes_are_of_the_range_and_all_of_it() {
+fn every_size_of_a_range_occurs_and_no_other() {
     let mut sizes = Sizes::new(&(64..=67));
     let mut seen = [0; 4];
     (0..1000).for_each(|_| seen[sizes.next() - 64] += 1);

@@ -36,7 +36,7 @@ fn unreachable() -> Failure {
 }
 
 #[test]
-fn it_begins_like_ping() {
+fn the_first_line_reads_like_that_of_ping() {
     let (server, peer) = (server(), peer());
     let start = |bytes| Notice::Start { server: &server, peer: &peer, bytes };
     check(&start(56), "PING localhost:7007 (127.0.0.1:7007) 56 bytes over TCP");
@@ -50,7 +50,7 @@ fn it_begins_like_ping() {
 }
 
 #[test]
-fn connections_and_echoes_are_told_with_their_times() {
+fn connections_and_echoes_are_shown_with_their_times() {
     let (peer, local) = (peer(), SocketAddr::from(([127, 0, 0, 1], 43210)).into());
     let connected = |again| Notice::Connected { peer: &peer, local: &local, took: us(113), again };
     check(&connected(false), "connected to 127.0.0.1:7007 from 127.0.0.1:43210 in 0.113 ms");
@@ -80,7 +80,7 @@ fn each_failure_is_described_with_the_number_of_its_message() {
 }
 
 #[test]
-fn a_server_that_leaves_between_echoes_is_told() {
+fn a_connection_that_ends_between_echoes_is_reported() {
     check(
         &Notice::ServerClosed { error: None, next: 3 },
         "the server closed the connection; reconnecting for seq=3",
@@ -93,12 +93,12 @@ fn a_server_that_leaves_between_echoes_is_told() {
 }
 
 #[test]
-fn the_summary_reads_like_pings() {
+fn the_summary_reads_like_that_of_ping() {
     let mut tally = Tally { sent: 4, elapsed: us(3_004_000), ..Tally::default() };
-    [us(100), us(300)].into_iter().for_each(|took| tally.connect.record(took));
-    [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.echoed(took));
-    tally.failed(&timed_out(4));
-    // A percentile is right to a thousandth, from above.
+    [us(100), us(300)].into_iter().for_each(|took| tally.connect_times.record(took));
+    [us(1000), us(2000), us(3000)].into_iter().for_each(|took| tally.record_echo(took));
+    tally.record_failure(&timed_out(4));
+    // A percentile can be a thousandth too long.
     let expected = "\
 --- localhost:7007 ping statistics ---
 4 sent, 3 received, 1 lost (25 %), 0 wrong, 1 reconnect, time 3004 ms
@@ -115,7 +115,7 @@ echo p50 = 2.001 ms, jitter 1.000 ms";
 }
 
 #[test]
-fn the_status_says_what_it_waits_for() {
+fn the_status_names_what_the_ping_waits_for() {
     let (server, tally) = (server(), Tally { sent: 1, ..Tally::default() });
     let counts = "1 sent, 0 received, 0 lost (0 %), 0 wrong, 0 reconnects";
     for (activity, expected) in [
@@ -129,10 +129,10 @@ fn the_status_says_what_it_waits_for() {
 }
 
 #[test]
-fn only_percentiles_that_the_echoes_can_give_are_shown() {
+fn only_percentiles_that_the_number_of_echoes_can_give_are_shown() {
     let shown = |n: u64| {
         let mut tally = Tally::default();
-        (0..n).for_each(|_| tally.echoed(us(500)));
+        (0..n).for_each(|_| tally.record_echo(us(500)));
         Summary { server: &server(), tally: &tally }.to_string().lines().last().unwrap().to_string()
     };
     assert_eq!(shown(1), "echo min/avg/max/mdev = 0.500/0.500/0.500/0.000 ms");
@@ -144,10 +144,10 @@ fn only_percentiles_that_the_echoes_can_give_are_shown() {
 }
 
 #[test]
-fn failures_are_counted_by_kind_and_a_standstill_is_named() {
-    let mut tally = Tally { sent: 9, stood_still: us(3_000_000), ..Tally::default() };
-    (1..=7).for_each(|sequence| tally.failed(&timed_out(sequence)));
-    tally.failed(&MessageFailure { sequence: 8, offsets: (0, 55), failure: unreachable() });
+fn the_summary_has_failures_by_kind_and_the_standstill() {
+    let mut tally = Tally { sent: 9, standstill: us(3_000_000), ..Tally::default() };
+    (1..=7).for_each(|sequence| tally.record_failure(&timed_out(sequence)));
+    tally.record_failure(&MessageFailure { sequence: 8, offsets: (0, 55), failure: unreachable() });
     let summary = Summary { server: &server(), tally: &tally }.to_string();
     let expected = "\nthis program was stopped for 3000 ms, which counts against no echo\n\
                     failures: 1 connect, 7 timeout";
@@ -155,7 +155,7 @@ fn failures_are_counted_by_kind_and_a_standstill_is_named() {
 }
 
 #[test]
-fn a_summary_of_nothing_has_no_times() {
+fn a_summary_without_echoes_has_no_times() {
     let tally = Tally { sent: 1, is_under_way: true, skipped: 1, ..Tally::default() };
     let expected = "\
 --- localhost:7007 ping statistics ---
@@ -164,7 +164,7 @@ fn a_summary_of_nothing_has_no_times() {
 }
 
 #[test]
-fn no_loss_looks_like_none_and_no_echo_like_all() {
+fn a_share_is_0_percent_only_if_it_is_zero_and_100_percent_only_if_it_is_all() {
     for (part, whole, expected) in [
         (0, 0, "0 %"),
         (0, 10, "0 %"),

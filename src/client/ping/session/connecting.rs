@@ -3,15 +3,15 @@
 use std::io;
 use std::time::Instant;
 
-use super::{Say, Session, State};
-use crate::client::dial::Progress;
+use super::{Notify, Session, State};
+use crate::client::dial::DialProgress;
 use crate::client::failure::Failure;
 use crate::client::ping::network::{Connected, Dialed, Network};
 use crate::client::ping::notice::Notice;
 use crate::client::ping::schedule::Schedule;
 use crate::net::Endpoint;
 
-impl<N: Network, S: Say> Session<'_, N, S> {
+impl<N: Network, S: Notify> Session<'_, N, S> {
     /// Continues to connect.
     pub(super) fn dial(&mut self, now: Instant) -> io::Result<()> {
         loop {
@@ -24,19 +24,21 @@ impl<N: Network, S: Say> Session<'_, N, S> {
         }
     }
 
-    fn report_progress(&mut self, progress: &Progress) -> io::Result<()> {
+    fn report_progress(&mut self, progress: &DialProgress) -> io::Result<()> {
         match progress {
-            Progress::Connecting(peer) if self.peer.is_none() => self.report_start(peer.clone()),
-            Progress::Connecting(_) => Ok(()),
-            Progress::Failed(_) | Progress::Waiting { .. } => {
-                (self.say)(&Notice::Dialing(progress))
+            DialProgress::Connecting(peer) if self.peer.is_none() => {
+                self.report_start(peer.clone())
+            }
+            DialProgress::Connecting(_) => Ok(()),
+            DialProgress::Failed(_) | DialProgress::Waiting { .. } => {
+                (self.notify)(&Notice::Dialing(progress))
             }
         }
     }
 
     fn report_start(&mut self, peer: Endpoint) -> io::Result<()> {
         let (server, bytes) = (&self.options.server, self.options.size);
-        (self.say)(&Notice::Start { server, peer: &peer, bytes })?;
+        (self.notify)(&Notice::Start { server, peer: &peer, bytes })?;
         self.peer = Some(peer);
         Ok(())
     }
@@ -46,23 +48,23 @@ impl<N: Network, S: Say> Session<'_, N, S> {
         if self.peer.is_none() {
             self.report_start(peer.clone())?;
         }
-        let again = self.tally.connect.count() > 0;
+        let again = self.tally.connect_times.count() > 0;
         if !again {
             self.network.stop_retrying();
             self.schedule = Schedule::new(self.options.interval, now);
             self.schedule.begin(now);
         }
-        self.tally.connect.record(took);
-        (self.say)(&Notice::Connected { peer: &peer, local: &local, took, again })?;
+        self.tally.connect_times.record(took);
+        (self.notify)(&Notice::Connected { peer: &peer, local: &local, took, again })?;
         self.peer = Some(peer);
         self.probe.restart();
         self.state = State::Ready;
         Ok(())
     }
 
-    /// There is no connection for the message that is due.
+    /// There is no connection for the message.
     fn not_connected(&mut self, error: io::Error, now: Instant) -> io::Result<()> {
-        if self.tally.connect.count() == 0 {
+        if self.tally.connect_times.count() == 0 {
             // No message was ever sent, so none is lost.
             self.tally.sent = 0;
             return Err(error);

@@ -1,4 +1,4 @@
-//! A session's accounts, on a clock and a network that are simulated: no test waits.
+//! The counts and times of a session on a simulated clock and network. No test waits.
 
 use std::time::{Duration, Instant};
 
@@ -18,15 +18,15 @@ struct Run {
     options: Options,
     clock: Clock,
     server: Simulated,
-    /// From when to when the program is stopped, as SIGSTOP and SIGCONT do.
+    /// When the program is stopped and continues, as by SIGSTOP and SIGCONT.
     stopped: Option<(Duration, Duration)>,
-    /// When a signal interrupts the ping.
+    /// When SIGINT comes.
     interrupted: Option<Duration>,
-    /// How long it takes to print a line.
+    /// How long the output of a line takes.
     line: Duration,
 }
 
-/// What came of it.
+/// What a ping found.
 struct Report {
     tally: Tally,
     end: io::Result<End>,
@@ -37,7 +37,7 @@ struct Report {
     took: Duration,
 }
 
-/// `count` messages, one each second, with a timeout of half a second.
+/// A ping of `count` messages, one each second, with a timeout of half a second.
 fn run(count: u64) -> Run {
     let clock = Clock::new();
     Run {
@@ -68,16 +68,16 @@ impl Run {
         self
     }
 
-    /// Runs it to its end, turn by turn, as `drive` does.
+    /// Runs the ping to its end, turn by turn, as `drive` does.
     fn report(self) -> Report {
         let Self { options, clock, server, stopped, interrupted, line } = self;
         let (start, mut lines, mut tally) = (clock.now(), Vec::new(), Tally::default());
-        let say = |notice: &Notice<'_>| {
+        let notify = |notice: &Notice<'_>| {
             clock.advance(line);
             lines.push(notice.to_string());
             Ok(())
         };
-        let mut session = Session::new(&options, server, &mut tally, say, start);
+        let mut session = Session::new(&options, server, &mut tally, notify, start);
         let mut turns = Turns { clock: &clock, start, stopped, interrupted };
         let end = turns.run(&mut session);
         session.network.close();
@@ -97,7 +97,7 @@ struct Turns<'a> {
 }
 
 impl Turns<'_> {
-    fn run(&mut self, session: &mut Session<'_, Simulated, impl Say>) -> io::Result<End> {
+    fn run(&mut self, session: &mut Session<'_, Simulated, impl Notify>) -> io::Result<End> {
         let mut now = self.start;
         let mut standstill = Standstill::new(now, Duration::ZERO);
         for _ in 0..100_000 {
@@ -173,7 +173,10 @@ mod times {
         });
         let report = run(2).replies([echo(MS * 6), halves]).report();
         report.assert_complete();
-        assert_eq!((report.tally.echo.min(), report.tally.echo.max()), (MS * 6, MS * 17));
+        assert_eq!(
+            (report.tally.echo_times.min(), report.tally.echo_times.max()),
+            (MS * 6, MS * 17)
+        );
         report.assert_line("8 bytes from 127.0.0.1:7: seq=2 time=17.000 ms");
     }
 
@@ -182,25 +185,28 @@ mod times {
         let mut run = run(1);
         run.server.room = 3;
         let report = run.report();
-        // It goes out in three pieces, a millisecond apart.
-        assert_eq!(report.tally.echo.max(), ECHO + MS * 2);
+        // Its three pieces go out a millisecond apart.
+        assert_eq!(report.tally.echo_times.max(), ECHO + MS * 2);
     }
 
     #[test]
     fn connecting_is_no_part_of_an_echo() {
         let report = run(1).attempts([Attempt::Succeeds(MS * 400)]).report();
-        assert_eq!((report.tally.connect.max(), report.tally.echo.max()), (MS * 400, ECHO));
+        assert_eq!(
+            (report.tally.connect_times.max(), report.tally.echo_times.max()),
+            (MS * 400, ECHO)
+        );
     }
 
     /// Failed when a message was sent, or its time taken, in the turn that printed the line before.
     #[test]
-    fn a_line_that_is_slow_to_print_is_no_part_of_an_echo() {
+    fn slow_output_is_no_part_of_an_echo() {
         let mut run = run(3);
         run.options.interval = MS * 50;
         run.line = MS * 90;
         let report = run.report();
         report.assert_counts(3, 0, 0, 0);
-        assert_eq!((report.tally.echo.min(), report.tally.echo.max()), (ECHO, ECHO));
+        assert_eq!((report.tally.echo_times.min(), report.tally.echo_times.max()), (ECHO, ECHO));
     }
 
     #[test]
@@ -230,7 +236,7 @@ mod failures {
         report.assert_complete();
         report.assert_counts(1, 1, 0, 1);
         assert_eq!(report.failures(), ["no echo for seq=1 within 500 ms: 0 of 8 bytes came back"]);
-        assert_eq!((report.tally.echo.count(), report.tally.echo.max()), (1, ECHO));
+        assert_eq!((report.tally.echo_times.count(), report.tally.echo_times.max()), (1, ECHO));
     }
 
     #[test]
@@ -290,7 +296,7 @@ mod failures {
         report.assert_counts(3, 0, 0, 2);
         let closed = "the server closed the connection; reconnecting for seq=2";
         report.assert_line(closed);
-        // The next connection is made when the next message is due.
+        // The session connects when the next message is due.
         let apart = 1000 + CONNECT.as_millis() as u32;
         report.assert_sent_at(&[0, apart, 2 * 1000 + CONNECT.as_millis() as u32]);
     }
@@ -318,8 +324,8 @@ mod failures {
     fn a_server_is_waited_for_only_before_the_first_connection() {
         let (options, clock) = (run(1).options, Clock::new());
         let (server, mut tally) = (Simulated::new(&clock, SIZE), Tally::default());
-        let say = |_: &Notice<'_>| Ok(());
-        let mut session = Session::new(&options, server, &mut tally, say, clock.now());
+        let notify = |_: &Notice<'_>| Ok(());
+        let mut session = Session::new(&options, server, &mut tally, notify, clock.now());
         session.handle_timeout(clock.now()).unwrap();
         assert!(session.network.is_retrying);
         clock.advance(CONNECT);
@@ -351,7 +357,7 @@ mod schedule {
         let mut run = run(3).replies([echo(MS * 490)]);
         run.options.interval = MS * 50;
         let report = run.report();
-        // Nine fell due, at 50, 100, ... 450. One is sent once the echo is there.
+        // Nine messages fall due, at 50, 100 … 450. One of them is sent when the echo is there.
         report.assert_sent_at(&[0, 490, 500]);
         assert_eq!(report.tally.skipped, 8);
     }
@@ -384,13 +390,13 @@ mod standstills {
         let report = run.report();
         report.assert_complete();
         report.assert_counts(2, 0, 0, 0);
-        assert!(report.tally.stood_still >= MS * 4800, "{:?}", report.tally.stood_still);
-        assert!(report.tally.echo.max() <= MS * 200, "{:?}", report.tally.echo.max());
+        assert!(report.tally.standstill >= MS * 4800, "{:?}", report.tally.standstill);
+        assert!(report.tally.echo_times.max() <= MS * 200, "{:?}", report.tally.echo_times.max());
     }
 
     #[test]
     fn an_echo_that_comes_after_the_stop_has_its_whole_timeout() {
-        // The stop begins 50 ms after the message, and the echo takes 400 ms of the client's own time.
+        // The client is stopped 50 ms after its message, for 4,950 ms. Of its own 500 ms, it has 450 left.
         for (after_stop, is_received) in [(300, true), (600, false)] {
             let mut run = run(1).replies([echo(MS * 5000 + MS * after_stop)]);
             run.stopped = Some((CONNECT + MS * 50, CONNECT + MS * 5000));
@@ -405,7 +411,7 @@ mod standstills {
         run.stopped = Some((MS * 500, MS * 10_500));
         let report = run.report();
         report.assert_counts(3, 0, 0, 0);
-        // Due at 1000, 2000, ... 10000: the last of them is sent.
+        // Due at 1000, 2000 … 10000. The last of them is sent.
         assert_eq!(report.tally.skipped, 9);
         let resumed = 10_500 - CONNECT.as_millis() as u32;
         report.assert_sent_at(&[0, resumed, 11_000]);
@@ -417,9 +423,9 @@ mod standstills {
         run.line = MS * 3000;
         let report = run.report();
         report.assert_counts(2, 0, 0, 0);
-        // Two lines, each of them about the first message; the connection's, too.
-        assert!(report.tally.stood_still >= MS * 9000, "{:?}", report.tally.stood_still);
-        assert_eq!(report.tally.echo.max(), ECHO);
+        // At least the lines for the start, the connection and the first echo.
+        assert!(report.tally.standstill >= MS * 9000, "{:?}", report.tally.standstill);
+        assert_eq!(report.tally.echo_times.max(), ECHO);
     }
 }
 
@@ -447,7 +453,7 @@ mod interruptions {
         assert!(matches!(report.end, Ok(End::Interrupted)));
         report.assert_counts(1, 0, 0, 0);
         assert!(!report.tally.is_under_way);
-        assert_eq!(report.tally.echo.max(), MS * 30);
+        assert_eq!(report.tally.echo_times.max(), MS * 30);
     }
 
     #[test]
@@ -474,7 +480,7 @@ mod interruptions {
     }
 }
 
-/// Every script of three messages and what a server can do with each, held against what each must count as.
+/// Every script of what a server can do with three messages, checked against what each must count as.
 mod exhaustive {
     use super::*;
 
@@ -488,6 +494,7 @@ mod exhaustive {
         EchoAndClose,
         Close,
         Reset,
+        /// The server refuses the connection, if one is needed; else it echoes.
         Refuse,
     }
 
@@ -527,7 +534,7 @@ mod exhaustive {
         fn expected(script: &[Deed]) -> Self {
             let (mut counts, mut is_connected) = (Self::default(), false);
             for (i, deed) in script.iter().enumerate() {
-                // A server can only refuse a connection that is needed, and the first one ends the ping.
+                // The first connection is never refused: that would end the ping.
                 if !is_connected && i > 0 && matches!(deed, Refuse) {
                     counts.lost += 1;
                     continue;
@@ -548,11 +555,11 @@ mod exhaustive {
 
         fn found(tally: &Tally) -> Self {
             let Tally { received, lost, wrong, .. } = *tally;
-            Self { received, lost, wrong, connections: tally.connect.count() }
+            Self { received, lost, wrong, connections: tally.connect_times.count() }
         }
     }
 
-    /// A connection is refused for a message that says so; other attempts succeed.
+    /// A ping with the replies and the attempts to connect of a script.
     fn set_up(script: &[Deed]) -> Run {
         let (mut replies, mut attempts, mut is_connected) = (Vec::new(), Vec::new(), false);
         for (i, deed) in script.iter().enumerate() {
@@ -571,7 +578,7 @@ mod exhaustive {
     }
 
     #[test]
-    fn every_short_script_is_counted_right() {
+    fn the_counts_of_every_short_script_are_right() {
         let mut scripts = 0;
         for number in 0..DEEDS.len().pow(MESSAGES) {
             let deed = |i| DEEDS[number / DEEDS.len().pow(i) % DEEDS.len()];
@@ -579,7 +586,7 @@ mod exhaustive {
             let report = set_up(&script).report();
             report.assert_complete();
             assert_eq!(Counts::found(&report.tally), Counts::expected(&script), "{script:?}");
-            let echo = &report.tally.echo;
+            let echo = &report.tally.echo_times;
             assert!(echo.count() == 0 || (echo.min(), echo.max()) == (ECHO, ECHO), "{script:?}");
             assert_eq!(report.tally.skipped, 0, "{script:?}");
             scripts += 1;

@@ -7,14 +7,14 @@ use crate::client::drive::drive;
 use crate::client::ping::{Notice, Tally};
 use crate::net::Addr;
 
-/// It would be asked first again for each new connection. Failed when the name was looked up only once.
+/// The address that answered comes first the next time. Failed when the name was looked up only once.
 #[test]
 fn an_address_that_refuses_is_reported_once_and_the_name_is_looked_up_for_each_connection() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let answering = listener.local_addr().unwrap();
     thread::spawn(move || {
-        // One echo each.
+        // One echo for each connection.
         listener.incoming().flatten().try_for_each(|stream| {
             io::copy(&mut io::Read::take(&stream, 9), &mut &stream).map(drop)
         })
@@ -36,12 +36,12 @@ fn an_address_that_refuses_is_reported_once_and_the_name_is_looked_up_for_each_c
     let limits = Limits::new(options.timeout);
     let dialer = Dialer::with_resolver(&options.server, limits, Arc::new(resolve)).unwrap();
     let (mut said, mut tally) = (Vec::new(), Tally::default());
-    let say = |notice: &Notice<'_>| {
+    let notify = |notice: &Notice<'_>| {
         said.push(notice.to_string());
         Ok(())
     };
     let (network, now) = (Sockets::with_dialer(dialer).unwrap(), Instant::now());
-    let mut session = Session::new(&options, network, &mut tally, say, now);
+    let mut session = Session::new(&options, network, &mut tally, notify, now);
     assert!(matches!(drive(&mut session, now).unwrap(), End::Complete));
     assert_eq!((tally.received, tally.reconnects()), (3, 2), "{said:#?}");
     assert_eq!(look_ups.load(std::sync::atomic::Ordering::Relaxed), 3);

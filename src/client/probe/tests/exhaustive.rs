@@ -1,14 +1,14 @@
-//! Every script of five actions of the client, the socket and a server that lies, held against the bytes
-//! that really went each way.
+//! Every script of five actions of the client, the socket and a faulty server, checked against the bytes that
+//! really went each way.
 //!
-//! It was seen to fail where bytes that were never sent were not counted as surplus, where an end was taken
-//! for a good one once all that was *sent* had come back, and where a message was complete a byte early.
+//! It failed when bytes that were never sent did not count as surplus, when an end counted as orderly as soon
+//! as everything *sent* had come back, and when a message was complete a byte early.
 
 use super::*;
 
 const STEPS: u32 = 5;
 
-/// Messages have so many bytes: a first one, one inside, and a last one.
+/// The bytes of a message: a first one, one inside, and a last one.
 const MESSAGE_BYTES: usize = 3;
 
 const FLIGHTS: usize = 2;
@@ -16,16 +16,17 @@ const FLIGHTS: usize = 2;
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Begin,
-    /// The socket takes so many bytes, and then no more.
+    /// The socket takes this many bytes, and would block then.
     Send(usize),
     SendInterrupted,
-    /// So many bytes arrive, if so many are under way, and are read.
+    /// The client reads up to this many of the bytes under way.
     Receive(usize),
     ReceiveInterrupted,
-    /// The next byte under way is changed, or lost.
+    /// The next byte under way is changed...
     Alter,
+    /// ...or lost.
     Drop,
-    /// A byte is under way that nobody sent, if the very one that would be sent there.
+    /// A byte is added that was not sent, though it equals the one that would be sent there.
     Add,
     Close,
     Reset,
@@ -72,12 +73,12 @@ impl Wire {
         }
     }
 
-    /// Whether it ended before every message begun had come back.
+    /// Whether the server closed before every message begun had come back.
     fn ended_early(&self) -> bool {
         self.is_closed && self.came.len() < self.begun
     }
 
-    /// The first byte that came and was not sent, in that place.
+    /// The offset of the first byte that came and was not sent there.
     fn first_wrong(&self) -> Option<usize> {
         (0..self.came.len()).find(|i| self.sent.get(*i) != Some(&self.came[*i]))
     }
@@ -117,7 +118,7 @@ impl Read for Wire {
     }
 }
 
-/// One run through a script. Says whether the probe found a fault.
+/// Runs a script. Returns whether the probe found a fault.
 fn play(script: &[Action], pattern: &Pattern, now: Instant) -> bool {
     let (mut probe, mut wire, mut completed) = (Probe::new(3, FLIGHTS), Wire::default(), 0);
     begin(&mut probe, &mut wire, now);
@@ -167,7 +168,7 @@ fn send(probe: &mut Probe, wire: &mut Wire, pattern: &Pattern, now: Instant, roo
     assert!(room < usize::MAX || probe.is_sent());
 }
 
-/// Holds what the probe says of a read against what came. Returns whether that was a fault.
+/// Checks what the probe made of a read against what came. Returns whether that was a fault.
 #[track_caller]
 fn judge(found: Result<Received, Fault>, wire: &Wire) -> bool {
     let (sent, came) = (wire.sent.len() as u64, wire.came.len() as u64);
@@ -194,7 +195,7 @@ fn judge(found: Result<Received, Fault>, wire: &Wire) -> bool {
 }
 
 #[test]
-fn every_short_script_is_judged_right() {
+fn the_probe_is_right_about_every_short_script() {
     let (pattern, now) = (Pattern::new(256), Instant::now());
     let (mut scripts, mut faults) = (0, 0);
     for number in 0..ACTIONS.len().pow(STEPS) {

@@ -33,7 +33,7 @@ fn json(outcome: &Outcome) -> Value {
 #[test]
 fn the_keys_are_those_of_the_documentation() {
     let documentation = include_str!("../../../../docs/load-json.md");
-    let keys = keys(&json(&sample::in_trouble()));
+    let keys = keys(&json(&sample::with_failures()));
     assert!(keys.len() > 60, "{keys:?}");
     assert_eq!(keys, described(documentation));
     assert!(documentation.contains(SCHEMA), "the schema is not named");
@@ -41,7 +41,7 @@ fn the_keys_are_those_of_the_documentation() {
 
 #[test]
 fn failures_say_where_in_the_returned_stream_they_are() {
-    let report = json(&sample::in_trouble());
+    let report = json(&sample::with_failures());
     let [altered, refused, late] = &report["troubles"].as_array().unwrap()[..] else {
         panic!("{report:#}")
     };

@@ -17,7 +17,7 @@ pub fn tables(run: &RunData, baseline: &RunData) -> Markup {
     }
 }
 
-/// A figure of a run: its name, where it is, and how it is shown.
+/// A figure of a run: its name, its value and its format.
 type Figure = (&'static str, fn(&RunData) -> Option<f64>, fn(f64) -> String);
 
 const FIGURES: [Figure; 7] = [
@@ -71,10 +71,16 @@ fn circumstances(run: &RunData) -> impl Iterator<Item = (&str, Value)> {
     given.into_iter().map(|(name, value)| (name, value.into())).chain(parts)
 }
 
+/// A number with six digits or fewer.
+fn rounded(number: f64) -> String {
+    format!("{number:.5e}").parse().unwrap_or(number).to_string()
+}
+
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => "–".into(),
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => number.as_f64().map_or("–".into(), rounded),
         other => other.to_string(),
     }
 }

@@ -31,7 +31,7 @@ impl Axis {
         Self { range: 0.0..last * step, marks, place: |value| value }
     }
 
-    /// From at most `min` to at least `max`, both more than 0.
+    /// From `min` or less to `max` or more, both above 0.
     pub fn logarithmic(min: f64, max: f64, name: impl Fn(f64) -> String) -> Self {
         let (first, last) = (round_down(min), round_up(max.max(min * 1.01)));
         let decades = (last / first).log10();

@@ -3,8 +3,9 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
+use crate::client::failure::Failure;
 use crate::client::latency::Latency;
-use crate::client::load::{Cause, Options, Outcome, Trouble};
+use crate::client::load::{ConnectionFailure, Options, Outcome};
 use crate::client::report::sample;
 
 /// The figures of a page: each a plot with its title and legend.
@@ -49,12 +50,16 @@ fn of_one() -> Outcome {
 fn text_from_outside_is_no_markup() {
     let evil = "\"><img src=x onerror=alert(1)>'&\u{202e}";
     let error = io::Error::other(evil);
-    let trouble =
-        Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: true };
+    let failure = ConnectionFailure {
+        connection: Some(1),
+        local: None,
+        failure: Failure::Connect(error),
+        is_fatal: true,
+    };
     let outcome = Outcome {
-        troubles: vec![trouble],
-        trouble_count: 1,
-        trouble_counts: [("connect", 1)].into(),
+        failures: vec![failure],
+        failure_count: 1,
+        failure_counts: [("connect", 1)].into(),
         ..sample::run(1, 1.0)
     };
     let server = format!("unix:/{evil}").parse().unwrap();
@@ -67,7 +72,7 @@ fn text_from_outside_is_no_markup() {
     baseline.conditions.insert("kernel".into(), evil.into());
     let page = render(&report, Some(&baseline)).unwrap();
     assert!(!page.contains("<img") && !page.contains('\u{202e}'), "{page}");
-    // In the title, the heading, the trouble, the command, the processor and the differences.
+    // In the title, the heading, the failure, the command, the processor and the differences.
     assert!(page.matches("&quot;&gt;&lt;img src=x").count() >= 8, "{page}");
     assert!(page.contains("'&amp;\\u{202e}"), "{page}");
 }
@@ -145,8 +150,8 @@ fn a_time_without_echoes_breaks_the_line_of_latency() {
 #[test]
 fn notes_and_failures_come_before_the_figures() {
     let mut outcome =
-        Outcome { troubles: sample::troubles(), trouble_count: 30, ..sample::run(2, 1.0) };
-    outcome.trouble_counts = [("altered", 7), ("connect", 23)].into();
+        Outcome { failures: sample::failures(), failure_count: 30, ..sample::run(2, 1.0) };
+    outcome.failure_counts = [("altered", 7), ("connect", 23)].into();
     (outcome.cpu, outcome.unsent, outcome.lost) = (outcome.measured, 12, 5);
     outcome.unanswered.record_evenly(Duration::from_secs(1), 0.01, 17);
     let page = open_loop(&outcome);
@@ -189,7 +194,7 @@ fn row(page: &str, title: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn a_baseline_is_compared_in_figures_and_options() {
-    let options = Options { connections: 10, ..sample::options() };
+    let options = Options { connections: 10, rate: Some(1e4 / 3.0), ..sample::options() };
     let baseline = data(&sample::run(5, 2.0), &options);
     let (run, title) = (sample::run(5, 1.0), "Beside the baseline");
     let page = page_of(&run, &sample::options(), Some(&baseline));
@@ -197,6 +202,7 @@ fn a_baseline_is_compared_in_figures_and_options() {
     // A few µs of each response in the sample do not grow with its latency.
     assert_eq!(row(&page, title, "p99")[2], "0.501 ×");
     assert_eq!(row(&page, "Not as in the baseline", "connections"), ["50", "10"]);
+    assert_eq!(row(&page, "Not as in the baseline", "rate target per second"), ["2000", "3333.33"]);
     assert!(!page.split("Not as in").nth(1).unwrap().contains("pipeline depth"));
     let same = page_of(&run, &options, Some(&baseline));
     assert!(same.contains("Server, options and conditions were the same."));
@@ -232,8 +238,8 @@ fn a_nonsensical_baseline_does_no_harm() {
 
 #[test]
 fn a_command_is_quoted_for_a_shell() {
-    let arguments = ["resound", "load", "[::1]:7", "-s", "", "a b", "it's"].map(Into::into);
-    assert_eq!(command(&arguments), "resound load [::1]:7 -s '' 'a b' 'it'\\''s'");
+    let arguments = ["resound", "load", "[::1]:7", "-s", "", "a b", "it's"].map(quoted);
+    assert_eq!(arguments.join(" "), "resound load [::1]:7 -s '' 'a b' 'it'\\''s'");
 }
 
 /// The colours of the style sheet, for a light and for a dark page.

@@ -4,13 +4,13 @@ use super::*;
 use crate::client::report::sample;
 
 fn json() -> Value {
-    let (outcome, options) = (sample::in_trouble(), sample::options());
+    let (outcome, options) = (sample::with_failures(), sample::options());
     serde_json::to_value(sample::report(&outcome, &options)).unwrap()
 }
 
 #[test]
 fn a_run_reads_back_as_what_was_written() {
-    for outcome in [sample::in_trouble(), sample::nothing()] {
+    for outcome in [sample::with_failures(), sample::nothing()] {
         let options = sample::closed_loop();
         let report = sample::report(&outcome, &options);
         let data = RunData::parse(&report.to_json().unwrap()).unwrap();

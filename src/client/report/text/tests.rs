@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::load::Cause;
+use crate::client::failure::Failure;
 use crate::client::report::sample;
 
 /// The lines of the latency table, its heading first.
@@ -49,7 +49,7 @@ fn a_closed_loop_has_one_latency() {
         !text.contains("limit")
             && !text.contains("unsent")
             && !text.contains("lost")
-            && !text.contains("troubles")
+            && !text.contains("failures")
             && !text.contains("asked")
             && !text.contains("warning")
     );
@@ -162,17 +162,17 @@ fn lateness_is_a_limit_only_if_the_rate_was_missed() {
 }
 
 #[test]
-fn each_kind_of_trouble_is_shown_once_with_its_number() {
-    let many = || (0..7).flat_map(|_| sample::troubles());
+fn each_kind_of_failure_is_shown_once_with_its_number() {
+    let many = || (0..7).flat_map(|_| sample::failures());
     let outcome = Outcome {
-        troubles: many().collect(),
-        trouble_count: 2_469,
-        trouble_counts: [("altered", 1), ("connect", 1_230), ("timeout", 1_238)].into(),
+        failures: many().collect(),
+        failure_count: 2_469,
+        failure_counts: [("altered", 1), ("connect", 1_230), ("timeout", 1_238)].into(),
         ..sample::run(1, 1.0)
     };
     let text = summary(&outcome, &sample::options());
     // The last line, on standard error, describes the one that ended the run.
-    let lines = "\ntroubles      2,469\n\
+    let lines = "\nfailures      2,469\n\
                  \x20 altered            1\n\
                  \x20 connect        1,230  connection 8: connection refused\n\
                  \x20 timeout        1,238  connection 9: no echo within 10 s: 64 of 128 bytes came back, 64 are missing\n";
@@ -182,12 +182,16 @@ fn each_kind_of_trouble_is_shown_once_with_its_number() {
 #[test]
 fn text_from_outside_cannot_act_on_the_terminal() {
     let error = std::io::Error::other("\x1b[2Jgone\nconnection 9: all is well");
-    let trouble =
-        Trouble { connection: Some(1), local: None, cause: Cause::Connect(error), is_fatal: false };
+    let failure = ConnectionFailure {
+        connection: Some(1),
+        local: None,
+        failure: Failure::Connect(error),
+        is_fatal: false,
+    };
     let outcome = Outcome {
-        troubles: vec![trouble],
-        trouble_count: 1,
-        trouble_counts: [("connect", 1)].into(),
+        failures: vec![failure],
+        failure_count: 1,
+        failure_counts: [("connect", 1)].into(),
         ..sample::nothing()
     };
     let text = summary(&outcome, &sample::options());

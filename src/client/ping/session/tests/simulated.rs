@@ -1,4 +1,4 @@
-//! A simulated server, its network, and a clock that only the simulation moves.
+//! A simulated network with one server, on a clock that only the simulation moves.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -13,16 +13,16 @@ use crate::net::Endpoint;
 
 pub const MS: Duration = Duration::from_millis(1);
 
-/// How long it takes to connect, unless a script says something else.
+/// How long connecting takes, if the script does not say.
 pub const CONNECT: Duration = Duration::from_millis(2);
 
-/// How long an echo takes, unless a script says something else.
+/// How long an echo takes, if the script does not say.
 pub const ECHO: Duration = Duration::from_millis(3);
 
-/// How long the server takes to close its side, once the client has shut down writing.
+/// How long after the client the server shuts down writing.
 pub const CLOSE: Duration = Duration::from_millis(4);
 
-/// Time as the simulation has it.
+/// The simulated time.
 #[derive(Clone)]
 pub struct Clock(Rc<Cell<Instant>>);
 
@@ -44,7 +44,7 @@ impl Clock {
     }
 }
 
-/// What the server does after a message, and how long after its last byte.
+/// What comes in reply to a message, and how long after its last byte.
 pub type Reply = Box<dyn Fn(&[u8]) -> Vec<(Duration, Arrival)>>;
 
 /// What comes from the server.
@@ -55,7 +55,7 @@ pub enum Arrival {
     Reset,
 }
 
-/// What becomes of an attempt to connect.
+/// How an attempt to connect ends, and after what time.
 #[derive(Clone, Copy, Debug)]
 pub enum Attempt {
     Succeeds(Duration),
@@ -72,16 +72,16 @@ pub fn silence() -> Reply {
     Box::new(|_| Vec::new())
 }
 
-/// The server, what its network does, and what the client did to it.
+/// The network, with the script of its server.
 pub struct Simulated {
     clock: Clock,
-    /// For each attempt to connect.
+    /// The attempts to connect. Those after the last one succeed.
     pub attempts: VecDeque<Attempt>,
-    /// For each message.
+    /// The replies to messages. Those after the last one are right.
     pub replies: VecDeque<Reply>,
-    /// The most that the network takes at a time. It takes as much again a millisecond later.
+    /// A write takes this much at a time, and blocks for a millisecond after that.
     pub room: usize,
-    /// Whether the server closes its side after the client has.
+    /// Whether the server shuts down writing after the client has.
     pub closes: bool,
     /// When each message's last byte was sent.
     pub sent_at: Vec<Instant>,
@@ -91,7 +91,7 @@ pub struct Simulated {
     stream: Option<Stream>,
 }
 
-/// A connection. It holds what the server does with it.
+/// A connection.
 pub struct Stream {
     clock: Clock,
     message_bytes: usize,

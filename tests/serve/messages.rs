@@ -1,11 +1,10 @@
-//! What it says: with `-v` of each connection, and of arguments that make no sense.
-
-use std::process::Command;
+//! What the server logs about connections, and what it says about its arguments.
 
 use rustix::process::Signal;
 
+use crate::command::resound;
 use crate::server::Server;
-use crate::wire::{expect_closed, expect_echo, expect_end, pattern, reset, stuff};
+use crate::wire::{expect_closed, expect_echo, expect_end, pattern, reset, send_until_stuck};
 
 #[test]
 fn verbose_names_the_limit_that_refused_a_connection() {
@@ -18,10 +17,9 @@ fn verbose_names_the_limit_that_refused_a_connection() {
     }
 }
 
-/// Failed when nobody heard of it who had not asked for every connection; and once told, it is not told again
-/// of each.
+/// Without `-v` the first refusal is logged, and not each one. Failed when refusals were logged only with `-v`.
 #[test]
-fn a_refusal_is_warned_of_but_not_each() {
+fn warnings_of_refusals_are_rate_limited() {
     for limit in ["--max-connections", "--max-per-ip"] {
         let mut server = Server::start(&[limit, "1"]);
         let served = server.connect();
@@ -32,19 +30,19 @@ fn a_refusal_is_warned_of_but_not_each() {
         drop(served);
         server.signal(Signal::TERM);
         assert!(server.wait().success());
-        let told = server.log().iter().filter(|line| line.contains("refused: ")).count();
+        let warnings = server.log().iter().filter(|line| line.contains("refused: ")).count();
         let last = server.log().last().unwrap();
-        assert!(told <= 2 && last.contains("20 refused"), "{:#?}", server.log());
+        assert!(warnings <= 2 && last.contains("20 refused"), "{:#?}", server.log());
     }
 }
 
 #[test]
-fn verbose_says_why_a_connection_ended() {
+fn verbose_logs_why_a_connection_ended() {
     let mut server = Server::start(&["-v", "--once"]);
     let stream = server.connect();
     expect_echo(&stream, b"hello");
     expect_end(&stream);
-    // Its peer does not close.
+    // The peer does not close.
     server.expect_line("closed: finished by the server");
 
     let mut server = Server::start(&["-v", "--idle-timeout", "200ms"]);
@@ -58,7 +56,7 @@ fn verbose_says_why_a_connection_ended() {
     reset(lost);
     server.expect_line("closed: connection reset by peer");
     let stuck = server.connect();
-    stuff(&stuck, &pattern(1, 32 << 20));
+    send_until_stuck(&stuck, &pattern(1, 32 << 20));
     server.signal(Signal::TERM);
     server.expect_line("closed: cut off as the server stops");
 }
@@ -68,22 +66,22 @@ fn the_log_level_can_be_named() {
     let mut server = Server::start(&["--log-level", "debug"]);
     expect_echo(server.connect(), b"hello");
     server.expect_line("accepted");
-    // Nothing listens there: if it went on, it would not go far.
+    // No server listens there: a client that ignored the bad level would fail too.
     let (code, said) = refused(&["connect", "127.0.0.1:1", "--log-level", "loud"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("write off, error, warn, info, debug or trace"), "{said}");
 }
 
 #[test]
-fn without_arguments_it_explains_itself() {
+fn without_arguments_usage_is_shown() {
     let (code, said) = refused(&[]);
     assert_eq!(code, Some(2));
     assert!(said.contains("Usage: resound") && said.contains("serve"), "{said}");
 }
 
-/// The exit code and the standard error of a command that must not go on.
+/// The exit code and the standard error of a command that must be refused.
 #[track_caller]
 fn refused(args: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_resound")).args(args).output().unwrap();
+    let output = resound(args);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }

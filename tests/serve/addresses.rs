@@ -1,33 +1,23 @@
-//! Where it can listen: names, both protocols, Unix sockets with a file and without.
+//! Addresses to listen on: IPv4 and IPv6, and Unix sockets with a file or with an abstract name.
 
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
 use rustix::process::Signal;
 
-use crate::deadline::end_in_time;
-use crate::server::{Server, command, connect_unix};
+use crate::command::{after_script, output, resound};
+use crate::server::{Server, command};
+use crate::unix::{SocketPath, connect_unix, unix_addr};
 use crate::wire::expect_echo;
 
-fn unix(path: &Path) -> String {
-    format!("unix:{}", path.display())
-}
-
-fn run(mut command: Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    end_in_time(&child);
-    child.wait_with_output().unwrap()
-}
-
-/// Failed when it was shown as it comes, in an IPv6 address.
+/// Failed when the log showed the IPv6 form that the kernel reports, such as ::ffff:127.0.0.1.
 #[test]
-fn ipv4_through_all_addresses_is_shown_as_ipv4() {
+fn ipv4_peers_of_an_ipv6_listener_are_shown_as_ipv4() {
     let mut server = Server::start_at(&["[::]:0"], &["-v"]);
     let port = server.addr().rsplit_once(':').unwrap().1.to_string();
     let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
@@ -39,64 +29,58 @@ fn ipv4_through_all_addresses_is_shown_as_ipv4() {
 }
 
 #[test]
-fn an_abstract_socket_is_listened_on_and_connected_to_by_its_name() {
+fn an_abstract_socket_is_used_by_its_name() {
     let addr = format!("unix:@resound test {}", std::process::id());
     let server = Server::start_at(&[&addr], &[]);
     assert_eq!(server.addr(), addr);
-    let output = run(command(&[&addr], &[]));
+    let output = output(&mut command(&[&addr], &[]));
     let why = "a program is listening there; stop it, or choose another name";
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said, format!("resound: cannot listen on {addr}: {why}\n"));
-    let mut ping = Command::new(env!("CARGO_BIN_EXE_resound"));
-    ping.args(["ping", "-c", "1", &addr]);
-    let output = run(ping);
+    let output = resound(&["ping", "-c", "1", &addr]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(String::from_utf8(output.stdout).unwrap().contains(&format!("from {addr}: seq=1")));
     server.stop();
 }
 
 #[test]
-fn a_scheme_in_capitals_is_a_scheme() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let upper = format!("UNIX:{}", path.display());
+fn a_scheme_may_be_in_capitals() {
+    let socket = SocketPath::new();
+    let upper = format!("UNIX:{}", socket.path.display());
     let _server = Server::spawn(&mut command(&[&upper], &[]));
-    expect_echo(connect_unix(&path), b"hello");
+    expect_echo(connect_unix(&socket.path), b"hello");
 }
 
-/// Whatever the umask is, before anything can connect. Failed when the umask alone decided.
+/// The mode is set before a peer can connect, and does not depend on the umask. Failed when the umask decided.
 #[test]
-fn the_mode_of_a_socket_file_is_as_asked() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
+fn the_mode_of_a_socket_file_is_that_of_the_option() {
+    let socket = SocketPath::new();
     for umask in ["000", "077", "777"] {
         for (args, mode) in
             [(&[][..], 0o600), (&["--unix-mode", "0666"], 0o666), (&["--unix-mode", "660"], 0o660)]
         {
-            let serve = command(&[&unix(&path)], args);
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"]);
-            let mut server = Server::spawn(shell.arg(serve.get_program()).args(serve.get_args()));
-            server.expect_line("listening on ");
-            let found = fs::symlink_metadata(&path).unwrap().permissions().mode();
+            let serve = command(&[&socket.addr], args);
+            let mut shell = after_script(&format!("umask {umask}"), &serve);
+            let server = Server::start_command(&mut shell, 1);
+            let found = fs::symlink_metadata(&socket.path).unwrap().permissions().mode();
             assert_eq!(found & 0o7777, mode, "umask {umask}, {args:?}");
-            expect_echo(UnixStream::connect(&path).unwrap(), b"hello");
+            expect_echo(UnixStream::connect(&socket.path).unwrap(), b"hello");
             server.stop();
         }
     }
 }
 
-/// To remove them must not delay the peers that are being finished, and a server that is stopping has to look
-/// only once. Failed when each was waited for, for a second.
+/// To remove a socket file, the server needs the file's lock. It must not wait for locks: that would delay the
+/// connections that it still serves. Failed when it waited a second for each lock.
 #[test]
-fn files_go_when_the_server_has_finished_and_are_not_waited_for() {
+fn socket_files_are_removed_last_and_their_locks_are_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let paths: Vec<_> = (0..20).map(|i| dir.path().join(i.to_string())).collect();
-    let addrs: Vec<_> = paths.iter().map(|path| unix(path)).collect();
+    let addrs: Vec<_> = paths.iter().map(|path| unix_addr(path)).collect();
     let addrs: Vec<_> = addrs.iter().map(String::as_str).collect();
     let mut server = Server::start_at(&addrs, &[]);
-    // Another program has all of the locks but one.
+    // Another program holds all locks but one.
     let locks: Vec<_> = paths[1..].iter().map(|path| lock(path)).collect();
     let stream = connect_unix(&paths[0]);
     expect_echo(&stream, b"hello");
@@ -104,14 +88,14 @@ fn files_go_when_the_server_has_finished_and_are_not_waited_for() {
     server.signal(Signal::TERM);
     server.expect_line("stopping: ");
     expect_echo(&stream, b"still");
-    assert!(paths.iter().all(|path| path.exists()), "removed before it has finished");
+    assert!(paths.iter().all(|path| path.exists()), "a file was removed too early");
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
-    // It was 20 s.
+    // To wait for the locks would take 20 s.
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     assert!(!paths[0].exists() && paths[1..].iter().all(|path| path.exists()));
     drop(locks);
-    // What was left is stale, and no obstacle.
+    // The files that are left are stale, and the next server replaces them.
     let server = Server::start_at(&addrs, &[]);
     server.stop();
     assert!(paths.iter().all(|path| !path.exists()));
@@ -125,12 +109,11 @@ fn lock(path: &Path) -> File {
     file
 }
 
-/// Failed when it was locked and removed, or waited for.
+/// Failed when the server locked and removed what was there, or waited for it.
 #[test]
-fn what_is_in_the_place_of_a_lock_and_is_no_lock_is_named_and_left_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let lock: PathBuf = dir.path().join("echo.lock");
+fn something_else_at_the_path_of_a_lock_is_named_and_left_alone() {
+    let socket = SocketPath::new();
+    let lock = socket.dir.path().join("echo.lock");
     let make: [&dyn Fn(); 4] = [
         &|| fs::write(&lock, "precious").unwrap(),
         &|| mkfifoat(CWD, &lock, Mode::from_raw_mode(0o600)).unwrap(),
@@ -140,13 +123,13 @@ fn what_is_in_the_place_of_a_lock_and_is_no_lock_is_named_and_left_alone() {
     for make in make {
         make();
         let kind = fs::symlink_metadata(&lock).unwrap().file_type();
-        let output = run(command(&[&unix(&path)], &[]));
+        let output = output(&mut command(&[&socket.addr], &[]));
         assert_eq!(
             String::from_utf8(output.stderr).unwrap(),
             format!(
                 "resound: cannot listen on {}: {} is not an empty file of this user; remove it, or choose \
                  another path\n",
-                unix(&path),
+                socket.addr,
                 lock.display()
             )
         );

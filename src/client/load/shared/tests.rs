@@ -1,33 +1,25 @@
-//! What becomes of a message that has come back.
+//! How a message counts that has come back.
 
+use super::super::simulated::FakeClock;
 use super::super::tests::options;
 use super::super::{Length, Options};
 use super::*;
 
 const S: Duration = Duration::from_secs(1);
 
-/// With a second of warm-up, and two that are measured.
+/// One second of warm-up, and two that are measured.
 fn shared(length: Length, start: Instant) -> Shared {
     let options = Options { warmup: S, length, ..options() };
-    let mut plan = Plan::new(&options, start);
-    plan.start(start);
-    Shared {
-        pattern: Pattern::new(1),
-        scratch: Box::default(),
-        plan,
-        recorder: Recorder::new(S, None),
-        in_flight: 1,
-        begun: 0,
-        standstills: Standstills::new(start),
-        reconnect_every: u64::MAX,
-        timeout: 2 * S,
-    }
+    let mut shared = Shared::new(&options, &FakeClock::new(), start);
+    shared.plan.start(start);
+    (shared.in_flight, shared.timeout) = (1, 2 * S);
+    shared
 }
 
-/// Failed when only what was sent in the measured part made the rate: what was in flight at its beginning
-/// was missing, and nothing stood for it at the end.
+/// Failed when an echo counted for the rate only if its message was sent in the measured part: those in flight at its
+/// beginning were missing.
 #[test]
-fn the_rate_is_made_of_what_came_in_the_measured_part_and_latencies_of_what_was_due_then() {
+fn the_rate_counts_what_comes_in_the_measured_part_and_latencies_what_is_due_in_it() {
     for (due, came, counts_for_rate, has_latency) in [
         (0.5, 0.9, false, false),
         (0.5, 1.5, true, false),
@@ -46,9 +38,9 @@ fn the_rate_is_made_of_what_came_in_the_measured_part_and_latencies_of_what_was_
     }
 }
 
-/// Failed when what was left over from the warm-up was added to them.
+/// Failed when echoes of the warm-up were added.
 #[test]
-fn the_rate_of_a_number_of_messages_is_made_of_those() {
+fn the_rate_of_a_number_of_messages_counts_those_only() {
     for (due, counts_for_rate) in [(0.5, false), (1.0, true)] {
         let start = Instant::now();
         let mut shared = shared(Length::Messages(1), start);
@@ -60,16 +52,16 @@ fn the_rate_of_a_number_of_messages_is_made_of_those() {
 }
 
 #[test]
-fn an_echo_that_came_too_late_is_lost_and_no_part_of_the_rate() {
+fn an_echo_that_comes_too_late_is_lost_and_does_not_count_for_the_rate() {
     let start = Instant::now();
     let mut shared = shared(Length::Time(2 * S), start);
     shared.timeout = S / 2;
     let message = Message { due: start + S, sent: start + S, bytes: 64 };
-    // This turn begins when it comes.
+    // The turn begins when it comes.
     shared.standstills.plan(Duration::ZERO, start + 2 * S);
     shared.standstills.after_wait(start + 2 * S);
     let outcome = shared.finish(&message, start + 2 * S);
-    assert!(matches!(outcome, Err(Cause::Late { took, .. }) if took == S), "{outcome:?}");
+    assert!(matches!(outcome, Err(Failure::Late { took, .. }) if took == S), "{outcome:?}");
     let record = &shared.recorder;
-    assert_eq!((record.arrivals(), record.messages(), record.settled()), (0, 0, 1));
+    assert_eq!((record.arrivals(), record.messages(), record.finished()), (0, 0, 1));
 }

@@ -1,28 +1,29 @@
-//! What `resound load` costs itself: what it takes, the server beside it cannot have.
+//! What `resound load` costs. Memory and processor time that it takes are missing for a server on the same machine.
 
 use std::io::{self, BufRead, BufReader};
 
 use rustix::process::Signal;
 
-use crate::accuracy::before_others;
-use crate::cost::{figure, raise_descriptor_limit};
+use crate::accuracy::at_high_priority;
+use crate::cost::figure;
 use crate::loader::{command, fine};
+use crate::many::raise_descriptor_limit;
 use crate::server::Server;
 
-/// Beside its histograms, which do not depend on how many connections there are.
+/// Without the histograms, whose size does not depend on the number of connections.
 const MAX_BYTES_PER_CONNECTION: f64 = 1024.0;
 
-/// The most that a run needed until each of its connections had had a message, in KiB.
+/// Peak memory of a run in KiB, once each connection has carried a message.
 fn peak_kib(server: &Server, connections: usize) -> usize {
-    // The plan, the header, and so many intervals that a message on each connection took less.
+    // The plan, the header, and enough intervals for a message on each connection.
     const LINES: usize = 6;
     let (printed, stdout) = io::pipe().unwrap();
     let connections = connections.to_string();
-    // Each address has ports of its own, and not even all of them where others were closed a minute ago.
+    // Each source address has its own ports. Ports that another test closed within the last minute are still in use.
     let sources = "127.0.2.1,127.0.2.2,127.0.2.3,127.0.2.4,127.0.2.5,127.0.2.6,127.0.2.7,127.0.2.8";
     let options = ["-c", &connections, "-d", "1h", "-i", "500ms", "--source-ip", sources];
     let args = [&[server.addr()], &options[..]].concat();
-    // Not a server, but what can be done with a process is the same.
+    // Not a server, but a process with a log all the same.
     let mut load = Server::spawn(command(&args).stdout(stdout));
     let mut printed = BufReader::new(printed).lines();
     for _ in 0..LINES {
@@ -35,9 +36,9 @@ fn peak_kib(server: &Server, connections: usize) -> usize {
     peak
 }
 
-/// Failed when each connection had room for 64 messages in flight where it may have one.
+/// Failed when each connection had room for 64 messages in flight although the depth is one.
 #[test]
-fn fifteen_thousand_connections_of_a_load_take_little() {
+fn fifteen_thousand_connections_of_a_load_take_little_memory() {
     const FEW: usize = 1000;
     const MANY: usize = 15_000;
     raise_descriptor_limit();
@@ -51,13 +52,13 @@ fn fifteen_thousand_connections_of_a_load_take_little() {
     assert!(each <= MAX_BYTES_PER_CONNECTION);
 }
 
-/// Failed when the last millisecond before each message was spent asking, which was all of the time, and when
-/// nothing but the time-out of a wait, which is exact to a millisecond, saw to it that messages were sent.
+/// Failed when the client busy-waited for the last millisecond before each message, which was all of the time. Failed
+/// also when it relied on the timeout of a wait alone, which is exact only to a millisecond.
 #[test]
-fn an_open_loop_is_on_time_and_sleeps_between_messages() {
+fn an_open_loop_sends_on_time_and_sleeps_between_messages() {
     const MAX_CPU_SECONDS: f64 = 0.5;
     const MAX_LAG_NANOSECONDS: u64 = 200_000;
-    before_others(|| {
+    at_high_priority(|| {
         let server = Server::start(&[]);
         let report = fine(&[server.addr(), "-c", "10", "-r", "1k", "-d", "2s"]);
         let lag = report["lag_nanoseconds"]["p50"].as_u64().unwrap();

@@ -1,20 +1,23 @@
-//! Leaving in order.
+//! How the server stops: what it finishes, what it cuts off, and how signals count.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use socket2::{Domain, Socket, Type};
-
-use crate::server::{PATIENCE, Server, command, connect_unix};
-use crate::wire::{echo_of, expect_echo, expect_end, pattern, stuff};
+use crate::command::run_by;
+use crate::server::{Server, command};
+use crate::unix::{SocketPath, connect_unix};
+use crate::wire::{
+    connect_with_little_room, echo_of, expect_bytes, expect_echo, expect_end, pattern, read_to_end,
+    send_until_stuck,
+};
 
 #[test]
-fn an_idle_server_leaves_at_once() {
+fn an_idle_server_stops_at_once() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut server = Server::start(&[]);
         let idle = server.connect();
@@ -24,32 +27,30 @@ fn an_idle_server_leaves_at_once() {
         expect_end(&idle);
         assert_eq!(server.wait().code(), Some(0));
         assert!(start.elapsed() < Duration::from_secs(4), "after {:?}", start.elapsed());
-        assert!(TcpStream::connect(server.addr()).is_err(), "somebody listens still");
+        assert!(TcpStream::connect(server.addr()).is_err(), "the server still listens");
     }
 }
 
-/// FAULTS 25. Pending bytes, here and in the kernel, reach a peer that reads, before the end does. Failed when
-/// whatever was pending was cut off at the signal.
+/// Pending bytes, in the server and in the kernel, reach a peer that reads, before the end of stream does. Failed
+/// when the signal cut off pending bytes.
 #[test]
-fn what_is_pending_is_finished_first() {
-    let server = Server::start(&["--drain-timeout", "30s"]);
+fn pending_bytes_are_sent_before_the_server_stops() {
+    let mut server = Server::start(&["--drain-timeout", "30s"]);
     let stream = server.connect();
     let bytes = pattern(1, 64 << 20);
-    let sent = stuff(&stream, &bytes);
+    let sent = send_until_stuck(&stream, &bytes);
     server.signal(Signal::TERM);
-    let mut echo = Vec::new();
-    (&stream).read_to_end(&mut echo).unwrap();
+    let echo = read_to_end(&stream);
     assert_eq!(echo.len(), sent);
     assert!(echo == bytes[..sent]);
     drop(stream);
-    let mut server = server;
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// FAULTS 25. What an accepted peer is still sending when the signal comes is echoed to the end. Failed when
-/// the goodbye was said as soon as what had arrived was echoed.
+/// A peer that is still sending when the signal arrives gets its whole echo. Failed when the server shut down
+/// writing once it had echoed what had arrived so far.
 #[test]
-fn streams_under_way_are_finished() {
+fn streams_in_progress_are_echoed_to_their_end() {
     let mut server = Server::start(&["--drain-timeout", "30s"]);
     let bytes = pattern(5, 16 << 20);
     let (first, rest) = bytes.split_at(100_000);
@@ -64,66 +65,46 @@ fn streams_under_way_are_finished() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// However long ago the echo was handed to the kernel: a peer that talks on after the goodbye gets it.
+/// The server handed the whole echo to the kernel long before the signal. The peer gets it, even if the peer sends
+/// more after the server has shut down writing.
 #[test]
-fn an_echo_under_way_survives_the_goodbye() {
+fn an_echo_in_flight_survives_the_shutdown_of_writing() {
     let mut server = Server::start(&[]);
-    let stream = connect_with_little_room(&server);
+    let stream = connect_with_little_room(server.addr());
     let bytes = pattern(6, 1_000_000);
     (&stream).write_all(&bytes).unwrap();
-    // The server has echoed it all, and found nothing to do for longer than it lingers.
-    let (mut used, mut since) = (server.cpu_time(), Instant::now());
-    while since.elapsed() < Duration::from_millis(1500) {
-        thread::sleep(Duration::from_millis(100)); // How often the server is looked at.
-        if server.cpu_time() != used {
-            (used, since) = (server.cpu_time(), Instant::now());
-        }
-    }
+    // The server has echoed all of it, and has then been idle for longer than it lingers.
+    while !server.cpu_used_in(Duration::from_millis(1500)).is_zero() {}
     server.signal(Signal::TERM);
     server.expect_line("stopping");
     for i in 0..10 {
-        // It may be taken or not, once the goodbye is said.
+        // Whether this write succeeds does not matter.
         let _ = (&stream).write(b"and another thing");
-        let mut echo = vec![0; 100_000];
-        (&stream).read_exact(&mut echo).unwrap();
-        assert!(echo == bytes[i * 100_000..][..100_000]);
-        thread::sleep(Duration::from_millis(30)); // It reads slowly.
+        expect_bytes(&stream, &bytes[i * 100_000..][..100_000]);
+        thread::sleep(Duration::from_millis(30)); // The peer reads slowly.
     }
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A connection on which most of the echo has to wait at the server's end.
-pub fn connect_with_little_room(server: &Server) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(8192).unwrap();
-    socket.connect(&server.addr().parse::<SocketAddr>().unwrap().into()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.into()
-}
-
-/// Whoever waits to be accepted is connected, as far as he can see.
+/// A peer in the accept queue cannot know that it has not been accepted yet.
 #[test]
-fn the_accept_queue_is_served_before_it_is_closed() {
+fn the_accept_queue_is_served_before_the_listener_closes() {
     let mut server = Server::start(&[]);
-    server.signal(Signal::STOP);
+    server.pause();
     let streams: Vec<_> = (0..200).map(|_| server.connect()).collect();
     streams.iter().for_each(|mut stream| stream.write_all(b"hello").unwrap());
     server.signal(Signal::TERM);
-    server.signal(Signal::CONT);
-    for mut stream in &streams {
-        let mut echo = [0; 5];
-        stream.read_exact(&mut echo).unwrap();
-        assert_eq!(&echo, b"hello");
-    }
+    server.resume();
+    streams.iter().for_each(|stream| expect_bytes(stream, b"hello"));
     drop(streams);
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// FAULTS 25, under load: whatever is echoed is a prefix of what was sent, all of it arrives, and the end is
-/// no reset. Failed when connections were closed at the signal without a goodbye.
+/// Under load, each echo is a prefix of what was sent, every echoed byte arrives, and connections end without a
+/// reset. Failed when the signal closed connections before they had shut down writing.
 #[test]
-fn a_busy_server_leaves_cleanly() {
+fn a_busy_server_stops_cleanly() {
     let mut server = Server::start(&["--drain-timeout", "2s"]);
     let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"established"));
@@ -138,7 +119,7 @@ fn a_busy_server_leaves_cleanly() {
     });
 }
 
-/// Sends a message and reads its echo, for ever, up to the server's end. Gives how much was echoed.
+/// Sends messages and reads their echoes until the server ends the stream. Returns how many bytes came back.
 fn talk_until_end(mut stream: &TcpStream) -> usize {
     let mut echoed = 0;
     for i in 0.. {
@@ -155,12 +136,12 @@ fn talk_until_end(mut stream: &TcpStream) -> usize {
     echoed
 }
 
-/// FAULTS 26. Failed when nobody was cut off, however late it was.
+/// Failed when the drain timeout cut off no connection.
 #[test]
-fn a_stuck_peer_is_cut_at_the_drain_timeout() {
+fn a_stuck_peer_is_cut_off_at_the_drain_timeout() {
     let mut server = Server::start(&["--drain-timeout", "500ms"]);
     let stream = server.connect();
-    stuff(&stream, &pattern(2, 32 << 20));
+    send_until_stuck(&stream, &pattern(2, 32 << 20));
     let start = Instant::now();
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
@@ -169,12 +150,12 @@ fn a_stuck_peer_is_cut_at_the_drain_timeout() {
     assert!(server.log().last().unwrap().contains("1 cut off"), "{:#?}", server.log());
 }
 
-/// FAULTS 27. Failed when the second signal was taken for the first.
+/// Failed when the server handled the second signal as it handles the first.
 #[test]
-fn a_second_signal_is_obeyed_at_once() {
+fn a_second_signal_stops_the_server_at_once() {
     let mut server = Server::start(&["--drain-timeout", "1h"]);
     let stream = server.connect();
-    stuff(&stream, &pattern(3, 32 << 20));
+    send_until_stuck(&stream, &pattern(3, 32 << 20));
     server.signal(Signal::TERM);
     server.expect_line("stopping");
     let start = Instant::now();
@@ -183,68 +164,56 @@ fn a_second_signal_is_obeyed_at_once() {
     assert!(start.elapsed() < Duration::from_secs(4), "after {:?}", start.elapsed());
 }
 
-/// Failed when a terminal that closed killed the server, whose socket file then stayed; and when it said so
-/// twice, which cut everybody off.
+/// A closing terminal can send SIGHUP twice. Failed when the first SIGHUP killed the server, which left its socket
+/// file behind, and when the second one cut off all connections.
 #[test]
-fn a_terminal_that_closes_stops_it_in_order_however_often_it_says_so() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("echo");
-    let mut server = Server::start_at(&[&format!("unix:{}", path.display())], &[]);
-    let mut stream = connect_unix(&path);
+fn a_closing_terminal_stops_the_server_in_order_even_if_it_sends_sighup_twice() {
+    let socket = SocketPath::new();
+    let mut server = Server::start_at(&[&socket.addr], &[]);
+    let stream = connect_unix(&socket.path);
     expect_echo(&stream, b"hello");
     server.signal(Signal::HUP);
     let line = server.expect_line("stopping");
-    // Failed when nobody was told how long that may take, nor what a second signal does.
-    let told = "stopping: 1 connection to finish, within 8 s; a second signal stops at once";
-    assert!(line.ends_with(told), "{line}");
+    // The line must say how long this may take, and what a second signal does.
+    let expected = "stopping: 1 connection to finish, within 8 s; a second signal stops at once";
+    assert!(line.ends_with(expected), "{line}");
     server.signal(Signal::HUP);
-    stream.write_all(b"still").unwrap();
-    let mut echo = [0; 5];
-    stream.read_exact(&mut echo).unwrap();
-    assert_eq!(&echo, b"still");
+    expect_echo(&stream, b"still");
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
-    assert!(!path.exists(), "the socket file was left behind");
+    assert!(!socket.path.exists(), "the socket file was left behind");
 }
 
-/// Failed when a handler put an end to what nohup(1) had asked for.
+/// nohup(1) makes a program ignore SIGHUP. Failed when the server installed a handler all the same.
 #[test]
-fn a_terminal_that_closes_is_nothing_to_a_server_that_was_started_by_nohup() {
-    let serve = command(&["127.0.0.1:0"], &[]);
-    let mut nohup = Command::new("nohup");
-    nohup
-        .arg(serve.get_program())
-        .args(serve.get_args())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let mut server = Server::spawn(&mut nohup);
-    let line = server.expect_line("listening on ");
-    let stream = TcpStream::connect(line.rsplit_once(' ').unwrap().1).unwrap();
+fn a_server_started_by_nohup_ignores_sighup() {
+    let mut nohup = run_by(Command::new("nohup"), &command(&["127.0.0.1:0"], &[]));
+    nohup.stdin(Stdio::null()).stdout(Stdio::null());
+    let mut server = Server::start_command(&mut nohup, 1);
+    let stream = server.connect();
     expect_echo(&stream, b"before");
     server.signal(Signal::HUP);
-    // Had it heard of that, it would hear of this next.
     expect_echo(&stream, b"after");
+    // If SIGHUP had counted, this would be the second signal, and the server would stop at once.
     server.signal(Signal::TERM);
     server.expect_line("stopping: 1 connection to finish");
-    // And would leave at once.
     expect_echo(&stream, b"still");
     drop(stream);
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// FAULTS 43. Failed when two signals that came at once were one request to stop and one to stop at once.
+/// Both signals arrive in one batch of events. Failed when the second one made the server stop at once.
 #[test]
-fn signals_that_come_at_once_are_one_request() {
+fn signals_that_arrive_together_are_one_request() {
     for pair in [[Signal::TERM, Signal::HUP], [Signal::TERM, Signal::INT]] {
         let mut server = Server::start(&["--drain-timeout", "30s"]);
         let stream = server.connect();
         let bytes = pattern(1, 64 << 20);
-        let sent = stuff(&stream, &bytes);
+        let sent = send_until_stuck(&stream, &bytes);
         server.pause();
         pair.iter().for_each(|signal| server.signal(*signal));
         server.resume();
-        let mut echo = Vec::new();
-        (&stream).read_to_end(&mut echo).unwrap();
+        let echo = read_to_end(&stream);
         assert!(echo == bytes[..sent], "{} of {sent}", echo.len());
         drop(stream);
         assert_eq!(server.wait().code(), Some(0));
@@ -252,9 +221,9 @@ fn signals_that_come_at_once_are_one_request() {
     }
 }
 
-/// Failed when the first of two signals woke the server before the second was sent: one in five times.
+/// Failed, one time in five, when the first signal woke the server before the second was sent.
 #[test]
-fn signals_that_come_one_right_after_the_other_are_one_request() {
+fn signals_that_follow_at_once_are_one_request() {
     for _ in 0..16 {
         let mut server = Server::start(&["--drain-timeout", "30s"]);
         let stream = server.connect();
@@ -267,16 +236,16 @@ fn signals_that_come_one_right_after_the_other_are_one_request() {
     }
 }
 
-/// FAULTS 42. Failed when the drain timeout was measured in time that the server had served.
+/// Failed when the drain timeout did not count the time while the server was stopped.
 #[test]
-fn the_drain_timeout_is_on_the_real_clock() {
+fn the_drain_timeout_counts_time_while_the_server_is_stopped() {
     let mut server = Server::start(&["--drain-timeout", "2s"]);
     let stream = server.connect();
-    stuff(&stream, &pattern(2, 32 << 20));
+    send_until_stuck(&stream, &pattern(2, 32 << 20));
     server.signal(Signal::TERM);
     server.expect_line("stopping");
     server.pause();
-    thread::sleep(Duration::from_millis(2000)); // The fault itself.
+    thread::sleep(Duration::from_millis(2000)); // The fault: the server is stopped for the whole drain timeout.
     let start = Instant::now();
     server.resume();
     assert_eq!(server.wait().code(), Some(0));
@@ -284,10 +253,10 @@ fn the_drain_timeout_is_on_the_real_clock() {
     assert!(server.log().last().unwrap().contains("1 cut off"), "{:#?}", server.log());
 }
 
-/// FAULTS 44. A peer that never stops sending cannot put the end off for longer than the drain timeout. Failed when it
-/// was not counted, as all that was read from it had been echoed.
+/// A peer that never stops sending cannot delay the stop beyond the drain timeout. Failed when the server did not
+/// count it as cut off, because all that was read from it had been echoed.
 #[test]
-fn a_flooder_does_not_keep_the_server() {
+fn a_flooder_cannot_delay_the_stop() {
     let mut server = Server::start(&["--drain-timeout", "1s"]);
     let stream = server.connect();
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Standard output, on which nothing that a server sent acts if it is a terminal.
+//! Standard output for echoes. If it is a terminal, it shows them escaped, so that nothing from a server acts on it.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -12,27 +12,27 @@ use crate::net::delegate_source;
 use crate::stdio::Standard;
 use crate::text::Escaped;
 
-/// How much is escaped at once: an escape is up to ten times as long as what it stands for.
+/// How much to escape at once. An escape can be ten times as long as what it stands for.
 const PIECE_BYTES: usize = 4096;
 
 /// Standard output. A pipe or a file gets the bytes as they are; a terminal gets them escaped.
 #[derive(Debug)]
-pub struct Output {
+pub struct EchoOutput {
     standard: Standard,
     escaping: Option<Escaping>,
 }
 
-/// A piece on its way to the terminal.
+/// A piece of the echo on its way to the terminal.
 #[derive(Debug, Default)]
 struct Escaping {
     escape: Escape,
-    /// How many bytes of the caller's it stands for.
+    /// How many of the caller's bytes it stands for.
     piece: usize,
     shown: Vec<u8>,
     written: usize,
 }
 
-impl Output {
+impl EchoOutput {
     /// # Errors
     ///
     /// If the system gives no further descriptor: dup(2).
@@ -42,7 +42,7 @@ impl Output {
         Ok(Self { standard, escaping })
     }
 
-    /// Shows what is left of a character that the stream ended in.
+    /// Shows a replacement if the stream ended within a character.
     pub fn end(&mut self) -> io::Result<()> {
         match &mut self.escaping {
             Some(escaping) if escaping.escape.is_in_character() => {
@@ -57,16 +57,16 @@ impl Output {
     }
 }
 
-delegate_source!(Output);
+delegate_source!(EchoOutput);
 
-impl AsFd for Output {
+impl AsFd for EchoOutput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.standard.as_fd()
     }
 }
 
-/// After `WouldBlock`, the next call must begin with the same bytes: some of them may be on the terminal.
-impl Write for Output {
+/// After `WouldBlock`, the next call must begin with the same bytes, because the terminal may have got some of them.
+impl Write for EchoOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.escaping {
             None => self.standard.write(bytes),
@@ -95,11 +95,11 @@ impl Escaping {
     }
 }
 
-/// Text in which what could act on a terminal is escaped, but for line breaks and tabs. The characters of
-/// the stream may come in pieces.
+/// Escapes everything that could act on a terminal, apart from line breaks and tabs. The characters of the stream can
+/// come in pieces.
 #[derive(Debug, Default)]
 struct Escape {
-    /// The beginning of a character, at most three bytes.
+    /// The first bytes of a character: up to three.
     begun: Vec<u8>,
 }
 
@@ -139,7 +139,7 @@ impl Escape {
 fn escape(text: &str, shown: &mut String) {
     for piece in text.split_inclusive(['\n', '\t']) {
         let text = piece.trim_end_matches(['\n', '\t']);
-        // A string takes everything.
+        // Writing to a string never fails.
         let _ = write!(shown, "{}", Escaped(text));
         shown.push_str(&piece[text.len()..]);
     }
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_on_a_terminal_is_escaped_and_text_is_not() {
+    fn what_could_act_on_a_terminal_is_escaped_and_text_is_not() {
         for (bytes, shown) in [
             (&b"one\n\ttwo\n"[..], "one\n\ttwo\n"),
             ("Grüße, 世界 🦀".as_bytes(), "Grüße, 世界 🦀"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_may_come_in_pieces() {
+    fn a_character_in_pieces_is_shown_once_it_is_whole() {
         let text = "a\u{1b}ü世🦀\u{9b}";
         let mut escape = Escape::default();
         let shown: String = text.bytes().map(|byte| escape.next(&[byte])).collect();
@@ -176,9 +176,9 @@ mod tests {
         assert_eq!(escape.next(b"\x1b"), "\u{fffd}\\u{1b}");
     }
 
-    /// The terminal takes an escape in pieces, and the caller repeats what was not taken.
+    /// The terminal takes an escape in pieces, and the caller writes again what it did not take.
     #[test]
-    fn a_terminal_that_takes_little_gets_each_byte_once() {
+    fn a_terminal_that_takes_few_bytes_at_once_gets_each_byte_once() {
         let takes = [Takes::Bytes(2), Takes::Blocks, Takes::Bytes(1), Takes::Blocks];
         let mut terminal = Scripted::new(&[], &[&takes[..], &[Takes::Bytes(9); 3]].concat());
         let mut escaping = Escaping::default();

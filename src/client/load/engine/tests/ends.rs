@@ -1,0 +1,227 @@
+//! A run ends, and in the right way, if the server fails.
+
+use std::io::ErrorKind;
+
+use super::super::super::simulated::Answer;
+use super::*;
+
+/// A server that closes each connection `delay` after it has got its `n`th message, and echoes none.
+fn closing_after(n: usize, delay: Duration) -> impl Server {
+    let mut received = Vec::new();
+    move |connection: usize, _: Duration, bytes: &[u8]| {
+        received.resize(received.len().max(connection + 1), 0);
+        received[connection] += bytes.len();
+        if received[connection] == n * 64 { vec![(delay, Sent::End)] } else { Vec::new() }
+    }
+}
+
+#[test]
+fn a_run_in_which_no_echo_came_back_has_failed() {
+    // The first message falls due while it warms up, and the next after the end.
+    let options = Options { warmup: 100 * MS, ..open_loop(1.0, 300 * MS) };
+    let seen = Run::new(options, echo(MS)).run();
+    seen.assert_end(End::Failed, &[]);
+    seen.assert_messages(0, 0, 0);
+}
+
+#[test]
+fn messages_in_flight_on_a_failed_connection_are_lost_and_not_sent_again() {
+    for rate in [None, Some(1000.0)] {
+        let options = Options {
+            rate,
+            length: Length::Messages(20),
+            depth: 5,
+            keep_going: true,
+            spin: Duration::ZERO,
+            ..options()
+        };
+        let seen = Run::new(options, closing_after(5, 50 * MS)).run();
+        seen.assert_end(End::Failed, &[("closed", 4)]);
+        seen.assert_messages(0, 20, 0);
+        assert_eq!(seen.received_bytes, 20 * 64);
+        // The last of five was sent 50 ms before its connection ended.
+        assert!(seen.outcome.unanswered.min() >= 50 * MS - MS / 10);
+    }
+}
+
+#[test]
+fn a_connection_fails_when_its_echo_is_overdue() {
+    let timeout = 800 * MS;
+    let seen = Run::new(Options { timeout, ..for_time(10 * S) }, silent()).run();
+    seen.assert_end(End::Failed, &[("timeout", 1)]);
+    seen.assert_messages(0, 1, 0);
+    // Timeouts are looked for sixteen times in each.
+    assert!(seen.ended > timeout && seen.ended <= timeout + 51 * MS, "{:?}", seen.ended);
+    let message = seen.outcome.failures[0].to_string();
+    let line = "connection 0: no echo within 800 ms: 0 of 64 bytes came back, 64 are missing";
+    assert_eq!(message, line);
+}
+
+/// Failed when each of them counted the messages of the others as lost once more.
+#[test]
+fn messages_of_connections_that_fail_together_are_lost_once() {
+    let seen =
+        Run::new(Options { connections: 10, timeout: S, ..for_time(10 * S) }, silent()).run();
+    seen.assert_end(End::Failed, &[("timeout", 1)]);
+    seen.assert_messages(0, 10, 0);
+}
+
+/// Timeouts are looked for every 19 ms, so this echo is read first.
+#[test]
+fn an_echo_that_comes_a_little_too_late_is_too_late() {
+    let options = Options { timeout: 300 * MS, length: Length::Messages(1), ..options() };
+    let seen = Run::new(options, echo(305 * MS)).run();
+    seen.assert_end(End::Failed, &[("timeout", 1)]);
+    seen.assert_messages(0, 1, 0);
+    let message = seen.outcome.failures[0].to_string();
+    assert_eq!(message, "connection 0: no echo within 300 ms: it took 305 ms");
+}
+
+#[test]
+fn an_echo_that_is_missing_at_the_end_is_waited_for() {
+    let server = |_: usize, at: Duration, bytes: &[u8]| match at < 40 * MS {
+        true => vec![(10 * MS, Sent::Bytes(bytes.to_vec()))],
+        false => Vec::new(),
+    };
+    let seen = Run::new(Options { timeout: 320 * MS, ..for_time(50 * MS) }, server).run();
+    seen.assert_end(End::Failed, &[("timeout", 1)]);
+    seen.assert_messages(4, 1, 0);
+    assert!(seen.ended >= 360 * MS && seen.ended <= 381 * MS, "{:?}", seen.ended);
+}
+
+/// A server that resets the first connection when it gets a message, and refuses all after that.
+struct Gone;
+
+impl Server for Gone {
+    fn accept(&mut self, connection: usize, _: Duration) -> Answer {
+        match connection {
+            0 => Answer::Accept(Duration::ZERO),
+            _ => Answer::Refuse(ErrorKind::ConnectionRefused),
+        }
+    }
+
+    fn receive(&mut self, _: usize, _: Duration, _: &[u8]) -> Vec<(Duration, Sent)> {
+        vec![(Duration::ZERO, Sent::Reset)]
+    }
+}
+
+#[test]
+fn a_server_that_is_gone_is_waited_for_as_long_as_the_timeout() {
+    // Both messages of the open loop are due by the time that the first is sent.
+    for (rate, n) in [(Some(1e8), 2), (None, 9)] {
+        let options = Options {
+            rate,
+            length: Length::Messages(n),
+            keep_going: true,
+            timeout: S,
+            spin: Duration::ZERO,
+            ..options()
+        };
+        let seen = Run::new(options, Gone).run();
+        // It is asked each 100 ms.
+        seen.assert_end(End::Failed, &[("connect", 11), ("reset", 1)]);
+        assert_eq!(seen.ended, 1100 * MS);
+        assert_eq!(seen.attempts.len(), 12);
+    }
+}
+
+/// The messages are due a second apart, and the server closes in between.
+#[test]
+fn a_server_that_closes_while_nothing_is_due_is_not_given_up() {
+    let server = |_: usize, _: Duration, bytes: &[u8]| {
+        vec![(MS, Sent::Bytes(bytes.to_vec())), (400 * MS, Sent::End)]
+    };
+    let length = Length::Messages(3);
+    let options = Options { length, timeout: 300 * MS, keep_going: true, ..open_loop(1.0, S) };
+    let seen = Run::new(options, server).run();
+    seen.assert_end(End::Complete, &[("closed", 2)]);
+    seen.assert_messages(3, 0, 0);
+}
+
+/// All echoes have come, so a reset takes nothing away.
+#[test]
+fn a_reset_in_answer_to_a_shutdown_is_no_failure() {
+    struct Rude;
+    impl Server for Rude {
+        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+            vec![(MS, Sent::Bytes(bytes.to_vec()))]
+        }
+
+        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+            vec![(MS, Sent::Reset)]
+        }
+    }
+    for reconnect_every in [None, Some(2)] {
+        let options = Options { length: Length::Messages(10), reconnect_every, ..options() };
+        let seen = Run::new(options, Rude).run();
+        seen.assert_end(End::Complete, &[]);
+        seen.assert_messages(10, 0, 0);
+    }
+}
+
+/// A server that echoes, and sends more some time after the client has shut down writing.
+struct Surplus(Duration);
+
+impl Server for Surplus {
+    fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+        vec![(MS, Sent::Bytes(bytes.to_vec()))]
+    }
+
+    fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+        vec![(self.0, Sent::Bytes(b"one more thing".to_vec())), (Duration::ZERO, Sent::End)]
+    }
+}
+
+#[test]
+fn bytes_after_the_shutdown_are_a_surplus() {
+    for reconnect_every in [None, Some(1)] {
+        let options = Options { reconnect_every, ..for_time(20 * MS) };
+        let seen = Run::new(options, Surplus(MS / 2)).run();
+        seen.assert_end(End::Failed, &[("surplus", 1)]);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_close_is_waited_for_during_a_second() {
+    let seen = Run::new(for_time(20 * MS), Surplus(10 * S)).run();
+    seen.assert_end(End::Complete, &[]);
+    assert_eq!(seen.ended, 1020 * MS);
+}
+
+/// Resets 22 connections, and sends a wrong byte on the next.
+#[test]
+fn what_ends_a_run_is_recorded_however_much_failed_before() {
+    let server = |connection: usize, _: Duration, bytes: &[u8]| match connection {
+        0..22 => vec![(MS, Sent::Reset)],
+        _ => {
+            let mut wrong = bytes.to_vec();
+            wrong[9] ^= 1;
+            vec![(MS, Sent::Bytes(wrong))]
+        }
+    };
+    let options = Options { length: Length::Messages(100), keep_going: true, ..options() };
+    let seen = Run::new(options, server).run();
+    seen.assert_end(End::Failed, &[("altered", 1), ("reset", 22)]);
+    seen.assert_messages(0, 23, 0);
+    let failures = &seen.outcome.failures;
+    assert_eq!((failures.len(), failures[19].failure.kind()), (20, "altered"));
+    assert!(seen.outcome.has_wrong_bytes && failures[19].is_fatal);
+}
+
+/// Failed when all messages up to the planned end counted as unsent, except those of the connection that failed.
+#[test]
+fn a_run_that_fails_early_counts_what_was_due_by_then() {
+    let server = |connection: usize, at: Duration, bytes: &[u8]| match at < 100 * MS {
+        true => vec![(Duration::ZERO, Sent::Bytes(bytes.to_vec()))],
+        false if connection == 0 => vec![(50 * MS, Sent::Reset)],
+        false => Vec::new(),
+    };
+    let options = Options { connections: 2, ..open_loop(1000.0, 60 * S) };
+    let seen = Run::new(options, server).run();
+    seen.assert_end(End::Failed, &[("reset", 1)]);
+    assert_eq!(seen.ended, 150 * MS);
+    // Messages at 100 and 101 ms were in flight, and the others up to 149 or 150 ms waited.
+    let unsent = seen.outcome.unsent;
+    assert!((48..=49).contains(&unsent), "{unsent}");
+    seen.assert_messages(100, 2, unsent);
+}

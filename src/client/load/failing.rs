@@ -1,0 +1,122 @@
+//! Connections fail, and the run with them or without.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+
+use super::clock::Clock;
+use super::engine::Engine;
+use super::lane::Lane;
+use super::link::{Connect, Link};
+use super::{ConnectionFailure, Reporter, Stage};
+use crate::client::dial;
+use crate::client::failure::Failure;
+use crate::net::{Endpoint, cannot, with_help};
+use crate::reactor::Ready;
+
+/// A connection that has failed is replaced after this long: a server that refuses all must not be asked all the time.
+const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+
+/// What helps if the ports of an address are used up.
+const MORE_SOURCES: &str = "give more addresses to connect from, by --source-ip";
+
+impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
+    /// Fails the connections that have waited for the server for longer than the timeout. What has come meanwhile is
+    /// read first.
+    pub(super) fn fail_overdue(&mut self, now: Instant) {
+        for number in self.connections.numbers() {
+            if self.phase.is_over() {
+                return;
+            }
+            let Some(token) = self.connections.token(number) else { continue };
+            if self.has_timed_out(token, now) {
+                self.handle_event(Ready { token, exceptional: true });
+                if !self.phase.is_over() && self.has_timed_out(token, now) {
+                    self.fail_timed_out(token);
+                }
+            }
+        }
+    }
+
+    fn has_timed_out(&mut self, token: Token, now: Instant) -> bool {
+        let Some(connection) = self.connections.get_mut(token) else { return false };
+        let since = connection.waiting_since();
+        let timeout = self.options.timeout;
+        since.is_some_and(|since| self.shared.standstills.is_overdue(since, timeout, now))
+    }
+
+    fn fail_timed_out(&mut self, token: Token) {
+        if let Some(connection) = self.connections.get_mut(token) {
+            let failure = connection.timed_out(self.options.timeout);
+            self.fail(token, failure);
+        }
+    }
+
+    /// A connection has failed.
+    pub(super) fn fail(&mut self, token: Token, failure: Failure) {
+        let local =
+            self.connections.get_mut(token).and_then(|failed| Link::local_addr(&failed.link));
+        let Some(lane) = self.connections.remove(token) else { return };
+        let now = self.clock.now();
+        lane.abandon_in_flight(now, &mut self.shared);
+        self.shared.in_flight -= lane.probe.in_flight();
+        self.handle_failure(lane, local, failure, now);
+    }
+
+    /// Records a failure. Then the connection is made again, or the run ends.
+    pub(super) fn handle_failure(
+        &mut self,
+        lane: Lane,
+        local: Option<Endpoint>,
+        failure: Failure,
+        now: Instant,
+    ) {
+        self.phase.note_progress(&self.shared, now);
+        let is_excused = self.is_excused(&failure, now);
+        let failure = match failure {
+            Failure::Connect(e) => Failure::Connect(unreachable(self.connections.peer(), &e)),
+            failure => failure,
+        };
+        let connection = Some(lane.number);
+        self.shared.recorder.failed(ConnectionFailure {
+            connection,
+            local,
+            failure,
+            is_fatal: !is_excused,
+        });
+        // If the run ends, what waits for this connection counts as unsent.
+        self.connections.defer(now + RECONNECT_DELAY, lane);
+        if !is_excused {
+            self.end_failed(now);
+        }
+    }
+
+    /// Whether the run goes on after that. Nothing excuses wrong bytes, or a server that cannot be reached at the start,
+    /// or any longer.
+    fn is_excused(&self, failure: &Failure, now: Instant) -> bool {
+        self.options.keep_going
+            && !failure.is_wrong()
+            && self.phase.stage() != Stage::Connecting
+            && !self.phase.is_stalled(&self.shared, now)
+    }
+
+    /// Ends the run for something that is no connection's fault.
+    pub(super) fn fail_run(&mut self, failure: Failure) {
+        self.shared.recorder.failed(ConnectionFailure::of_run(failure));
+        self.end_failed(self.clock.now());
+    }
+
+    fn end_failed(&mut self, now: Instant) {
+        self.shared.recorder.mark_failed();
+        self.stop_now(now);
+    }
+}
+
+/// A failure to connect as a line for people.
+fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
+    // Only an error of this program means that its ports are used up: the system's has other meanings too.
+    let is_used_up = error.get_ref().is_some() && error.kind() == io::ErrorKind::AddrNotAvailable;
+    let help = |kind| if is_used_up { Some(MORE_SOURCES) } else { dial::help(kind) };
+    with_help(cannot("connect to", peer, error), help)
+}

@@ -1,0 +1,332 @@
+//! A network and a clock that a test plays, for runs of which every time is known.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use super::clock::Clock;
+use super::link::{Attempt, Connect, Link};
+use crate::net::{Endpoint, Stream};
+use crate::reactor::Ready;
+
+/// The clock of a test. It stands still unless it is moved.
+#[derive(Clone, Debug)]
+pub(super) struct FakeClock {
+    start: Instant,
+    now: Rc<Cell<Duration>>,
+    cpu: Rc<Cell<Duration>>,
+}
+
+impl FakeClock {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), now: Rc::default(), cpu: Rc::default() }
+    }
+
+    /// The time since the beginning of the test.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now.get()
+    }
+
+    /// Lets `time` pass, in which the program does not run.
+    pub(super) fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+    }
+
+    /// Lets the program work for `time`.
+    pub(super) fn work(&self, time: Duration) {
+        self.pass(time);
+        self.cpu.set(self.cpu.get() + time);
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Instant {
+        self.start + self.elapsed()
+    }
+
+    fn cpu_time(&self) -> Duration {
+        self.cpu.get()
+    }
+
+    fn time_of_day(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.elapsed()
+    }
+}
+
+/// What a server answers to an attempt to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It accepts after this long.
+    Accept(Duration),
+    Refuse(ErrorKind),
+    /// It has no room in its accept queue, as only a Unix socket says.
+    QueueFull,
+    /// Nothing.
+    Silence,
+}
+
+/// What a server sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    Bytes(Vec<u8>),
+    /// It shuts down writing.
+    End,
+    Reset,
+}
+
+/// A server that a test plays. Times run from the beginning of the test, and connections are numbered as they begin.
+pub(super) trait Server {
+    fn accept(&mut self, connection: usize, at: Duration) -> Answer {
+        let _ = (connection, at);
+        Answer::Accept(Duration::ZERO)
+    }
+
+    /// Bytes have come. Returns what it sends, and how long after that.
+    fn receive(&mut self, connection: usize, at: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)>;
+
+    /// The client has shut down writing.
+    fn end(&mut self, connection: usize, at: Duration) -> Vec<(Duration, Sent)> {
+        let _ = (connection, at);
+        vec![(Duration::ZERO, Sent::End)]
+    }
+}
+
+/// One that only echoes in its own way.
+impl<F: FnMut(usize, Duration, &[u8]) -> Vec<(Duration, Sent)>> Server for F {
+    fn receive(&mut self, connection: usize, at: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+        self(connection, at, bytes)
+    }
+}
+
+/// What becomes of one connection.
+#[derive(Debug, Default)]
+struct Wire {
+    token: Option<Token>,
+    is_connected: bool,
+    /// What reading or connecting fails with.
+    error: Option<ErrorKind>,
+    incoming: VecDeque<u8>,
+    has_ended: bool,
+    /// When the last of what is on the way arrives.
+    last_arrival: Duration,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    Connected,
+    Sent(Sent),
+}
+
+struct World {
+    server: Box<dyn Server>,
+    wires: Vec<Wire>,
+    /// By time, and in the order in which they were sent.
+    arrivals: BTreeMap<(Duration, usize), (usize, Arrival)>,
+    sent: usize,
+    received_bytes: usize,
+    attempts: Vec<Duration>,
+}
+
+/// A network with one server, and the clock of both ends.
+#[derive(Clone)]
+pub(super) struct FakeNetwork {
+    pub(super) clock: FakeClock,
+    peer: Endpoint,
+    world: Rc<RefCell<World>>,
+}
+
+impl FakeNetwork {
+    pub(super) fn new(server: impl Server + 'static) -> Self {
+        let world = World {
+            server: Box::new(server),
+            wires: Vec::new(),
+            arrivals: BTreeMap::new(),
+            sent: 0,
+            received_bytes: 0,
+            attempts: Vec::new(),
+        };
+        Self {
+            clock: FakeClock::new(),
+            peer: Endpoint::Unix(None),
+            world: Rc::new(RefCell::new(world)),
+        }
+    }
+
+    /// When something arrives next.
+    pub(super) fn next_arrival(&self) -> Option<Duration> {
+        self.world.borrow().arrivals.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Delivers what has arrived by now. Returns the events.
+    pub(super) fn deliver(&self) -> Vec<Ready> {
+        let mut world = self.world.borrow_mut();
+        let mut ready = Vec::new();
+        while let Some(first) = world.arrivals.first_entry() {
+            if first.key().0 > self.clock.elapsed() {
+                break;
+            }
+            let (number, arrival) = first.remove();
+            let wire = &mut world.wires[number];
+            let exceptional = wire.arrive(arrival);
+            ready.extend(wire.token.map(|token| Ready { token, exceptional }));
+        }
+        ready
+    }
+
+    /// How many bytes the server has got.
+    pub(super) fn received_bytes(&self) -> usize {
+        self.world.borrow().received_bytes
+    }
+
+    /// When each attempt to connect began.
+    pub(super) fn attempts(&self) -> Vec<Duration> {
+        self.world.borrow().attempts.clone()
+    }
+}
+
+impl World {
+    fn send(&mut self, number: usize, at: Duration, arrival: Arrival) {
+        let wire = &mut self.wires[number];
+        wire.last_arrival = wire.last_arrival.max(at);
+        self.sent += 1;
+        self.arrivals.insert((wire.last_arrival, self.sent), (number, arrival));
+    }
+
+    fn send_all(&mut self, number: usize, now: Duration, answers: Vec<(Duration, Sent)>) {
+        for (delay, sent) in answers {
+            self.send(number, now + delay, Arrival::Sent(sent));
+        }
+    }
+}
+
+impl Wire {
+    /// Returns whether the event is about more than bytes.
+    fn arrive(&mut self, arrival: Arrival) -> bool {
+        match arrival {
+            Arrival::Connected => self.is_connected = true,
+            Arrival::Sent(Sent::Bytes(bytes)) => self.incoming.extend(bytes),
+            Arrival::Sent(Sent::End) => self.has_ended = true,
+            Arrival::Sent(Sent::Reset) => self.error = Some(ErrorKind::ConnectionReset),
+        }
+        self.has_ended || self.error.is_some()
+    }
+}
+
+impl Connect for FakeNetwork {
+    type Link = FakeLink;
+
+    fn peer(&self) -> &Endpoint {
+        &self.peer
+    }
+
+    fn connect(&mut self, _: usize) -> io::Result<Attempt<FakeLink>> {
+        let now = self.clock.elapsed();
+        let world = &mut *self.world.borrow_mut();
+        let number = world.wires.len();
+        world.attempts.push(now);
+        match world.server.accept(number, now) {
+            Answer::QueueFull => return Err(ErrorKind::WouldBlock.into()),
+            Answer::Refuse(kind) => return Err(kind.into()),
+            Answer::Accept(delay) => {
+                world.wires.push(Wire::default());
+                world.send(number, now + delay, Arrival::Connected);
+            }
+            Answer::Silence => world.wires.push(Wire::default()),
+        }
+        Ok(Attempt { link: FakeLink { number, network: self.clone() }, took: Duration::ZERO })
+    }
+}
+
+/// The client's end of a connection.
+pub(super) struct FakeLink {
+    number: usize,
+    network: FakeNetwork,
+}
+
+impl FakeLink {
+    fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> T {
+        act(&mut self.network.world.borrow_mut().wires[self.number])
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.with(|wire| wire.error.map_or(Ok(()), |kind| Err(kind.into())))
+    }
+}
+
+impl Read for FakeLink {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.with(|wire| match wire.incoming.read(buffer)? {
+            0 if wire.has_ended => Ok(0),
+            0 => Err(ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        })
+    }
+}
+
+impl Write for FakeLink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check()?;
+        let now = self.network.clock.elapsed();
+        let world = &mut *self.network.world.borrow_mut();
+        world.received_bytes += bytes.len();
+        let answers = world.server.receive(self.number, now, bytes);
+        world.send_all(self.number, now, answers);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for FakeLink {
+    fn short_read_drains(&self) -> bool {
+        true
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        let now = self.network.clock.elapsed();
+        let world = &mut *self.network.world.borrow_mut();
+        let answers = world.server.end(self.number, now);
+        world.send_all(self.number, now, answers);
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        None
+    }
+}
+
+impl Link for FakeLink {
+    fn is_connected(&self) -> io::Result<bool> {
+        self.check()?;
+        Ok(self.with(|wire| wire.is_connected))
+    }
+
+    fn local_addr(&self) -> Option<Endpoint> {
+        None
+    }
+}
+
+/// No poll watches it: the test injects its events.
+impl Source for FakeLink {
+    fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
+        self.with(|wire| wire.token = Some(token));
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        self.with(|wire| wire.token = None);
+        Ok(())
+    }
+}
