@@ -10,23 +10,24 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
 
-use crate::net::Addr;
 use crate::stdio::{complain, say};
 use crate::text::Escaped;
-
+use address::server_addr;
 use connect::Connect;
 use load::Load;
 use ping::Ping;
 use serve::Serve;
 
-mod connect;
-mod load;
+mod address;
+mod descriptors;
 mod logging;
-mod ping;
+
 mod serve;
+mod connect;
+mod ping;
+mod load;
 
 mod advice;
-mod descriptors;
 mod refusal;
 
 /// An echo server (RFC 862) and the client to try it with, on one thread
@@ -248,7 +249,7 @@ fn print(text: &clap::Error) -> ExitCode {
 /// Makes clap leave the value of an argument to its parser, whose errors say what to write instead.
 fn patch_arg(arg: Arg) -> Arg {
     if arg.get_id() == "server" {
-        arg.value_parser(OsStringValueParser::new().try_map(Addr::of_server))
+        arg.value_parser(OsStringValueParser::new().try_map(server_addr))
     } else if arg.get_action().takes_values() && !arg.is_positional() {
         // Without this, clap takes the value -1 for an unknown option.
         arg.allow_negative_numbers(true)

@@ -9,9 +9,9 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, Type};
 
-use options::set_tcp_options;
+use options::{bind_without_port, set_tcp_options};
 
 pub use addr::{Addr, ParseAddrError};
 pub use endpoint::Endpoint;
@@ -100,8 +100,9 @@ impl Socket {
     fn connect_tcp(peer: SocketAddr, source: Option<SocketAddr>) -> io::Result<Self> {
         let socket = socket2::Socket::new(Domain::for_address(peer), Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
+        set_tcp_options(&socket)?;
         if let Some(source) = source {
-            options::bind_without_port(&socket);
+            bind_without_port(&socket);
             match socket.bind(&source.into()) {
                 // The system chooses the port here, and has none left.
                 Err(e) if e.kind() == ErrorKind::AddrInUse => return Err(used_up(source.ip())),
@@ -116,12 +117,7 @@ impl Socket {
             }
             connected => connected?,
         }
-        Self::tcp(TcpStream::from_std(socket.into()))
-    }
-
-    fn tcp(stream: TcpStream) -> io::Result<Self> {
-        set_tcp_options(SockRef::from(&stream))?;
-        Ok(Self::Tcp(stream))
+        Ok(Self::Tcp(TcpStream::from_std(socket.into())))
     }
 
     /// The outcome of [`connect`](Self::connect): this end's address, or `None` as long as there is no outcome.
@@ -164,8 +160,8 @@ impl Socket {
 
 impl Stream for Socket {
     fn short_read_drains(&self) -> bool {
-        // A Unix socket's reads stop short at passed descriptors and credentials too: unix(7).
-        const EDGES_TELL: bool = cfg!(any(
+        // A read of a Unix socket also ends at passed descriptors and credentials: unix(7).
+        const HAS_EPOLL_OR_KQUEUE: bool = cfg!(any(
             target_os = "linux",
             target_os = "android",
             target_vendor = "apple",
@@ -174,7 +170,7 @@ impl Stream for Socket {
             target_os = "openbsd",
             target_os = "dragonfly",
         ));
-        EDGES_TELL && matches!(self, Self::Tcp(_))
+        HAS_EPOLL_OR_KQUEUE && matches!(self, Self::Tcp(_))
     }
 
     fn shutdown_write(&self) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use super::address::{guess, shown};
 use crate::net::Addr;
 use crate::text::Excerpt;
 use line::is_option;
@@ -118,7 +119,7 @@ fn together(one: &str, other: &str) -> Option<String> {
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     let (host, port) = if is_port(one) { (other, one) } else { (one, other) };
     let is_host = !host.starts_with('-') && !is_port(host) && Addr::of_server(host).is_err();
-    let addr = Addr::guess(&format!("{host}:{port}")).filter(|_| is_host && is_port(port))?;
+    let addr = guess(&format!("{host}:{port}")).filter(|_| is_host && is_port(port))?;
     Some(shown(&addr))
 }
 
@@ -126,12 +127,8 @@ fn together(one: &str, other: &str) -> Option<String> {
 fn alone(word: &str) -> Option<String> {
     let can_be =
         word == "localhost" || word.contains(['.', ':', '/']) || word.parse::<u16>().is_ok();
-    let addr = Addr::of_server(word).ok().or_else(|| Addr::guess(word)).filter(|_| can_be)?;
+    let addr = Addr::of_server(word).ok().or_else(|| guess(word)).filter(|_| can_be)?;
     Some(shown(&addr))
-}
-
-fn shown(addr: &Addr) -> String {
-    Excerpt(&addr.to_string()).to_string()
 }
 
 fn listing(names: &[&str], last: &str) -> String {

@@ -9,12 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use log::info;
 
 use super::Failure;
-use crate::client::load::{
-    self, End, Found, Objective, Options, Outcome, Search, Threshold, Trial,
-};
+use crate::client::load::{self, End, Found, Objective, Options, Outcome, Search, Threshold};
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
 use crate::net::Addr;
 use crate::stdio::say;
@@ -23,6 +20,7 @@ use crate::units::{duration, per_second, timeout};
 use rate::Rate;
 use screen::{Printer, Screen, Show};
 use sources::source;
+use terminal::{columns, fitted};
 use values::{connections, depth, file, interval, messages, sizes, spin};
 
 mod checks;
@@ -31,6 +29,7 @@ mod options;
 mod rate;
 mod screen;
 mod sources;
+mod terminal;
 mod values;
 
 /// The end of `--help`, which `-h` leaves out.
@@ -230,7 +229,7 @@ impl Load {
     fn measure(&self, options: &Options, screen: &mut Screen<'_>) -> (Outcome, Option<Search>) {
         match self.objective() {
             Some(objective) => {
-                let Found { outcome, search } = load::search(options, objective, screen, say_trial);
+                let Found { outcome, search } = load::search(options, objective, screen);
                 (outcome, Some(search))
             }
             None => (load::run(options, screen), None),
@@ -318,12 +317,12 @@ fn interrupted(missed: &[String]) -> Failure {
 fn summarize(outcome: &Outcome, options: &Options, search: Option<&Search>) -> io::Result<()> {
     if let Some(search) = search.filter(|search| !search.trials.is_empty()) {
         let of = if search.highest().is_some() { "at that rate" } else { "the last one tried" };
-        say(&format_args!("{search}; {of}:"))?;
+        say(&fitted(&format!("{search}; {of}:"), io::stdout()))?;
     }
     // Without a measurement there are no figures. The last line says why.
-    if outcome.measured.is_zero() { Ok(()) } else { say(&Summary(outcome, options)) }
-}
-
-fn say_trial(trial: &Trial) {
-    info!("{trial}");
+    if outcome.measured.is_zero() {
+        return Ok(());
+    }
+    let columns = columns(io::stdout()).unwrap_or(usize::MAX);
+    say(&Summary { outcome, options, columns })
 }

@@ -8,8 +8,9 @@ use clap::Args;
 use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
+use super::address::listen_addr;
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
-use crate::net::{Addr, Endpoint, ListenOptions, Listener, ParseAddrError, SocketFile, cannot};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener, SocketFile, cannot};
 use crate::observe::{Counters, Logger, Observer, Refusals};
 use crate::server::{Config, Flow, Server};
 use crate::signals;
@@ -120,16 +121,6 @@ pub struct Serve {
     /// The first echo is what the first read returns.
     #[arg(long)]
     once: bool,
-}
-
-fn listen_addr(text: &str) -> Result<Addr, String> {
-    text.parse().map_err(|e: ParseAddrError| {
-        let (each, separator) = (text.split(','), " --listen ");
-        let is_list =
-            each.clone().count() > 1 && each.clone().all(|one| one.parse::<Addr>().is_ok());
-        let each = each.collect::<Vec<_>>().join(separator);
-        if is_list { format!("give each by itself:{separator}{each}") } else { e.to_string() }
-    })
 }
 
 fn connections(text: &str) -> Result<usize, String> {

@@ -145,6 +145,9 @@ pub trait Reporter {
     /// An interval of the measured part is over, with these figures and responses.
     fn interval(&mut self, interval: &Interval, responses: &Latency);
 
+    /// A trial of a search is over.
+    fn trial(&mut self, _trial: &Trial) {}
+
     /// Called ten times a second.
     fn progress(&mut self, progress: &Progress);
 

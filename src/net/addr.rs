@@ -16,9 +16,6 @@ use crate::text::{Escaped, Excerpt};
 /// has a NUL before it instead.
 const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The port of this program, for examples.
-const PORT: &str = "7007";
-
 /// An address to listen on or connect to, as written: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:@NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addr {
@@ -35,7 +32,7 @@ pub enum Addr {
     Abstract(Box<[u8]>),
 }
 
-/// Why a text is not an [`Addr`], and what to write instead.
+/// Why a text is not an [`Addr`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseAddrError(String);
 
@@ -63,31 +60,6 @@ impl Addr {
     /// Why the text is no such address.
     pub fn of_server(text: impl AsRef<OsStr>) -> Result<Self, ParseAddrError> {
         read(text.as_ref(), 1).map_err(ParseAddrError)
-    }
-
-    /// The address that `text` most likely means, if it is none itself.
-    pub(crate) fn guess(text: &str) -> Option<Self> {
-        if text.starts_with(['/', '.', '~']) && text.contains('/') {
-            return unix(text.as_bytes()).ok();
-        }
-        let (_, rest) = text.split_once("://").unwrap_or(("", text));
-        let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
-        let rest = if has_scheme(rest, "tcp:") { &rest["tcp:".len()..] } else { rest };
-        let (host, port) = match rest.rsplit_once(':') {
-            Some(pair) => pair,
-            None if is_number(rest) => ("", rest),
-            None => (rest, PORT),
-        };
-        let host = match host.trim_matches(['[', ']']) {
-            "" => "127.0.0.1".into(),
-            "*" => "0.0.0.0".into(),
-            host if is_name(host) => host.to_string(),
-            host => format!("[{host}]"),
-        };
-        let whole = format!("[{}]:{PORT}", rest.trim_matches(['[', ']']));
-        [format!("{host}:{port}"), whole, format!("{host}:{PORT}")]
-            .iter()
-            .find_map(|text| inet(text, 1).ok())
     }
 
     /// The endpoints that it stands for: one or more, each once, in the order that the system prefers.
@@ -144,26 +116,13 @@ fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
         let shown = text.as_bytes().escape_ascii().to_string();
         return Err(format!("{} is not UTF-8, which only a path can be", quoted(&shown)));
     };
-    inet(text, least_port).map_err(|fault| match Addr::guess(text) {
-        _ if has_scheme(text, "udp:") => {
-            "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH".into()
-        }
-        Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
-        guess => {
-            let example = guess.map_or_else(|| format!("127.0.0.1:{PORT}"), |it| it.to_string());
-            format!("{fault}; write HOST:PORT, such as {}", Excerpt(&example))
-        }
-    })
+    inet(text, least_port)
 }
 
-/// The scheme may be in capitals.
+/// What follows the scheme, which can be in capitals.
 fn strip_scheme<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
     let (start, rest) = text.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
-}
-
-fn has_scheme(text: &str, scheme: &str) -> bool {
-    strip_scheme(text.as_bytes(), scheme).is_some()
 }
 
 /// Reads what follows `unix:`.
@@ -183,9 +142,13 @@ fn unix(text: &[u8]) -> Result<Addr, String> {
     }
 }
 
-/// Reads `HOST:PORT`. The error is what is wrong, without what to write instead.
+/// Reads `HOST:PORT`.
 fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
-    if text.contains("://") || has_scheme(text, "tcp:") || has_scheme(text, "udp:") {
+    let has_scheme = |scheme| strip_scheme(text.as_bytes(), scheme).is_some();
+    if has_scheme("udp:") {
+        return Err("udp: is not supported yet".into());
+    }
+    if has_scheme("tcp:") || text.contains("://") {
         return Err("only unix: can stand before an address".into());
     }
     let (host, port) = match text.rsplit_once(':') {
@@ -231,22 +194,14 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
-}
-
 /// Whether it is an IPv6 address. It can have a zone, by name or number, as in `fe80::1%eth0`.
 fn is_ipv6(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let (ip, has_good_zone) = match text.split_once('%') {
         Some((ip, zone)) => (ip, !zone.is_empty() && zone.chars().all(is_plain)),
         None => (text, true),
     };
     has_good_zone && ip.parse::<Ipv6Addr>().is_ok()
-}
-
-fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
 fn quoted(text: &str) -> String {

@@ -8,14 +8,14 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, Type};
 
 use super::options::{if_known, set_tcp_options, set_user_timeout};
 use super::{
     Endpoint, Listen, Socket, SocketFile, cannot, delegate_source, reason, unix, with_help,
 };
 
-/// How listening sockets are made.
+/// The options of listening sockets.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenOptions {
     /// Connections that the kernel holds until the server accepts them. The kernel has a limit of its own
@@ -95,7 +95,7 @@ impl Listener {
             if_known(socket.set_only_v6(options.only_v6))?;
         }
         // Accepted sockets inherit these options, so they cost no system call for each connection.
-        set_tcp_options(SockRef::from(&socket))?;
+        set_tcp_options(&socket)?;
         set_user_timeout(&socket, options.stall_timeout)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use socket2::{SockRef, Socket, TcpKeepalive};
+use socket2::{Socket, TcpKeepalive};
 
 /// A silent TCP peer is probed after this long...
 pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -25,8 +25,8 @@ pub(super) fn if_known(set: io::Result<()>) -> io::Result<()> {
     }
 }
 
-pub(super) fn set_tcp_options(socket: SockRef<'_>) -> io::Result<()> {
-    // A small echo must not wait until earlier ones have been acknowledged.
+pub(super) fn set_tcp_options(socket: &Socket) -> io::Result<()> {
+    // A small echo must not wait for the acknowledgement of earlier ones.
     if_known(socket.set_tcp_nodelay(true))?;
     // One by one: if the system does not know one, it must still set the others.
     for part in [

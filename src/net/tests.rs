@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use socket2::SockRef;
 
 use super::options::*;
 use super::*;

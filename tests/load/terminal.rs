@@ -55,6 +55,34 @@ fn the_progress_fits_the_terminal_and_leaves_nothing_behind() {
     server.stop();
 }
 
+#[test]
+fn the_text_fits_the_terminal_and_a_trial_has_a_line_of_its_own() {
+    let server = Server::start(&[]);
+    let (screen, slave) = terminal(40);
+    let args = [server.addr(), "-c", "2", "-d", "200ms", "-r", "max@p50=1s"];
+    let mut command = command(&args);
+    let child = spawn(command.stdout(slave.try_clone().unwrap()).stderr(slave));
+    drop(command);
+    let shown = read_all(screen);
+    let ended = Client::collect(child).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let shown = shown.join().unwrap();
+    let (trials, lines): (Vec<_>, Vec<_>) = shown
+        .split('\n')
+        .map(|line| line.trim_end_matches('\r'))
+        .partition(|line| line.contains("INFO"));
+    assert!(trials.len() > 1, "{shown:?}");
+    // It follows what erases the bar.
+    for trial in trials {
+        assert!(trial.rsplit('\r').next().unwrap().starts_with("\x1b[K2"), "{trial:?}");
+    }
+    for line in lines.iter().flat_map(|line| line.split('\r')) {
+        assert!(line.replace("\x1b[K", "").chars().count() <= 40, "{line:?}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("p50 ")), "{shown:?}");
+    server.stop();
+}
+
 /// Ctrl-S stops the terminal's output.
 #[test]
 fn a_terminal_that_is_stopped_does_not_stop_the_run() {

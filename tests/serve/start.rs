@@ -66,7 +66,7 @@ fn invalid_values_are_refused_in_one_line() {
     invalid("--listen", "a,b:1", "ADDR", one);
     let number = "write a whole number, such as 500 or 10k (1k is 1000)";
     invalid("--backlog", "-1", "N", number);
-    let udp = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
+    let udp = "udp: is not supported yet; write HOST:PORT, such as 127.0.0.1:7";
     invalid("--listen", "udp:127.0.0.1:7", "ADDR", udp);
     let long = format!("unix:/{}", "x".repeat(200));
     invalid("--listen", &long, "ADDR", "the path after unix: has 201 bytes; the system allows 107");

@@ -1,9 +1,5 @@
 //! The progress of a run, as a line on a terminal.
 
-use std::io;
-
-use rustix::termios::tcgetwinsize;
-
 use crate::client::load::{Progress, Stage};
 use crate::text::format::{count, counted, percent, rate, seconds};
 
@@ -66,15 +62,6 @@ pub(super) fn status(progress: &Progress) -> String {
     parts.push(counted(progress.connections as u64, "connection", "connections"));
     parts.push(counted(progress.failures, "failure", "failures"));
     parts.join(", ")
-}
-
-/// The width of the terminal on standard error.
-pub(super) fn columns() -> usize {
-    const DEFAULT: usize = 80;
-    match tcgetwinsize(io::stderr()) {
-        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
-        _ => DEFAULT,
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! The display of a run while it goes on. It never waits for a reader, nor for a terminal that the user has
 //! stopped, so the run never stops for it.
 
-use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal};
 use std::time::SystemTime;
 
+use log::info;
+
 use super::bar;
+use super::terminal::{columns, fitted};
 use crate::client::latency::Latency;
-use crate::client::load::{Interval, Progress, Reporter};
+use crate::client::load::{Interval, Progress, Reporter, Trial};
 use crate::client::report::{Files, INTERVAL_HEADER, Outbox, interval_line};
 use crate::net::cannot;
 use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
+
+/// The width of a terminal that does not know its own.
+const DEFAULT_COLUMNS: usize = 80;
 
 /// Shows intervals as lines, or the progress as a bar on a terminal. Passes intervals on to the files.
 pub(super) struct Screen<'a> {
@@ -59,12 +64,16 @@ impl<'a> Screen<'a> {
         Ok(Self { files, stderr: Outbox::new(Standard::error()?), printer, show })
     }
 
-    /// Erases the bar. Returns the printer, which may still hold lines that are not written.
-    pub(super) fn finish(mut self) -> Printer {
+    fn erase_bar(&mut self) {
         if self.show == Show::Bar && self.stderr.is_empty() {
             // There is no place left to report an error of standard error.
             let _ = self.stderr.push(bar::CLEAR.as_bytes());
         }
+    }
+
+    /// Erases the bar. Returns the printer, which may still hold lines that are not written.
+    pub(super) fn finish(mut self) -> Printer {
+        self.erase_bar();
         self.printer
     }
 }
@@ -81,12 +90,19 @@ impl Reporter for Screen<'_> {
         }
     }
 
+    fn trial(&mut self, trial: &Trial) {
+        self.erase_bar();
+        info!("{trial}");
+    }
+
     fn progress(&mut self, progress: &Progress) {
         self.printer.flush();
         // A terminal that is stopped now gets a later frame.
-        let _ = match self.show == Show::Bar && self.stderr.is_empty() {
-            true => self.stderr.push(bar::frame(progress, bar::columns()).as_bytes()),
-            false => self.stderr.flush(),
+        let _ = if self.show == Show::Bar && self.stderr.is_empty() {
+            let columns = columns(io::stderr()).unwrap_or(DEFAULT_COLUMNS);
+            self.stderr.push(bar::frame(progress, columns).as_bytes())
+        } else {
+            self.stderr.flush()
         };
     }
 
@@ -110,17 +126,21 @@ impl Printer {
         Ok(Self { out, is_stderr, has_header: false, error: None, needs_reader })
     }
 
-    /// Prints a line.
-    pub(super) fn print(&mut self, line: &dyn Display) {
+    /// Prints a line, broken to fit the terminal.
+    pub(super) fn print(&mut self, line: &str) {
+        let lines = match self.is_stderr {
+            true => fitted(line, io::stderr()),
+            false => fitted(line, io::stdout()),
+        };
         if self.error.is_none() {
-            self.error = self.out.push(format!("{line}\n").as_bytes()).err();
+            self.error = self.out.push(format!("{lines}\n").as_bytes()).err();
         }
     }
 
     fn print_interval(&mut self, interval: &Interval) {
         if !self.has_header {
             self.has_header = true;
-            self.print(&INTERVAL_HEADER);
+            self.print(INTERVAL_HEADER);
         }
         self.print(&interval_line(interval));
     }

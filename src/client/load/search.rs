@@ -110,15 +110,10 @@ impl Search {
 /// The first run is a closed loop, which shows where to begin. Each further run tries a rate between the highest
 /// that was kept and the lowest that was missed. A rate at which a run fails was missed. Wrong bytes end the
 /// search.
-pub fn search(
-    options: &Options,
-    objective: Objective,
-    reporter: &mut impl Reporter,
-    on_trial: impl FnMut(&Trial),
-) -> Found {
+pub fn search(options: &Options, objective: Objective, reporter: &mut impl Reporter) -> Found {
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
-        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter, on_trial),
+        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter),
         Err(failure) => Found { outcome: Outcome::failed(failure), search: nothing },
     }
 }
@@ -128,7 +123,6 @@ fn search_under(
     search: Search,
     signals: &mut Signals,
     reporter: &mut impl Reporter,
-    mut on_trial: impl FnMut(&Trial),
 ) -> Found {
     let most = run_under(&Options { rate: None, ..options.clone() }, signals, reporter);
     let mut bracket = Bracket::new(most.rate());
@@ -147,7 +141,7 @@ fn search_under(
             break;
         }
         let trial = Trial::of(rate, found.search.objective, &outcome);
-        on_trial(&trial);
+        reporter.trial(&trial);
         bracket.tried(rate, trial.is_kept());
         if found.add(trial, outcome) {
             break;

@@ -8,8 +8,8 @@ use crate::client::latency::{Latency, LatencySummary};
 use crate::client::load::{
     ConnectionFailure, End, Interval, Length, Objective, Options, Outcome, Search,
 };
-use crate::text::Escaped;
 use crate::text::format::{byte_rate, count, counted, elapsed, percent, rate, setting, time};
+use crate::text::{Escaped, wrapped};
 
 /// The header of the lines that [`interval_line`] makes.
 pub const INTERVAL_HEADER: &str =
@@ -32,21 +32,97 @@ pub fn interval_line(interval: &Interval) -> String {
     )
 }
 
+/// The width of a label, and of the space behind it.
+const LABEL: usize = 14;
+
 /// A run in a screenful of text.
 #[derive(Clone, Copy, Debug)]
-pub struct Summary<'a>(pub &'a Outcome, pub &'a Options);
+pub struct Summary<'a> {
+    pub outcome: &'a Outcome,
+    pub options: &'a Options,
+    /// The width of the terminal. Longer lines are broken.
+    pub columns: usize,
+}
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(outcome, options) = self;
-        if let Some(ending) = ending(outcome, None) {
-            writeln!(f, "{ending}")?;
+        if let Some(ending) = ending(self.outcome, None) {
+            writeln!(f, "{}", wrapped(&ending, 0, self.columns))?;
         }
         writeln!(f)?;
-        flow(outcome, f)?;
-        latencies(outcome, options, f)?;
-        client(outcome, f)?;
-        failures(outcome, f)
+        self.flow(f)?;
+        writeln!(f)?;
+        self.latencies(f)?;
+        writeln!(f)?;
+        self.client(f)?;
+        self.failures(f)
+    }
+}
+
+impl Summary<'_> {
+    /// A line with a label, aligned with the others.
+    fn line(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        label: &str,
+        text: impl fmt::Display,
+    ) -> fmt::Result {
+        let line = format!("{label:<LABEL$}{text}");
+        writeln!(f, "{}", wrapped(&line, LABEL, self.columns))
+    }
+
+    fn flow(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = self.outcome;
+        let rate = format!("{} messages/s", rate(outcome.rate()));
+        let messages = counted(outcome.messages_in_time, "message", "messages");
+        let measured = elapsed(outcome.measured);
+        let rate = match asked(outcome) {
+            Some(asked) => format!("{rate} {asked}, {messages} in {measured}"),
+            None => format!("{rate} ({messages} in {measured})"),
+        };
+        self.line(f, "rate", rate)?;
+        self.line(f, "throughput", format_args!("{} one way", byte_rate(outcome.byte_rate())))
+    }
+
+    fn latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = latency_columns(self.outcome, self.options);
+        let cells = |f: &mut fmt::Formatter<'_>, label: &str, cells: Vec<String>| {
+            write!(f, "{label:<8}")?;
+            cells.iter().try_for_each(|cell| write!(f, "{cell:>12}"))?;
+            writeln!(f)
+        };
+        cells(f, "", columns.iter().map(|(name, _)| (*name).into()).collect())?;
+        for (label, times) in rows(&columns) {
+            let times = times.into_iter().map(|time| time.map_or("-".into(), self::time));
+            cells(f, label, times.collect())?;
+        }
+        Ok(())
+    }
+
+    /// Connecting, this client, and what a reader must know about it to trust the figures.
+    fn client(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = self.outcome;
+        self.line(f, "connecting", connecting(outcome))?;
+        let this = [Some(cost(outcome)), lateness(&outcome.lag)];
+        self.line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
+        unanswered(outcome).iter().try_for_each(|text| self.line(f, "unanswered", text))?;
+        outcome.client_limit().iter().try_for_each(|limit| self.line(f, "limit", limit))?;
+        outcome.warning().iter().try_for_each(|warning| self.line(f, "warning", warning))
+    }
+
+    /// Each kind of failure once, with its number and its first. The one that ended the run is not described:
+    /// the last line, on standard error, does that.
+    fn failures(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outcome.failure_count == 0 {
+            return Ok(());
+        }
+        self.line(f, "failures", count(self.outcome.failure_count))?;
+        for (kind, n, first) in kinds(self.outcome) {
+            let first = first.filter(|first| !first.is_fatal).map(described);
+            let text = format!("  {kind:<9} {:>10}  {}", count(n), first.unwrap_or_default());
+            writeln!(f, "{}", wrapped(text.trim_end(), LABEL, self.columns))?;
+        }
+        Ok(())
     }
 }
 
@@ -165,68 +241,13 @@ pub(super) fn cost(outcome: &Outcome) -> String {
     format!("{work} for its work, {} for busy-waiting (--spin)", of_one(spin))
 }
 
-/// A line with a label, aligned with the others.
-fn line(f: &mut fmt::Formatter<'_>, label: &str, text: impl fmt::Display) -> fmt::Result {
-    writeln!(f, "{label:<12}  {text}")
-}
-
-fn flow(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let messages = counted(outcome.messages_in_time, "message", "messages");
-    let rate = rate(outcome.rate());
-    let measured = elapsed(outcome.measured);
-    match asked(outcome) {
-        Some(asked) => {
-            line(f, "rate", format_args!("{rate} messages/s {asked}, {messages} in {measured}"))?;
-        }
-        None => line(f, "rate", format_args!("{rate} messages/s ({messages} in {measured})"))?,
-    }
-    line(f, "throughput", format_args!("{} one way", byte_rate(outcome.byte_rate())))
-}
-
-fn latencies(outcome: &Outcome, options: &Options, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f)?;
-    let columns = latency_columns(outcome, options);
-    let cells = |f: &mut fmt::Formatter<'_>, label: &str, cells: Vec<String>| {
-        write!(f, "{label:<8}")?;
-        cells.iter().try_for_each(|cell| write!(f, "{cell:>12}"))?;
-        writeln!(f)
-    };
-    cells(f, "", columns.iter().map(|(name, _)| (*name).into()).collect())?;
-    for (label, times) in rows(&columns) {
-        let times = times.into_iter().map(|time| time.map_or("-".into(), self::time));
-        cells(f, label, times.collect())?;
-    }
-    writeln!(f)
-}
-
-/// Connecting, this client, and what a reader must know about it to trust the figures.
-fn client(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// How many connections were made, and how long that took.
+fn connecting(outcome: &Outcome) -> String {
+    let made = format!("{} made", counted(outcome.connections_made, "connection", "connections"));
     let rows = LatencySummary::of(&outcome.connect).rows();
     let shown = rows.iter().filter(|(name, _)| ["p50", "p99", "max"].contains(name));
-    let connect: Vec<_> =
-        shown.filter_map(|(name, t)| Some(format!("{name} {}", time((*t)?)))).collect();
-    let made = format!("{} made", counted(outcome.connections_made, "connection", "connections"));
-    line(f, "connecting", [vec![made], connect].concat().join(", "))?;
-    let this = [Some(cost(outcome)), lateness(&outcome.lag)];
-    line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
-    unanswered(outcome).iter().try_for_each(|unanswered| line(f, "unanswered", unanswered))?;
-    outcome.client_limit().iter().try_for_each(|limit| line(f, "limit", limit))?;
-    outcome.warning().iter().try_for_each(|warning| line(f, "warning", warning))
-}
-
-/// Each kind of failure once, with its number and its first. The one that ended the run is not described: the
-/// last line, on standard error, does that.
-fn failures(outcome: &Outcome, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if outcome.failure_count == 0 {
-        return Ok(());
-    }
-    line(f, "failures", count(outcome.failure_count))?;
-    for (kind, n, first) in kinds(outcome) {
-        let first = first.filter(|first| !first.is_fatal).map(described);
-        let text = format!("  {kind:<9} {:>10}  {}", count(n), first.unwrap_or_default());
-        writeln!(f, "{}", text.trim_end())?;
-    }
-    Ok(())
+    let times = shown.filter_map(|(name, t)| Some(format!("{name} {}", time((*t)?))));
+    [made].into_iter().chain(times).collect::<Vec<_>>().join(", ")
 }
 
 /// The kinds of failure, how many there are of each, and the first of each.

@@ -36,91 +36,53 @@ fn an_address_is_displayed_as_it_was_written() {
 }
 
 #[test]
-fn the_error_for_a_text_that_is_no_address_says_why_and_gives_an_example() {
-    const NO_PORT: &str = "there is no port; write HOST:PORT, such as 127.0.0.1:7007";
+fn the_error_for_a_text_that_is_no_address_says_why() {
+    const NO_HOST: &str = "there is no host";
+    const NO_PORT: &str = "there is no port";
+    const NO_IPV6: &str = "the brackets hold no IPv6 address";
+    const BRACKETS: &str = "an IPv6 address needs brackets";
+    const SCHEME: &str = "only unix: can stand before an address";
+    const NO_UDP: &str = "udp: is not supported yet";
     const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
-    const UDP: &str = "udp: is not supported yet; write HOST:PORT for TCP, or unix:PATH";
+    const ASCII: &str = "a host with other letters than ASCII has a form such as xn--bcher-kva";
     for (text, expected) in [
         ("", NO_PORT),
         ("+7007", NO_PORT),
-        ("a b", NO_PORT),
-        ("-x", NO_PORT),
+        ("localhost", NO_PORT),
+        ("127.0.0.1", NO_PORT),
+        ("/tmp/s.sock", NO_PORT),
+        ("::1", NO_PORT),
+        ("[fe80::1%lo]", NO_PORT),
+        ("7007", NO_HOST),
+        ("70070", NO_HOST),
+        (":7007", NO_HOST),
+        (":", NO_HOST),
+        ("1:2:7007", "a host cannot contain ':'"),
+        ("::1]:7007", "a host cannot contain ':'"),
+        ("[::g]", "a host cannot contain '['"),
+        ("a/b:7", "a host cannot contain '/'"),
+        ("a,b:2", "a host cannot contain ','"),
+        ("*:7007", "a host cannot contain '*'"),
+        ("[]:7007", NO_IPV6),
+        ("[localhost]:7007", NO_IPV6),
+        ("[127.0.0.1]:7007", NO_IPV6),
+        ("[fe80::1%]:7007", NO_IPV6),
+        ("[fe80::1%a%b]:7007", NO_IPV6),
+        ("[fe80::1%a b]:7007", NO_IPV6),
+        ("[127.0.0.1%lo]:7007", NO_IPV6),
+        ("::1:7007", BRACKETS),
+        ("fe80::1%lo:echo", BRACKETS),
+        ("b\u{fc}cher.example:7", ASCII),
+        ("\u{ff4c}ocalhost:7", ASCII),
+        ("http://localhost:7007/", SCHEME),
+        ("tcp://[::1]:7", SCHEME),
+        ("TCP:[::1]:7", SCHEME),
+        ("udp:127.0.0.1:7007", NO_UDP),
+        ("udp:", NO_UDP),
+        ("Udp:127.0.0.1:7007", NO_UDP),
         ("unix:", NO_PATH),
         ("UNIX:", NO_PATH),
-        ("udp:127.0.0.1:7007", UDP),
-        ("udp:", UDP),
-        ("Udp:127.0.0.1:7007", UDP),
     ] {
-        assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
-    }
-    for (text, fault) in [
-        ("70070", "there is no host"),
-        (":", "there is no host"),
-        ("1:2:7007", "a host cannot contain ':'"),
-        ("a:1,b:2", "a host cannot contain ':'"),
-        ("a,b:2", "a host cannot contain ','"),
-        ("[::g]", "a host cannot contain '['"),
-        ("[]:7007", "the brackets hold no IPv6 address"),
-        ("[fe80::1%]:7007", "the brackets hold no IPv6 address"),
-        ("[fe80::1%a%b]:7007", "the brackets hold no IPv6 address"),
-        ("[fe80::1%a b]:7007", "the brackets hold no IPv6 address"),
-        ("[127.0.0.1%lo]:7007", "the brackets hold no IPv6 address"),
-        (
-            "b\u{fc}cher.example:7",
-            "a host with other letters than ASCII has a form such as xn--bcher-kva",
-        ),
-        (
-            "\u{ff4c}ocalhost:7",
-            "a host with other letters than ASCII has a form such as xn--bcher-kva",
-        ),
-    ] {
-        let expected = format!("{fault}; write HOST:PORT, such as 127.0.0.1:7007");
-        assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
-    }
-}
-
-/// Failed when the error for a port alone, a path or a URL was only that it has no port.
-#[test]
-fn the_example_is_the_address_that_was_probably_meant() {
-    const NO_HOST: &str = "there is no host";
-    const NO_PORT: &str = "there is no port";
-    const BRACKETS: &str = "an IPv6 address needs brackets";
-    const NO_IPV6: &str = "the brackets hold no IPv6 address";
-    const SCHEME: &str = "only unix: can stand before an address";
-    for (text, fault, example) in [
-        ("7007", NO_HOST, "127.0.0.1:7007"),
-        (":7107", NO_HOST, "127.0.0.1:7107"),
-        ("*:7107", "a host cannot contain '*'", "0.0.0.0:7107"),
-        // Failed when the example had another host than the text.
-        ("localhost", NO_PORT, "localhost:7007"),
-        ("127.0.0.1", NO_PORT, "127.0.0.1:7007"),
-        ("::1", NO_PORT, "[::1]:7007"),
-        ("[fe80::1%lo]", NO_PORT, "[fe80::1%lo]:7007"),
-        ("::1:7107", BRACKETS, "[::1]:7107"),
-        ("fe80::1%lo:echo", BRACKETS, "[fe80::1%lo]:7"),
-        ("[localhost]:7107", NO_IPV6, "localhost:7107"),
-        ("[127.0.0.1]:7107", NO_IPV6, "127.0.0.1:7107"),
-        ("::1]:7107", "a host cannot contain ':'", "[::1]:7107"),
-        ("a/b:7", "a host cannot contain '/'", "a:7007"),
-        ("http://localhost:7107/", SCHEME, "localhost:7107"),
-        ("http://localhost/x", SCHEME, "localhost:7007"),
-        ("tcp://[::1]:7", SCHEME, "[::1]:7"),
-        ("TCP:[::1]:7", SCHEME, "[::1]:7"),
-        (
-            "localhost:7107/",
-            "\"7107/\" is neither a port up to 65535 nor a service of /etc/services",
-            "localhost:7107",
-        ),
-    ] {
-        let expected = format!("{fault}; write HOST:PORT, such as {example}");
-        assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
-    }
-    for (text, path) in [
-        ("/tmp/s.sock", "unix:/tmp/s.sock"),
-        ("./s:7", "unix:./s:7"),
-        ("~/\u{1b}", "unix:~/\\u{1b}"),
-    ] {
-        let expected = format!("a path needs unix: before it; write {path}");
         assert_eq!(text.parse::<Addr>().unwrap_err().to_string(), expected, "{text:?}");
     }
 }
@@ -152,10 +114,8 @@ fn a_path_can_be_other_than_utf_8_but_a_host_cannot() {
 #[test]
 fn a_long_text_is_quoted_only_in_part() {
     let long = "x".repeat(5000);
-    for text in [&*long, &format!("a:{long}"), &format!("{long}://{long}")] {
-        let said = text.parse::<Addr>().unwrap_err().to_string();
-        assert!(said.chars().count() < 700 && said.contains("x…"), "{said}");
-    }
+    let said = format!("a:{long}").parse::<Addr>().unwrap_err().to_string();
+    assert!(said.chars().count() < 700 && said.contains("x…"), "{said}");
 }
 
 #[test]
@@ -165,8 +125,7 @@ fn a_port_can_be_a_service() {
         assert_eq!(Addr::of_server(text), Ok(host("localhost", 7)), "{text}");
     }
     assert_eq!("[::1]:echo".parse(), Ok(host("::1", 7)));
-    let no = "\"ecko\" is neither a port up to 65535 nor a service of /etc/services; \
-              write HOST:PORT, such as localhost:7007";
+    let no = "\"ecko\" is neither a port up to 65535 nor a service of /etc/services";
     assert_eq!("localhost:ecko".parse::<Addr>().unwrap_err().to_string(), no);
 }
 
@@ -202,9 +161,8 @@ fn a_path_is_not_displayed_as_an_abstract_name_and_names_are_escaped() {
 /// Failed when a client tried port 0, and the error was that nothing listens there.
 #[test]
 fn port_0_is_no_address_to_connect_to() {
-    for (text, example) in [("localhost:0", "localhost:7007"), ("[::1]:000", "[::1]:7007")] {
-        let expected =
-            format!("a client cannot connect to port 0; write HOST:PORT, such as {example}");
+    for text in ["localhost:0", "[::1]:000"] {
+        let expected = "a client cannot connect to port 0";
         assert_eq!(Addr::of_server(text).unwrap_err().to_string(), expected);
     }
     assert_eq!(Addr::of_server("localhost:1"), Ok(host("localhost", 1)));
@@ -241,10 +199,8 @@ fn a_port_is_a_number_or_a_service() {
         ("\u{1b}[2J\n", "\\u{1b}[2J\\n"),
     ] {
         let said = format!("localhost:{port}").parse::<Addr>().unwrap_err().to_string();
-        let expected = format!(
-            "\"{shown}\" is neither a port up to 65535 nor a service of /etc/services; write HOST:PORT, \
-             such as localhost:7007"
-        );
+        let expected =
+            format!("\"{shown}\" is neither a port up to 65535 nor a service of /etc/services");
         assert_eq!(said, expected);
     }
 }

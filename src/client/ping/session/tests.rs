@@ -35,6 +35,9 @@ struct Report {
     lines: Vec<String>,
     /// When the ping ended, counted from its start.
     took: Duration,
+    turns: u32,
+    /// The standstills that the network was notified of.
+    discounted: Duration,
 }
 
 /// A ping of `count` messages, one each second, with a timeout of half a second.
@@ -78,13 +81,15 @@ impl Run {
             Ok(())
         };
         let mut session = Session::new(&options, server, &mut tally, notify, start);
-        let mut turns = Turns { clock: &clock, start, stopped, interrupted };
+        let mut turns = Turns { clock: &clock, start, stopped, interrupted, count: 0 };
         let end = turns.run(&mut session);
         session.network.close();
+        let discounted = session.network.discounted;
         let sent = session.network.sent_at.clone();
         let sent = sent.iter().map(|at| *at - sent[0]).collect();
         drop(session);
-        Report { tally, end, sent, lines, took: clock.now() - start }
+        let (took, turns) = (clock.now() - start, turns.count);
+        Report { tally, end, sent, lines, took, turns, discounted }
     }
 }
 
@@ -94,13 +99,16 @@ struct Turns<'a> {
     start: Instant,
     stopped: Option<(Duration, Duration)>,
     interrupted: Option<Duration>,
+    count: u32,
 }
 
 impl Turns<'_> {
     fn run(&mut self, session: &mut Session<'_, Simulated, impl Notify>) -> io::Result<End> {
         let mut now = self.start;
         let mut standstill = Standstill::new(now, Duration::ZERO);
-        for _ in 0..100_000 {
+        loop {
+            self.count += 1;
+            assert!(self.count < 100_000, "the session spins");
             let timeout = standstill.plan(session.poll_timeout(now));
             self.wait(timeout.map(|timeout| now + timeout), session.network.next_event());
             now = self.clock.now();
@@ -117,7 +125,6 @@ impl Turns<'_> {
                 return Ok(end);
             }
         }
-        panic!("the session spins");
     }
 
     fn wait(&mut self, timeout: Option<Instant>, event: Option<Instant>) {
@@ -180,6 +187,14 @@ mod times {
         report.assert_line("8 bytes from 127.0.0.1:7: seq=2 time=17.000 ms");
     }
 
+    /// Failed when the time ended with the turn that began before the read.
+    #[test]
+    fn reading_the_last_byte_is_part_of_an_echo() {
+        let mut run = run(1);
+        run.server.read = MS * 7;
+        assert_eq!(run.report().tally.echo_times.max(), ECHO + MS * 7);
+    }
+
     #[test]
     fn a_message_that_the_network_takes_in_pieces_counts_from_its_first_byte() {
         let mut run = run(1);
@@ -214,6 +229,8 @@ mod times {
         let report = run(2).report();
         report.assert_complete();
         assert_eq!(report.took, CONNECT + MS * 1000 + ECHO + CLOSE);
+        // That is no line: nothing follows.
+        assert!(report.lines.last().unwrap().contains("seq=2 time="), "{:#?}", report.lines);
     }
 
     #[test]
@@ -283,6 +300,27 @@ mod failures {
         let report = run(2).replies([reset]).report();
         report.assert_counts(1, 1, 0, 1);
         let expected = "seq=1: the connection broke after 0 of 8 bytes: connection reset";
+        assert_eq!(report.failures(), [expected]);
+    }
+
+    #[test]
+    fn an_end_within_an_echo_counts_the_bytes_of_that_message() {
+        let cut: Reply = Box::new(|message| {
+            vec![(MS, Arrival::Bytes(message[..3].to_vec())), (MS, Arrival::End)]
+        });
+        let report = run(2).replies([echo(MS), cut]).report();
+        report.assert_counts(1, 1, 0, 0);
+        let expected = "seq=2: the server closed the connection after 3 of 8 bytes";
+        assert_eq!(report.failures(), [expected]);
+    }
+
+    #[test]
+    fn a_connection_on_which_a_write_fails_loses_the_message() {
+        let mut run = run(1);
+        run.server.is_broken = true;
+        let report = run.report();
+        report.assert_counts(0, 1, 0, 0);
+        let expected = "seq=1: the connection broke after 0 of 8 bytes: broken pipe";
         assert_eq!(report.failures(), [expected]);
     }
 
@@ -363,6 +401,25 @@ mod schedule {
     }
 
     #[test]
+    fn of_the_messages_that_fall_due_before_a_timeout_one_is_sent() {
+        let mut run = run(3).replies([silence()]);
+        run.options.interval = MS * 60;
+        let report = run.report();
+        // Eight messages fall due, at 60, 120 … 480. One of them gets a new connection after the timeout.
+        report.assert_sent_at(&[0, 500 + CONNECT.as_millis() as u32, 540]);
+        assert_eq!(report.tally.skipped, 7);
+    }
+
+    #[test]
+    fn no_turn_comes_while_nothing_is_due() {
+        let mut run = run(2);
+        run.options.interval = MS * 1000 * 3600;
+        let report = run.report();
+        report.assert_counts(2, 0, 0, 0);
+        assert!(report.turns < 20, "{} turns", report.turns);
+    }
+
+    #[test]
     fn a_late_echo_does_not_shift_the_messages_after_it() {
         let mut run = run(4).replies([echo(MS * 450)]);
         run.options.interval = MS * 400;
@@ -403,6 +460,16 @@ mod standstills {
             let report = run.report();
             report.assert_counts(u64::from(is_received), u64::from(!is_received), 0, 0);
         }
+    }
+
+    #[test]
+    fn a_stop_while_connecting_does_not_count_against_the_connection() {
+        let mut run = run(1).attempts([Attempt::Succeeds(MS * 100)]);
+        run.stopped = Some((MS * 50, MS * 5000));
+        let report = run.report();
+        report.assert_counts(1, 0, 0, 0);
+        assert!(report.discounted >= MS * 4800, "{:?}", report.discounted);
+        assert_eq!(report.discounted, report.tally.standstill);
     }
 
     #[test]
@@ -454,6 +521,16 @@ mod interruptions {
         report.assert_counts(1, 0, 0, 0);
         assert!(!report.tally.is_under_way);
         assert_eq!(report.tally.echo_times.max(), MS * 30);
+    }
+
+    #[test]
+    fn no_message_is_sent_after_the_interrupt() {
+        let mut run = run(9).replies([echo(MS * 30)]);
+        run.options.interval = MS * 30;
+        run.interrupted = Some(CONNECT + MS * 30);
+        let report = run.report();
+        report.assert_counts(1, 0, 0, 0);
+        assert_eq!((report.tally.sent, report.tally.is_under_way), (1, false));
     }
 
     #[test]

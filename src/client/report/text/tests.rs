@@ -12,7 +12,20 @@ fn table_of(text: &str) -> Vec<&str> {
 }
 
 fn summary(outcome: &Outcome, options: &Options) -> String {
-    Summary(outcome, options).to_string()
+    Summary { outcome, options, columns: usize::MAX }.to_string()
+}
+
+#[test]
+fn long_lines_fit_the_terminal() {
+    let mut outcome = Outcome { unsent: 12, ..sample::with_failures() };
+    outcome.unanswered.record_evenly(Duration::from_secs(1), 0.1, 14);
+    outcome.end = End::Interrupted;
+    for columns in [80, 40] {
+        let text = Summary { outcome: &outcome, options: &sample::options(), columns }.to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
+        assert!(text.contains("\nunanswered    14 messages (12 not"), "{text}");
+        assert!(text.contains(if columns == 80 { "\n              " } else { "\n             " }));
+    }
 }
 
 #[test]

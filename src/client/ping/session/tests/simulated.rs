@@ -81,8 +81,14 @@ pub struct Simulated {
     pub replies: VecDeque<Reply>,
     /// A write takes this much at a time, and blocks for a millisecond after that.
     pub room: usize,
+    /// How long a read takes.
+    pub read: Duration,
+    /// Whether each write fails.
+    pub is_broken: bool,
     /// Whether the server shuts down writing after the client has.
     pub closes: bool,
+    /// The standstills that were reported.
+    pub discounted: Duration,
     /// When each message's last byte was sent.
     pub sent_at: Vec<Instant>,
     pub is_retrying: bool,
@@ -98,6 +104,8 @@ pub struct Stream {
     replies: VecDeque<Reply>,
     sent_at: Vec<Instant>,
     room: usize,
+    read: Duration,
+    is_broken: bool,
     /// When there is room again.
     writable_at: Instant,
     message: Vec<u8>,
@@ -111,7 +119,10 @@ impl Simulated {
             attempts: VecDeque::new(),
             replies: VecDeque::new(),
             room: usize::MAX,
+            read: Duration::ZERO,
+            is_broken: false,
             closes: true,
+            discounted: Duration::ZERO,
             sent_at: Vec::new(),
             is_retrying: true,
             message_bytes,
@@ -141,6 +152,8 @@ impl Simulated {
             replies: std::mem::take(&mut self.replies),
             sent_at: std::mem::take(&mut self.sent_at),
             room: self.room,
+            read: self.read,
+            is_broken: self.is_broken,
             writable_at: now,
             message: Vec::new(),
             arrivals: VecDeque::new(),
@@ -186,6 +199,7 @@ impl Network for Simulated {
     }
 
     fn discount(&mut self, standstill: Duration) {
+        self.discounted += standstill;
         if let Some((at, _)) = &mut self.attempt {
             *at += standstill;
         }
@@ -229,6 +243,9 @@ impl Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_broken {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         if self.clock.now() < self.writable_at {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -256,6 +273,7 @@ impl Read for Stream {
             Some((_, Arrival::End)) => Ok(0),
             Some((_, Arrival::Reset)) => Err(ErrorKind::ConnectionReset.into()),
             Some((_, Arrival::Bytes(bytes))) => {
+                self.clock.advance(self.read);
                 let n = bytes.len().min(buffer.len());
                 buffer[..n].copy_from_slice(&bytes[..n]);
                 bytes.drain(..n);

@@ -1,0 +1,150 @@
+//! Addresses on the command line. The error for a text that is none says what the user probably meant.
+
+use std::ffi::OsStr;
+
+use crate::net::{Addr, ParseAddrError};
+use crate::text::Excerpt;
+
+/// For examples.
+const PORT: &str = "7007";
+
+/// Reads an address to listen at.
+pub(super) fn listen_addr(text: &str) -> Result<Addr, String> {
+    let (each, separator) = (text.split(','), " --listen ");
+    let is_list = each.clone().count() > 1 && each.clone().all(|one| one.parse::<Addr>().is_ok());
+    text.parse().map_err(|fault| match is_list {
+        true => {
+            let each = each.collect::<Vec<_>>().join(separator);
+            format!("give each by itself:{separator}{each}")
+        }
+        false => with_example(text.as_ref(), &fault),
+    })
+}
+
+/// Reads an address to connect to.
+pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
+    let text = text.as_ref();
+    Addr::of_server(text).map_err(|fault| with_example(text, &fault))
+}
+
+fn with_example(text: &OsStr, fault: &ParseAddrError) -> String {
+    match text.to_str() {
+        Some(text) if strip_scheme(text, "unix:").is_none() => match guess(text) {
+            Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
+            Some(addr) => format!("{fault}; write HOST:PORT, such as {}", shown(&addr)),
+            None => format!("{fault}; write HOST:PORT, such as 127.0.0.1:{PORT}"),
+        },
+        _ => fault.to_string(),
+    }
+}
+
+/// The address to connect to that a text most likely means, if it is none itself.
+pub(super) fn guess(text: &str) -> Option<Addr> {
+    if text.starts_with(['/', '.', '~']) && text.contains('/') {
+        return Addr::of_server(format!("unix:{text}")).ok();
+    }
+    let (_, rest) = text.split_once("://").unwrap_or(("", text));
+    let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let rest = ["tcp:", "udp:"].iter().find_map(|it| strip_scheme(rest, it)).unwrap_or(rest);
+    let (host, port) = match rest.rsplit_once(':') {
+        Some(pair) => pair,
+        None if rest.bytes().all(|byte| byte.is_ascii_digit()) => ("", rest),
+        None => (rest, PORT),
+    };
+    let host = match host.trim_matches(['[', ']']) {
+        "" => "127.0.0.1".into(),
+        "*" => "0.0.0.0".into(),
+        host if is_name(host) => host.to_string(),
+        host => format!("[{host}]"),
+    };
+    let whole = format!("[{}]:{PORT}", rest.trim_matches(['[', ']']));
+    let candidates = [format!("{host}:{port}"), whole, format!("{host}:{PORT}")];
+    candidates.iter().find_map(|text| Addr::of_server(text).ok())
+}
+
+/// What follows the scheme, which can be in capitals.
+fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+/// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
+fn is_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
+}
+
+/// An address for a line that quotes it.
+pub(super) fn shown(addr: &Addr) -> String {
+    Excerpt(&addr.to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_the_address_that_was_probably_meant() {
+        const NO_HOST: &str = "there is no host";
+        const NO_PORT: &str = "there is no port";
+        const BRACKETS: &str = "an IPv6 address needs brackets";
+        const NO_IPV6: &str = "the brackets hold no IPv6 address";
+        const SCHEME: &str = "only unix: can stand before an address";
+        const NO_UDP: &str = "udp: is not supported yet";
+        const NO_SERVICE: &str = " is neither a port up to 65535 nor a service of /etc/services";
+        for (text, fault, example) in [
+            ("", NO_PORT, "127.0.0.1:7007"),
+            ("+7007", NO_PORT, "127.0.0.1:7007"),
+            ("a b", NO_PORT, "127.0.0.1:7007"),
+            ("7007", NO_HOST, "127.0.0.1:7007"),
+            ("70070", NO_HOST, "127.0.0.1:7007"),
+            (":7107", NO_HOST, "127.0.0.1:7107"),
+            ("*:7107", "a host cannot contain '*'", "0.0.0.0:7107"),
+            // Failed when the example had another host than the text.
+            ("localhost", NO_PORT, "localhost:7007"),
+            ("127.0.0.1", NO_PORT, "127.0.0.1:7007"),
+            ("::1", NO_PORT, "[::1]:7007"),
+            ("[fe80::1%lo]", NO_PORT, "[fe80::1%lo]:7007"),
+            ("::1:7107", BRACKETS, "[::1]:7107"),
+            ("fe80::1%lo:echo", BRACKETS, "[fe80::1%lo]:7"),
+            ("[localhost]:7107", NO_IPV6, "localhost:7107"),
+            ("[127.0.0.1]:7107", NO_IPV6, "127.0.0.1:7107"),
+            ("::1]:7107", "a host cannot contain ':'", "[::1]:7107"),
+            ("a/b:7", "a host cannot contain '/'", "a:7007"),
+            ("http://localhost:7107/", SCHEME, "localhost:7107"),
+            ("http://localhost/x", SCHEME, "localhost:7007"),
+            ("tcp://[::1]:7", SCHEME, "[::1]:7"),
+            ("TCP:[::1]:7", SCHEME, "[::1]:7"),
+            ("Udp:127.0.0.1:7", NO_UDP, "127.0.0.1:7"),
+            ("localhost:0", "a client cannot connect to port 0", "localhost:7007"),
+            ("localhost:7107/", &format!("\"7107/\"{NO_SERVICE}"), "localhost:7107"),
+            ("localhost:ecko", &format!("\"ecko\"{NO_SERVICE}"), "localhost:7007"),
+        ] {
+            let expected = format!("{fault}; write HOST:PORT, such as {example}");
+            assert_eq!(server_addr(text).unwrap_err(), expected, "{text:?}");
+        }
+        for (text, path) in [
+            ("/tmp/s.sock", "unix:/tmp/s.sock"),
+            ("./s:7", "unix:./s:7"),
+            ("~/\u{1b}", "unix:~/\\u{1b}"),
+        ] {
+            let expected = format!("a path needs unix: before it; write {path}");
+            assert_eq!(server_addr(text).unwrap_err(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_unix_address_gets_no_example_of_another_kind() {
+        for text in ["unix:", "UNIX:"] {
+            let expected = "there is no path after unix:; write, say, unix:/run/echo.sock";
+            assert_eq!(server_addr(text).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn a_list_of_addresses_is_split() {
+        let expected = "give each by itself: --listen a:1 --listen [::1]:2";
+        assert_eq!(listen_addr("a:1,[::1]:2").unwrap_err(), expected);
+        assert_eq!(listen_addr("localhost:0").unwrap().to_string(), "localhost:0");
+    }
+}
