@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-pub(crate) mod latency;
+pub mod latency;
 pub(crate) mod running_stats;
 mod rng;
 pub mod probe;
@@ -21,7 +21,7 @@ pub(crate) mod dial;
 
 pub(crate) mod connect;
 pub(crate) mod ping;
-pub(crate) mod load;
+pub mod load;
 pub(crate) mod report;
 
 /// How long a client waits for the server to close too, once the client has shut down writing. After that the

@@ -34,7 +34,7 @@ use link::Network;
 
 pub use connection_failure::ConnectionFailure;
 pub use memory::check_memory;
-pub use outcome::{End, Interval, Outcome};
+pub use outcome::{ClientLimit, End, Interval, Outcome};
 pub use search::{Found, Search, Trial, search};
 pub use threshold::{Objective, Threshold, Verdict};
 

@@ -1,4 +1,5 @@
-//! What `resound load` costs. Memory and processor time that it takes are missing for a server on the same machine.
+//! What `resound load` costs. A server on the same machine does not get the memory and the processor time that the
+//! load takes.
 
 use std::io::{self, BufRead, BufReader};
 

@@ -32,7 +32,7 @@ fn slow_turns_count_towards_the_drain_timeout() {
                 }
             });
         }
-        // A turn echoes at most 256 KiB of each, so by then there were three turns at least.
+        // One turn echoes 256 KiB of each connection or less, so this takes three turns or more.
         let is_echoed = |echoed: &AtomicUsize| echoed.load(Relaxed) > 512 << 10;
         eventually(|| echoed.iter().all(is_echoed).then_some(()));
         let start = Instant::now();

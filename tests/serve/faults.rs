@@ -46,8 +46,8 @@ fn one_byte_at_a_time_comes_back() {
     bystander.expect_all_as_before(&server);
 }
 
-/// Failed when the server did not subtract what a write took from what is pending. Failed also when it kept all
-/// bytes of a read although it had written some of them.
+/// Failed when the server did not remove written bytes from the pending ones, and when it kept all bytes of a read
+/// although it had written some of them.
 #[test]
 fn partial_writes_keep_the_order_and_repeat_nothing() {
     let mut server = Server::start(&["-vv"]);
@@ -73,7 +73,7 @@ fn partial_writes_keep_the_order_and_repeat_nothing() {
     bystander.expect_all_as_before(&server);
 }
 
-/// The number of bytes in a line of the log about this call, `read` or `wrote`.
+/// The number of bytes that a line of the log reports for `call`: `read` or `wrote`.
 fn moved(line: &str, call: &str) -> Option<usize> {
     let (_, rest) = line.split_once(&format!(": {call} "))?;
     rest.strip_suffix(" bytes")?.parse().ok()

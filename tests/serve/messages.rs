@@ -66,7 +66,7 @@ fn the_log_level_can_be_named() {
     let mut server = Server::start(&["--log-level", "debug"]);
     expect_echo(server.connect(), b"hello");
     server.expect_line("accepted");
-    // No server listens there: a client that ignored the bad level would fail too.
+    // No server listens there, so a client that accepted the bad level would end soon, with exit code 1.
     let (code, said) = refused(&["connect", "127.0.0.1:1", "--log-level", "loud"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("write off, error, warn, info, debug or trace"), "{said}");

@@ -31,8 +31,8 @@ fn an_idle_server_stops_at_once() {
     }
 }
 
-/// Pending bytes, in the server and in the kernel, reach a peer that reads, before the end of stream does. Failed
-/// when the signal cut off pending bytes.
+/// A peer that reads gets all pending bytes, from the server and from the kernel, before the end of stream. Failed when
+/// the signal cut off pending bytes.
 #[test]
 fn pending_bytes_are_sent_before_the_server_stops() {
     let mut server = Server::start(&["--drain-timeout", "30s"]);

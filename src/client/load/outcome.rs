@@ -89,7 +89,7 @@ pub struct Outcome {
     /// The number of all failures.
     #[serde(rename = "trouble_count")]
     pub failure_count: u64,
-    /// The number of failures of each [kind](Failure::kind).
+    /// The number of failures of each kind (`Failure::kind`).
     #[serde(rename = "trouble_counts")]
     pub failure_counts: BTreeMap<&'static str, u64>,
     /// Whether any byte was wrong. No option excuses that.
