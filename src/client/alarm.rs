@@ -17,7 +17,7 @@ use rustix::time::{
 pub struct Alarm {
     timer: OwnedFd,
     at: Option<Instant>,
-    /// One time on both clocks. The system takes absolute times, so a caller whose `now` is old sets it as exactly.
+    /// The same time on both clocks. The timer takes absolute times, so it is exact even if the caller's `now` is old.
     zero: (Instant, Duration),
 }
 

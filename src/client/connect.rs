@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::net::Addr;
 
 mod exchange;
+mod unasked;
 mod totals;
 mod notice;
 mod ledger;

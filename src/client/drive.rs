@@ -6,15 +6,15 @@
 //!
 //! # How a client adopts it
 //!
-//! 1. It owns its reactor, and inserts what it wants to hear of.
+//! 1. It owns its reactor, and inserts its sources there.
 //! 2. It implements [`Driven`]. It handles every ready token of a turn, and then what is due at `now`.
 //! 3. It calls [`drive`]. The loop ends with the first [`outcome`](Driven::outcome) or the first error.
 //!
 //! # One time for a whole turn
 //!
-//! `now` is the end of the last wait. What happens within one turn happens at one time, so a client that measures
-//! how long an echo takes must receive before it sends: then no echo comes in the turn that sent its message. A client
-//! that needs a wake-up more exact than the reactor's milliseconds sets an [`Alarm`](super::alarm::Alarm).
+//! `now` is the end of the last wait, and all that happens in a turn happens at this time. So a client that measures
+//! how long an echo takes must receive before it sends. Then no echo comes in the turn that sent its message, and every
+//! echo takes some time. A client that must wake up to the microsecond sets an [`Alarm`](super::alarm::Alarm).
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ pub trait Driven {
     /// What ends the client.
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()>;
 
-    /// Handles what is due at `now`. After [`handle_ready`](Self::handle_ready): what has come by now is not late.
+    /// Handles what is due at `now`. [`handle_ready`](Self::handle_ready) comes first, because what has come by now is
+    /// not late.
     ///
     /// # Errors
     ///

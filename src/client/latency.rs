@@ -19,7 +19,7 @@ const ROUNDING: f64 = 1e-13;
 
 /// A distribution of times, exact to a thousandth of each. Its memory does not depend on how many there are.
 ///
-/// Distributions can be [added](Self::add). [`RunningStats`](super::running_stats::RunningStats) are smaller and
+/// Distributions can be [added](Self::add). `RunningStats` are smaller and
 /// exact, but have no percentiles.
 #[derive(Clone, Debug)]
 pub struct Latency {

@@ -90,8 +90,8 @@ impl ClientIo {
         self.reactor.requeue(self.input);
     }
 
-    /// Looks for signals and for the end of the output's reader. Returns what signals ask for.
-    pub fn look(&mut self, ready: &[Ready]) -> Option<SignalRequest> {
+    /// Handles signals and the end of the output's reader. Returns what signals ask for.
+    pub fn handle_ready(&mut self, ready: &[Ready]) -> Option<SignalRequest> {
         let mut asked = None;
         for ready in ready {
             match self.reactor.get_mut(ready.token) {

@@ -1,7 +1,7 @@
 //! Lines of standard input. The server echoes each over a connection of its own.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -11,6 +11,7 @@ use super::client_io::{ClientIo, SignalRequest, interrupted, unwritable};
 use super::exchange::Exchange;
 use super::notice::{Notice, timed_out};
 use super::totals::Totals;
+use super::unasked::{self, LOOK_BYTES, Unasked};
 use super::watched::Watched;
 use crate::client::dial::{Established, Step};
 use crate::client::drive::{Driven, Timeout, drive};
@@ -21,9 +22,6 @@ use crate::stdio::complain;
 use input::read_line;
 
 mod input;
-
-/// The most bytes that the client reads of what a server sends although it owes nothing: enough to show what it is.
-const LOOK_BYTES: usize = 256;
 
 /// The most finished connections that the client watches at once for surplus bytes. Each takes a descriptor.
 const MAX_FINISHED: usize = 64;
@@ -102,7 +100,7 @@ impl Driven for LineClient<'_> {
     }
 
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
-        let asked = self.io.look(ready);
+        let asked = self.io.handle_ready(ready);
         self.look_at_finished();
         match asked {
             None => {}
@@ -277,17 +275,14 @@ impl LineClient<'_> {
     /// Whether a connection has ended, or is out of step, while the server owed nothing.
     fn has_ended(&mut self, connection: Token) -> bool {
         let Ok(socket) = self.io.server(connection) else { return true };
-        let mut unasked = [0; LOOK_BYTES];
-        match attempt(|| socket.read(&mut unasked)) {
-            Ok(None) => return false,
-            Ok(Some(0)) => log(&Notice::ServerLeft(&ErrorKind::UnexpectedEof.into())),
-            Err(e) => log(&Notice::ServerLeft(&e)),
-            Ok(Some(n)) => {
-                self.totals.surplus_bytes += n;
-                log(&Notice::Surplus(&unasked[..n]));
+        match unasked::look(socket, &mut [0; LOOK_BYTES]) {
+            Unasked::Nothing => return false,
+            Unasked::End(why) => log(&Notice::ServerLeft(&why)),
+            Unasked::Bytes(bytes) => {
+                self.totals.surplus_bytes += bytes.len();
+                log(&Notice::Surplus(bytes));
             }
         }
-        // More bytes can follow, and would look like the next echo. Only a new connection is in step.
         true
     }
 
@@ -327,5 +322,5 @@ impl LineClient<'_> {
 }
 
 fn log(notice: &Notice<'_>) {
-    if notice.is_trouble() { log::warn!("{notice}") } else { log::debug!("{notice}") }
+    if notice.is_warning() { log::warn!("{notice}") } else { log::debug!("{notice}") }
 }

@@ -68,7 +68,7 @@ pub enum Notice<'a> {
 
 impl Notice<'_> {
     /// Whether to report it even to a user who did not ask for every step.
-    pub fn is_trouble(&self) -> bool {
+    pub fn is_warning(&self) -> bool {
         match self {
             Self::Dialing { progress, .. } => !matches!(progress, DialProgress::Connecting(_)),
             Self::Differs(_)

@@ -92,7 +92,7 @@ impl Driven for EchoStream {
     }
 
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
-        match self.io.look(ready) {
+        match self.io.handle_ready(ready) {
             None => {}
             Some(SignalRequest::Status) => complain(&self.totals()),
             Some(SignalRequest::Stop(signal)) => return self.stop(signal),

@@ -19,7 +19,7 @@ use crate::client::idle_timer::IdleTimer;
 use crate::net::{Addr, Endpoint, cannot};
 use crate::text::format::setting;
 
-/// From the end of a round that failed to the next round.
+/// The time from a round that failed to the next round.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A look-up has ended. A dialer reads no event: after each one it checks everything.

@@ -12,7 +12,7 @@ use super::{Established, outcome, unanswered, unreachable};
 use crate::net::{Endpoint, Socket};
 use crate::text::format::setting;
 
-/// From one attempt to the next, if none fails meanwhile: RFC 8305, section 5.
+/// The time from one attempt to the next, if none fails meanwhile: RFC 8305, section 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// After this long, an attempt begins again if a Unix server's accept queue had no room for it.
@@ -34,7 +34,7 @@ pub(super) struct Race {
     next: Instant,
 }
 
-/// What a race comes to when it is polled.
+/// What a poll of a race returns.
 #[derive(Debug)]
 pub(super) enum RaceStep {
     /// Nothing new.
@@ -63,7 +63,7 @@ enum AttemptState {
 }
 
 impl Race {
-    /// Begins at `now`, and leaves an attempt at every address its time within `left`.
+    /// Begins at `now`. Every address gets its attempt within `left`.
     pub(super) fn new(peers: VecDeque<Endpoint>, left: Duration, now: Instant) -> Self {
         let shares = u32::try_from(peers.len()).unwrap_or(u32::MAX).saturating_add(1);
         Self {

@@ -61,7 +61,7 @@ impl Driven for ConnectingStream {
 
     fn handle_ready(&mut self, ready: &[Ready], _: Instant) -> io::Result<()> {
         let nothing = ByteTotals::default();
-        match self.io.look(ready) {
+        match self.io.handle_ready(ready) {
             None => {}
             Some(SignalRequest::Status) => complain(&format_args!("connecting; {nothing}")),
             Some(SignalRequest::Stop(signal)) => return Err(interrupted(signal, &nothing)),

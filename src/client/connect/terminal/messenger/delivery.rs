@@ -3,11 +3,12 @@
 use std::io;
 use std::time::Instant;
 
-use super::link::{FIRST_LOOK, LinkState, Unasked};
+use super::link::{FIRST_LOOK, LinkState};
 use super::{Messenger, State};
 use crate::client::CLOSE_TIMEOUT;
 use crate::client::connect::exchange::Exchange;
 use crate::client::connect::notice::{Notice, timed_out};
+use crate::client::connect::unasked::{self, LOOK_BYTES, Unasked};
 use crate::client::idle_timer::IdleTimer;
 use crate::net::Stream as _;
 
@@ -110,9 +111,12 @@ impl Messenger<'_> {
 
     /// Looks whether the server has closed. What it sends until then is too much.
     pub(super) fn close(&mut self) -> io::Result<()> {
-        let is_connected = matches!(self.link, LinkState::Up { .. });
-        if is_connected && matches!(self.read_unasked()?, Unasked::Nothing) {
-            return Ok(());
+        if let LinkState::Up { token, .. } = self.link {
+            match unasked::look(self.reactor.server(token)?, &mut [0; LOOK_BYTES]) {
+                Unasked::Nothing => return Ok(()),
+                Unasked::Bytes(bytes) => self.report_surplus(bytes)?,
+                Unasked::End(_) => {}
+            }
         }
         self.end_closing()
     }

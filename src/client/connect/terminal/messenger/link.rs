@@ -1,20 +1,16 @@
 //! The connection of a messenger: makes it for a message, watches it in between, and makes another one.
 
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::time::{Duration, Instant};
 
 use mio::Token;
 
 use super::{Messenger, State};
-use crate::client::attempt;
 use crate::client::connect::notice::Notice;
+use crate::client::connect::unasked::{self, LOOK_BYTES, Unasked};
 use crate::client::connect::watched::Watched;
 use crate::client::dial::{Established, Step};
 use crate::net::Socket;
-
-/// The most bytes that the messenger reads if a server sends some although it owes nothing. A line or two on the
-/// terminal show what they are.
-const LOOK_BYTES: usize = 256;
 
 /// From the end of a connection to the first look whether the server takes another. So a server that closes after each
 /// echo gets no look between messages that the user types one after the other.
@@ -36,14 +32,6 @@ pub(super) enum LinkState {
     Lost { look_at: Instant, is_down: bool },
     /// The messenger looks whether the server takes another.
     Looking { is_down: bool },
-}
-
-/// What came although the server owes nothing.
-pub(super) enum Unasked {
-    Nothing,
-    Bytes,
-    /// The end of the connection, and why.
-    End(io::Error),
 }
 
 impl Messenger<'_> {
@@ -126,11 +114,11 @@ impl Messenger<'_> {
 
     /// Notices what the server did while it owed nothing. All is well if nothing came.
     pub(super) fn look(&mut self, now: Instant) -> io::Result<()> {
-        match self.read_unasked()? {
+        let LinkState::Up { token, .. } = self.link else { return Ok(()) };
+        match unasked::look(self.reactor.server(token)?, &mut [0; LOOK_BYTES]) {
             Unasked::Nothing => return Ok(()),
             Unasked::End(why) => self.view.report(&Notice::ServerLeft(&why))?,
-            // More bytes can follow, and would look like the next echo. Only a new connection is in step.
-            Unasked::Bytes => {}
+            Unasked::Bytes(bytes) => self.report_surplus(bytes)?,
         }
         let is_spare = matches!(self.link, LinkState::Up { is_spare: true, .. });
         self.disconnect();
@@ -140,21 +128,9 @@ impl Messenger<'_> {
         Ok(())
     }
 
-    /// Reads what came although the server owes nothing, and reports bytes.
-    pub(super) fn read_unasked(&mut self) -> io::Result<Unasked> {
-        let LinkState::Up { token, .. } = self.link else { return Ok(Unasked::Nothing) };
-        let mut unasked = [0; LOOK_BYTES];
-        let socket = self.reactor.server(token)?;
-        match attempt(|| socket.read(&mut unasked)) {
-            Ok(None) => Ok(Unasked::Nothing),
-            Ok(Some(0)) => Ok(Unasked::End(ErrorKind::UnexpectedEof.into())),
-            Err(e) => Ok(Unasked::End(e)),
-            Ok(Some(n)) => {
-                self.totals.surplus_bytes += n;
-                self.view.report(&Notice::Surplus(&unasked[..n]))?;
-                Ok(Unasked::Bytes)
-            }
-        }
+    pub(super) fn report_surplus(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.totals.surplus_bytes += bytes.len();
+        self.view.report(&Notice::Surplus(bytes))
     }
 
     pub(super) fn disconnect(&mut self) {
