@@ -126,7 +126,7 @@ fn a_half_closed_peer_that_never_reads_costs_no_processor_time_and_is_closed() {
     let used = server.cpu_used_in(Duration::from_secs(1));
     // The bystander alone costs 6 ms.
     assert!(used < Duration::from_millis(40), "{used:?} in a second, beside a bystander");
-    server.expect_line("closed: took nothing for --stall-timeout");
+    server.expect_line("closed: stall timeout: it took nothing");
     // An idle connection is not a stalled one.
     expect_echo(&idle, b"hello");
     drop((stuck, idle));
