@@ -1,7 +1,7 @@
 //! The prompt and the line on a terminal: what to write to show and to erase them.
 //!
 //! Terminals disagree about the width of a joined character. So this module breaks the rows itself, by the largest
-//! width that a terminal can give a character. To place the cursor, it writes the cursor's row again up to there.
+//! width that a terminal can give a character. To place the cursor, it writes the row again up to the cursor.
 
 use std::fmt::Write;
 
