@@ -1,6 +1,4 @@
-//! What an echo costs beside the system calls: [`Echo::drive`] on a socket in memory.
-//!
-//! The connection has been up for a while: how much it reads at a time has settled.
+//! Times what an echo costs beside the system calls: [`Echo::drive`] on a socket in memory.
 
 use std::hint::black_box;
 
@@ -58,8 +56,8 @@ fn bench(
 fn echo_message(echo: &mut Echo, socket: &mut Socket, scratch: &mut [u8]) {
     // An event tells of something to read or of room to write, so each moves a byte at the least.
     for _event in 0..2 * socket.missing_bytes() {
-        let turn = socket.attend(echo, scratch);
-        assert!(matches!(turn, Ok(Next::Wait)), "an echo ended with {turn:?}");
+        let next = socket.handle_event(echo, scratch);
+        assert!(matches!(next, Ok(Next::Wait)), "an echo ended with {next:?}");
         if socket.missing_bytes() == 0 {
             return;
         }

@@ -73,8 +73,8 @@ fn served(bytes: usize) -> Box<Served> {
     // What is written to a queue can be read from it. Not with the socket: see `callgrind`.
     let mut endless = VecDeque::from(vec![0; 2 * SCRATCH_BYTES]);
     for _ in 0..SETTLED {
-        let turn = echo.drive(&mut endless, ShortRead::MeansEmpty, &mut scratch);
-        assert!(turn.is_ok());
+        let drive = echo.drive(&mut endless, ShortRead::MeansEmpty, &mut scratch);
+        assert!(drive.next.is_ok());
     }
     Box::new(Served { echo, socket: Socket::new(bytes), scratch })
 }
@@ -90,8 +90,8 @@ fn expect_echo(served: Box<Served>) {
 #[bench::of_1m(args = (1 << 20), config = at_most(MAX_ECHO_OF_1M))]
 fn echo(mut served: Box<Served>) -> Box<Served> {
     let Served { echo, socket, scratch } = &mut *served;
-    let turn = socket.attend(echo, scratch);
-    assert!(matches!(turn, Ok(Next::Wait)));
+    let next = socket.handle_event(echo, scratch);
+    assert!(matches!(next, Ok(Next::Wait)));
     served
 }
 

@@ -1,79 +1,132 @@
-//! One echo connection as a state machine without a socket.
+//! One echo connection as a state machine without a socket (sans-IO).
 //!
-//! [`Echo`] owns what must outlive a call, and nothing else: where the connection is in its life, and
-//! the bytes that were read but that the peer has not taken yet. The socket and the read buffer are
-//! parameters of [`Echo::drive`], so the machine runs just as well on a scripted socket in a test, and
-//! an idle connection owns no buffer at all.
+//! [`Echo`] owns only what outlives a call: the connection's phase, and the bytes that were read but that the
+//! peer has not taken yet. The socket and the read buffer are parameters of [`Echo::drive`], so the machine runs
+//! just as well on a scripted socket in a test, and an idle connection owns no buffer.
+//!
+//! # The phases
+//!
+//! ```text
+//! Echoing ───finish()──▶ Draining ──socket empty──▶ Lingering ──end of file──▶ Close
+//! EchoOnce ─first read─▶ Closing ─────flushed─────▶ Lingering
+//! ```
+//!
+//! Each arrow into `Lingering` returns [`Next::ShutdownWrite`]. In every phase, the peer's end of file returns
+//! [`Next::Close`] as soon as nothing is pending. [`abandon()`](Echo::abandon) leads to `Lingering` from anywhere.
 //!
 //! # How a byte travels
 //!
-//! `read` into the caller's scratch buffer, `write` straight from it. Only what `write` would not take
-//! is copied into the connection's own pending buffer, and while anything is pending nothing more is
-//! read: the peer's own TCP window then holds the peer back.
+//! `read` into the caller's scratch buffer, `write` straight from it. Only what `write` does not take is copied
+//! into the connection's own pending buffer. While anything is pending, nothing more is read: the peer's TCP window
+//! then holds the peer back.
+//!
+//! # Example
+//!
+//! ```
+//! use std::io::{self, Cursor, Read, Write};
+//! use resound::conn::{Echo, Next, ShortRead};
+//!
+//! /// A peer that sends a line and then ends, and keeps what it receives.
+//! struct Peer { sends: Cursor<&'static [u8]>, received: Vec<u8> }
+//!
+//! impl Read for Peer {
+//!     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> { self.sends.read(buffer) }
+//! }
+//!
+//! impl Write for Peer {
+//!     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> { self.received.write(bytes) }
+//!     fn flush(&mut self) -> io::Result<()> { Ok(()) }
+//! }
+//!
+//! let mut peer = Peer { sends: Cursor::new(b"hello\n"), received: Vec::new() };
+//! let (mut echo, mut scratch) = (Echo::new(), [0; 1024]);
+//! let first = echo.drive(&mut peer, ShortRead::ProvesNothing, &mut scratch);
+//! assert_eq!((first.read, first.wrote, first.next?), (6, 6, Next::Yield));
+//! let second = echo.drive(&mut peer, ShortRead::ProvesNothing, &mut scratch);
+//! assert_eq!(second.next?, Next::Close);
+//! assert_eq!(peer.received, b"hello\n");
+//! # Ok::<(), io::Error>(())
+//! ```
 
 use std::io::{self, ErrorKind, Read, Write};
 
-/// What a peer makes the server allocate is refused unless this much memory is left after it: the rest of the
-/// program cannot do without some, for a line of the log for example.
-pub(crate) const SPARE_BYTES: usize = 64 << 10;
+use crate::memory;
 
-/// What the caller knows about the readiness that led to a call of [`Echo::drive`].
+/// What a read proves if it returns fewer bytes than it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShortRead {
-    /// A read that returns less than it asked for has emptied the socket, so another read would only
-    /// say `WouldBlock`. True of TCP on epoll and kqueue where the event carried no closed, error or
-    /// priority flag; epoll(7), question 9, gives the rule.
+    /// It has emptied the socket: another read would only return `WouldBlock`. True of TCP on epoll and kqueue if
+    /// the event carried no closed, error or priority flag; epoll(7), question 9, gives the rule.
     MeansEmpty,
-    /// Only `WouldBlock`, end of file or an error shows that the socket is empty.
-    ///
-    /// A short read proves nothing where an end of file, an error or an urgent mark may stand right
-    /// behind the bytes. The connection remembers this until it has seen the socket empty.
+    /// Nothing: an end of file, an error or an urgent mark may stand right behind the bytes. The connection
+    /// remembers this until a read has found the socket empty.
     ProvesNothing,
 }
 
-/// What the caller is to do after a call of [`Echo::drive`].
+/// What the caller must do after a call of [`Echo::drive`].
+///
+/// It is as wide as an error, so that an `io::Result<Next>` fits in two registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum Next {
-    /// Every direction the connection wants is exhausted: drive it again after the next event.
+    /// Drive the connection again after the next event: every direction that it wants is exhausted.
     Wait,
-    /// There may be more to do, but others are to have their turn first. No event will tell: the
-    /// caller must remember to drive the connection again.
+    /// Drive the connection again after the other connections have had their turn. There may be more to do, and no
+    /// event will say so.
     Yield,
-    /// All that was read has been written and no more will be echoed, though the peer may still be
-    /// sending: shut down the writing side, then drive on until [`Next::Close`].
+    /// Shut down the writing side, then drive on until [`Next::Close`]: all that was read has been written, and
+    /// nothing more will be echoed, though the peer may still be sending.
     ShutdownWrite,
-    /// The peer has finished and has been sent all of its echo: shut down and close.
+    /// Shut down and close: the peer has finished and was sent all of its echo.
     Close,
 }
 
-/// Where a connection is in its life. It only ever moves downwards in this list.
+/// What one call of [`Echo::drive`] did.
+#[derive(Debug)]
+pub struct Drive {
+    /// Bytes read from the peer.
+    pub read: usize,
+    /// Bytes written to the peer.
+    pub wrote: usize,
+    /// Whether the last write returned `WouldBlock`: the rest is pending.
+    pub blocked: bool,
+    /// What the caller must do now, or why the connection failed. An error stands beside the counts, since bytes can
+    /// move before it.
+    ///
+    /// # Errors
+    ///
+    /// Any error of the socket but `WouldBlock` and `Interrupted`, which `drive` handles. A write that takes nothing is
+    /// [`ErrorKind::WriteZero`], and pending bytes without memory to keep them are [`ErrorKind::OutOfMemory`].
+    pub next: io::Result<Next>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Echoing whatever comes, until the peer's end of file.
-    Open,
-    /// Echoing the bytes of the first successful read, and no others.
-    Once,
-    /// Echoing what has already arrived, until the socket is empty.
-    Finishing,
-    /// Reading no more; [`Next::ShutdownWrite`] follows when nothing is pending.
-    Parting,
-    /// The writing side is shut: what still comes is thrown away until the peer's end of file.
+    /// Echoes all that comes, until the peer's end of file.
+    Echoing,
+    /// Echoes the bytes of the first successful read, and no others.
+    EchoOnce,
+    /// Echoes what has already arrived, until the socket is empty.
+    Draining,
+    /// Reads no more, and shuts down writing when nothing is pending.
+    Closing,
+    /// The writing side is shut down: discards what still comes, until the peer's end of file.
     ///
-    /// Closing at once instead would answer the peer's next bytes with a reset, and a reset destroys
-    /// the part of the echo that is still on its way.
+    /// If the server closed at once instead, its system would answer the peer's next bytes with a reset, and a
+    /// reset destroys the part of the echo that is still on its way.
     Lingering,
-    /// The same, and some bytes were thrown away already.
+    /// As `Lingering`, and some bytes are lost: they were discarded, or found no memory.
     Discarding,
 }
 
-/// The echo of one connection: everything written to the peer is, byte for byte, what was read from it.
+/// The echo of one connection: what was written to the peer is always a prefix of what was read from it.
 #[derive(Debug)]
 pub struct Echo {
-    pending: Pending,
+    pending: Option<Box<Pending>>,
     phase: Phase,
-    /// The last word on short reads, which stays true across turns and back-pressure: the event that
-    /// said it is told once, perhaps long before the read that it concerns.
-    readiness: ShortRead,
+    /// Outlives a drive, since the event that decides it is reported once, perhaps long before the read that it
+    /// concerns.
+    short_read: ShortRead,
 }
 
 impl Default for Echo {
@@ -85,194 +138,194 @@ impl Default for Echo {
 impl Echo {
     /// A connection that echoes until its peer's end of file.
     pub fn new() -> Self {
-        Self::in_phase(Phase::Open)
+        Self::in_phase(Phase::Echoing)
     }
 
-    /// A connection that echoes what its first successful read returns and then says [`Next::ShutdownWrite`].
+    /// A connection that echoes what its first successful read returns, and then asks for [`Next::ShutdownWrite`].
     pub fn once() -> Self {
-        Self::in_phase(Phase::Once)
+        Self::in_phase(Phase::EchoOnce)
     }
 
     fn in_phase(phase: Phase) -> Self {
-        Self { pending: Pending::default(), phase, readiness: ShortRead::MeansEmpty }
+        Self { pending: None, phase, short_read: ShortRead::MeansEmpty }
     }
 
-    /// Asks the connection to end: it echoes what has already arrived, then says [`Next::ShutdownWrite`].
+    /// Asks the connection to end: it echoes what has already arrived, then asks for [`Next::ShutdownWrite`].
     ///
-    /// Takes effect in the next [`drive`](Self::drive), which the caller must see to. A peer that sends
-    /// without a pause puts the end off: it is for the caller to lose patience.
+    /// Takes effect in the next [`drive`](Self::drive), which the caller must see to. A peer that sends without a
+    /// pause puts the end off: the caller needs a timeout.
     pub fn finish(&mut self) {
-        match self.phase {
-            Phase::Open | Phase::Once => self.phase = Phase::Finishing,
-            Phase::Finishing | Phase::Parting | Phase::Lingering | Phase::Discarding => {}
+        if matches!(self.phase, Phase::Echoing | Phase::EchoOnce) {
+            self.phase = Phase::Draining;
         }
     }
 
-    /// Ends the echo at once: what still comes is thrown away, and makes it [short](Self::is_short).
+    /// Ends the echo at once: the connection discards what still comes, which makes it [short](Self::is_short).
     pub fn abandon(&mut self) {
-        if self.phase != Phase::Discarding {
+        if !self.is_lingering() {
             self.phase = Phase::Lingering;
         }
     }
 
-    /// How many bytes were read from the peer and not yet taken back by it.
+    /// Bytes that were read from the peer and not yet written back.
     pub fn pending_bytes(&self) -> usize {
-        self.pending.bytes.len() - self.pending.taken
+        self.pending.as_ref().map_or(0, |pending| pending.bytes.len() - pending.taken)
     }
 
-    /// How much memory those bytes hold, in bytes: what was pending at first, until the last is gone.
-    pub fn held_bytes(&self) -> usize {
-        self.pending.bytes.len()
+    /// Bytes of memory that the pending bytes hold: as many as were pending at first, until the last is written.
+    #[inline]
+    pub fn buffered_bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.bytes.len())
     }
 
-    /// Whether the writing side has been given up, after [`Next::ShutdownWrite`].
+    /// Whether the connection echoes all that comes, and nothing is pending: as most are, most of the time.
+    #[inline(always)]
+    pub fn is_echoing_freely(&self) -> bool {
+        self.phase == Phase::Echoing && self.pending.is_none()
+    }
+
+    /// Whether the connection no longer writes, since it asked for [`Next::ShutdownWrite`] or was abandoned.
     pub fn is_lingering(&self) -> bool {
         matches!(self.phase, Phase::Lingering | Phase::Discarding)
     }
 
-    /// Whether less was written to the peer than was read from it.
+    /// Whether fewer bytes were written to the peer than were read from it.
     pub fn is_short(&self) -> bool {
-        self.phase == Phase::Discarding || !self.pending.is_empty()
+        self.pending.is_some() || self.phase == Phase::Discarding
     }
 
-    /// Writes what is pending, then reads once and writes that: what a connection gets done before the
-    /// others have their turn.
+    /// Does one connection's share of a turn: writes what is pending, then reads once and writes that.
     ///
-    /// `scratch` is working space whose contents mean nothing between calls; its length, in bytes, is
-    /// the most that one call reads, and so the most that can become pending. It must not be empty.
+    /// `short_read` is what the caller knows from the event. `scratch` is working space whose contents mean nothing
+    /// between calls; its length, in bytes, bounds what one call reads, and so what can become pending. It must not
+    /// be empty.
     ///
-    /// # Errors
-    ///
-    /// Any error of `io` but `WouldBlock` and `Interrupted`, which are handled here. A write that takes
-    /// nothing is [`ErrorKind::WriteZero`], and pending bytes without memory to keep them are
-    /// [`ErrorKind::OutOfMemory`]. The connection is over then: drop it.
+    /// After an error the connection is over: drop it.
     #[inline(always)]
     pub fn drive(
         &mut self,
         io: &mut (impl Read + Write),
-        hint: ShortRead,
+        short_read: ShortRead,
         scratch: &mut [u8],
-    ) -> io::Result<Next> {
+    ) -> Drive {
         debug_assert!(!scratch.is_empty(), "a read into no space looks like an end of file");
-        if hint == ShortRead::ProvesNothing {
-            self.readiness = ShortRead::ProvesNothing;
+        if short_read == ShortRead::ProvesNothing {
+            self.short_read = ShortRead::ProvesNothing;
         }
-        if !self.pending.is_empty() {
-            match self.pending.flush(io)? {
-                Wrote::All => {}
-                Wrote::Some(_) => return Ok(Next::Yield),
-                Wrote::Nothing => return Ok(Next::Wait),
+        let mut drive = Drive { read: 0, wrote: 0, blocked: false, next: Ok(Next::Wait) };
+        drive.next = self.step(io, scratch, &mut drive);
+        drive
+    }
+
+    #[inline(always)]
+    fn step(
+        &mut self,
+        io: &mut (impl Read + Write),
+        scratch: &mut [u8],
+        drive: &mut Drive,
+    ) -> io::Result<Next> {
+        if self.pending.is_some() {
+            let wrote = self.flush(io)?;
+            drive.add(wrote);
+            if self.pending.is_some() {
+                return Ok(wrote.resume());
             }
         }
-        if self.phase == Phase::Parting {
-            self.phase = Phase::Lingering;
-            return Ok(Next::ShutdownWrite);
+        let phase = self.phase;
+        if phase == Phase::Closing {
+            return Ok(self.shutdown_write());
         }
-        match read(io, scratch)? {
-            Got::EndOfFile => Ok(Next::Close),
-            Got::Nothing => Ok(self.emptied()),
-            Got::Interrupted => Ok(Next::Yield),
-            Got::Bytes(n) => match self.echo(io, &scratch[..n])? {
-                Wrote::All if n < scratch.len() && self.readiness == ShortRead::MeansEmpty => {
-                    Ok(self.emptied())
+        let bytes = match read(io, scratch)? {
+            Got::Bytes(n) => &scratch[..n],
+            Got::Nothing => return Ok(self.on_drained(phase)),
+            Got::EndOfFile => return Ok(Next::Close),
+            Got::Interrupted => return Ok(Next::Yield),
+        };
+        drive.read = bytes.len();
+        match phase {
+            Phase::Echoing | Phase::Draining => {
+                let wrote = self.echo(io, bytes)?;
+                drive.add(wrote);
+                if wrote.bytes < bytes.len() {
+                    return Ok(wrote.resume());
                 }
-                Wrote::All | Wrote::Some(_) => Ok(Next::Yield),
-                Wrote::Nothing => Ok(Next::Wait),
-            },
+            }
+            Phase::EchoOnce | Phase::Closing => {
+                self.phase = Phase::Closing;
+                let wrote = self.echo(io, bytes)?;
+                drive.add(wrote);
+                let is_done = self.pending.is_none();
+                return Ok(if is_done { self.shutdown_write() } else { wrote.resume() });
+            }
+            Phase::Lingering | Phase::Discarding => self.phase = Phase::Discarding,
         }
+        let is_drained = bytes.len() < scratch.len() && self.short_read == ShortRead::MeansEmpty;
+        Ok(if is_drained { self.on_drained(phase) } else { Next::Yield })
     }
 
-    /// Writes what was just read, and keeps what the peer would not take.
+    /// Writes what is pending.
+    #[cold]
+    fn flush(&mut self, io: &mut impl Write) -> io::Result<Wrote> {
+        let Some(pending) = &mut self.pending else { return Ok(Wrote::default()) };
+        let wrote = write(io, &pending.bytes[pending.taken..])?;
+        pending.taken += wrote.bytes;
+        if pending.taken == pending.bytes.len() {
+            self.pending = None;
+        }
+        Ok(wrote)
+    }
+
+    /// Writes what was just read, and buffers what the peer does not take.
     #[inline(always)]
     fn echo(&mut self, io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
-        if self.phase != Phase::Open && self.discards() {
-            return Ok(Wrote::All);
+        let wrote = write(io, bytes)?;
+        if wrote.bytes < bytes.len() {
+            self.buffer_rest(&bytes[wrote.bytes..])?;
         }
-        match write(io, bytes)? {
-            Wrote::All => Ok(Wrote::All),
-            wrote @ Wrote::Some(n) => self.keep(&bytes[n..], wrote),
-            Wrote::Nothing => self.keep(bytes, Wrote::Nothing),
-        }
+        Ok(wrote)
     }
 
-    /// Bytes have come: whether they are to be thrown away. The first are the last that are not, where
-    /// there is to be but one echo.
     #[cold]
-    #[inline(never)] // Spares the path of every other echo two comparisons.
-    fn discards(&mut self) -> bool {
-        match self.phase {
-            Phase::Once => self.phase = Phase::Parting,
-            Phase::Lingering => self.phase = Phase::Discarding,
-            Phase::Open | Phase::Finishing | Phase::Parting | Phase::Discarding => {}
-        }
-        self.phase == Phase::Discarding
-    }
-
-    /// Makes pending what a write has left.
-    #[cold]
-    #[inline(never)]
-    fn keep(&mut self, bytes: &[u8], wrote: Wrote) -> io::Result<Wrote> {
-        let Some(pending) = Pending::of(bytes) else {
+    fn buffer_rest(&mut self, rest: &[u8]) -> io::Result<()> {
+        let Some(bytes) = memory::copy(rest) else {
             self.phase = Phase::Discarding;
             return Err(ErrorKind::OutOfMemory.into());
         };
-        self.pending = pending;
-        Ok(wrote)
+        self.pending = Some(Box::new(Pending { bytes, taken: 0 }));
+        Ok(())
     }
 
-    /// The socket is empty, and nothing is pending: whether more is to be waited for.
+    /// The socket is empty, and nothing is pending.
     #[inline(always)]
-    fn emptied(&mut self) -> Next {
-        self.readiness = ShortRead::MeansEmpty;
-        if self.phase != Phase::Open && self.is_finished() { Next::Yield } else { Next::Wait }
+    fn on_drained(&mut self, phase: Phase) -> Next {
+        self.short_read = ShortRead::MeansEmpty;
+        if phase == Phase::Draining { self.shutdown_write() } else { Next::Wait }
     }
 
-    #[cold]
-    #[inline(never)] // Likewise.
-    fn is_finished(&mut self) -> bool {
-        if self.phase == Phase::Finishing {
-            self.phase = Phase::Parting;
-        }
-        self.phase == Phase::Parting
+    fn shutdown_write(&mut self) -> Next {
+        self.phase = Phase::Lingering;
+        Next::ShutdownWrite
     }
 }
 
-/// Bytes that the peer has not taken yet. Owns memory only while there are any.
-#[derive(Debug, Default)]
+impl Drive {
+    #[inline(always)]
+    fn add(&mut self, wrote: Wrote) {
+        self.wrote += wrote.bytes;
+        self.blocked = wrote.blocked;
+    }
+}
+
+/// Bytes that the peer has not taken yet.
+#[derive(Debug)]
 struct Pending {
     bytes: Box<[u8]>,
-    /// How many bytes at the front are gone already. Moving the rest up to the front instead would
-    /// copy a slow reader's whole buffer at each of its sips.
+    /// Bytes at the front that are written already. To move the rest to the front instead would copy a slow reader's
+    /// whole buffer at each of its small reads.
     taken: usize,
 }
 
-impl Pending {
-    /// Keeps a copy of these bytes, if there is memory for it.
-    fn of(bytes: &[u8]) -> Option<Self> {
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(bytes.len() + SPARE_BYTES).ok()?;
-        copy.extend_from_slice(bytes);
-        // Gives the spare part back.
-        Some(Self { bytes: copy.into(), taken: 0 })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    #[inline(always)]
-    fn flush(&mut self, io: &mut impl Write) -> io::Result<Wrote> {
-        let wrote = write(io, &self.bytes[self.taken..])?;
-        match wrote {
-            Wrote::All => *self = Self::default(),
-            Wrote::Some(n) => self.taken += n,
-            Wrote::Nothing => {}
-        }
-        Ok(wrote)
-    }
-}
-
-/// What a read brought.
+/// The outcome of a read.
 enum Got {
     Bytes(usize),
     /// The socket is empty.
@@ -287,33 +340,37 @@ fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
     match io.read(buffer) {
         Ok(0) => Ok(Got::EndOfFile),
         Ok(n) => Ok(Got::Bytes(n)),
-        Err(e) => Ok(if would_block(e)? { Got::Nothing } else { Got::Interrupted }),
+        Err(e) => Ok(if is_would_block(e)? { Got::Nothing } else { Got::Interrupted }),
     }
 }
 
-/// How much a write took.
-#[derive(Clone, Copy)]
-enum Wrote {
-    All,
-    /// So many bytes, perhaps none. How much more it would take, only another write can tell.
-    Some(usize),
-    /// The socket is full.
-    Nothing,
+/// The outcome of a write.
+#[derive(Clone, Copy, Default)]
+struct Wrote {
+    bytes: usize,
+    /// The socket is full. Otherwise, only another write shows whether it takes more.
+    blocked: bool,
+}
+
+impl Wrote {
+    /// When to write the rest.
+    fn resume(self) -> Next {
+        if self.blocked { Next::Wait } else { Next::Yield }
+    }
 }
 
 #[inline(always)]
 fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
     match io.write(bytes) {
-        Ok(n) if n == bytes.len() => Ok(Wrote::All),
         Ok(0) => Err(ErrorKind::WriteZero.into()),
-        Ok(n) => Ok(Wrote::Some(n)),
-        Err(e) => Ok(if would_block(e)? { Wrote::Nothing } else { Wrote::Some(0) }),
+        Ok(n) => Ok(Wrote { bytes: n, blocked: false }),
+        Err(e) => Ok(Wrote { bytes: 0, blocked: is_would_block(e)? }),
     }
 }
 
-/// Tells the two errors that are none from those that are: to wait (true), or to try again (false).
+/// Tells `WouldBlock` (true) from `Interrupted` (false), which are no failures, and returns any other error.
 #[cold]
-fn would_block(error: io::Error) -> io::Result<bool> {
+fn is_would_block(error: io::Error) -> io::Result<bool> {
     match error.kind() {
         ErrorKind::WouldBlock => Ok(true),
         ErrorKind::Interrupted => Ok(false),

@@ -8,6 +8,7 @@
 //! Public is what tests, benches and fuzz targets use. There is no promise that it stays as it is.
 
 mod text;
+mod memory;
 mod signals;
 
 pub mod units;

@@ -1,38 +1,128 @@
-//! The one seam through which counters, logs, traces and tests see what the server did.
+//! The seam through which counters, logs and tests see what the server did.
 //!
-//! An [`Observer`] is told of every [`Event`]. The server is generic over it, so watching costs what
-//! the observer does, and nothing where it does nothing. Two observers make one as a tuple.
+//! The server reports every [`Event`] to an [`Observer`], and does nothing else to be watched: it logs nothing and
+//! counts nothing itself. It is generic over its observer, so watching costs what the observer does, and nothing if
+//! it does nothing. A tuple of two observers is an observer.
+//!
+//! # Example
+//!
+//! ```
+//! use resound::observe::{At, Event, Observer};
+//!
+//! /// Counts the connections whose peers were slower than the server.
+//! #[derive(Default)]
+//! struct SlowReaders(u64);
+//!
+//! impl Observer for SlowReaders {
+//!     fn observe(&mut self, _: At<'_>, event: Event<'_>) {
+//!         if let Event::WriteBlocked = event {
+//!             self.0 += 1;
+//!         }
+//!     }
+//! }
+//! ```
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-
-use log::{Level, debug, log_enabled, trace};
+use std::time::{Duration, Instant};
 
 use crate::net::{Endpoint, reason};
-use crate::text::Plural;
 
-pub use refusals::Refusals;
+pub use counters::Counters;
+pub use log::{ConnectionLog, ServerLog};
 
-mod refusals;
+mod counters;
+mod log;
+mod rate_limit;
 
-/// Something that happened to a connection.
+/// Identifies one connection of a server. No other connection of that server ever has the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(u64);
+
+impl ConnId {
+    /// The identifier of the connection that is accepted after this one.
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// When something happened, and to which connection.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    /// The time of the turn in which it happened. It stands still while the server is suspended.
+    pub now: Instant,
+    /// The connection and its peer, or `None` if it happened to the server itself.
+    pub conn: Option<(ConnId, &'a Endpoint)>,
+}
+
+impl<'a> At<'a> {
+    /// Something happened to the server.
+    pub fn server(now: Instant) -> Self {
+        Self { now, conn: None }
+    }
+
+    /// Something happened to the connection `id`, whose peer is `peer`.
+    #[inline]
+    pub fn conn(now: Instant, id: ConnId, peer: &'a Endpoint) -> Self {
+        Self { now, conn: Some((id, peer)) }
+    }
+}
+
+/// Something that the server did, or that happened to it.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// It was accepted.
+    /// The server listens there, and can be connected to.
+    Listening(&'a Endpoint),
+    /// A wait ended, with this many sources ready.
+    Woke {
+        /// The number of sources, listeners and services among them.
+        ready: usize,
+    },
+    /// The system could not accept on a listener: the server backs off.
+    AcceptFailed {
+        /// Where it listens.
+        listener: &'a Endpoint,
+        /// What accept(2) returned.
+        error: &'a io::Error,
+        /// When the server tries again, unless a connection ends sooner.
+        retry: Instant,
+    },
+    /// A listener is gone for good, as the error says. The server stops for it.
+    ListenerLost(&'a io::Error),
+    /// The server stops: it accepts no more, and lets its connections finish.
+    Draining {
+        /// Connections that are left.
+        connections: usize,
+        /// How long they may take.
+        timeout: Duration,
+    },
+    /// The connection was accepted and is served.
     Accepted,
-    /// So many bytes were read from its peer.
-    Read(usize),
-    /// So many bytes were written to its peer.
-    Wrote(usize),
-    /// Its peer would take no more for now: what is left is pending.
-    Blocked,
-    /// It was accepted and closed at once.
+    /// The connection was accepted and closed at once.
     Refused(Refusal),
-    /// It was closed.
+    /// This many bytes were read from the peer.
+    Read(usize),
+    /// This many bytes were written to the peer.
+    Wrote(usize),
+    /// The peer takes no more for now: what is left is pending.
+    WriteBlocked,
+    /// The connection may have more to do, and lets the others have their turn first.
+    Yielded,
+    /// The writing side was shut down: the peer was sent all of its echo.
+    HalfClosed,
+    /// A timeout of the connection is over.
+    Expired(Expiry),
+    /// The connection was closed.
     Closed {
         /// The reason.
         why: &'a Closed,
-        /// Whether the server ended it although its peer was sent less than was read from it.
+        /// Whether the server ended it although fewer bytes were written to its peer than were read from it.
         is_cut: bool,
     },
 }
@@ -40,14 +130,27 @@ pub enum Event<'a> {
 /// Why a connection was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The server had as many connections as it may have.
+    /// The server has as many connections as its limit allows.
     MaxConnections,
-    /// The server had as many connections from that address as it may have.
+    /// The server has as many connections from that address as its limit allows.
     MaxPerIp,
-    /// The system could not watch it: epoll_ctl(2).
-    Unwatchable,
+    /// The system could not register it: epoll_ctl(2).
+    RegisterFailed,
     /// There was no memory for it.
     NoMemory,
+}
+
+/// A timeout of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing was read or written for the idle timeout: the connection is asked to end.
+    Idle,
+    /// The peer took nothing of what is pending for the stall timeout: the connection is closed.
+    Stalled,
+    /// The peer did not close after its echo was complete: the connection is closed.
+    Lingering,
+    /// Nothing moved while the server is stopping: the connection is asked to end.
+    Quiet,
 }
 
 /// Why a connection was closed.
@@ -55,38 +158,38 @@ pub enum Refusal {
 pub enum Closed {
     /// Its peer had finished, and was sent all of its echo.
     Finished,
-    /// The server had finished: after one echo, or because it was told to stop.
-    Parted,
-    /// Nothing had come or gone for as long as the idle timeout allows.
+    /// The server had finished: after one echo, or because it stops.
+    ByServer,
+    /// Nothing was read or written for the idle timeout.
     Idle,
-    /// Its peer had taken nothing of what was pending for as long as the stall timeout allows.
+    /// Its peer took nothing of what was pending for the stall timeout.
     Stalled,
     /// It was not done when the server had to stop.
-    Cut,
+    Aborted,
     /// A system call failed.
     Failed(io::Error),
 }
 
 impl Closed {
-    /// Whether the peer, or something between, broke the connection off.
+    /// Whether the peer, or something on the way to it, broke the connection off.
     pub fn is_reset(&self) -> bool {
         use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         matches!(self, Self::Failed(e)
             if matches!(e.kind(), ConnectionReset | ConnectionAborted | BrokenPipe))
     }
 
-    /// Whether the server ended it, and not its peer, nor the network: those have no use for more.
+    /// Whether the server ended it, and not its peer or the network.
     pub fn is_by_server(&self) -> bool {
         !matches!(self, Self::Failed(e) if e.kind() != ErrorKind::OutOfMemory)
     }
 
-    /// Whether it was closed because something took too long: the server's own limits, or the
-    /// kernel's, which gives silent peers up.
+    /// Whether it was closed because something took too long: by a timeout of the server, or by the kernel, which
+    /// gives silent peers up.
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::Idle | Self::Stalled => true,
             Self::Failed(e) => e.kind() == ErrorKind::TimedOut,
-            Self::Finished | Self::Parted | Self::Cut => false,
+            Self::Finished | Self::ByServer | Self::Aborted => false,
         }
     }
 }
@@ -94,9 +197,9 @@ impl Closed {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::MaxConnections => "there are --max-connections already",
-            Self::MaxPerIp => "there are --max-per-ip from its address already",
-            Self::Unwatchable => "the system could not watch it",
+            Self::MaxConnections => "max connections reached",
+            Self::MaxPerIp => "max connections per IP address reached",
+            Self::RegisterFailed => "the system could not register it",
             Self::NoMemory => "there is no memory for it",
         })
     }
@@ -106,125 +209,38 @@ impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished => f.write_str("all echoed"),
-            Self::Parted => f.write_str("finished by the server"),
-            Self::Idle => f.write_str("idle for --idle-timeout"),
-            Self::Stalled => f.write_str("took nothing for --stall-timeout"),
-            Self::Cut => f.write_str("cut off as the server stops"),
+            Self::ByServer => f.write_str("finished by the server"),
+            Self::Idle => f.write_str("idle timeout"),
+            Self::Stalled => f.write_str("stall timeout: it took nothing"),
+            Self::Aborted => f.write_str("aborted as the server stops"),
             Self::Failed(e) => f.write_str(&reason(e)),
         }
     }
 }
 
-/// Is told of everything that happens to connections.
+/// Sees everything that the server does.
 pub trait Observer {
-    /// `event` happened to the connection of `peer`.
-    fn observe(&mut self, peer: &Endpoint, event: Event<'_>);
+    /// `event` happened at `at`.
+    fn observe(&mut self, at: At<'_>, event: Event<'_>);
 }
 
-/// Nobody looks.
+/// Ignores every event.
 impl Observer for () {
-    fn observe(&mut self, _: &Endpoint, _: Event<'_>) {}
+    fn observe(&mut self, _: At<'_>, _: Event<'_>) {}
 }
 
 impl<A: Observer, B: Observer> Observer for (A, B) {
     #[inline(always)]
-    fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
-        self.0.observe(peer, event);
-        self.1.observe(peer, event);
+    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
+        self.0.observe(at, event);
+        self.1.observe(at, event);
     }
 }
 
 impl<O: Observer> Observer for &mut O {
     #[inline(always)]
-    fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
-        (**self).observe(peer, event);
-    }
-}
-
-/// Sums over all connections since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Connections accepted and served.
-    pub accepted: u64,
-    /// Connections accepted and closed at once.
-    pub refused: u64,
-    /// Bytes read from peers.
-    pub bytes_in: u64,
-    /// Bytes written to peers.
-    pub bytes_out: u64,
-    /// Connections that the peer, or something between, broke off.
-    pub reset: u64,
-    /// Connections closed because something took too long.
-    pub timed_out: u64,
-    /// Connections that the server ended although their peers were sent less than was read from them.
-    pub cut: u64,
-}
-
-impl Observer for Counters {
-    #[inline(always)]
-    fn observe(&mut self, _: &Endpoint, event: Event<'_>) {
-        match event {
-            Event::Read(n) => self.bytes_in += n as u64,
-            Event::Wrote(n) => self.bytes_out += n as u64,
-            Event::Blocked => {}
-            Event::Accepted => self.accepted += 1,
-            Event::Refused(_) => self.refused += 1,
-            Event::Closed { why, is_cut } => {
-                self.cut += u64::from(is_cut);
-                self.reset += u64::from(why.is_reset());
-                self.timed_out += u64::from(why.is_timeout());
-            }
-        }
-    }
-}
-
-impl fmt::Display for Counters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, bytes_in, bytes_out, reset, timed_out, cut } = self;
-        write!(
-            f,
-            "{}, {} in, {} out, {refused} refused, {reset} reset, {timed_out} timed out, {cut} cut off",
-            Plural(*accepted, "connection"),
-            Plural(*bytes_in, "byte"),
-            Plural(*bytes_out, "byte"),
-        )
-    }
-}
-
-/// Logs connections at level `debug`, and each read and write at level `trace`.
-#[derive(Clone, Copy, Debug)]
-pub struct Logger;
-
-impl Observer for Logger {
-    #[inline(always)]
-    fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
-        match event {
-            Event::Read(n) if log_enabled!(Level::Trace) => log_bytes(peer, "read", n),
-            Event::Wrote(n) if log_enabled!(Level::Trace) => log_bytes(peer, "wrote", n),
-            Event::Read(_) | Event::Wrote(_) => {}
-            _ => log_other(peer, event),
-        }
-    }
-}
-
-// Out of line, to keep the path of an echo short where nobody reads about it.
-
-#[cold]
-fn log_bytes(peer: &Endpoint, what: &str, n: usize) {
-    trace!("{peer}: {what} {n} bytes");
-}
-
-#[cold]
-fn log_other(peer: &Endpoint, event: Event<'_>) {
-    match event {
-        Event::Read(_) | Event::Wrote(_) => {}
-        Event::Blocked => trace!("{peer}: takes no more for now"),
-        Event::Accepted => debug!("{peer}: accepted"),
-        Event::Refused(why) => debug!("{peer}: refused: {why}"),
-        Event::Closed { why, is_cut: true } => {
-            debug!("{peer}: closed: {why}; not all that it sent was echoed");
-        }
-        Event::Closed { why, is_cut: false } => debug!("{peer}: closed: {why}"),
+    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
+        (**self).observe(at, event);
     }
 }
 

@@ -22,7 +22,6 @@
 //! even to another that took its slot since. The first is not found; the second is driven for nothing,
 //! which costs it one `WouldBlock`. Readiness is a hint: the system call decides.
 
-use std::hint::black_box;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
-use crate::conn::SPARE_BYTES;
+use crate::memory;
 
 /// Events fetched by one system call. Enough to share its cost among many, and few enough that what
 /// one batch brings is soon dealt with: 12 bytes each on Linux.
@@ -128,10 +127,9 @@ impl<T: Source> Reactor<T> {
         }
         let more = capacity.max(FIRST_SLOTS);
         let bytes = (capacity + more) * (size_of::<Slot<T>>() + size_of::<usize>());
-        let mut trial = Vec::<u8>::new();
-        trial.try_reserve_exact(bytes + SPARE_BYTES).map_err(|_| ErrorKind::OutOfMemory)?;
-        // Or the compiler would leave out an allocation that nobody uses.
-        drop(black_box(trial));
+        if !memory::is_available(bytes) {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
         self.slots.reserve_exact(more);
         Ok(())
     }

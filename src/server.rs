@@ -1,85 +1,98 @@
-//! The echo server: connections and reactor put together, with the limits that keep them civil.
+//! The echo server: one event loop over listeners, connections and services.
 //!
-//! [`Server::turn`] is the whole of it: deal with what is ready, look at the deadlines, wait. Nothing
-//! in here reads a clock or knows a real socket: the time is a parameter, and what it accepts from is
-//! a type parameter, so a simulation runs the very same code.
+//! [`Server::run`] is the page to read first: wait, look at the clock, handle each event, handle the timeouts, look at the
+//! outcome. Nothing below it blocks or reads a clock: the time is a parameter. What the server accepts from is a type
+//! parameter, so a simulator calls the same verbs on listeners, streams and a clock that are made up.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use std::time::Instant;
+//! use resound::net::{Addr, Listener, ListenOptions};
+//! use resound::observe::Counters;
+//! use resound::server::{Config, Server};
+//!
+//! let mut counters = Counters::default();
+//! let mut server = Server::new(Config::default(), &mut counters, Instant::now())?;
+//! let endpoints = "127.0.0.1:7007".parse::<Addr>()?.resolve()?;
+//! let (listeners, _) = Listener::bind_all(&endpoints, |_| ListenOptions::default())?;
+//! server.listen(listeners.into_iter().zip(endpoints))?;
+//! server.run()?;
+//! println!("{counters}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-use std::io::{self, ErrorKind};
-use std::time::Instant;
+use std::io;
+use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use signal_hook_mio::v1_0::Signals;
 
-use crate::conn::{Echo, Next};
-use crate::net::{Endpoint, Listen, Stream, delegate_source};
-use crate::observe::{Closed, Event, Observer, Refusal};
+use crate::conn::Next;
+use crate::net::{Listen, Stream, delegate_source};
+use crate::observe::{At, Closed, ConnId, Event, Expiry, Observer};
 use crate::reactor::{READY_CAPACITY, Reactor, Ready};
 
-use accept::{Accept, Acceptor};
+use accept::Listening;
 use clock::ServedClock;
 use connection::{Connection, Shared};
 use deadlines::Deadlines;
 use limits::{Admission, PendingLimit};
-use stop::Life;
+use service::Registered;
+use shutdown::Shutdown;
 
-pub use limits::Config;
+pub use config::Config;
+pub use service::{Action, Context, Service};
+pub use signals::StopOnSignals;
 
-mod accept;
-mod clock;
-mod connection;
-mod deadlines;
+mod config;
 mod limits;
-mod stop;
-mod sweep;
+mod clock;
+mod deadlines;
+mod connection;
+mod accept;
+mod timeouts;
+mod shutdown;
+mod service;
+mod signals;
 
-/// Connections taken off one accept queue in one turn. A flood of new connections then holds the
-/// established ones up for well under a millisecond, at some 5 µs each.
-const ACCEPTS_PER_TURN: usize = 64;
-
-/// Whether to go on.
+/// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Flow {
-    /// Take another turn.
-    Continue,
-    /// The server was told to stop, and has: in order, or because the drain timeout had passed.
+pub enum Outcome {
+    /// It was asked to stop, and its connections ended in order or because the drain timeout had passed.
     Stopped,
-    /// The server was told to stop at once.
+    /// It was asked to stop twice.
     Aborted,
 }
 
-/// What the reactor watches.
+/// What the reactor polls.
 ///
-/// With a tag of its own, a connection is told from the rest by one comparison. Without, the compiler would hide the
-/// tag in a field of the largest, which takes several instructions of each echo to find there.
+/// A tag of its own tells a connection from the rest by one comparison. Without it, the compiler hides the tag in a
+/// field of the largest variant, where each echo needs several instructions to find it.
 #[repr(u8)]
 enum Slot<L: Listen> {
-    Listener(Acceptor<L>),
-    Peer(Connection<L::Stream>),
-    Signals(Signals),
+    Listener(L),
+    Connection(Connection<L::Stream>),
+    Service(Box<dyn Service>),
 }
 
 /// An echo server on everything that was added to it.
 pub struct Server<L: Listen, O> {
     config: Config,
     reactor: Reactor<Slot<L>>,
-    /// What the last wait found, and how much of it was dealt with since.
-    ready: Vec<Ready>,
-    attended: usize,
-    listeners: Vec<Token>,
-    /// Why a listener is gone for good, which ends the server.
+    listeners: Vec<Listening>,
+    /// Why a listener is gone for good. The server ends with it.
     lost_listener: Option<io::Error>,
-    shared: Shared<O>,
+    services: Vec<Registered>,
     admission: Admission,
+    last_id: ConnId,
+    shared: Shared<O>,
     clock: ServedClock,
-    life: Life,
-    /// When to read the signals that have come, and where.
-    signalled: Option<(Instant, Token)>,
-    /// When something was last ready.
-    busy: Instant,
+    shutdown: Shutdown,
     /// When the last wait ended: what happened before is in its events.
-    polled: Instant,
+    woke: Instant,
+    /// When something was last ready.
+    last_event: Instant,
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
@@ -87,246 +100,215 @@ impl<L: Listen, O: Observer> Server<L, O> {
     ///
     /// # Errors
     ///
-    /// Where the system gives no poll descriptor.
+    /// If the system gives no poll descriptor: epoll_create1(2).
     pub fn new(config: Config, observer: O, now: Instant) -> io::Result<Self> {
         Ok(Self {
             reactor: Reactor::new()?,
-            ready: Vec::with_capacity(READY_CAPACITY),
-            attended: 0,
             listeners: Vec::new(),
             lost_listener: None,
+            services: Vec::new(),
+            admission: Admission::new(&config),
+            last_id: ConnId::default(),
             shared: Shared {
                 scratch: vec![0; config.buffer_bytes].into(),
                 pending: PendingLimit::new(&config),
                 deadlines: Deadlines::new(&config, now),
                 observer,
-                now,
             },
-            admission: Admission::new(&config),
             clock: ServedClock::new(now),
-            life: Life::Serving,
-            signalled: None,
-            busy: now,
-            polled: now,
+            shutdown: Shutdown::Serving,
+            woke: now,
+            last_event: now,
             config,
         })
     }
 
-    /// Accepts from `listener` too, which the log calls `name`.
+    /// Serves until it is [stopped](Self::stop), by a [service](Service) for example.
     ///
     /// # Errors
     ///
-    /// Where the system cannot watch it.
-    pub fn listen(&mut self, listener: L, name: String) -> io::Result<()> {
-        let acceptor = Acceptor::new(listener, name);
-        self.listeners.push(self.reactor.insert(Slot::Listener(acceptor))?);
-        Ok(())
+    /// If polling itself fails, or if a listener was lost and the server has stopped for it. What goes wrong with one
+    /// connection ends that one alone.
+    pub fn run(&mut self) -> io::Result<Outcome> {
+        let mut ready = Vec::with_capacity(READY_CAPACITY);
+        loop {
+            let timeout = self.poll_timeout();
+            self.wait(timeout, &mut ready)?; // The only call that blocks.
+            let mut now = self.begin_turn(Instant::now(), ready.len());
+            if self.is_slow() {
+                now = self.handle_slowly(&ready, now);
+            } else {
+                for event in &ready {
+                    self.handle_event(*event, now);
+                }
+            }
+            self.handle_timeouts(now);
+            if let Some(outcome) = self.take_outcome() {
+                return outcome;
+            }
+        }
     }
 
-    /// Says that a source is ready, for those that no poll tells of: the next turn deals with it.
-    pub fn wake(&mut self, ready: Ready) {
-        self.reactor.inject(ready);
+    /// How long the next [`wait`](Self::wait) may block: until the first deadline, for ever if it is `None`.
+    #[inline(never)] // Leaves the registers of the loop to the path of an echo.
+    pub fn poll_timeout(&mut self) -> Option<Duration> {
+        let deadline = self.next_deadline();
+        self.clock.begin_wait(deadline, self.woke)
     }
 
-    /// Stops in order at the first of these signals, and at once at the second, if that is not SIGHUP.
+    /// Waits until something is ready or `timeout` has passed, and fills `ready`.
     ///
     /// # Errors
     ///
-    /// Where the system cannot watch them.
-    pub fn obey(&mut self, signals: Signals) -> io::Result<()> {
-        self.reactor.insert(Slot::Signals(signals)).map(drop)
+    /// If polling fails: epoll_wait(2).
+    pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.reactor.wait(timeout, ready)
     }
 
-    /// Deals with what the last turn's wait found ready, then with deadlines, then waits. While turns are slow,
-    /// each call deals with one thing only, and a call of its own waits.
-    ///
-    /// `now` must not go backwards. Real servers pass `Instant::now()`.
-    ///
-    /// # Errors
-    ///
-    /// Where polling itself fails, or a listener was gone for good and the server has stopped for it. What goes wrong
-    /// with one connection ends that one alone.
+    /// A wait has ended at `now`, on the caller's clock, with this many events. Returns the time of the turn: the caller's,
+    /// less the time in which the server was suspended. `now` must not go backwards.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Instant, ready: usize) -> Instant {
+        self.woke = self.clock.advance(now);
+        if ready > 0 {
+            self.last_event = self.woke;
+        }
+        self.shared.observer.observe(At::server(self.woke), Event::Woke { ready });
+        self.woke
+    }
+
+    /// Whether a turn was late not long ago. Then the caller looks at the clock after each event, and
+    /// [advances](Self::advance) the time: that shows whether the work is slow or the server was suspended.
+    #[inline]
+    pub fn is_slow(&self) -> bool {
+        self.clock.is_watching()
+    }
+
+    /// Handles each event, and looks at the clock after it.
+    #[cold]
     #[inline(never)]
-    pub fn turn(&mut self, now: Instant) -> io::Result<Flow> {
-        self.shared.now = self.clock.served(now);
-        if !self.is_mid_turn() {
-            self.polled = self.shared.now;
+    fn handle_slowly(&mut self, ready: &[Ready], mut now: Instant) -> Instant {
+        for event in ready {
+            self.handle_event(*event, now);
+            now = self.advance(Instant::now());
         }
-        let is_piece = self.attend_ready() && self.clock.is_watching();
-        if !is_piece {
-            self.resume_accepting();
-            self.sweep();
-        }
-        self.read_signals();
-        if let Some(end) = self.approach_end() {
-            return self.lost_listener.take().map_or(Ok(end), Err);
-        }
-        if is_piece {
-            self.clock.works();
-            return Ok(Flow::Continue);
-        }
-        let timer = self.next_timer();
-        self.attended = 0;
-        self.reactor.wait(self.clock.waits(timer, self.polled), &mut self.ready)?;
-        Ok(Flow::Continue)
+        now
     }
 
-    /// Whether the last [`turn`](Self::turn) was but a piece of one, and did not wait.
-    pub fn is_mid_turn(&self) -> bool {
-        self.attended > 0
+    /// The caller's clock shows `now`, within a turn. Returns the time from here on.
+    #[cold]
+    pub fn advance(&mut self, now: Instant) -> Instant {
+        self.clock.advance(now)
     }
 
-    /// Deals with what is ready: with all of it, or with one thing while turns are slow.
+    /// Handles an event. For a connection that means: drive both directions.
     #[inline(always)]
-    fn attend_ready(&mut self) -> bool {
-        let ready = std::mem::take(&mut self.ready);
-        let rest = &ready[self.attended..];
-        let part = if self.clock.is_watching() { &rest[..rest.len().min(1)] } else { rest };
-        let has_attended = !part.is_empty();
-        if has_attended {
-            self.busy = self.shared.now;
-        }
-        for ready in part {
-            self.attend(*ready);
-        }
-        self.attended += part.len();
-        self.ready = ready;
-        has_attended
-    }
-
-    #[inline(always)]
-    fn attend(&mut self, Ready { token, exceptional }: Ready) {
-        if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
-            let held = connection.echo.held_bytes();
-            match connection.drive(exceptional, &mut self.shared) {
-                Ok(Next::Wait) if connection.echo.held_bytes() == held => {}
-                turn => self.follow_up(token, held, turn),
+    pub fn handle_event(&mut self, Ready { token, exceptional }: Ready, now: Instant) {
+        if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
+            match connection.drive(exceptional, now, &mut self.shared) {
+                Ok(Next::Wait) => {}
+                next => self.apply(token, next, now),
             }
         } else {
-            self.attend_other(token);
+            self.handle_control(token, now);
         }
     }
 
+    /// Does what time has made due: timeouts, back-offs that are over, deadlines of services, the next step of stopping.
+    #[inline(never)] // As above.
+    pub fn handle_timeouts(&mut self, now: Instant) {
+        self.resume_accepting(now);
+        self.sweep(now);
+        self.serve_due();
+        self.advance_shutdown(now);
+    }
+
+    /// Handles an event that is not a connection's, or that is stale: its source was removed since the wait.
     #[inline(never)]
-    fn attend_other(&mut self, token: Token) {
+    fn handle_control(&mut self, token: Token, now: Instant) {
         match self.reactor.get_mut(token) {
-            Some(Slot::Listener(_)) => self.accept(token),
-            Some(Slot::Signals(_)) => self.expect_signals(token),
-            // It was removed since the wait.
-            Some(Slot::Peer(_)) | None => {}
+            Some(Slot::Listener(_)) => self.accept(token, now),
+            Some(Slot::Service(_)) => self.serve(token),
+            Some(Slot::Connection(_)) | None => {}
         }
     }
 
-    /// Does what a connection wants done after its turn, before which it held so many bytes. Out of line:
-    /// mostly there is nothing to do.
+    /// Does what a drive asks for.
     #[inline(never)]
-    fn follow_up(&mut self, token: Token, held: usize, turn: io::Result<Next>) {
-        if let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) {
-            connection.hold(held, &mut self.shared);
-        }
-        match turn {
+    fn apply(&mut self, token: Token, next: io::Result<Next>, now: Instant) {
+        match next {
             Ok(Next::Wait) => {}
-            Ok(Next::Yield) => self.reactor.requeue(token),
+            Ok(Next::Yield) => {
+                self.report(token, Event::Yielded, now);
+                self.reactor.requeue(token);
+            }
             Ok(Next::ShutdownWrite) => {
-                self.say_goodbye(token);
+                self.shutdown_write(token, now);
                 self.reactor.requeue(token);
             }
             Ok(Next::Close) => {
-                self.say_goodbye(token);
-                self.close(token, Closed::Finished);
+                self.shutdown_write(token, now);
+                self.close(token, Closed::Finished, now);
             }
-            Err(e) => self.close(token, Closed::Failed(e)),
+            Err(e) => self.close(token, Closed::Failed(e), now),
         }
     }
 
-    /// Tells a peer that it has been sent everything.
-    fn say_goodbye(&mut self, token: Token) {
-        let Some(Slot::Peer(connection)) = self.reactor.get_mut(token) else { return };
-        // If that fails, the connection is gone already, as the next read will find.
+    fn report(&mut self, token: Token, event: Event<'_>, now: Instant) {
+        if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
+            connection.report(event, now, &mut self.shared.observer);
+        }
+    }
+
+    /// Says to a peer that it was sent everything.
+    fn shutdown_write(&mut self, token: Token, now: Instant) {
+        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return };
+        // If this fails, the connection is gone already, as the next read finds.
         let _ = connection.stream.shutdown_write();
-        connection.active = self.shared.now;
-        connection.note_deadline(&mut self.shared);
+        connection.last_active = now;
+        connection.note_deadline(&mut self.shared.deadlines);
+        connection.report(Event::HalfClosed, now, &mut self.shared.observer);
     }
 
-    fn accept(&mut self, token: Token) {
-        let (mut is_fruitless, mut fault) = (true, None);
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(token) else { return };
-            match acceptor.next(self.shared.now) {
-                Accept::Connection(stream, peer) => {
-                    is_fruitless = false;
-                    self.admit(stream, peer);
-                }
-                Accept::PerConnectionError(e) => fault = Some(e),
-                Accept::BackedOff => return,
-                Accept::ListenerGone(e) => return self.lost_listener = Some(e),
-            }
-        }
-        match (self.reactor.get_mut(token), fault) {
-            // One after the other, and nobody between them: that is no longer the fault of each.
-            (Some(Slot::Listener(acceptor)), Some(e)) if is_fruitless => {
-                acceptor.rest(&e, self.shared.now)
-            }
-            _ => self.reactor.requeue(token),
-        }
-    }
-
-    /// Serves a connection, or refuses it by dropping it.
-    fn admit(&mut self, stream: L::Stream, peer: Endpoint) {
-        if let Err(why) = self.admission.admit(&peer) {
-            return self.shared.observer.observe(&peer, Event::Refused(why));
-        }
-        let echo = if self.config.once { Echo::once() } else { Echo::new() };
-        let connection = Connection {
-            stream,
-            echo,
-            peer: peer.clone(),
-            active: self.shared.now,
-            left: 0,
-            timed_out: false,
-        };
-        match self.reactor.insert(Slot::Peer(connection)) {
-            Ok(_) => self.shared.observer.observe(&peer, Event::Accepted),
-            Err(e) => {
-                let why = match e.kind() {
-                    ErrorKind::OutOfMemory => Refusal::NoMemory,
-                    _ => Refusal::Unwatchable,
-                };
-                self.admission.release(&peer);
-                self.shared.observer.observe(&peer, Event::Refused(why));
-            }
-        }
-    }
-
-    fn close(&mut self, token: Token, why: Closed) {
-        let Some(Slot::Peer(connection)) = self.reactor.remove(token) else { return };
-        let Connection { stream, echo, peer, timed_out, .. } = connection;
+    fn close(&mut self, token: Token, why: Closed, now: Instant) {
+        let Some(Slot::Connection(connection)) = self.reactor.remove(token) else { return };
+        let Connection { id, stream, echo, peer, permit, expired, .. } = connection;
         let why = match why {
-            Closed::Parted | Closed::Finished if timed_out => Closed::Idle,
+            Closed::ByServer | Closed::Finished if expired == Some(Expiry::Idle) => Closed::Idle,
             why => why,
         };
         drop(stream);
         let is_cut = echo.is_short() && why.is_by_server();
-        self.shared.pending.hold(echo.held_bytes(), 0);
-        // Before anything is said about it, which may need memory.
+        self.shared.pending.account(echo.buffered_bytes(), 0);
+        // Before the observer, which may need memory.
         drop(echo);
-        self.admission.release(&peer);
-        self.shared.observer.observe(&peer, Event::Closed { why: &why, is_cut });
-        // Its descriptor may be just what accepting was short of.
-        for token in &self.listeners {
-            if let Some(Slot::Listener(acceptor)) = self.reactor.get_mut(*token) {
-                acceptor.cut_rest_short(self.shared.now);
-            }
+        self.admission.release(permit);
+        let event = Event::Closed { why: &why, is_cut };
+        self.shared.observer.observe(At::conn(now, id, &peer), event);
+        self.end_backoff(now);
+    }
+
+    /// When the next turn must be taken although nothing is ready, in served time.
+    fn next_deadline(&self) -> Option<Instant> {
+        let now = self.clock.now();
+        let is_spinning = || self.config.spin.is_some_and(|spin| now < self.last_event + spin);
+        if self.reactor.has_more() || is_spinning() {
+            return Some(now);
         }
+        let has_connections = self.admission.connections() > 0;
+        let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
+        let on_callers_clock = self.shutdown_deadline().into_iter().chain(self.service_deadline());
+        let served = on_callers_clock.map(|at| self.clock.in_served(at));
+        served.chain(sweep).chain(self.accept_deadline()).min()
     }
 }
 
 impl<L: Listen> Slot<L> {
     fn source(&mut self) -> &mut dyn Source {
         match self {
-            Self::Listener(acceptor) => acceptor.source(),
-            Self::Peer(connection) => &mut connection.stream,
-            Self::Signals(signals) => signals,
+            Self::Listener(listener) => listener,
+            Self::Connection(connection) => &mut connection.stream,
+            Self::Service(service) => &mut **service,
         }
     }
 }

@@ -1,6 +1,8 @@
-//! `resound load` as a whole, against `resound serve` and against servers that the tests play themselves.
+//! `resound load` as a whole, against `resound serve` and against servers that the tests play.
+//!
+//! What a run counts, and when it ends, is tested in `src/client/load/engine/tests/`, on a fake clock.
 
-// Clippy allows it in functions marked as tests only, and not in what they stand on.
+// Clippy allows `unwrap` in test functions, but not in their helpers.
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code, reason = "other tests share it, and need more of it")]

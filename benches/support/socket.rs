@@ -32,13 +32,13 @@ impl Socket {
         }
     }
 
-    /// Drives its connection after an event, as a server would, until there is nothing more to do.
+    /// Drives its connection after an event, as a server does, until it no longer yields.
     #[inline]
-    pub fn attend(&mut self, echo: &mut Echo, scratch: &mut [u8]) -> io::Result<Next> {
+    pub fn handle_event(&mut self, echo: &mut Echo, scratch: &mut [u8]) -> io::Result<Next> {
         loop {
-            match echo.drive(self, ShortRead::MeansEmpty, scratch) {
+            match echo.drive(self, ShortRead::MeansEmpty, scratch).next {
                 Ok(Next::Yield) => {}
-                turn => return turn,
+                next => return next,
             }
         }
     }

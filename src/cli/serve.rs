@@ -11,8 +11,8 @@ use super::Failure;
 use super::address::listen_addr;
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use crate::net::{Addr, Endpoint, ListenOptions, Listener, SocketFile, cannot};
-use crate::observe::{Counters, Logger, Observer, Refusals};
-use crate::server::{Config, Flow, Server};
+use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
+use crate::server::{Config, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
 use crate::units::{count, duration, size, timeout, within};
@@ -159,9 +159,9 @@ impl Serve {
     pub fn run(self) -> Result<(), Failure> {
         let mut counters = Counters::default();
         // Without a log of connections, an event must not even cost the question whether to log it.
-        let observer = (&mut counters, Refusals::default());
+        let observer = (&mut counters, ServerLog::default());
         let end = if log_enabled!(Level::Debug) {
-            self.serve((observer, Logger))
+            self.serve((observer, ConnectionLog))
         } else {
             self.serve(observer)
         }?;
@@ -171,13 +171,15 @@ impl Serve {
         }
         log::logger().flush();
         match end? {
-            Flow::Aborted => Err(Failure::run("stopped by a second signal before all was echoed")),
-            Flow::Stopped | Flow::Continue => Ok(()),
+            Outcome::Aborted => {
+                Err(Failure::run("stopped by a second signal before all was echoed"))
+            }
+            Outcome::Stopped => Ok(()),
         }
     }
 
     /// Starts a server and runs it to its end. The outer error is one of the start.
-    fn serve(&self, observer: impl Observer) -> Result<io::Result<Flow>, Failure> {
+    fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
         let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
         let config = self.config(endpoints.iter().map(Vec::len).sum())?;
@@ -185,16 +187,11 @@ impl Serve {
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // This comes before the first listener: a program that can reach the server must be able to stop it.
         signals::watch_for_server()
-            .and_then(|signals| server.obey(signals))
+            .and_then(|signals| server.add_service(Box::new(StopOnSignals::new(signals))))
             .map_err(|e| cannot("watch for", &"signals", &e))?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
-        loop {
-            match server.turn(Instant::now()) {
-                Ok(Flow::Continue) => {}
-                end => return Ok(end),
-            }
-        }
+        Ok(server.run())
     }
 
     /// Listens at all endpoints, and returns the files of Unix sockets.
@@ -210,24 +207,20 @@ impl Serve {
             stall_timeout: Some(self.stall_timeout),
             unix_mode: self.unix_mode,
         };
-        // It logs the addresses after all of them are bound: if one fails, the server listens at none.
-        let (mut addresses, mut files) = (Vec::new(), Vec::new());
+        // The server logs the addresses after all of them are bound: if one fails, it listens at none.
+        let (mut bound, mut files) = (Vec::new(), Vec::new());
         for endpoints in endpoints {
             let (listeners, missing) = Listener::bind_all(endpoints, options)?;
             missing.iter().for_each(|e| warn!("{e}"));
             for mut listener in listeners {
                 files.extend(listener.take_file());
                 let at = listener.local_addr()?;
-                server.listen(listener, at.to_string())?;
-                addresses.push(at);
+                bound.push((listener, at));
             }
         }
-        for at in &addresses {
-            info!("listening on {at}");
-        }
-        if let (true, Some(at)) = (stderr().is_terminal(), addresses.first()) {
-            info!("{}", hint(at));
-        }
+        let hint = bound.first().map(|(_, at)| hint(at)).filter(|_| stderr().is_terminal());
+        server.listen(bound)?;
+        hint.into_iter().for_each(|hint| info!("{hint}"));
         Ok(files)
     }
 

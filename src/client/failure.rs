@@ -23,7 +23,6 @@ pub enum Failure {
     Fault(Fault),
     /// The echo was not complete when the timeout expired.
     TimedOut {
-        /// The timeout.
         timeout: Duration,
         /// Bytes that had come back by then.
         received: u64,
@@ -31,12 +30,7 @@ pub enum Failure {
         expected: u64,
     },
     /// The echo was complete, but only after the timeout.
-    Late {
-        /// The timeout.
-        timeout: Duration,
-        /// How long the echo took.
-        took: Duration,
-    },
+    Late { timeout: Duration, took: Duration },
     /// The server closed the connection while no echo was outstanding.
     Closed,
     /// The client's own system failed.

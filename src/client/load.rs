@@ -33,10 +33,12 @@ use engine::Engine;
 use link::Network;
 
 pub use connection_failure::ConnectionFailure;
-pub use memory::check_memory;
+pub(crate) use memory::check_memory;
 pub use outcome::{End, Interval, Outcome};
-pub use search::{Found, Search, Trial, search};
-pub use threshold::{Objective, Threshold, Verdict};
+pub use search::Trial;
+pub(crate) use search::{Found, Search, search};
+pub(crate) use threshold::Threshold;
+pub use threshold::{Objective, Verdict};
 
 mod json;
 mod connection_failure;
@@ -121,7 +123,7 @@ impl Options {
 }
 
 /// An address to connect from as a person writes it, without its port.
-pub fn source_name(source: &SocketAddr) -> String {
+pub(crate) fn source_name(source: &SocketAddr) -> String {
     match source {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
         _ => source.ip().to_string(),

@@ -33,6 +33,19 @@ pub struct ListenOptions {
     pub unix_mode: u32,
 }
 
+/// What `resound serve` does unless its options say otherwise.
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 4096,
+            reuse_port: false,
+            only_v6: false,
+            stall_timeout: Some(Duration::from_secs(60)),
+            unix_mode: 0o600,
+        }
+    }
+}
+
 /// A listening TCP or Unix socket.
 #[derive(Debug)]
 pub enum Listener {

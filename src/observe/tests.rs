@@ -1,8 +1,10 @@
-//! What is counted, and what is said.
+//! What is counted, and how reasons are put into words.
 
 use super::*;
 
-const NOBODY: Endpoint = Endpoint::Unix(None);
+fn somewhere() -> At<'static> {
+    At::conn(Instant::now(), ConnId::default(), &Endpoint::Unix(None))
+}
 
 fn failed(kind: ErrorKind) -> Closed {
     Closed::Failed(kind.into())
@@ -12,10 +14,10 @@ fn failed(kind: ErrorKind) -> Closed {
 fn reasons() -> [(Closed, bool, bool); 10] {
     [
         (Closed::Finished, false, false),
-        (Closed::Parted, false, false),
+        (Closed::ByServer, false, false),
         (Closed::Idle, false, true),
         (Closed::Stalled, false, true),
-        (Closed::Cut, false, false),
+        (Closed::Aborted, false, false),
         (failed(ErrorKind::ConnectionReset), true, false),
         (failed(ErrorKind::ConnectionAborted), true, false),
         (failed(ErrorKind::BrokenPipe), true, false),
@@ -25,7 +27,7 @@ fn reasons() -> [(Closed, bool, bool); 10] {
 }
 
 #[test]
-fn resets_and_timeouts_are_told_from_the_rest() {
+fn resets_and_timeouts_are_recognized() {
     for (why, is_reset, is_timeout) in reasons() {
         assert_eq!((why.is_reset(), why.is_timeout()), (is_reset, is_timeout), "{why:?}");
     }
@@ -39,20 +41,20 @@ fn counted() -> Counters {
     let [one, other] = &mut counters;
     let mut both = (one, other);
     for _ in 0..2 {
-        both.observe(&NOBODY, Event::Accepted);
-        both.observe(&NOBODY, Event::Read(20));
-        both.observe(&NOBODY, Event::Wrote(10));
-        both.observe(&NOBODY, Event::Blocked);
+        both.observe(somewhere(), Event::Accepted);
+        both.observe(somewhere(), Event::Read(20));
+        both.observe(somewhere(), Event::Wrote(10));
+        both.observe(somewhere(), Event::WriteBlocked);
     }
     for why in [Refusal::MaxConnections, Refusal::MaxPerIp, Refusal::NoMemory] {
-        both.observe(&NOBODY, Event::Refused(why));
+        both.observe(somewhere(), Event::Refused(why));
     }
     for (why, ..) in &reasons() {
-        let is_cut = matches!(why, Closed::Cut | Closed::Stalled);
-        both.observe(&NOBODY, Event::Closed { why, is_cut });
+        let is_cut = matches!(why, Closed::Aborted | Closed::Stalled);
+        both.observe(somewhere(), Event::Closed { why, is_cut });
     }
     let [one, other] = counters;
-    assert_eq!(one, other, "they were told the same");
+    assert_eq!(one, other, "both saw the same");
     one
 }
 
@@ -71,37 +73,36 @@ fn everything_is_counted() {
 }
 
 #[test]
-fn counts_are_said_in_one_line() {
+fn counts_are_written_in_one_line() {
     assert_eq!(
         counted().to_string(),
         "2 connections, 40 bytes in, 20 bytes out, 3 refused, 3 reset, 3 timed out, 2 cut off"
     );
 }
 
-/// Failed when it was said of 1 connections.
 #[test]
-fn one_connection_and_one_byte_are_no_several() {
+fn one_connection_and_one_byte_are_in_the_singular() {
     let one = Counters { accepted: 1, bytes_in: 1, bytes_out: 1, ..Counters::default() };
     let said = one.to_string();
     assert!(said.starts_with("1 connection, 1 byte in, 1 byte out, 0 refused"), "{said}");
 }
 
 #[test]
-fn reasons_name_the_option_that_they_come_from() {
+fn reasons_are_short_phrases() {
     for (why, expected) in [
         (Closed::Finished, "all echoed"),
-        (Closed::Parted, "finished by the server"),
-        (Closed::Idle, "idle for --idle-timeout"),
-        (Closed::Stalled, "took nothing for --stall-timeout"),
-        (Closed::Cut, "cut off as the server stops"),
+        (Closed::ByServer, "finished by the server"),
+        (Closed::Idle, "idle timeout"),
+        (Closed::Stalled, "stall timeout: it took nothing"),
+        (Closed::Aborted, "aborted as the server stops"),
         (failed(ErrorKind::BrokenPipe), "broken pipe"),
     ] {
         assert_eq!(why.to_string(), expected);
     }
     for (why, expected) in [
-        (Refusal::MaxConnections, "there are --max-connections already"),
-        (Refusal::MaxPerIp, "there are --max-per-ip from its address already"),
-        (Refusal::Unwatchable, "the system could not watch it"),
+        (Refusal::MaxConnections, "max connections reached"),
+        (Refusal::MaxPerIp, "max connections per IP address reached"),
+        (Refusal::RegisterFailed, "the system could not register it"),
         (Refusal::NoMemory, "there is no memory for it"),
     ] {
         assert_eq!(why.to_string(), expected);

@@ -1,134 +1,198 @@
-//! Accepting: which errors concern one connection, and which the whole machine.
+//! Accepting: batches, admission, back-off, and the accept queues of a server that stops.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use log::warn;
-use mio::event::Source;
+use mio::Token;
 use rustix::io::Errno;
 
+use super::connection::Connection;
+use super::{Server, Slot};
+use crate::conn::Echo;
 use crate::net::{Endpoint, Listen, reason};
+use crate::observe::{At, Event, Observer, Refusal};
 
-/// How long accepting rests when it fails, unless a connection ends sooner. Long enough to cost nothing,
+/// Connections accepted from one listener in one turn. A flood of new connections then delays the established ones
+/// by well under a millisecond, at some 5 µs each.
+pub(super) const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections that a stopping server accepts from one listener before it closes it: the usual length of an accept
+/// queue (`net.core.somaxconn`), and a bound if new ones arrive as fast as they are accepted.
+pub(super) const LAST_ACCEPTS: usize = 4096;
+
+/// How long the server backs off a listener that fails, unless a connection ends sooner. Long enough to cost nothing,
 /// and short enough that a waiting client hardly notices.
-const REST: Duration = Duration::from_millis(500);
+const BACK_OFF: Duration = Duration::from_millis(500);
 
-/// A listener that fails in a way from which there is no recovery is tried this often before it is given up.
+/// A listener is given up after this many failures in a row from which there is no recovery.
 const ATTEMPTS: u32 = 3;
 
-/// The log is told of a failure once in this time, however often accepting fails and recovers.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// A listener, and whether accepting from it goes well.
+/// A listener on the reactor, and whether accepting from it works.
 #[derive(Debug)]
-pub(super) struct Acceptor<L> {
-    listener: L,
-    /// When to try again, from the time that descriptors or memory ran out until the accept queue has
-    /// been emptied. No edge will tell: the queue may be full, and then it makes no more of them.
+pub(super) struct Listening {
+    token: Token,
+    at: Endpoint,
+    /// When to accept although there is no event, from the first failure until the accept queue is empty. No event comes
+    /// for what the queue holds by then, and none at all if it is full.
     retry_at: Option<Instant>,
-    record: Box<Record>,
-}
-
-/// What is seldom needed. It has a place of its own, since a listener and each of a great many connections take
-/// the same room.
-#[derive(Debug)]
-struct Record {
-    /// What the log calls the listener.
-    name: String,
-    complained_at: Option<Instant>,
-    /// How often accepting failed, one attempt after the other, as it does where there is no listener any more.
+    /// Failures in a row from which there is no recovery.
     hopeless: u32,
 }
 
-/// What came of an attempt to accept.
-#[derive(Debug)]
-pub(super) enum Accept<S> {
-    Connection(S, Endpoint),
-    /// That one was gone before it could be accepted; there may be others.
-    PerConnectionError(io::Error),
-    /// Accept no more until there is an event, or the time to try again has come.
-    BackedOff,
-    /// The listener is gone for good, as the error says.
-    ListenerGone(io::Error),
-}
-
-impl<L: Listen> Acceptor<L> {
-    pub(super) fn new(listener: L, name: String) -> Self {
-        let record = Record { name, complained_at: None, hopeless: 0 };
-        Self { listener, retry_at: None, record: record.into() }
-    }
-
-    pub(super) fn source(&mut self) -> &mut dyn Source {
-        &mut self.listener
-    }
-
-    /// When to try again although there was no event.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry_at
-    }
-
-    /// Something was set free: if accepting rests, it need not rest any longer.
-    pub(super) fn cut_rest_short(&mut self, now: Instant) {
-        self.retry_at = self.retry_at.map(|at| at.min(now));
-    }
-
-    pub(super) fn next(&mut self, now: Instant) -> Accept<L::Stream> {
-        if self.retry_at.is_some_and(|at| now < at) {
-            return Accept::BackedOff;
+impl<L: Listen, O: Observer> Server<L, O> {
+    /// Accepts from each of `listeners` too, and says so when all of them can be connected to.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot register one of them: epoll_ctl(2).
+    pub fn listen(&mut self, listeners: impl IntoIterator<Item = (L, Endpoint)>) -> io::Result<()> {
+        let first = self.listeners.len();
+        for (listener, at) in listeners {
+            let token = self.reactor.insert(Slot::Listener(listener))?;
+            self.listeners.push(Listening { token, at, retry_at: None, hopeless: 0 });
         }
-        let fault = self.listener.accept().map_err(|e| (Fault::of(&e), e));
-        if !matches!(fault, Err((Fault::Gone, _))) {
-            self.record.hopeless = 0;
+        for Listening { at, .. } in &self.listeners[first..] {
+            self.shared.observer.observe(At::server(self.clock.now()), Event::Listening(at));
         }
-        match fault {
-            Ok((stream, peer)) => return Accept::Connection(stream, peer),
-            Err((Fault::OfOne, e)) => return Accept::PerConnectionError(e),
-            Err((Fault::QueueEmpty, _)) => self.retry_at = None,
-            Err((Fault::Exhausted, e)) => self.rest(&e, now),
-            Err((Fault::Gone, e)) => return self.try_again_or_give_up(&e, now),
+        Ok(())
+    }
+
+    /// Accepts a batch from the listener with this token.
+    pub(super) fn accept(&mut self, token: Token, now: Instant) {
+        let Some(i) = self.listeners.iter().position(|l| l.token == token) else { return };
+        if self.listeners[i].retry_at.is_some_and(|at| now < at) {
+            return;
         }
-        Accept::BackedOff
+        let (mut none_accepted, mut failure) = (true, None);
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(Slot::Listener(listener)) = self.reactor.get_mut(token) else { return };
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    none_accepted = false;
+                    self.admit(stream, peer, now);
+                }
+                Err(e) if Fault::of(&e) == Fault::PerConnection => failure = Some(e),
+                Err(e) => return self.end_batch(i, &e, now),
+            }
+            self.listeners[i].hopeless = 0;
+        }
+        match failure {
+            // Every accept of the batch failed: treat it as the listener's problem.
+            Some(e) if none_accepted => self.back_off(i, &e, now),
+            _ => self.reactor.requeue(token),
+        }
+    }
+
+    /// Accepting from a listener ended with `error`.
+    fn end_batch(&mut self, i: usize, error: &io::Error, now: Instant) {
+        let listening = &mut self.listeners[i];
+        let fault = Fault::of(error);
+        listening.hopeless = if fault == Fault::Gone { listening.hopeless + 1 } else { 0 };
+        if fault == Fault::QueueEmpty {
+            listening.retry_at = None;
+        } else if listening.hopeless == ATTEMPTS {
+            self.lose_listener(i, error, now);
+        } else {
+            self.back_off(i, error, now);
+        }
+    }
+
+    /// Stops accepting from a listener for a while.
+    fn back_off(&mut self, i: usize, error: &io::Error, now: Instant) {
+        let listening = &mut self.listeners[i];
+        let (listener, retry) = (&listening.at, now + BACK_OFF);
+        listening.retry_at = Some(retry);
+        let event = Event::AcceptFailed { listener, error, retry };
+        self.shared.observer.observe(At::server(now), event);
     }
 
     #[cold]
-    fn try_again_or_give_up(&mut self, error: &io::Error, now: Instant) -> Accept<L::Stream> {
-        self.record.hopeless += 1;
-        if self.record.hopeless < ATTEMPTS {
-            self.rest(error, now);
-            return Accept::BackedOff;
-        }
-        self.retry_at = None;
-        let (name, reason) = (&self.record.name, reason(error));
-        let text = format!("the listener on {name} is gone for good: {reason}");
-        Accept::ListenerGone(io::Error::new(error.kind(), text))
+    fn lose_listener(&mut self, i: usize, error: &io::Error, now: Instant) {
+        let listening = &mut self.listeners[i];
+        listening.retry_at = None;
+        let text = format!("the listener on {} is gone for good: {}", listening.at, reason(error));
+        let error = io::Error::new(error.kind(), text);
+        self.shared.observer.observe(At::server(now), Event::ListenerLost(&error));
+        self.lost_listener = Some(error);
     }
 
-    /// Stops trying for a while.
-    pub(super) fn rest(&mut self, error: &io::Error, now: Instant) {
-        self.retry_at = Some(now + REST);
-        if self.record.complained_at.is_none_or(|at| at + COMPLAINT_INTERVAL <= now) {
-            self.record.complained_at = Some(now);
-            let reason = reason(error);
-            warn!(
-                "cannot accept on {} for now: {reason}; trying again all along",
-                self.record.name
-            );
+    /// A descriptor is free again: it may be what accepting failed for.
+    pub(super) fn end_backoff(&mut self, now: Instant) {
+        for listening in &mut self.listeners {
+            listening.retry_at = listening.retry_at.map(|at| at.min(now));
         }
+    }
+
+    /// Requeues the listeners whose back-off is over, since no event comes for them.
+    pub(super) fn resume_accepting(&mut self, now: Instant) {
+        for listening in &self.listeners {
+            if listening.retry_at.is_some_and(|at| at <= now) {
+                self.reactor.requeue(listening.token);
+            }
+        }
+    }
+
+    /// When the first back-off ends.
+    pub(super) fn accept_deadline(&self) -> Option<Instant> {
+        self.listeners.iter().filter_map(|listening| listening.retry_at).min()
+    }
+
+    /// Accepts what the queues hold, and closes the listeners. A peer in an accept queue is connected as far as it
+    /// knows, and may have sent something.
+    pub(super) fn stop_accepting(&mut self, now: Instant) {
+        for i in 0..self.listeners.len() {
+            for _ in 0..LAST_ACCEPTS / ACCEPTS_PER_TURN {
+                self.accept(self.listeners[i].token, now);
+            }
+        }
+        for listening in std::mem::take(&mut self.listeners) {
+            self.reactor.remove(listening.token);
+        }
+    }
+
+    /// Serves a connection, or refuses it by dropping it.
+    fn admit(&mut self, stream: L::Stream, peer: Endpoint, now: Instant) {
+        self.last_id = self.last_id.next();
+        let (id, observer) = (self.last_id, &mut self.shared.observer);
+        let at = At::conn(now, id, &peer);
+        let permit = match self.admission.admit(&peer) {
+            Ok(permit) => permit,
+            Err(why) => return observer.observe(at, Event::Refused(why)),
+        };
+        let connection = Connection {
+            id,
+            stream,
+            echo: if self.config.once { Echo::once() } else { Echo::new() },
+            peer: peer.clone(),
+            permit,
+            last_active: now,
+            unacknowledged: 0,
+            expired: None,
+        };
+        let event = match self.reactor.insert(Slot::Connection(connection)) {
+            Ok(_) => Event::Accepted,
+            Err(e) => {
+                self.admission.release(permit);
+                let is_memory = e.kind() == ErrorKind::OutOfMemory;
+                Event::Refused(if is_memory { Refusal::NoMemory } else { Refusal::RegisterFailed })
+            }
+        };
+        observer.observe(at, event);
     }
 }
 
 /// Whose fault an error of accept(2) is, and so what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Nobody's: all were accepted.
+    /// No fault: the queue is empty.
     QueueEmpty,
-    /// That one connection's: go on with the next. Linux passes network errors that are already
-    /// pending on the new socket as errors of accept, and asks that they be treated so.
-    OfOne,
-    /// There is no listener any more: an administrator has closed it (`ss -K`).
+    /// One connection's: go on with the next. Linux passes network errors that are pending on the new socket as errors
+    /// of accept(2), and asks that they be treated so.
+    PerConnection,
+    /// There is no listener any more: an administrator closed it (`ss -K`).
     Gone,
-    /// The machine's: descriptors or memory ran out. Anything unheard of counts as this, for it
-    /// neither spins nor gives up.
+    /// The machine's: descriptors or memory ran out. Any unknown error counts as this, since the server then neither
+    /// spins nor gives up.
     Exhausted,
 }
 
@@ -151,10 +215,10 @@ impl Fault {
                 | Errno::OPNOTSUPP
                 | Errno::NETUNREACH
                 | Errno::TIMEDOUT,
-            ) => Self::OfOne,
+            ) => Self::PerConnection,
             Some(Errno::INVAL | Errno::BADF | Errno::NOTSOCK) => Self::Gone,
             #[cfg(any(target_os = "linux", target_os = "android"))]
-            Some(Errno::NONET) => Self::OfOne,
+            Some(Errno::NONET) => Self::PerConnection,
             _ => Self::Exhausted,
         }
     }

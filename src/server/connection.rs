@@ -1,137 +1,134 @@
-//! A connection of the server's: an echo, its stream, and what the server must know besides.
+//! A connection of the server: an echo, its stream, and what the server must remember about it.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::time::Instant;
 
-use super::deadlines::{Deadlines, Expiry};
-use super::limits::PendingLimit;
-use crate::conn::{Echo, Next, ShortRead};
+use super::deadlines::Deadlines;
+use super::limits::{PendingLimit, Permit};
+use crate::conn::{Drive, Echo, Next, ShortRead};
 use crate::net::{Endpoint, Stream};
-use crate::observe::{Event, Observer};
+use crate::observe::{At, ConnId, Event, Expiry, Observer};
 
 /// One peer's connection.
 #[derive(Debug)]
 pub(super) struct Connection<S> {
+    pub(super) id: ConnId,
     pub(super) stream: S,
     pub(super) echo: Echo,
+    /// What is shown. The limits count it under what its permit says.
     pub(super) peer: Endpoint,
-    /// When bytes last moved, as far as was seen, or the goodbye was said.
-    pub(super) active: Instant,
-    /// How many bytes its peer had yet to acknowledge when it was last looked at after the goodbye.
-    pub(super) left: u32,
-    /// Whether it is ending because it was idle for too long.
-    pub(super) timed_out: bool,
+    pub(super) permit: Permit,
+    /// When bytes last moved as far as the server saw, or when it shut down writing.
+    pub(super) last_active: Instant,
+    /// Bytes that the peer's system had not acknowledged when a lingering connection was last looked at.
+    pub(super) unacknowledged: u32,
+    /// The timeout for which the server asked it to end, if it did.
+    pub(super) expired: Option<Expiry>,
 }
 
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Shared<O> {
-    /// Where bytes rest between a read and the write that follows, whosesoever they are.
+    /// Holds the bytes of one drive, between its read and its write.
     pub(super) scratch: Box<[u8]>,
     pub(super) pending: PendingLimit,
     pub(super) deadlines: Deadlines,
     pub(super) observer: O,
-    /// The time of this turn.
-    pub(super) now: Instant,
 }
 
 impl<S: Stream> Connection<S> {
-    /// Gives the connection its turn.
-    #[inline(always)] // This is the path of every echo.
+    /// Drives the echo, and enters all that it did into the accounts.
+    ///
+    /// This is the path of every echo. It is compiled twice: where the compiler knows that the connection just echoes, it
+    /// leaves out all the rest.
+    #[inline(always)]
     pub(super) fn drive<O: Observer>(
         &mut self,
         exceptional: bool,
+        now: Instant,
         shared: &mut Shared<O>,
     ) -> io::Result<Next> {
-        let Self { stream, echo, peer, active, .. } = self;
-        let plain = stream.short_read_drains() && !exceptional;
-        let hint = if plain { ShortRead::MeansEmpty } else { ShortRead::ProvesNothing };
-        let room = shared.pending.room();
-        let observer = &mut shared.observer;
-        let mut tap = Tap { io: stream, peer, observer, active, now: &shared.now };
-        echo.drive(&mut tap, hint, &mut shared.scratch[..room])
+        if self.echo.is_echoing_freely() {
+            self.drive_here(exceptional, now, shared)
+        } else {
+            self.drive_apart(exceptional, now, shared)
+        }
     }
 
-    /// The same, off the path of an echo: there has been no event.
     #[cold]
     #[inline(never)]
-    pub(super) fn try_drive<O: Observer>(&mut self, shared: &mut Shared<O>) -> io::Result<Next> {
-        self.drive(false, shared)
+    pub(super) fn drive_apart<O: Observer>(
+        &mut self,
+        exceptional: bool,
+        now: Instant,
+        shared: &mut Shared<O>,
+    ) -> io::Result<Next> {
+        self.drive_here(exceptional, now, shared)
     }
 
-    /// Enters into the accounts that it held `before` bytes before its turn.
-    pub(super) fn hold<O>(&mut self, before: usize, shared: &mut Shared<O>) {
-        shared.pending.hold(before, self.echo.held_bytes());
-        if before == 0 && self.echo.held_bytes() > 0 {
-            // They have come now, even if none has gone.
-            self.active = shared.now;
-            self.note_deadline(shared);
-        }
-    }
-
-    /// When something is to be done about it although there is no event, and what.
-    pub(super) fn deadline<O>(&self, shared: &Shared<O>) -> Option<(Instant, Expiry)> {
-        shared.deadlines.of(&self.echo, self.left, self.active)
-    }
-
-    /// Sees to it that its deadline is not missed.
-    pub(super) fn note_deadline<O>(&self, shared: &mut Shared<O>) {
-        self.note_deadline_after(self.active, shared);
-    }
-
-    /// The same when it was looked at until `time`.
-    pub(super) fn note_deadline_after<O>(&self, time: Instant, shared: &mut Shared<O>) {
-        if let Some((at, _)) = shared.deadlines.after(time, &self.echo, self.left, self.active) {
-            shared.deadlines.note(at);
-        }
-    }
-}
-
-/// A stream, with everything that goes through it told to the observer.
-struct Tap<'a, S, O> {
-    io: &'a mut S,
-    peer: &'a Endpoint,
-    observer: &'a mut O,
-    /// Stamped at each write, and so whenever anything moves: what is read is written, or held. After the
-    /// goodbye it is neither, for a peer that talks on is not to put the end off.
-    active: &'a mut Instant,
-    now: &'a Instant,
-}
-
-#[cold]
-fn tell_if_blocked(observer: &mut impl Observer, peer: &Endpoint, error: &io::Error) {
-    if error.kind() == ErrorKind::WouldBlock {
-        observer.observe(peer, Event::Blocked);
-    }
-}
-
-impl<S: Read, O: Observer> Read for Tap<'_, S, O> {
     #[inline(always)]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.io.read(buffer);
-        if let Ok(n @ 1..) = read {
-            self.observer.observe(self.peer, Event::Read(n));
+    fn drive_here<O: Observer>(
+        &mut self,
+        exceptional: bool,
+        now: Instant,
+        shared: &mut Shared<O>,
+    ) -> io::Result<Next> {
+        let is_plain = self.stream.short_read_drains() && !exceptional;
+        let short_read = if is_plain { ShortRead::MeansEmpty } else { ShortRead::ProvesNothing };
+        let scratch = &mut shared.scratch[..shared.pending.read_budget()];
+        let before = self.echo.buffered_bytes();
+        let Drive { read, wrote, blocked, next } =
+            self.echo.drive(&mut self.stream, short_read, scratch);
+        if read > 0 {
+            self.report(Event::Read(read), now, &mut shared.observer);
         }
-        read
+        if wrote > 0 {
+            self.last_active = now;
+            self.report(Event::Wrote(wrote), now, &mut shared.observer);
+        }
+        if blocked {
+            self.report(Event::WriteBlocked, now, &mut shared.observer);
+        }
+        // Otherwise all that was read is written, and nothing is buffered.
+        if before > 0 || read != wrote {
+            self.account(before, now, shared);
+        }
+        next
     }
-}
 
-impl<S: Write, O: Observer> Write for Tap<'_, S, O> {
     #[inline(always)]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.io.write(bytes);
-        match &written {
-            Ok(n) => {
-                *self.active = *self.now;
-                self.observer.observe(self.peer, Event::Wrote(*n));
-            }
-            Err(e) => tell_if_blocked(self.observer, self.peer, e),
-        }
-        written
+    pub(super) fn report(&self, event: Event<'_>, now: Instant, observer: &mut impl Observer) {
+        observer.observe(At::conn(now, self.id, &self.peer), event);
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.io.flush()
+    /// Enters what the connection buffers into the accounts. It buffered `before` bytes before a drive.
+    #[cold]
+    fn account<O>(&mut self, before: usize, now: Instant, shared: &mut Shared<O>) {
+        let after = self.echo.buffered_bytes();
+        shared.pending.account(before, after);
+        if before == 0 && after > 0 {
+            // Bytes arrived, even if none was written.
+            self.last_active = now;
+            self.note_deadline(&mut shared.deadlines);
+        }
+    }
+
+    /// When the connection must be looked at although there is no event, and for which timeout.
+    pub(super) fn deadline(&self, deadlines: &Deadlines) -> Option<(Instant, Expiry)> {
+        deadlines.of(&self.echo, self.unacknowledged, self.last_active)
+    }
+
+    /// Makes sure that a sweep comes in time for its deadline.
+    pub(super) fn note_deadline(&self, deadlines: &mut Deadlines) {
+        self.note_deadline_after(self.last_active, deadlines);
+    }
+
+    /// Makes sure that a sweep comes in time for its first deadline after `time`.
+    pub(super) fn note_deadline_after(&self, time: Instant, deadlines: &mut Deadlines) {
+        let deadline = deadlines.after(time, &self.echo, self.unacknowledged, self.last_active);
+        if let Some((at, _)) = deadline {
+            deadlines.note(at);
+        }
     }
 }
 

@@ -1,58 +1,33 @@
-//! What the server allows, and the accounts that it keeps to hold to it.
+//! Counts connections and pending memory against the configured limits.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
-use std::time::Duration;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
 
+use super::config::Config;
 use crate::net::Endpoint;
 use crate::observe::Refusal;
 
-/// What a server allows. Every limit has its unit in its name or its type.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Connections beyond these are closed as soon as they are accepted.
-    pub max_connections: usize,
-    /// The same for connections from one IPv4 address, or from one /64 network of IPv6: a host
-    /// that has one address there can take any. Unix sockets have none.
-    pub max_per_ip: Option<usize>,
-    /// How long a connection on which nothing moves is kept. This and the other timeouts are added to the
-    /// time, which must hold them: a century is no problem.
-    pub idle_timeout: Option<Duration>,
-    /// How long a peer that takes nothing of its pending echo is kept.
-    pub stall_timeout: Option<Duration>,
-    /// How long a server that was told to stop waits for its peers.
-    pub drain_timeout: Duration,
-    /// The size of the one buffer that every read goes through, and so the most that one read and one
-    /// connection's turn can take. At least 1.
-    pub buffer_bytes: usize,
-    /// The most memory that pending echoes may hold, over all connections. At least twice
-    /// [`max_connections`](Self::max_connections), so that each connection can have a byte of its own.
-    pub pending_limit_bytes: usize,
-    /// How long to poll without blocking after something was ready: lower latency for CPU time.
-    pub spin: Option<Duration>,
-    /// Whether to close each connection after its first echo.
-    pub once: bool,
-}
-
-/// How much smaller a read gets while pending echoes hold half of what can be shared, compared with what
-/// is left. The more of it, the more gently the stuck are dealt out what is left to all: with the
-/// defaults, somebody who reads beside 300 who don't still gets some 20 KiB at a time.
+/// How strongly held memory shrinks the reads of all. If pending echoes hold half of the shared memory, a read may ask
+/// for one part in 129 of the rest. With the defaults, a connection that reads beside 300 stuck ones still gets
+/// some 20 KiB at a time.
 const PRESSURE: u128 = 128;
 
-/// Keeps all that is pending within the limit, without ever closing anybody for it.
+/// Keeps pending memory within the limit without closing a connection for it.
 ///
-/// What is read can become pending, so reads are kept small enough: half of the limit is dealt out to
-/// connections in equal parts that each can always use, and from the other half they take larger reads
-/// while it lasts, the smaller the less there is left. A connection with pending bytes reads no more, so
-/// it holds the result of one read at the most, and the sum of all stays within both halves.
+/// All that is read can become pending, so reads are kept small enough. Half of the limit is reserved: each connection
+/// has an equal part of it that it can always use. The other half is shared: larger reads are taken from it while it
+/// lasts, the smaller the less is left. A connection with pending bytes reads no more, so it holds the result of one
+/// read, and the sum stays within both halves.
 #[derive(Debug)]
 pub(super) struct PendingLimit {
     buffer_bytes: usize,
-    own_bytes: usize,
-    shared_bytes: usize,
-    held_bytes: usize,
-    /// Follows from the others, and is asked for far more often than they change.
-    room: usize,
+    reserved: usize,
+    shared: usize,
+    /// Bytes that connections hold.
+    pub(super) held: usize,
+    /// Derived from the others. Kept, since every drive asks for it, and it seldom changes.
+    read_budget: usize,
 }
 
 impl PendingLimit {
@@ -60,28 +35,28 @@ impl PendingLimit {
         let half = config.pending_limit_bytes / 2;
         let mut new = Self {
             buffer_bytes: config.buffer_bytes,
-            own_bytes: (half / config.max_connections.max(1)).max(1),
-            shared_bytes: half,
-            held_bytes: 0,
-            room: 0,
+            reserved: (half / config.max_connections.max(1)).max(1),
+            shared: half,
+            held: 0,
+            read_budget: 0,
         };
-        new.hold(0, 0);
+        new.account(0, 0);
         new
     }
 
-    /// How many bytes the next read may ask for.
-    pub(super) fn room(&self) -> usize {
-        self.room
+    /// The most bytes that the next read may ask for.
+    pub(super) fn read_budget(&self) -> usize {
+        self.read_budget
     }
 
     /// A connection that held `before` bytes now holds `after`.
-    pub(super) fn hold(&mut self, before: usize, after: usize) {
-        self.held_bytes = self.held_bytes - before + after;
-        let left = self.shared_bytes.saturating_sub(self.held_bytes);
+    pub(super) fn account(&mut self, before: usize, after: usize) {
+        self.held = self.held - before + after;
+        let left = self.shared.saturating_sub(self.held);
         // left / (1 + 2 * PRESSURE * held / shared), in whole numbers.
-        let (shared, held) = (self.shared_bytes as u128, self.held_bytes as u128);
+        let (shared, held) = (self.shared as u128, self.held as u128);
         let share = left as u128 * shared / (shared + 2 * PRESSURE * held).max(1);
-        self.room = self.buffer_bytes.min(self.own_bytes.max(share as usize));
+        self.read_budget = self.buffer_bytes.min(self.reserved.max(share as usize));
     }
 }
 
@@ -91,8 +66,34 @@ pub(super) struct Admission {
     max_connections: usize,
     max_per_ip: Option<usize>,
     connections: usize,
-    /// Kept only where there is a limit.
-    per_network: HashMap<IpAddr, usize>,
+    /// Empty unless there is a limit.
+    per_network: HashMap<Network, usize>,
+}
+
+/// Allows one connection, until it is [released](Admission::release). It knows the network that the connection is
+/// counted under, whatever address is shown for its peer.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(super) struct Permit(Option<Network>);
+
+/// The network of a peer: an IPv4 address, or the first 64 bits of an IPv6 address.
+///
+/// IPv4 addresses stand behind a prefix of 0000::/8, which is reserved (RFC 4291), so no IPv6 network has the same. It is
+/// never zero, which makes a [`Permit`] as small as this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Network(NonZeroU64);
+
+impl Network {
+    const IPV4: u64 = 1 << 32;
+
+    fn of(peer: &Endpoint) -> Option<Self> {
+        let number = match peer.ip()? {
+            IpAddr::V4(ip) => Self::IPV4 | u64::from(ip.to_bits()),
+            IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+        };
+        // The network of ::1 is the only zero. Its neighbour, 0:0:0:1::, is reserved.
+        Some(Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN)))
+    }
 }
 
 impl Admission {
@@ -109,12 +110,13 @@ impl Admission {
         self.connections
     }
 
-    /// Counts a connection in, if there may be one more. It is to be [released](Self::release) once.
-    pub(super) fn admit(&mut self, peer: &Endpoint) -> Result<(), Refusal> {
+    /// Counts a connection in, if there may be one more.
+    pub(super) fn admit(&mut self, peer: &Endpoint) -> Result<Permit, Refusal> {
         if self.connections >= self.max_connections {
             return Err(Refusal::MaxConnections);
         }
-        if let (Some(most), Some(network)) = (self.max_per_ip, network(peer)) {
+        let network = Network::of(peer);
+        if let (Some(most), Some(network)) = (self.max_per_ip, network) {
             self.per_network.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
             let count = self.per_network.entry(network).or_default();
             if *count >= most {
@@ -123,12 +125,13 @@ impl Admission {
             *count += 1;
         }
         self.connections += 1;
-        Ok(())
+        Ok(Permit(network))
     }
 
-    pub(super) fn release(&mut self, peer: &Endpoint) {
+    /// Counts a connection out.
+    pub(super) fn release(&mut self, Permit(network): Permit) {
         self.connections -= 1;
-        if let Some(network) = network(peer)
+        if let Some(network) = network
             && let Some(count) = self.per_network.get_mut(&network)
         {
             *count -= 1;
@@ -137,15 +140,6 @@ impl Admission {
             }
         }
     }
-}
-
-/// What a peer's connections are counted under: an IPv4 address, or the first address of a /64 network.
-fn network(peer: &Endpoint) -> Option<IpAddr> {
-    const PREFIX: Ipv6Addr = Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0, 0);
-    Some(match peer.ip()? {
-        IpAddr::V6(ip) => (ip & PREFIX).into(),
-        ip => ip,
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The server on sockets that are not sockets, at moments chosen to the nanosecond.
+//! The server on scripted sockets, at moments chosen to the nanosecond.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::stop::LAST_ACCEPTS;
-use super::sweep::retry_at;
+use super::accept::LAST_ACCEPTS;
 use super::*;
+use crate::net::Endpoint;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SPIN: Duration = Duration::from_micros(50);
 const INSTANT: Duration = Duration::from_nanos(1);
 
-/// Answers each accept from a script, and says that the queue is empty after its end.
+/// Answers each accept from a script. After its end, the queue is empty.
 pub(super) struct Scripted(pub(super) VecDeque<Result<(), Errno>>);
 
-/// A connection that is there, and no more.
+/// A connection whose peer has finished.
 #[derive(Debug)]
 pub(super) struct Dummy;
 
@@ -77,48 +77,52 @@ impl Listen for Scripted {
 }
 
 fn config() -> Config {
-    Config {
-        max_connections: 10,
-        max_per_ip: None,
-        idle_timeout: None,
-        stall_timeout: None,
-        drain_timeout: SECOND,
-        buffer_bytes: 1024,
-        pending_limit_bytes: 1024,
-        spin: None,
-        once: false,
-    }
+    Config { max_connections: 10, drain_timeout: SECOND, ..Config::default() }
 }
 
 /// A server that has not accepted yet, and its listener's token.
-fn server(
+pub(super) fn server<O: Observer>(
     config: Config,
+    observer: O,
     now: Instant,
     script: impl IntoIterator<Item = Result<(), Errno>>,
-) -> (Server<Scripted, ()>, Token) {
-    let mut server = Server::new(config, (), now).unwrap();
-    server.listen(Scripted(script.into_iter().collect()), "here".into()).unwrap();
-    let listener = server.listeners[0];
-    (server, listener)
+) -> (Server<Scripted, O>, Token) {
+    let mut server = Server::new(config, observer, now).unwrap();
+    let listener = Scripted(script.into_iter().collect());
+    server.listen([(listener, Endpoint::Unix(None))]).unwrap();
+    (server, Token(0))
 }
 
-fn timer_at(server: &mut Server<Scripted, ()>, now: Instant) -> Option<Instant> {
-    server.shared.now = now;
-    server.next_timer()
+/// Lets time pass until `now`.
+fn advance(server: &mut Server<Scripted, ()>, now: Instant) {
+    server.clock.begin_wait(None, now);
+    server.begin_turn(now, 0);
+}
+
+/// Takes one turn at `now`, without blocking. Returns how many events it handled.
+fn turn<O: Observer>(server: &mut Server<Scripted, O>, now: Instant) -> usize {
+    let mut ready = Vec::new();
+    server.poll_timeout();
+    server.wait(Some(Duration::ZERO), &mut ready).unwrap();
+    let served = server.begin_turn(now, ready.len());
+    for event in &ready {
+        server.handle_event(*event, served);
+    }
+    server.handle_timeouts(served);
+    ready.len()
 }
 
 #[test]
 fn it_spins_for_some_time_after_something_was_ready() {
     let start = Instant::now();
-    let (mut server, listener) = server(Config { spin: Some(SPIN), ..config() }, start, []);
-    let found = start + SPIN / 2;
-    // What is woken is found by the wait that ends the first turn, and dealt with in the second.
-    for busy in [start, found] {
-        server.wake(Ready { token: listener, exceptional: false });
-        assert_eq!(server.turn(found).unwrap(), Flow::Continue);
-        let last = busy + SPIN - INSTANT;
-        assert_eq!(timer_at(&mut server, last), Some(last), "at once");
-        assert_eq!(timer_at(&mut server, busy + SPIN), None);
+    let (mut server, listener) = server(Config { spin: Some(SPIN), ..config() }, (), start, []);
+    for busy in [start, start + SPIN / 2] {
+        server.reactor.requeue(listener);
+        assert_eq!(turn(&mut server, busy), 1);
+        advance(&mut server, busy + SPIN - INSTANT);
+        assert_eq!(server.poll_timeout(), Some(Duration::ZERO));
+        advance(&mut server, busy + SPIN);
+        assert_eq!(server.poll_timeout(), None);
     }
 }
 
@@ -126,87 +130,114 @@ fn it_spins_for_some_time_after_something_was_ready() {
 fn without_connections_there_is_no_deadline_to_wake_for() {
     let now = Instant::now();
     let idle = Config { idle_timeout: Some(SECOND), ..config() };
-    let (mut server, listener) = server(idle, now, [Ok(())]);
-    assert_eq!(server.next_timer(), None);
-    server.accept(listener);
-    assert_eq!(server.next_timer(), Some(now + SECOND / 4), "to look at the clock");
+    let (mut server, listener) = server(idle, (), now, [Ok(())]);
+    assert_eq!(server.poll_timeout(), None);
+    server.accept(listener, now);
+    assert_eq!(server.poll_timeout(), Some(SECOND / 4), "to look at the clock");
 }
 
 #[test]
-fn a_connection_has_its_time_and_no_more() {
+fn a_connection_is_asked_to_end_when_its_idle_timeout_is_over() {
     let start = Instant::now();
-    for (now, expected) in [(start + SECOND - INSTANT, false), (start + SECOND, true)] {
+    for (now, expected) in [(start + SECOND - INSTANT, None), (start + SECOND, Some(Expiry::Idle))]
+    {
         let idle = Config { idle_timeout: Some(SECOND), ..config() };
-        let (mut server, listener) = server(idle, start, [Ok(())]);
-        server.accept(listener);
-        (server.shared.now, server.polled) = (now, now);
+        let (mut server, listener) = server(idle, (), start, [Ok(())]);
+        server.accept(listener, start);
+        server.woke = now;
         server.shared.deadlines.note(now); // So that it looks.
-        server.sweep();
-        let is_over = |slot: &mut Slot<_>| matches!(slot, Slot::Peer(c) if c.timed_out);
-        let found = (0..2).any(|t| server.reactor.get_mut(Token(t)).is_some_and(is_over));
-        assert_eq!(found, expected);
-    }
-}
-
-/// One after the other, they would keep the server busy with nothing.
-#[test]
-fn accepting_rests_when_a_whole_turn_finds_everybody_gone() {
-    let now = Instant::now();
-    for (n, rests) in [(ACCEPTS_PER_TURN, true), (ACCEPTS_PER_TURN - 1, false)] {
-        let gone = [Err(Errno::CONNABORTED)].repeat(n);
-        let (mut server, listener) = server(config(), now, gone);
-        server.accept(listener);
-        assert_eq!(server.next_timer().is_some_and(|at| at > now), rests, "after {n}");
-    }
-}
-
-/// Failed when only the last of a turn's accepts counted: whoever was gone in that place kept everybody behind
-/// it waiting, with a warning that nothing could be accepted.
-#[test]
-fn accepting_does_not_rest_when_anybody_was_there() {
-    let now = Instant::now();
-    for there in [0, ACCEPTS_PER_TURN / 2, ACCEPTS_PER_TURN - 1] {
-        // It spins, so that a turn that has nothing to do ends.
-        let config = Config { spin: Some(SECOND), ..config() };
-        let mut script = [Err(Errno::CONNABORTED)].repeat(ACCEPTS_PER_TURN);
-        script[there] = Ok(());
-        script.push(Ok(()));
-        let (mut server, listener) = server(config, now, script);
-        server.accept(listener);
-        let rest = retry_at(&mut server.reactor, listener);
-        assert_eq!(rest, None, "after one in place {there}");
-        for _ in 0..2 {
-            assert_eq!(server.turn(now).unwrap(), Flow::Continue);
-        }
-        assert_eq!(server.admission.connections(), 2, "the one behind is served in the next turn");
+        server.sweep(now);
+        let Some(Slot::Connection(connection)) = server.reactor.get_mut(Token(1)) else {
+            panic!("no connection")
+        };
+        assert_eq!(connection.expired, expected);
     }
 }
 
 #[test]
-fn a_server_that_stops_takes_so_many_more_and_no_more() {
+fn a_server_that_stops_accepts_what_the_queue_holds_up_to_a_bound() {
     let config = Config { max_connections: usize::MAX, ..config() };
-    let (mut server, _) = server(config, Instant::now(), [Ok(()); LAST_ACCEPTS + 1]);
+    let (mut server, _) = server(config, (), Instant::now(), [Ok(()); LAST_ACCEPTS + 1]);
     server.stop();
     assert_eq!(server.admission.connections(), LAST_ACCEPTS);
     assert!(server.listeners.is_empty());
 }
 
 #[test]
-fn stopping_goes_on_when_it_is_time_to_the_nanosecond() {
+fn each_step_of_stopping_comes_to_the_nanosecond() {
     let start = Instant::now();
-    let (mut server, _) = server(config(), start, [Ok(())]);
+    let (mut server, _) = server(config(), (), start, [Ok(())]);
     server.stop();
     let (half, all) = (config().drain_timeout / 2, config().drain_timeout);
-    let is_draining = |life| matches!(life, Life::Draining { .. });
     let moments = [
         (half - INSTANT, true, None),
         (half, false, None),
         (all - INSTANT, false, None),
-        (all, false, Some(Flow::Stopped)),
+        (all, false, Some(Outcome::Stopped)),
     ];
-    for (after, drains, end) in moments {
-        server.clock.served(start + after);
-        assert_eq!(server.approach_end(), end, "after {after:?}");
-        assert_eq!(is_draining(server.life), drains, "after {after:?}");
+    for (after, is_draining, expected) in moments {
+        advance(&mut server, start + after);
+        server.advance_shutdown(start + after);
+        let outcome = server.take_outcome().map(Result::unwrap);
+        assert_eq!(outcome, expected, "after {after:?}");
+        let drains = matches!(server.shutdown, Shutdown::Draining { .. });
+        assert_eq!(drains, is_draining, "after {after:?}");
     }
+}
+
+#[test]
+fn a_second_request_to_stop_aborts() {
+    let now = Instant::now();
+    let (mut server, _) = server(config(), (), now, [Ok(())]);
+    server.stop();
+    assert!(server.take_outcome().is_none());
+    server.stop();
+    turn(&mut server, now);
+    assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Aborted);
+    assert_eq!(server.admission.connections(), 0);
+}
+
+/// Asks the server to stop when its deadline comes.
+struct Alarm(Option<Instant>);
+
+unpolled!(Alarm);
+
+impl Service for Alarm {
+    fn ready(&mut self, cx: &Context) -> Action {
+        let is_due = self.0.is_some_and(|at| at <= cx.now) && !cx.is_stopping;
+        if is_due { Action::Stop } else { Action::Wait }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.0
+    }
+}
+
+#[test]
+fn a_service_is_called_at_its_deadline_and_can_stop_the_server() {
+    let start = Instant::now();
+    let (mut server, _) = server(config(), (), start, []);
+    server.add_service(Box::new(Alarm(Some(start + SECOND)))).unwrap();
+    server.add_service(Box::new(Alarm(None))).unwrap();
+    assert_eq!(server.poll_timeout(), Some(SECOND));
+    turn(&mut server, start + SECOND - INSTANT);
+    assert!(server.take_outcome().is_none());
+    turn(&mut server, start + SECOND);
+    assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
+}
+
+/// After a turn that was late, the server wants to know the time after each event, for a while.
+#[test]
+fn after_a_late_turn_the_clock_is_looked_at_after_each_event() {
+    let start = Instant::now();
+    let config = Config { idle_timeout: Some(SECOND), ..config() };
+    let (mut server, listener) = server(config, (), start, [Ok(())]);
+    server.accept(listener, start);
+    turn(&mut server, start + SECOND / 4);
+    assert!(!server.is_slow());
+    turn(&mut server, start + 10 * SECOND);
+    assert!(server.is_slow());
+    let before = server.clock.now();
+    assert_eq!(server.advance(start + 11 * SECOND), before + SECOND, "slow work counts");
+    assert_eq!(server.advance(start + 60 * SECOND), before + SECOND, "a suspension does not");
 }

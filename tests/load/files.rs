@@ -1,4 +1,4 @@
-//! Files that are named on the command line never destroy what must stay.
+//! A report never replaces a file that must stay.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -23,7 +23,7 @@ fn appending(path: &Path) -> File {
     File::options().append(true).create(true).open(path).unwrap()
 }
 
-/// By its own name, by another, and by way of a link; whether it is appended to or not; for each kind of report.
+/// By its own name, by another name and by a link, for each kind of report.
 #[test]
 fn the_file_that_standard_output_goes_to_is_refused_and_stays_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn the_file_that_standard_output_goes_to_is_refused_and_stays_as_it_was() {
     }
 }
 
-/// By each of its names, and if it is a file, what was there before stays before.
+/// By each of its names. If standard output is a file, the report is appended.
 #[test]
 fn standard_output_may_be_named_as_a_device() {
     let server = Server::start(&[]);
@@ -100,7 +100,7 @@ fn a_named_pipe_and_a_device_are_written_to_and_stay() {
     server.stop();
 }
 
-/// Of the report, and in the command line that is part of it.
+/// Names of reports, and arguments in the command line that is part of a report.
 #[test]
 fn names_need_not_be_utf_8() {
     let server = Server::start(&[]);
@@ -127,9 +127,9 @@ fn names_need_not_be_utf_8() {
     server.stop();
 }
 
-/// A run that fails has a report too, and one that makes no sense has none.
+/// A failed run has a report too. A wrong command line has none.
 #[test]
-fn what_was_there_is_replaced_by_something_whole_or_not_at_all() {
+fn an_earlier_report_is_replaced_by_a_whole_one_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
     fs::write(&json, "earlier").unwrap();
@@ -143,16 +143,16 @@ fn what_was_there_is_replaced_by_something_whole_or_not_at_all() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// Failed when the draft of the JSON was begun before the pipe was waited for.
+/// Failed when the client began the draft of the JSON before it waited for the reader of the pipe.
 #[test]
-fn a_run_that_ends_while_a_pipe_waits_for_its_reader_leaves_no_file() {
+fn a_client_that_is_killed_while_it_waits_for_the_reader_of_a_pipe_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
     let (pipe, json) = (path("pipe"), path("run.json"));
     mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
     let args = ["127.0.0.1:9", "-n", "1", "--json", &json, "--hdr", &pipe];
     let mut child = command(&args).spawn().unwrap();
-    // It cannot be seen to wait there.
+    // Nothing shows that the client waits for the reader. No file must appear within this time.
     thread::sleep(Duration::from_millis(300));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -160,9 +160,9 @@ fn a_run_that_ends_while_a_pipe_waits_for_its_reader_leaves_no_file() {
     assert_eq!(names.collect::<Vec<_>>(), ["pipe"]);
 }
 
-/// Failed when both reports went to one file, whose draft was the first descriptor that was free.
+/// Failed when both reports went to one file: the draft of the first had the descriptor that the second named.
 #[test]
-fn a_descriptor_that_the_caller_has_not_opened_is_no_output() {
+fn a_descriptor_that_the_caller_has_not_opened_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("run.json");
     let json = json.to_str().unwrap();

@@ -1,5 +1,4 @@
-//! What is wrong with a server is found, named and counted: bytes that are not those that were sent, and
-//! connections that do not last.
+//! The client finds, names and counts what is wrong with a server: wrong bytes, and connections that end.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +10,7 @@ use crate::loader::{fine, report, run};
 use crate::peers;
 use crate::server::Server;
 
-/// Loads a server that deals with its connections like that, and expects this one finding.
+/// Loads a server that handles each connection with `talk`, and expects a failure of this kind.
 #[track_caller]
 fn expect_finding(
     talk: impl FnMut(TcpStream) -> io::Result<()> + Send + 'static,
@@ -26,7 +25,7 @@ fn expect_finding(
     report["troubles"][0].clone()
 }
 
-/// Echoes, but has `mangle` change the stream between `from` and the next read's end.
+/// A server that echoes, and calls `mangle` for the read that contains the byte at `from`.
 fn mangling(
     from: usize,
     mut mangle: impl FnMut(&mut Vec<u8>, usize) + Send + 'static,
@@ -60,7 +59,7 @@ fn an_altered_byte_is_named_with_its_offset() {
 }
 
 #[test]
-fn a_dropped_byte_is_told_from_an_altered_one() {
+fn a_dropped_byte_is_not_called_altered() {
     let dropping = mangling(200, |echo, at| echo.splice(at..=at, []).for_each(drop));
     let trouble = expect_finding(dropping, &[], "dropped");
     assert_eq!(trouble["offset"], 200);
@@ -68,28 +67,28 @@ fn a_dropped_byte_is_told_from_an_altered_one() {
 }
 
 #[test]
-fn a_doubled_byte_is_told_too() {
+fn a_doubled_byte_is_called_repeated() {
     let doubling = mangling(200, |echo, at| echo.insert(at, echo[at - 1]));
     let trouble = expect_finding(doubling, &[], "repeated");
     assert_eq!(trouble["offset"], 200);
 }
 
 #[test]
-fn an_added_byte_is_told_too() {
+fn added_bytes_are_called_added() {
     let adding = mangling(200, |echo, at| echo.splice(at..at, *b"\0!").for_each(drop));
     let trouble = expect_finding(adding, &[], "added");
     assert_eq!(trouble["offset"], 200);
 }
 
 #[test]
-fn bytes_behind_the_last_echo_are_a_surplus() {
+fn bytes_after_the_last_echo_are_a_surplus() {
     let trouble = expect_finding(peers::adding, &[], "surplus");
     assert_eq!(trouble["offset"], 64);
 }
 
-/// When nothing is owed any more, it is not over yet: the goodbye could be answered with bytes.
+/// All echoes have come, but the server sends more before it closes.
 #[test]
-fn bytes_behind_the_goodbye_are_a_surplus() {
+fn bytes_after_the_shutdown_are_a_surplus() {
     let late = |mut stream: TcpStream| {
         io::copy(&mut &stream, &mut &stream)?;
         stream.write_all(b"and by the way")
@@ -99,15 +98,14 @@ fn bytes_behind_the_goodbye_are_a_surplus() {
 }
 
 #[test]
-fn a_missing_echo_fails_the_run_when_its_time_is_up() {
+fn a_missing_echo_fails_the_run_after_the_timeout() {
     let trouble = expect_finding(peers::silent, &["-W", "200ms"], "timeout");
     let message = trouble["message"].as_str().unwrap();
     assert_eq!(message, "no echo within 200 ms: 0 of 64 bytes came back, 64 are missing");
 }
 
-/// What is in flight when the time is up is waited for too.
 #[test]
-fn an_echo_that_is_missing_at_the_end_is_not_forgotten() {
+fn an_echo_that_is_missing_at_the_end_is_waited_for() {
     let addr = peers::serve(mangling(0, |echo, _| echo.clear()));
     let (code, report) = report(&[&addr, "-c", "1", "-d", "50ms", "-W", "300ms"]);
     assert_eq!((code, &report["troubles"][0]["kind"]), (Some(1), &"timeout".into()), "{report:#}");
@@ -118,14 +116,14 @@ fn a_server_that_closes_early_is_named() {
     let trouble = expect_finding(peers::closing_after_three_bytes, &[], "closed");
     let message = trouble["message"].as_str().unwrap();
     assert_eq!(message, "the server closed the connection after 3 of 64 bytes");
-    // To close at once would answer the next message with a reset.
+    // If the server closed at once, a reset would answer the next message.
     let parting = |stream: TcpStream| {
         peers::closing_after_one_echo(stream.try_clone()?)?;
         stream.shutdown(Shutdown::Write)?;
         io::copy(&mut &stream, &mut io::sink()).map(drop)
     };
     let trouble = expect_finding(parting, &[], "closed");
-    // Whether the next message was in flight by then is a matter of luck.
+    // The next message may be in flight by then, or not.
     let message = trouble["message"].as_str().unwrap();
     assert!(message.starts_with("the server closed the connection "), "{message}");
 }
@@ -151,13 +149,13 @@ fn a_refusal_says_what_helps() {
 }
 
 #[test]
-fn with_keep_going_the_dead_are_counted_and_replaced() {
+fn with_keep_going_failed_connections_are_counted_and_replaced() {
     let addr = peers::serve(peers::closing_after_one_echo);
     let (code, report) = report(&[&addr, "-c", "1", "-n", "9", "--keep-going"]);
     assert_eq!((code, &report["end"]), (Some(0), &"complete".into()), "{report:#}");
     let count = |key: &str| report[key].as_u64().unwrap();
     assert!(count("messages") >= 4 && count("trouble_count") >= 3, "{report:#}");
-    // Whether a message was in flight when the server closed is a matter of luck.
+    // When the server closes, a message may be in flight, or not.
     assert!(count("lost_messages") <= count("trouble_count"), "{report:#}");
     assert_eq!(count("messages") + count("lost_messages"), 9, "{report:#}");
     // Nothing excuses wrong bytes.
@@ -165,7 +163,7 @@ fn with_keep_going_the_dead_are_counted_and_replaced() {
 }
 
 #[test]
-fn a_server_for_one_echo_serves_many_where_each_has_its_connection() {
+fn a_server_for_one_echo_is_loaded_with_one_message_on_each_connection() {
     let server = Server::start(&["--once"]);
     let report = fine(&[server.addr(), "-c", "4", "-n", "40", "--reconnect-every", "1"]);
     assert_eq!(report["messages"], 40);

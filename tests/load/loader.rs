@@ -1,4 +1,4 @@
-//! A `resound load` of a test's own.
+//! Runs `resound load` for a test.
 
 use std::process::{Command, Stdio};
 
@@ -17,7 +17,7 @@ pub fn run(args: &[&str]) -> Ended {
     Client::start(&mut command(args)).end()
 }
 
-/// Runs to an end that is reported as JSON, and gives the exit code and the report.
+/// Runs to the end. Returns the exit code and the report.
 #[track_caller]
 pub fn report(args: &[&str]) -> (Option<i32>, Value) {
     let ended = run(&[args, &["--json", "-"]].concat());
@@ -25,7 +25,7 @@ pub fn report(args: &[&str]) -> (Option<i32>, Value) {
     (ended.code, report.unwrap_or_else(|e| panic!("{e}: {ended:?}")))
 }
 
-/// Expects that all went well, and gives the report.
+/// Runs to the end, and expects success. Returns the report.
 #[track_caller]
 pub fn fine(args: &[&str]) -> Value {
     let (code, report) = report(args);

@@ -1,4 +1,4 @@
-//! What is written, and where.
+//! What the client writes, and where.
 
 use std::fs::{self, File};
 
@@ -8,7 +8,7 @@ use crate::loader::{command, run};
 use crate::piped::Client;
 use crate::server::Server;
 
-/// Files first: they are what a script will look at, and standard output may be nobody's.
+/// A script looks at the files, and standard output may have no reader.
 #[cfg(target_os = "linux")]
 #[test]
 fn reports_are_written_although_standard_output_is_full() {
@@ -26,7 +26,7 @@ fn reports_are_written_although_standard_output_is_full() {
 }
 
 #[test]
-fn interval_lines_do_not_stand_in_the_way_of_the_json() {
+fn interval_lines_go_to_standard_error_if_the_json_is_on_standard_output() {
     let server = Server::start(&[]);
     let ended = run(&[server.addr(), "-d", "300ms", "-i", "100ms", "--json", "-"]);
     let report: Result<Value, _> = serde_json::from_slice(&ended.stdout);
@@ -37,7 +37,7 @@ fn interval_lines_do_not_stand_in_the_way_of_the_json() {
 }
 
 #[test]
-fn what_is_about_to_be_done_is_said_first() {
+fn the_first_line_says_what_the_run_does() {
     let server = Server::start(&[]);
     let args = [server.addr(), "-c", "3", "-n", "9"];
     let plan = format!("{}: 3 connections, closed loop, ", server.addr());
@@ -50,7 +50,7 @@ fn what_is_about_to_be_done_is_said_first() {
     server.stop();
 }
 
-/// There are no figures, and the reason is said once.
+/// There are no figures, and the reason appears once.
 #[test]
 fn a_run_that_never_began_is_one_line_of_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

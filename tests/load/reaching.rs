@@ -1,9 +1,8 @@
-//! Servers that cannot be reached, or not yet; and what runs out on this side.
+//! Servers that cannot be reached, or not yet, and limits of this machine.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -13,14 +12,13 @@ use crate::loader::{command, fine, report, run};
 use crate::piped::{Client, Ended, spawn};
 use crate::server::Server;
 
-/// An address at which nothing listens, until something does.
+/// An address at which no server listens yet.
 fn free_addr() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Whatever kept it from beginning.
 #[test]
-fn the_json_is_there_also_if_there_was_no_server() {
+fn a_run_that_finds_no_server_has_a_report() {
     let refused = free_addr();
     for (addr, words) in [
         (&*refused, "connection refused"),
@@ -42,15 +40,16 @@ fn the_json_is_there_also_if_there_was_no_server() {
 #[test]
 fn a_server_that_comes_up_within_the_wait_is_loaded() {
     let addr = free_addr();
-    let listening = addr.clone();
-    let server = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(500)); // Until it is up.
-        Server::start_at(&[&listening], &[])
-    });
-    let report = fine(&[&addr, "-c", "3", "-n", "30", "--wait", "30s"]);
+    let args = [&*addr, "-c", "3", "-n", "30", "--wait", "30s", "--json", "-"];
+    let mut child = spawn(&mut command(&args));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("trying again")));
+    let server = Server::start_at(&[&addr], &[]);
+    let ended = Client::collect(child).end();
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!((&report["messages"], &report["connections_made"]), (&30.into(), &3.into()));
-    // The one that found it is one of them.
-    assert!(server.join().unwrap().stop().contains("3 connections, "));
+    // The connection that found the server is one of the three.
+    assert!(server.stop().contains("3 connections, "));
     let began = Instant::now();
     let ended = run(&[&free_addr(), "--wait", "300ms"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -58,9 +57,9 @@ fn a_server_that_comes_up_within_the_wait_is_loaded() {
     assert!(began.elapsed() >= Duration::from_millis(100), "{:?}", began.elapsed());
 }
 
-/// Its first connection is one of those that were asked for.
+/// The connection that finds the address is one of the four.
 #[test]
-fn a_name_is_loaded_with_no_connection_more_than_was_asked_for() {
+fn a_server_that_is_named_gets_as_many_connections_as_asked_for() {
     let server = Server::start(&[]);
     let port = server.addr().rsplit(':').next().unwrap();
     let report = fine(&[&format!("localhost:{port}"), "-c", "4", "-n", "40"]);
@@ -68,7 +67,7 @@ fn a_name_is_loaded_with_no_connection_more_than_was_asked_for() {
     assert!(server.stop().contains("4 connections, "));
 }
 
-/// What a run costs for each failure if its server is killed, in seconds of processor time.
+/// Kills the server of a run. Returns the processor time of the run for each failure, in seconds.
 fn cost_of_a_failure(connections: &str) -> f64 {
     let mut server = Server::start(&[]);
     let args = [server.addr(), "-c", connections, "-d", "1500ms", "-r", "5k", "--keep-going"];
@@ -81,21 +80,21 @@ fn cost_of_a_failure(connections: &str) -> f64 {
     let ended = Client::collect(child).end();
     let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
     let count = |key: &str| report[key].as_u64().unwrap();
-    // All that was due is accounted for.
+    // Each message is answered or unanswered.
     assert_eq!(count("messages") + count("unanswered_messages"), 7_500, "{ended:?}");
     assert!(report["troubles"].as_array().unwrap().len() <= 20);
     report["generator"]["cpu_seconds"].as_f64().unwrap() / count("trouble_count") as f64
 }
 
-/// What else a run costs is shared by more of them, so each costs less. Failed when each of the dead was looked for
-/// among all of them.
+/// With more failures, each has a smaller share in the other costs of a run. Failed when the client searched for each
+/// failed connection among all of them.
 #[test]
-fn thousands_of_dead_connections_cost_no_more_than_their_number() {
+fn thousands_of_failed_connections_cost_no_more_each_than_hundreds() {
     let [few, many] = ["500", "6000"].map(cost_of_a_failure);
     assert!(many < few, "{many} for each of many, {few} for each of few");
 }
 
-/// Runs in `kib` of address space.
+/// Runs with `kib` KiB of address space.
 fn limited(kib: usize, args: &[&str]) -> Ended {
     let mut limited = Command::new("sh");
     let script = format!("ulimit -v {kib}; exec \"$@\"");
@@ -105,7 +104,7 @@ fn limited(kib: usize, args: &[&str]) -> Ended {
 }
 
 #[test]
-fn what_needs_more_memory_than_there_is_is_refused_in_a_line() {
+fn a_run_that_needs_too_much_memory_is_refused_in_one_line() {
     let server = Server::start(&[]);
     for args in [
         &["-c", "2000", "-p", "100k"][..],

@@ -27,7 +27,7 @@ fn a_rate_that_keeps_to_the_objective_is_found() {
 }
 
 #[test]
-fn where_no_rate_is_kept_the_last_one_is_shown_as_what_it_was() {
+fn if_no_rate_is_kept_the_last_one_is_shown() {
     let server = Server::start(&[]);
     let args = [server.addr(), "-c", "2", "-d", "100ms", "-r", "max@p50=1us"];
     let ended = run(&args);
@@ -42,9 +42,8 @@ fn where_no_rate_is_kept_the_last_one_is_shown_as_what_it_was() {
     server.stop();
 }
 
-/// What was found by then was found.
 #[test]
-fn who_asks_to_stop_gets_the_highest_rate_so_far() {
+fn an_interrupted_search_shows_the_highest_rate_so_far() {
     let server = Server::start(&[]);
     let args = [server.addr(), "-c", "2", "-d", "300ms", "-r", "max@p50=10s"];
     let mut child = spawn(&mut command(&args));
@@ -59,13 +58,13 @@ fn who_asks_to_stop_gets_the_highest_rate_so_far() {
     server.stop();
 }
 
-/// Pauses on each connection before its 80th echo: in 200 ms, only who sends 400 a second comes so far.
+/// A server that pauses before the 80th echo of each connection. In 200 ms, only a rate of 400 a second gets there.
 fn pausing_at_the_80th(mut stream: TcpStream) -> io::Result<()> {
     let mut message = [0; 64];
     for number in 1.. {
         stream.read_exact(&mut message)?;
         if number == 80 {
-            thread::sleep(Duration::from_millis(900)); // The fault that this server has.
+            thread::sleep(Duration::from_millis(900)); // The fault of this server.
         }
         stream.write_all(&message)?;
     }

@@ -1,4 +1,4 @@
-//! The progress on a terminal.
+//! The progress bar on a terminal.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ fn terminal(columns: u16) -> (File, File) {
     (screen, slave)
 }
 
-/// All that appears until the program has gone.
+/// Reads what appears until the program ends.
 fn read_all(mut screen: File) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
@@ -72,7 +72,7 @@ fn the_text_fits_the_terminal_and_a_trial_has_a_line_of_its_own() {
         .map(|line| line.trim_end_matches('\r'))
         .partition(|line| line.contains("INFO"));
     assert!(trials.len() > 1, "{shown:?}");
-    // Behind what erases the bar.
+    // It follows what erases the bar.
     for trial in trials {
         assert!(trial.rsplit('\r').next().unwrap().starts_with("\x1b[K2"), "{trial:?}");
     }
@@ -83,7 +83,7 @@ fn the_text_fits_the_terminal_and_a_trial_has_a_line_of_its_own() {
     server.stop();
 }
 
-/// Ctrl-S stops the terminal, and Ctrl-Q has it go on.
+/// Ctrl-S stops the terminal's output.
 #[test]
 fn a_terminal_that_is_stopped_does_not_stop_the_run() {
     let server = Server::start(&[]);

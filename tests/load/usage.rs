@@ -1,4 +1,4 @@
-//! What makes no sense is refused before anything is done, in one line that says what would.
+//! A wrong command line is refused at once, in one line that says what would be right.
 
 use crate::loader::{fine, run};
 use crate::server::Server;
@@ -49,7 +49,6 @@ fn a_unix_socket_has_no_address_to_connect_from() {
     assert!(ended.stderr.contains("--source-ip 127.0.0.1"), "{ended:?}");
 }
 
-/// Whichever stands first.
 #[test]
 fn sources_do_not_swallow_the_server() {
     let server = Server::start(&[]);
@@ -69,7 +68,7 @@ fn two_reports_in_one_file_are_refused() {
     assert_eq!(dir.path().read_dir().unwrap().count(), 0);
 }
 
-/// Before the run: nothing listens on that port, which would be the other thing to say.
+/// No server listens on that port, so the run would fail with another line.
 #[test]
 fn a_report_that_cannot_be_written_is_refused_before_the_run() {
     for option in ["--json", "--hdr", "--report"] {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -222,6 +223,19 @@ fn the_first_process_of_a_namespace_stops_on_signals() {
         // unshare ends with the exit code of its child.
         assert_eq!(server.server.wait().code(), Some(0), "{:#?}", server.server.log());
     }
+}
+
+/// Failed when the server set the permissions through /proc.
+#[test]
+fn a_unix_socket_gets_its_permissions_without_proc() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("echo");
+    let addr = format!("unix:{}", path.display());
+    let script = "umount -l /proc && umask 077 && exec \"$@\"";
+    let words = ["-m", "sh", "-c", script, "sh"];
+    let _server = Under::start_at(&addr, "unshare", &words, &["--unix-mode", "0666"]);
+    let found = fs::symlink_metadata(&path).unwrap().permissions().mode();
+    assert_eq!(found & 0o777, 0o666);
 }
 
 /// The child of `unshare`, which is the first process of the new namespace.

@@ -126,7 +126,7 @@ fn a_half_closed_peer_that_never_reads_costs_no_processor_time_and_is_closed() {
     let used = server.cpu_used_in(Duration::from_secs(1));
     // The bystander alone costs 6 ms.
     assert!(used < Duration::from_millis(40), "{used:?} in a second, beside a bystander");
-    server.expect_line("closed: took nothing for --stall-timeout");
+    server.expect_line("closed: stall timeout: it took nothing");
     // An idle connection is not a stalled one.
     expect_echo(&idle, b"hello");
     drop((stuck, idle));
@@ -303,10 +303,10 @@ fn time_during_which_the_server_is_stopped_is_not_idle_time() {
 #[test]
 fn a_server_that_was_stopped_times_out_no_peer() {
     let server = Server::start(&["--idle-timeout", "2s", "--stall-timeout", "2s"]);
-    let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     let late = server.connect();
     let bytes = pattern(1, 32 * MIB);
     let sent = send_until_stuck(&late, &bytes);
+    let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"before"));
     server.pause();
     thread::sleep(Duration::from_secs(5)); // The fault: the server is stopped for longer than the timeouts.

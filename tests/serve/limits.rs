@@ -112,7 +112,7 @@ fn a_peer_that_takes_nothing_is_closed_at_the_timeout_and_counted() {
                     assert!((&stream).write_all(&bytes).is_err());
                 }
             });
-            let closed = "took nothing for --stall-timeout; not all that it sent was echoed";
+            let closed = "stall timeout: it took nothing; not all that it sent was echoed";
             server.expect_line(closed);
         });
     }

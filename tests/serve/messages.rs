@@ -6,27 +6,32 @@ use crate::command::resound;
 use crate::server::Server;
 use crate::wire::{expect_closed, expect_echo, expect_end, pattern, reset, send_until_stuck};
 
+const LIMITS: [(&str, &str); 2] = [
+    ("--max-connections", "max connections reached"),
+    ("--max-per-ip", "max connections per IP address reached"),
+];
+
 #[test]
 fn verbose_names_the_limit_that_refused_a_connection() {
-    for limit in ["--max-connections", "--max-per-ip"] {
+    for (limit, reason) in LIMITS {
         let mut server = Server::start(&["-v", limit, "1"]);
         let served = server.connect();
         expect_echo(&served, b"hello");
         expect_closed(server.connect());
-        server.expect_line(&format!("refused: there are {limit}"));
+        server.expect_line(&format!("refused: {reason}"));
     }
 }
 
 /// Without `-v` the first refusal is logged, and not each one. Failed when refusals were logged only with `-v`.
 #[test]
 fn warnings_of_refusals_are_rate_limited() {
-    for limit in ["--max-connections", "--max-per-ip"] {
+    for (limit, reason) in LIMITS {
         let mut server = Server::start(&[limit, "1"]);
         let served = server.connect();
         expect_echo(&served, b"hello");
         (0..20).for_each(|_| expect_closed(server.connect()));
         let line = server.expect_line("refused: ");
-        assert!(line.contains("WARN") && line.contains(&format!("there are {limit}")), "{line}");
+        assert!(line.contains("WARN") && line.contains(reason), "{line}");
         drop(served);
         server.signal(Signal::TERM);
         assert!(server.wait().success());
@@ -48,7 +53,7 @@ fn verbose_logs_why_a_connection_ended() {
     let mut server = Server::start(&["-v", "--idle-timeout", "200ms"]);
     let idle = server.connect();
     expect_end(&idle);
-    server.expect_line("closed: idle for --idle-timeout");
+    server.expect_line("closed: idle timeout");
 
     let mut server = Server::start(&["-v", "--drain-timeout", "200ms"]);
     let lost = server.connect();
@@ -58,7 +63,7 @@ fn verbose_logs_why_a_connection_ended() {
     let stuck = server.connect();
     send_until_stuck(&stuck, &pattern(1, 32 << 20));
     server.signal(Signal::TERM);
-    server.expect_line("closed: cut off as the server stops");
+    server.expect_line("closed: aborted as the server stops");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::command::run_by;
-use crate::server::{Server, command};
+use crate::server::{Server, command, eventually};
 use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{
     connect_with_little_room, echo_of, expect_bytes, expect_echo, expect_end, pattern, read_to_end,
@@ -74,7 +74,7 @@ fn an_echo_in_flight_survives_the_shutdown_of_writing() {
     let bytes = pattern(6, 1_000_000);
     (&stream).write_all(&bytes).unwrap();
     // The server has echoed all of it, and has then been idle for longer than it lingers.
-    while !server.cpu_used_in(Duration::from_millis(1500)).is_zero() {}
+    eventually(|| server.cpu_used_in(Duration::from_millis(1500)).is_zero().then_some(()));
     server.signal(Signal::TERM);
     server.expect_line("stopping");
     for i in 0..10 {

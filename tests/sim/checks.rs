@@ -14,9 +14,9 @@ const LATE: Duration = Duration::from_secs(1);
 const TURNS: usize = 24;
 
 impl World {
-    pub fn begin_turn(&mut self, passes: Duration) {
-        let patience = self.patience();
-        if self.clock.pass(passes, patience) {
+    /// Time passes while the server waits, with this timeout, and then it takes a turn.
+    pub fn begin_turn(&mut self, passes: Duration, timeout: Option<Duration>) {
+        if self.clock.pass(passes, timeout) {
             self.coverage.note(Feature::LostTime);
         }
         self.turn += 1;
@@ -28,21 +28,6 @@ impl World {
             listening.calls = 0;
             listening.has_accepted = false;
         }
-    }
-
-    /// How long the server means to wait at the most, as far as its connections give it reason to.
-    fn patience(&self) -> Option<Duration> {
-        let left = |id: &usize| {
-            let socket = &self.sockets[*id];
-            let (timeout, active) = (laws::timeout(self, socket)?, socket.treatment.active);
-            let elapsed = self.clock.at_least(active);
-            // Where that is uncertain, the deadline may be over.
-            timeout.checked_sub(elapsed).filter(|_| elapsed == self.clock.at_most(active))
-        };
-        let silence = laws::silence(self).filter(|_| !self.live.is_empty());
-        let least = self.live.iter().filter_map(left).filter(|left| !left.is_zero());
-        // Deadlines that lie close together are dealt with at once.
-        least.chain(silence).min().map(|left| left.max(LATE / 16))
     }
 
     /// `is_idle`: the server has had turns enough to deal with all that it was told.
@@ -61,7 +46,7 @@ impl World {
         }
         if self.unannounced != 0 {
             let n = self.unannounced;
-            self.accuse(|| format!("{n} connections more have gone than the server told of"));
+            self.fail(|| format!("{n} connections more have gone than the server told of"));
         }
     }
 
@@ -74,20 +59,20 @@ impl World {
         let mut held = 0;
         for id in &self.live {
             let socket = &mut self.sockets[*id];
-            if socket.treatment.held == 0 {
-                socket.treatment.held = socket.pending();
+            if socket.ledger.held == 0 {
+                socket.ledger.held = socket.pending();
             }
-            held += socket.treatment.held;
+            held += socket.ledger.held;
             of_ip[usize::from(socket.ip)] += usize::from(socket.is_tcp);
         }
         if live > most {
-            self.accuse(|| format!("{live} connections, where {most} may be"));
+            self.fail(|| format!("{live} connections, where {most} may be"));
         }
         if let Some(n) = of_ip.iter().find(|n| **n > per_ip) {
-            self.accuse(|| format!("{n} connections from one address, where {per_ip} may be"));
+            self.fail(|| format!("{n} connections from one address, where {per_ip} may be"));
         }
         if held > limit {
-            self.accuse(|| format!("{held} bytes are pending, where {limit} may be"));
+            self.fail(|| format!("{held} bytes are pending, where {limit} may be"));
         }
         if 2 * held >= limit {
             self.coverage.note(Feature::FullPending);
@@ -101,14 +86,14 @@ impl World {
         let patience = if self.is_calm { 4 } else { TURNS };
         let (turn, once) = (self.turn, self.scenario.config.once);
         let socket = &mut self.sockets[id];
-        socket.treatment.late = if is_late { socket.treatment.late + 1 } else { 0 };
-        socket.treatment.unasked = if is_unasked { socket.treatment.unasked + 1 } else { 0 };
+        socket.ledger.late = if is_late { socket.ledger.late + 1 } else { 0 };
+        socket.ledger.unasked = if is_unasked { socket.ledger.unasked + 1 } else { 0 };
         let wrong = wrong_in_turn(socket, turn)
-            .or_else(|| (socket.treatment.unasked > patience).then_some("is not asked to end"))
+            .or_else(|| (socket.ledger.unasked > patience).then_some("is not asked to end"))
             .or_else(|| if is_idle { wrong_when_idle(socket, once) } else { None });
         if let Some(wrong) = wrong {
             let socket = socket.to_string();
-            self.accuse(|| format!("socket {id} {wrong}\n{socket}"));
+            self.fail(|| format!("socket {id} {wrong}\n{socket}"));
         }
     }
 
@@ -118,23 +103,23 @@ impl World {
             return false;
         }
         // It was seen to be empty, and still is.
-        let is_empty = socket.treatment.vain > 0 && !socket.is_readable();
+        let is_empty = socket.ledger.vain > 0 && !socket.is_readable();
         is_empty
             && socket.pending() == 0
-            && socket.treatment.goodbye.is_none()
+            && socket.ledger.goodbye.is_none()
             && self.has_stopped_for(self.scenario.config.drain_timeout / 2)
     }
 
     fn is_late(&self, socket: &Socket) -> bool {
         // Whoever had been silent for long before the server was told to stop was not late by then.
         let since_stop = match self.life {
-            Life::Stopping { since, .. } => self.clock.at_least(since),
+            Life::Stopping { since, .. } => self.clock.since(since),
             Life::Serving | Life::Aborted => Duration::MAX,
         };
-        let treatment = &socket.treatment;
-        let mut silent = self.clock.at_least(treatment.active).min(since_stop);
-        if treatment.goodbye.is_some() {
-            silent = silent.min(self.clock.at_least(treatment.took));
+        let ledger = &socket.ledger;
+        let mut silent = self.clock.since(ledger.active).min(since_stop);
+        if ledger.goodbye.is_some() {
+            silent = silent.min(self.clock.since(ledger.took));
         }
         laws::timeout(self, socket).is_some_and(|timeout| silent > timeout + LATE)
     }
@@ -145,7 +130,7 @@ impl World {
         let listening = &mut self.listeners[listener];
         if listening.due.is_some_and(|due| due < self.turn) && listening.token.is_some() {
             listening.due = None;
-            self.accuse(|| format!("listener {listener} is not told of a free descriptor"));
+            self.fail(|| format!("listener {listener} is not told of a free descriptor"));
             return;
         }
         let is_well = !has_room || !listening.failing.is_empty();
@@ -156,10 +141,10 @@ impl World {
             return;
         }
         let since = *listening.deaf.get_or_insert(served);
-        listening.late += usize::from(self.clock.at_least(since) > LATE);
+        listening.late += usize::from(self.clock.since(since) > LATE);
         let is_lost = is_idle && !listening.has_failed;
         if listening.late > TURNS || is_lost {
-            self.accuse(|| format!("listener {listener} is deaf"));
+            self.fail(|| format!("listener {listener} is deaf"));
         }
     }
 
@@ -172,19 +157,19 @@ impl World {
         self.late = if is_late { self.late + 1 } else { 0 };
         // One turn to ask everybody to end, and one to end.
         if self.late > 2 {
-            self.accuse(|| "the server does not stop".into());
+            self.fail(|| "the server does not stop".into());
         }
     }
 }
 
 fn wrong_in_turn(socket: &Socket, turn: u64) -> Option<&'static str> {
-    let treatment = &socket.treatment;
-    let is_silent = !treatment.has_read && treatment.goodbye.is_none();
-    if treatment.late > TURNS {
+    let ledger = &socket.ledger;
+    let is_silent = !ledger.has_read && ledger.goodbye.is_none();
+    if ledger.late > TURNS {
         Some("is past its deadline")
-    } else if treatment.turn == turn && treatment.is_flushed && is_silent {
+    } else if ledger.turn == turn && ledger.is_flushed && is_silent {
         Some("drained, and was not read in the same turn")
-    } else if treatment.is_announced || !treatment.is_registered {
+    } else if ledger.is_announced || !ledger.is_registered {
         Some("is not the server's any more, and not closed")
     } else {
         None
@@ -197,7 +182,7 @@ fn wrong_when_idle(socket: &Socket, once: bool) -> Option<&'static str> {
         None
     } else if is_stuck(socket) {
         Some("waits for an event that was told already")
-    } else if once && is_echoed && socket.treatment.goodbye.is_none() {
+    } else if once && is_echoed && socket.ledger.goodbye.is_none() {
         Some("has had its echo, and no goodbye")
     } else {
         None

@@ -21,8 +21,14 @@ features![
     Accepted,
     RefusedMaxConnections,
     RefusedMaxPerIp,
-    RefusedUnwatchable,
+    RefusedRegisterFailed,
     Blocked,
+    Yielded,
+    BackedOff,
+    ExpiredIdle,
+    ExpiredStalled,
+    ExpiredLingering,
+    ExpiredQuiet,
     Finished,
     Failed,
     ClosedIdle,
@@ -51,7 +57,6 @@ features![
     LostTime,
     SlowTurn,
     RoomWithoutEdge,
-    SignalsAtOnce,
     StoppedWithQueue,
 ];
 

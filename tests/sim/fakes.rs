@@ -10,7 +10,7 @@ use std::rc::Rc;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use resound::net::{Endpoint, Listen, Stream};
-use resound::observe::{Event, Observer};
+use resound::observe::{At, Event, Observer};
 
 use crate::world::World;
 
@@ -28,7 +28,7 @@ pub struct FakeStream {
 }
 
 /// Tells the world what the server says that it did.
-pub struct Watch(pub Shared);
+pub struct Reporter(pub Shared);
 
 impl Listen for FakeListener {
     type Stream = FakeStream;
@@ -134,12 +134,13 @@ impl Source for FakeStream {
     }
 }
 
-impl Observer for Watch {
-    fn observe(&mut self, peer: &Endpoint, event: Event<'_>) {
+impl Observer for Reporter {
+    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         let mut world = self.0.borrow_mut();
+        let Some((id, peer)) = at.conn else { return world.on_server_event(event) };
         match socket_of(peer) {
-            Some(id) => world.hear(id, event),
-            None => world.accuse(|| format!("told of {event:?} of a stranger, {peer}")),
+            Some(socket) => world.on_event(socket, id, event),
+            None => world.fail(|| format!("{event:?} of an unknown peer, {peer}")),
         }
     }
 }

@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::rng::Rng;
-use crate::scenario::{Crowd, Pace, Scenario};
+use crate::scenario::{Pace, PeerMix, Scenario};
 
 /// Something happens, and then the server takes some turns, after the first of which `passes` is over.
 #[derive(Clone, Debug)]
@@ -18,7 +17,7 @@ pub struct Step {
     pub passes: Duration,
     pub turns: u8,
     /// What chance does meanwhile, so that leaving a step out changes as little as possible for others.
-    pub luck: u32,
+    pub seed: u32,
 }
 
 /// Which peer: taken modulo the number of those that are there.
@@ -84,13 +83,9 @@ pub enum Action {
         error: Errno,
         times: u8,
     },
-    /// These signals arrive, at once.
-    Signals(&'static [i32]),
+    /// The server is asked to stop, or, if it is stopping, to stop at once.
+    Stop,
 }
-
-/// They stop the server, each in one batch.
-pub const BATCHES: [&[i32]; 5] =
-    [&[SIGTERM], &[SIGINT], &[SIGHUP], &[SIGTERM, SIGHUP], &[SIGHUP, SIGINT, SIGTERM]];
 
 /// Errors of accept(2) that concern the one connection, and those that concern the machine.
 pub const OF_ONE: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
@@ -107,7 +102,7 @@ fn step(rng: &mut Rng, scenario: &Scenario) -> Step {
         Action::Quiet => 2 + rng.below(5) as u8,
         _ => rng.pick(&[0, 1, 1, 1, 1, 1, 1, 2]),
     };
-    Step { action, passes: passes(rng, scenario.pace), turns, luck: rng.next() as u32 }
+    Step { action, passes: passes(rng, scenario.pace), turns, seed: rng.next() as u32 }
 }
 
 fn passes(rng: &mut Rng, pace: Pace) -> Duration {
@@ -127,11 +122,11 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
     //           connect send flood urgent stop again half close reset vanish quiet sip
-    let weights: [u64; 12] = match scenario.crowd {
-        Crowd::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
-        Crowd::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
-        Crowd::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4],
-        Crowd::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4],
+    let weights: [u64; 12] = match scenario.peer_mix {
+        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
+        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
+        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4],
+        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4],
     };
     if rng.below(24) == 0 {
         return rare(rng);
@@ -182,7 +177,7 @@ fn rare(rng: &mut Rng) -> Action {
             Action::AcceptFails { listener, error: rng.pick(&OF_ALL), times }
         }
         15 => Action::Rush { listener, peers: rng.size(1, 200) as u8 },
-        _ => Action::Signals(rng.pick(&BATCHES)),
+        _ => Action::Stop,
     }
 }
 

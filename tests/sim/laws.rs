@@ -26,7 +26,7 @@ pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
     if socket.pending() > 0 {
         stall
-    } else if socket.treatment.goodbye.is_some() {
+    } else if socket.ledger.goodbye.is_some() {
         // It takes a look to see that a peer takes nothing more, or has taken all.
         let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
         let time = if socket.left() > 0 { stall? } else { LINGER };
@@ -43,42 +43,41 @@ pub fn silence(world: &World) -> Option<Duration> {
 
 /// Whether a socket may have been left alone for as long as that.
 fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
-    timeout.is_some_and(|timeout| world.clock.at_most(socket.treatment.active) >= timeout)
+    timeout.is_some_and(|timeout| world.clock.since(socket.ledger.active) >= timeout)
 }
 
 /// Where there is to be but one echo, it is that of the first read.
 pub fn before_read(world: &mut World, id: usize, asked: usize) {
     let socket = &world.sockets[id];
-    let is_second = socket.reads > 0 && socket.treatment.goodbye.is_none();
+    let is_second = socket.reads > 0 && socket.ledger.goodbye.is_none();
     if is_second && world.scenario.config.once && !may_part(world, socket) {
-        world.accuse(|| format!("socket {id}: a second read, where there is to be one echo"));
+        world.fail(|| format!("socket {id}: a second read, where there is to be one echo"));
     }
     let config = &world.scenario.config;
     let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ);
     let is_free = || world.live.iter().all(|id| world.sockets[*id].pending() == 0);
     // What it has just flushed itself may still count.
-    if asked < usual && world.sockets[id].treatment.calls == 1 && is_free() {
-        world.accuse(|| {
-            format!("socket {id}: reads {asked} bytes at a time, though none is pending")
-        });
+    if asked < usual && world.sockets[id].ledger.calls == 1 && is_free() {
+        world
+            .fail(|| format!("socket {id}: reads {asked} bytes at a time, though none is pending"));
     }
 }
 
 /// Whether the server may ask a connection to end although its peer has not finished.
 fn may_part(world: &World, socket: &Socket) -> bool {
     let half = world.scenario.config.drain_timeout / 2;
-    world.has_stopped_for(half) || socket.treatment.may_part
+    world.has_stopped_for(half) || socket.ledger.may_part
 }
 
 /// What is noted at the end of each turn: the server may have seen the same, and act on it later.
 pub fn note_silence(world: &mut World, id: usize) {
     let socket = &world.sockets[id];
-    let is_silent = socket.pending() == 0 && socket.treatment.goodbye.is_none();
+    let is_silent = socket.pending() == 0 && socket.ledger.goodbye.is_none();
     if is_silent && may_be_over(world, socket, silence(world)) {
         let is_idle = !world.is_stopping();
-        let treatment = &mut world.sockets[id].treatment;
-        treatment.may_part = true;
-        treatment.may_idle |= is_idle;
+        let ledger = &mut world.sockets[id].ledger;
+        ledger.may_part = true;
+        ledger.may_idle |= is_idle;
     }
 }
 
@@ -90,16 +89,16 @@ pub fn goodbye(world: &mut World, id: usize) {
     let is_asked = may_part(world, socket);
     let is_due = socket.end == Some(End::OfFile) || once && socket.reads == 1 || is_asked;
     if pending > 0 {
-        world.accuse(|| format!("socket {id}: the goodbye comes {pending} bytes too early"));
+        world.fail(|| format!("socket {id}: the goodbye comes {pending} bytes too early"));
     }
-    let is_first = world.sockets[id].treatment.goodbye.is_none();
+    let is_first = world.sockets[id].ledger.goodbye.is_none();
     if !is_due && is_first {
-        world.accuse(|| format!("socket {id}: a goodbye for no reason"));
+        world.fail(|| format!("socket {id}: a goodbye for no reason"));
     }
     let socket = &world.sockets[id];
     let stopped = world.is_stopping() && socket.end.is_none() && !once && is_first;
-    if stopped && !socket.treatment.may_idle && !socket.treatment.emptied {
-        world.accuse(|| format!("socket {id}: a goodbye before what had arrived was echoed"));
+    if stopped && !socket.ledger.may_idle && !socket.ledger.emptied {
+        world.fail(|| format!("socket {id}: a goodbye before what had arrived was echoed"));
     }
     if once && world.sockets[id].end.is_none() {
         world.coverage.note(Feature::OncePartedFirst);
@@ -118,24 +117,24 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
         Refusal::MaxPerIp => {
             is_tcp && config.max_per_ip.is_some_and(|most| others.filter(of_ip).count() >= most)
         }
-        Refusal::Unwatchable => socket.treatment.is_unwatchable,
+        Refusal::RegisterFailed => socket.ledger.fails_to_register,
         Refusal::NoMemory => false,
     };
     world.coverage.note(feature(why));
-    if !is_lawful || socket.treatment.is_registered {
-        world.accuse(|| format!("socket {id}: refused for no reason: {why}"));
+    if !is_lawful || socket.ledger.is_registered {
+        world.fail(|| format!("socket {id}: refused for no reason: {why}"));
     }
 }
 
 /// A connection may be closed only for the reason that is told, and only if that is true.
 pub fn closed(world: &mut World, id: usize, why: &Closed) {
     let socket = &world.sockets[id];
-    let treatment = &socket.treatment;
-    let owed = if treatment.goodbye.is_some() { treatment.owed } else { socket.read };
+    let ledger = &socket.ledger;
+    let owed = if ledger.goodbye.is_some() { ledger.owed } else { socket.read };
     let stall = world.scenario.config.stall_timeout;
-    let has_parted = treatment.goodbye.is_some() && may_part_from(world, socket);
+    let has_parted = ledger.goodbye.is_some() && may_part_from(world, socket);
     let is_finished =
-        socket.end == Some(End::OfFile) && (treatment.goodbye.is_some() || may_be_cut(world));
+        socket.end == Some(End::OfFile) && (ledger.goodbye.is_some() || may_be_cut(world));
     let is_cut = may_be_cut(world) && socket.end.is_none();
     let (is_lawful, feature) = match why {
         Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
@@ -146,11 +145,11 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
             (socket.pending() > 0 && stalled, Feature::Stalled)
         }
         Closed::Idle => (
-            treatment.may_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
+            ledger.may_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
             Feature::ClosedIdle,
         ),
-        Closed::Parted => (has_parted || is_cut && socket.pending() == 0, Feature::Parted),
-        Closed::Cut => {
+        Closed::ByServer => (has_parted || is_cut && socket.pending() == 0, Feature::Parted),
+        Closed::Aborted => {
             let is_short = may_be_cut(world) && socket.read > socket.written;
             (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::Cut)
         }
@@ -158,15 +157,15 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
     world.coverage.note(feature);
     if !is_lawful {
         let socket = world.sockets[id].to_string();
-        world.accuse(|| format!("socket {id}: closed as {why:?}, which is not so\n{socket}"));
+        world.fail(|| format!("socket {id}: closed as {why:?}, which is not so\n{socket}"));
     }
 }
 
 /// Whether a peer that was told goodbye may be closed: it has everything, or has taken nothing for long. If it
 /// sent anything after that, the rest would be lost.
 fn may_part_from(world: &World, socket: &Socket) -> bool {
-    let (clock, treatment) = (&world.clock, &socket.treatment);
-    let rests = clock.at_most(treatment.active).min(clock.at_most(treatment.took));
+    let (clock, ledger) = (&world.clock, &socket.ledger);
+    let rests = clock.since(ledger.active).min(clock.since(ledger.took));
     match socket.left() {
         0 => may_be_over(world, socket, Some(LINGER)),
         _ => world.scenario.config.stall_timeout.is_some_and(|stall| rests >= stall),
@@ -183,28 +182,32 @@ fn may_be_cut(world: &World) -> bool {
 pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
     let socket = &world.sockets[id];
     let is_short = socket.read > socket.written;
-    let is_unheard = socket.arrived > socket.read && !socket.treatment.is_interrupted;
-    let by_server = matches!(why, Closed::Parted | Closed::Idle | Closed::Cut);
+    let is_unheard = socket.arrived > socket.read && !socket.ledger.is_interrupted;
+    let by_server = matches!(why, Closed::ByServer | Closed::Idle | Closed::Aborted);
     if is_cut != (is_short && !matches!(why, Closed::Failed(_))) {
         let socket = socket.to_string();
-        world.accuse(|| format!("socket {id}: closed as {why:?}, cut: {is_cut}\n{socket}"));
+        world.fail(|| format!("socket {id}: closed as {why:?}, cut: {is_cut}\n{socket}"));
     } else if by_server && is_unheard && !is_cut {
         let socket = socket.to_string();
-        world.accuse(|| format!("socket {id}: closed as {why:?}, unheard, uncounted\n{socket}"));
+        world.fail(|| format!("socket {id}: closed as {why:?}, unheard, uncounted\n{socket}"));
     }
     if is_cut {
-        let is_known = matches!(why, Closed::Cut | Closed::Stalled);
+        let is_known = matches!(why, Closed::Aborted | Closed::Stalled);
         let feature = if is_known { Feature::CutForLate } else { Feature::CutForTalking };
         world.coverage.note(feature);
     }
 }
 
-/// Whether the server may look at a connection without an event: it may be about to give it up.
-pub fn may_be_looked_at(world: &World, id: usize) -> bool {
+/// How many more calls than usual the server may make in a turn: one for a look, without an event, at a connection that
+/// may be given up, and one for a last read of a connection that it aborts after such a look.
+pub fn extra_calls(world: &World, id: usize) -> usize {
+    if may_be_cut(world) {
+        return 2;
+    }
     let socket = &world.sockets[id];
-    let looks = world.scenario.config.stall_timeout.map(|stall| stall / LOOKS);
-    let is_stuck = socket.pending() > 0 || socket.treatment.is_flushed;
-    may_be_cut(world) || socket.treatment.goodbye.is_some() || is_stuck && looks.is_some()
+    let is_stuck = socket.pending() > 0 || socket.ledger.is_flushed;
+    let is_looked_at = is_stuck && world.scenario.config.stall_timeout.is_some();
+    usize::from(is_looked_at || socket.ledger.goodbye.is_some())
 }
 
 /// Whoever waits to be accepted when the server stops is accepted, if at all possible.
@@ -212,6 +215,6 @@ pub fn listener_closed(world: &mut World, listener: usize) {
     let listening = &world.listeners[listener];
     let queued = listening.queue.len();
     if !listening.has_failed && world.live.len() < world.descriptors && queued > 0 {
-        world.accuse(|| format!("listener {listener}: closed while {queued} wait"));
+        world.fail(|| format!("listener {listener}: closed while {queued} wait"));
     }
 }

@@ -29,12 +29,11 @@ mod syscalls;
 mod fakes;
 mod checks;
 mod run;
-mod telling;
+mod display;
 mod shrink;
-mod watchdog;
 
 use coverage::Coverage;
-use shrink::Shrunk;
+use shrink::{Shrunk, try_seed};
 
 const SEEDS: u64 = 500;
 const STEPS: usize = 2_000;
@@ -75,10 +74,6 @@ fn soak(time: Duration) -> Result<Coverage, Box<Shrunk>> {
     let until = Instant::now() + time;
     let first = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     try_many(first << 20, |_| Instant::now() < until)
-}
-
-fn try_seed(seed: u64, steps: usize) -> Result<Coverage, Box<Shrunk>> {
-    watchdog::watched(seed, || shrink::try_seed(seed, steps))
 }
 
 /// Runs seeds, one after the other, from `first` on while `goes_on`. The first that fails ends it.

@@ -5,24 +5,17 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mio::Token;
+use resound::net::Endpoint;
 use resound::reactor::Ready;
-use resound::server::{Flow, Server};
-use signal_hook::consts::{SIGHUP, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
+use resound::server::{Outcome, Server};
 
 use crate::coverage::{Coverage, Feature};
-use crate::fakes::{FakeListener, Shared, Watch};
+use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Socket};
 use crate::world::{Life, World};
-
-/// The slot of the signals, which are the first to be watched. None ever comes; but the server is told
-/// of them before each turn, so that its poll never waits. A listener or a connection would do for that
-/// only until the server lets go of it, and being told would keep it from going deaf.
-const PACEMAKER: Ready = Ready { token: Token(0), exceptional: false };
 
 /// Turns in which a server that nobody disturbs is done with everything.
 const TURNS_TO_SETTLE: usize = 20_000;
@@ -50,9 +43,10 @@ pub fn run(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
 
 struct Run {
     world: Shared,
-    server: Server<FakeListener, Watch>,
+    server: Server<FakeListener, Reporter>,
     base: Instant,
     told: Vec<Ready>,
+    ready: Vec<Ready>,
     /// Turns, one after the other, in which nothing happened, and in which nothing was done either.
     quiet_turns: usize,
     /// The server was told to stop since the last turn, or has just started.
@@ -64,11 +58,19 @@ impl Run {
         let world = Rc::new(RefCell::new(World::new(scenario.clone())));
         let base = Instant::now();
         let server = start(&world, base)?;
-        Ok(Self { world, server, base, told: Vec::new(), quiet_turns: 0, is_stirred: true })
+        Ok(Self {
+            world,
+            server,
+            base,
+            told: Vec::new(),
+            ready: Vec::new(),
+            quiet_turns: 0,
+            is_stirred: true,
+        })
     }
 
     fn step(&mut self, step: &Step) -> Wrong {
-        self.world.borrow_mut().rng = Rng::new(step.luck.into());
+        self.world.borrow_mut().rng = Rng::new(step.seed.into());
         self.act(&step.action)?;
         let is_quiet = matches!(step.action, Action::Quiet);
         for turn in 0..step.turns {
@@ -81,35 +83,54 @@ impl Run {
         Ok(())
     }
 
-    /// Lets the server take one turn. Returns whether it has stopped, and has been started again.
+    /// Lets the server take one turn. Returns whether it has stopped, and was started again.
     fn turn(&mut self, passes: Duration, tells: bool) -> Wrong<bool> {
         self.told.clear();
+        let timeout = self.server.poll_timeout();
         let mut world = self.world.borrow_mut();
-        // How long the server meant to wait is not known now.
-        let passes = if self.is_stirred { passes.min(Duration::from_millis(10)) } else { passes };
-        world.begin_turn(passes);
+        world.begin_turn(passes, timeout);
         if tells {
             world.tell(&mut self.told);
         }
-        let now = self.base + world.clock.raw;
         drop(world);
-        self.told.iter().for_each(|ready| self.server.wake(*ready));
-        self.server.wake(PACEMAKER);
-        let mut flow = self.server.turn(now);
-        while matches!(flow, Ok(Flow::Continue)) && self.server.is_mid_turn() {
-            self.world.borrow_mut().coverage.note(Feature::SlowTurn);
-            flow = self.server.turn(now);
-        }
-        self.judge(flow.map_err(|e| format!("a turn failed: {e}"))?, passes)
+        // Nothing is registered with the poll, so this returns what is requeued.
+        self.server.wait(Some(Duration::ZERO), &mut self.ready).map_err(|e| e.to_string())?;
+        merge(&mut self.ready, &self.told);
+        self.handle_events()?;
+        let outcome = self.server.take_outcome().transpose();
+        self.judge(outcome.map_err(|e| format!("the server failed: {e}"))?, passes)
     }
 
-    fn judge(&mut self, flow: Flow, passes: Duration) -> Wrong<bool> {
+    fn handle_events(&mut self) -> Wrong {
+        let mut now = self.server.begin_turn(self.now(), self.ready.len());
+        self.check_time(now)?;
+        for event in &self.ready {
+            self.server.handle_event(*event, now);
+            if self.server.is_slow() {
+                self.world.borrow_mut().coverage.note(Feature::SlowTurn);
+                now = self.server.advance(self.base + self.world.borrow().clock.raw);
+            }
+        }
+        self.check_time(now)?;
+        self.server.handle_timeouts(now);
+        Ok(())
+    }
+
+    fn check_time(&self, now: Instant) -> Wrong {
+        let (counted, served) = (now - self.base, self.world.borrow().clock.served);
+        if counted == served {
+            return Ok(());
+        }
+        Err(format!("the server counts {counted:?}, where it served {served:?}"))
+    }
+
+    fn judge(&mut self, outcome: Option<Outcome>, passes: Duration) -> Wrong<bool> {
         let mut world = self.world.borrow_mut();
         let undisturbed = self.told.is_empty() && passes.is_zero() && !self.is_stirred;
         let is_still = undisturbed && world.calls == 0 && world.gone == 0;
         if undisturbed && self.quiet_turns >= 2 && !is_still {
             let (calls, gone) = (world.calls, world.gone);
-            world.accuse(|| format!("{calls} calls, {gone} closed, and for no reason"));
+            world.fail(|| format!("{calls} calls, {gone} closed, and for no reason"));
         }
         self.quiet_turns = if is_still { self.quiet_turns + 1 } else { 0 };
         self.is_stirred = false;
@@ -118,16 +139,18 @@ impl Run {
             Some(wrong) => return Err(wrong),
             None => drop(world),
         }
-        self.follow(flow)
+        self.follow(outcome)
     }
 
-    fn follow(&mut self, flow: Flow) -> Wrong<bool> {
+    fn follow(&mut self, outcome: Option<Outcome>) -> Wrong<bool> {
         let mut world = self.world.borrow_mut();
-        match (flow, world.life) {
-            (Flow::Continue, Life::Serving | Life::Stopping { .. }) => return Ok(false),
-            (Flow::Stopped, Life::Stopping { .. }) => world.coverage.note(Feature::Stopped),
-            (Flow::Aborted, Life::Aborted) => world.coverage.note(Feature::Aborted),
-            (flow, life) => return Err(format!("{flow:?}, where the server is {life:?}")),
+        match (outcome, world.life) {
+            (None, Life::Serving | Life::Stopping { .. }) => return Ok(false),
+            (Some(Outcome::Stopped), Life::Stopping { .. }) => {
+                world.coverage.note(Feature::Stopped);
+            }
+            (Some(Outcome::Aborted), Life::Aborted) => world.coverage.note(Feature::Aborted),
+            (outcome, life) => return Err(format!("{outcome:?}, where the server is {life:?}")),
         }
         if !world.live.is_empty() {
             return Err(format!("the server has left {} connections behind", world.live.len()));
@@ -143,28 +166,23 @@ impl Run {
         self.base + self.world.borrow().clock.raw
     }
 
-    fn signal(&mut self, signals: &[i32]) {
+    fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        if signals.len() > 1 && !world.live.is_empty() {
-            world.coverage.note(Feature::SignalsAtOnce);
-        }
         world.life = match world.life {
             Life::Serving => Life::Stopping { since: world.clock.served, raw: world.clock.raw },
-            // A terminal that closes may say so once more.
-            life if signals == [SIGHUP] => life,
             Life::Stopping { .. } | Life::Aborted => Life::Aborted,
         };
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
         }
         drop(world);
-        self.server.request(signals);
+        self.server.stop();
         self.is_stirred = true;
     }
 
     fn act(&mut self, action: &Action) -> Wrong {
-        if let Action::Signals(signals) = action {
-            self.signal(signals);
+        if matches!(action, Action::Stop) {
+            self.stop();
             return self.world.borrow_mut().wrong.take().map_or(Ok(()), Err);
         }
         let mut world = self.world.borrow_mut();
@@ -182,7 +200,7 @@ impl Run {
             Action::AcceptFails { listener, error, times } => {
                 world.listeners[listener].failing.extend([error].repeat(times.into()));
             }
-            Action::Quiet | Action::Signals(_) => {}
+            Action::Quiet | Action::Stop => {}
             _ => act_of_peer(&mut world, action),
         }
         Ok(())
@@ -198,7 +216,7 @@ impl Run {
             self.until_idle()?;
         }
         self.check_settled(|socket| {
-            let is_owed = socket.treatment.goodbye.is_none() && socket.written < socket.sent;
+            let is_owed = socket.ledger.goodbye.is_none() && socket.written < socket.sent;
             is_owed.then_some("waits for its echo")
         })?;
         self.each_peer(|peer| peer.fin = true);
@@ -209,8 +227,8 @@ impl Run {
 
     fn each_peer(&mut self, act: impl Fn(&mut Socket)) {
         let mut world = self.world.borrow_mut();
-        let World { afoot, sockets, .. } = &mut *world;
-        let sockets = afoot.iter().map(|id| (*id, sockets[*id].peer == Peer::Vanished));
+        let World { alive, sockets, .. } = &mut *world;
+        let sockets = alive.iter().map(|id| (*id, sockets[*id].peer == Peer::Vanished));
         let present: Vec<_> = sockets.filter(|(_, vanished)| !vanished).collect();
         present.into_iter().for_each(|(id, _)| act(&mut world.sockets[id]));
     }
@@ -218,7 +236,7 @@ impl Run {
     fn check_settled(&self, wrong: impl Fn(&Socket) -> Option<&'static str>) -> Wrong {
         let world = self.world.borrow();
         let present = |socket: &&Socket| socket.peer != Peer::Vanished;
-        for socket in world.afoot.iter().map(|id| &world.sockets[*id]).filter(present) {
+        for socket in world.alive.iter().map(|id| &world.sockets[*id]).filter(present) {
             if let Some(wrong) = wrong(socket) {
                 return Err(format!("socket {} {wrong}\n{socket}", socket.id));
             }
@@ -239,7 +257,7 @@ impl Run {
     }
 
     fn stop_in_time(&mut self) -> Wrong {
-        self.signal(&[SIGTERM]);
+        self.stop();
         let timeout = self.world.borrow().scenario.config.drain_timeout;
         for _ in 0..timeout.as_millis() / 50 + 4 {
             self.world.borrow_mut().flow();
@@ -251,13 +269,21 @@ impl Run {
     }
 }
 
-fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Watch>> {
-    let config = world.borrow().scenario.config.clone();
-    let mut server = Server::new(config, Watch(Rc::clone(world)), now)?;
-    server.obey(Signals::new([] as [i32; 0])?)?;
-    for id in 0..2 {
-        server.listen(FakeListener { world: Rc::clone(world), id }, format!("listener {id}"))?;
+/// Adds what the world reports to what the reactor does: each source once, as a poll would.
+fn merge(ready: &mut Vec<Ready>, told: &[Ready]) {
+    for event in told {
+        match ready.iter_mut().find(|ready| ready.token == event.token) {
+            Some(ready) => ready.exceptional |= event.exceptional,
+            None => ready.push(*event),
+        }
     }
+}
+
+fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Reporter>> {
+    let config = world.borrow().scenario.config.clone();
+    let mut server = Server::new(config, Reporter(Rc::clone(world)), now)?;
+    let listener = |id| (FakeListener { world: Rc::clone(world), id }, Endpoint::Unix(None));
+    server.listen([0, 1].map(listener))?;
     Ok(server)
 }
 
@@ -265,9 +291,9 @@ fn act_of_peer(world: &mut World, action: &Action) {
     let unit = world.scenario.unit();
     match *action {
         Action::Send { who, bytes } => with(world, who, |peer| {
-            peer.sent += bytes.min(peer.patience(unit));
+            peer.sent += bytes.min(peer.may_send(unit));
         }),
-        Action::Flood { who } => with(world, who, |peer| peer.sent += peer.patience(unit)),
+        Action::Flood { who } => with(world, who, |peer| peer.sent += peer.may_send(unit)),
         Action::Urgent { who } => with(world, who, Socket::urge),
         Action::StopReading { who } => with(world, who, |peer| peer.is_reading = false),
         Action::ReadAgain { who } => with(world, who, |peer| {

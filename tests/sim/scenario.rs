@@ -1,4 +1,4 @@
-//! What a seed decides before the first step: the server's limits, how bad the weather is, and what
+//! What a seed decides before the first step: the server's limits, how bad the fault_rates is, and what
 //! kind of people come.
 
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::rng::Rng;
 pub struct Scenario {
     pub config: Config,
     pub backlog: usize,
-    pub weather: Weather,
-    pub crowd: Crowd,
+    pub fault_rates: FaultRates,
+    pub peer_mix: PeerMix,
     pub pace: Pace,
 }
 
 /// How likely each fault is, of 1024 occasions.
 #[derive(Clone, Debug)]
-pub struct Weather {
+pub struct FaultRates {
     /// A system call is interrupted.
     pub interrupted: u32,
     /// A read or a write stops short, where it may.
@@ -33,12 +33,12 @@ pub struct Weather {
     /// An event is told of nothing.
     pub spurious: u32,
     /// A socket cannot be watched.
-    pub unwatchable: u32,
+    pub register_fails: u32,
 }
 
 /// What most people do.
 #[derive(Clone, Copy, Debug)]
-pub enum Crowd {
+pub enum PeerMix {
     Mixed,
     /// They come and go.
     Fleeting,
@@ -62,8 +62,13 @@ impl Scenario {
         Self {
             config: config(&mut rng),
             backlog: backlog(&mut rng),
-            weather: weather(&mut rng),
-            crowd: rng.pick(&[Crowd::Mixed, Crowd::Fleeting, Crowd::Greedy, Crowd::Steady]),
+            fault_rates: fault_rates(&mut rng),
+            peer_mix: rng.pick(&[
+                PeerMix::Mixed,
+                PeerMix::Fleeting,
+                PeerMix::Greedy,
+                PeerMix::Steady,
+            ]),
             pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Slow, Pace::Fast]),
         }
     }
@@ -109,10 +114,10 @@ fn timeout(rng: &mut Rng) -> Duration {
     Duration::from_millis(rng.size(20, 8_000))
 }
 
-fn weather(rng: &mut Rng) -> Weather {
+fn fault_rates(rng: &mut Rng) -> FaultRates {
     let mut often = || rng.pick(&[0, 0, 10, 100, 300]);
     let [interrupted, cut, meanwhile, withheld, spurious] = [(); 5].map(|()| often());
     let reset = rng.pick(&[0, 0, 0, 1, 4]);
-    let unwatchable = rng.pick(&[0, 0, 0, 30]);
-    Weather { interrupted, cut, meanwhile, reset, withheld, spurious, unwatchable }
+    let register_fails = rng.pick(&[0, 0, 0, 30]);
+    FaultRates { interrupted, cut, meanwhile, reset, withheld, spurious, register_fails }
 }

@@ -4,11 +4,12 @@
 //! `taken` ≤ `written` ≤ `read` ≤ `arrived` ≤ `sent`.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use mio::Token;
+use resound::observe::ConnId;
 use rustix::io::Errno;
 
-use crate::clock::Stamp;
 use crate::pattern;
 use crate::rng::Rng;
 
@@ -83,7 +84,7 @@ pub struct Socket {
     pub reads: u64,
     pub written: u64,
     pub end: Option<End>,
-    pub treatment: Treatment,
+    pub ledger: Ledger,
 }
 
 impl Socket {
@@ -114,7 +115,7 @@ impl Socket {
             reads: 0,
             written: 0,
             end: None,
-            treatment: Treatment::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -125,7 +126,7 @@ impl Socket {
 
     /// What was read and not written, but is to be.
     pub fn pending(&self) -> u64 {
-        if self.treatment.goodbye.is_some() { 0 } else { self.read - self.written }
+        if self.ledger.goodbye.is_some() { 0 } else { self.read - self.written }
     }
 
     pub fn is_alive(&self) -> bool {
@@ -133,7 +134,7 @@ impl Socket {
     }
 
     /// What the peer may still send, given what it has in hand and what goes through at once.
-    pub fn patience(&self, unit: u64) -> u64 {
+    pub fn may_send(&self, unit: u64) -> u64 {
         if self.fin || !self.is_alive() {
             return 0;
         }
@@ -151,7 +152,7 @@ impl Socket {
     }
 
     /// Lets the network do its part, some of it or all. Returns whether there was any.
-    pub fn flow(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
+    pub fn flow(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
         if self.error.is_some() || self.peer == Peer::Vanished {
             return false;
         }
@@ -175,12 +176,12 @@ impl Socket {
         came
     }
 
-    fn go(&mut self, rng: &mut Rng, all: bool, now: Stamp) -> bool {
+    fn go(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
         let sip = if self.is_sipping && !all { self.send_space / SIPS + 1 } else { u64::MAX };
         let n = part((self.written - self.taken).min(sip), rng, all);
         self.taken += n;
         if n > 0 {
-            self.treatment.took = now;
+            self.ledger.took = now;
         }
         if n > 0 && self.wants_space && self.is_writable() {
             self.wants_space = false;
@@ -283,12 +284,17 @@ fn part(most: u64, rng: &mut Rng, all: bool) -> u64 {
 
 /// What a stamp and some counts tell of how the server treats one connection.
 #[derive(Debug, Default)]
-pub struct Treatment {
+pub struct Ledger {
+    /// What the server calls it.
+    pub conn: Option<ConnId>,
+    /// Bytes that the server reported as read, and as written.
+    pub told_read: u64,
+    pub told_wrote: u64,
     /// When bytes last moved, or the goodbye was said.
-    pub active: Stamp,
+    pub active: Duration,
     /// When its peer last took something.
-    pub took: Stamp,
-    pub goodbye: Option<Stamp>,
+    pub took: Duration,
+    pub goodbye: Option<Duration>,
     /// What was read before the goodbye, and so is owed.
     pub owed: u64,
     /// What is pending was so much at first.
@@ -300,7 +306,7 @@ pub struct Treatment {
     /// Everything that had arrived was read since the server began to stop.
     pub emptied: bool,
     pub is_refused: bool,
-    pub is_unwatchable: bool,
+    pub fails_to_register: bool,
     pub is_registered: bool,
     pub is_announced: bool,
     /// System calls in the turn of that number.

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use mio::Token;
-use resound::observe::{Event, Refusal};
+use resound::observe::{ConnId, Event, Expiry, Refusal};
 use rustix::io::Errno;
 
 use crate::coverage::Feature;
@@ -16,9 +16,6 @@ use crate::world::{Exhaustion, World};
 /// What was pending, a read, and its echo. More would be unfair to the others.
 const CALLS_PER_TURN: usize = 3;
 
-/// The same, before or after a last look at one that may be given up.
-const CALLS_WITH_A_LOOK: usize = CALLS_PER_TURN + 1;
-
 /// Connections that may be accepted from one queue in one turn: README.md says that batches are bounded.
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -30,19 +27,19 @@ impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
         self.enter(id, "read");
         let socket = &mut self.sockets[id];
-        socket.treatment.has_read = true;
+        socket.ledger.has_read = true;
         let pending = socket.pending();
         if pending > 0 {
-            self.accuse(|| format!("socket {id}: read while {pending} bytes are pending"));
+            self.fail(|| format!("socket {id}: read while {pending} bytes are pending"));
         }
         laws::before_read(self, id, buffer.len());
-        if self.chance(self.scenario.weather.interrupted) {
+        if self.chance(self.scenario.fault_rates.interrupted) {
             self.coverage.note(Feature::Interrupted);
-            self.sockets[id].treatment.is_interrupted = true;
+            self.sockets[id].ledger.is_interrupted = true;
             return Err(ErrorKind::Interrupted.into());
         }
-        self.sockets[id].treatment.is_interrupted = false;
-        let cut = if self.is_calm { 0 } else { self.scenario.weather.cut };
+        self.sockets[id].ledger.is_interrupted = false;
+        let cut = if self.is_calm { 0 } else { self.scenario.fault_rates.cut };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
         self.count(id, &read);
@@ -51,7 +48,7 @@ impl World {
         }
         if self.is_stopping() {
             let socket = &mut self.sockets[id];
-            socket.treatment.emptied |= socket.arrived == socket.read;
+            socket.ledger.emptied |= socket.arrived == socket.read;
         }
         read
     }
@@ -59,11 +56,11 @@ impl World {
     pub fn sys_write(&mut self, id: usize, bytes: &[u8]) -> io::Result<usize> {
         self.enter(id, "write");
         self.check_written(id, bytes);
-        if self.chance(self.scenario.weather.interrupted) {
+        if self.chance(self.scenario.fault_rates.interrupted) {
             self.coverage.note(Feature::Interrupted);
             return Err(ErrorKind::Interrupted.into());
         }
-        let cut = if self.is_calm { 0 } else { self.scenario.weather.cut };
+        let cut = if self.is_calm { 0 } else { self.scenario.fault_rates.cut };
         let socket = &self.sockets[id];
         if socket.wants_space && socket.free() > 0 && !socket.is_writable() {
             self.coverage.note(Feature::RoomWithoutEdge);
@@ -72,8 +69,8 @@ impl World {
         self.count(id, &wrote);
         let socket = &mut self.sockets[id];
         if socket.written == socket.read {
-            socket.treatment.held = 0;
-            socket.treatment.is_flushed |= socket.treatment.calls == 1;
+            socket.ledger.held = 0;
+            socket.ledger.is_flushed |= socket.ledger.calls == 1;
         }
         wrote
     }
@@ -83,12 +80,12 @@ impl World {
         let socket = &self.sockets[id];
         let (written, read) = (socket.written, socket.read);
         let len = bytes.len();
-        if socket.treatment.goodbye.is_some() {
-            self.accuse(|| format!("socket {id}: {len} bytes are written after the goodbye"));
+        if socket.ledger.goodbye.is_some() {
+            self.fail(|| format!("socket {id}: {len} bytes are written after the goodbye"));
         } else if len == 0 || len as u64 > read - written {
-            self.accuse(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
+            self.fail(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
         } else if bytes != pattern::bytes(id, written, len) {
-            self.accuse(|| format!("socket {id}: {len} bytes after {written} are wrong"));
+            self.fail(|| format!("socket {id}: {len} bytes after {written} are wrong"));
         }
     }
 
@@ -96,45 +93,44 @@ impl World {
         self.calls += 1;
         let turn = self.turn;
         let socket = &mut self.sockets[id];
-        let treatment = &mut socket.treatment;
-        if treatment.turn != turn {
-            treatment.turn = turn;
-            treatment.calls = 0;
-            treatment.is_flushed = false;
-            treatment.has_read = false;
+        let ledger = &mut socket.ledger;
+        if ledger.turn != turn {
+            ledger.turn = turn;
+            ledger.calls = 0;
+            ledger.is_flushed = false;
+            ledger.has_read = false;
         }
-        treatment.calls += 1;
-        let calls = treatment.calls;
+        ledger.calls += 1;
+        let calls = ledger.calls;
         let (end, is_watched) = (socket.end, socket.token.is_some());
-        let is_looked_at = laws::may_be_looked_at(self, id);
-        if calls > if is_looked_at { CALLS_WITH_A_LOOK } else { CALLS_PER_TURN } {
-            self.accuse(|| format!("socket {id}: {what} is call {calls} of one turn"));
+        if calls > CALLS_PER_TURN + laws::extra_calls(self, id) {
+            self.fail(|| format!("socket {id}: {what} is call {calls} of one turn"));
         }
         if let Some(end) = end {
-            self.accuse(|| format!("socket {id}: {what} after the end {end:?}"));
+            self.fail(|| format!("socket {id}: {what} after the end {end:?}"));
         }
         if !is_watched {
-            self.accuse(|| format!("socket {id}: {what} while not registered"));
+            self.fail(|| format!("socket {id}: {what} while not registered"));
         }
         self.meanwhile(id);
     }
 
     /// Counts what came of a read or a write.
     fn count(&mut self, id: usize, result: &io::Result<usize>) {
-        let treatment = &mut self.sockets[id].treatment;
+        let ledger = &mut self.sockets[id].ledger;
         match result {
             Ok(1..) => {
-                treatment.vain = 0;
-                match treatment.goodbye {
+                ledger.vain = 0;
+                match ledger.goodbye {
                     Some(_) => self.coverage.note(Feature::Discarded),
-                    None => treatment.active = self.clock.served,
+                    None => ledger.active = self.clock.served,
                 }
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                treatment.vain += 1;
-                let vain = treatment.vain;
+                ledger.vain += 1;
+                let vain = ledger.vain;
                 if vain > IN_VAIN {
-                    self.accuse(|| format!("socket {id}: tried {vain} times in vain: a spin"));
+                    self.fail(|| format!("socket {id}: tried {vain} times in vain: a spin"));
                 }
             }
             _ => {}
@@ -146,10 +142,10 @@ impl World {
         laws::goodbye(self, id);
         let served = self.clock.served;
         let socket = &mut self.sockets[id];
-        socket.treatment.active = served;
-        if socket.treatment.goodbye.is_none() {
-            socket.treatment.owed = socket.read;
-            socket.treatment.goodbye = Some(served);
+        socket.ledger.active = served;
+        if socket.ledger.goodbye.is_none() {
+            socket.ledger.owed = socket.read;
+            socket.ledger.goodbye = Some(served);
         }
         if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
     }
@@ -165,14 +161,14 @@ impl World {
 
     pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
         self.check_token(token);
-        let treatment = &mut self.sockets[id].treatment;
-        treatment.active = self.clock.served;
-        if self.chance(self.scenario.weather.unwatchable) {
-            self.sockets[id].treatment.is_unwatchable = true;
+        let ledger = &mut self.sockets[id].ledger;
+        ledger.active = self.clock.served;
+        if self.chance(self.scenario.fault_rates.register_fails) {
+            self.sockets[id].ledger.fails_to_register = true;
             return Err(Errno::NOSPC.into());
         }
         let socket = &mut self.sockets[id];
-        socket.treatment.is_registered = true;
+        socket.ledger.is_registered = true;
         socket.token = Some(token);
         // It can be written to, if nothing else.
         socket.edge = true;
@@ -191,10 +187,9 @@ impl World {
         let twice = self.live.iter().any(|id| taken(self.sockets[*id].token))
             || self.listeners.iter().any(|listening| taken(listening.token));
         self.most_live = self.most_live.max(self.live.len());
-        // The signals have one too.
-        let bound = 1 + self.listeners.len() + self.most_live;
+        let bound = self.listeners.len() + self.most_live;
         if twice || token.0 >= bound {
-            self.accuse(|| format!("{token:?} for a socket; {bound} would do; taken: {twice}"));
+            self.fail(|| format!("{token:?} for a socket; {bound} would do; taken: {twice}"));
         }
         if token.0 < self.tokens_used {
             self.coverage.note(Feature::SlotReused);
@@ -214,7 +209,7 @@ impl World {
         let calls = listening.calls;
         // What waits when the server stops is taken all at once.
         if calls > ACCEPTS_PER_TURN && !is_stopping {
-            self.accuse(|| format!("listener {listener}: accept is call {calls} of one turn"));
+            self.fail(|| format!("listener {listener}: accept is call {calls} of one turn"));
         }
         let accepted = self.accept(listener);
         match &accepted {
@@ -240,7 +235,7 @@ impl World {
         listening.failures = 0;
         listening.vain = 0;
         listening.exhaustion = None;
-        self.sockets[id].treatment.active = self.clock.served;
+        self.sockets[id].ledger.active = self.clock.served;
     }
 
     fn accepted_in_vain(&mut self, listener: usize) {
@@ -251,7 +246,7 @@ impl World {
         listening.vain += 1;
         let vain = listening.vain;
         if vain > IN_VAIN && !is_stopping {
-            self.accuse(|| format!("listener {listener}: accepted {vain} times in vain: a spin"));
+            self.fail(|| format!("listener {listener}: accepted {vain} times in vain: a spin"));
         }
     }
 
@@ -269,13 +264,13 @@ impl World {
         exhaustion.failures += 1;
         let (failures, time) = (exhaustion.failures, raw - exhaustion.since);
         if u128::from(failures - exhaustion.allowed.min(failures)) > time.as_millis() / 250 {
-            self.accuse(|| format!("listener {listener}: {failures} failures in {time:?}: a spin"));
+            self.fail(|| format!("listener {listener}: {failures} failures in {time:?}: a spin"));
         }
     }
 
     pub fn sys_close_listener(&mut self, listener: usize) {
         if self.listeners[listener].token.is_some() {
-            self.accuse(|| format!("listener {listener}: closed while registered"));
+            self.fail(|| format!("listener {listener}: closed while registered"));
         }
         laws::listener_closed(self, listener);
         self.close_listener(listener);
@@ -283,11 +278,11 @@ impl World {
 
     pub fn sys_close(&mut self, id: usize) {
         let socket = &self.sockets[id];
-        let (is_watched, is_known) = (socket.token.is_some(), socket.treatment.is_announced);
+        let (is_watched, is_known) = (socket.token.is_some(), socket.ledger.is_announced);
         if is_watched {
-            self.accuse(|| format!("socket {id}: closed while registered"));
+            self.fail(|| format!("socket {id}: closed while registered"));
         }
-        let was_served = self.sockets[id].treatment.is_registered;
+        let was_served = self.sockets[id].ledger.is_registered;
         self.gone += 1;
         self.unannounced += i64::from(!is_known);
         for listening in &mut self.listeners {
@@ -301,32 +296,90 @@ impl World {
         self.lose(id);
     }
 
-    /// The server says what it did.
-    pub fn hear(&mut self, id: usize, event: Event<'_>) {
+    /// The server reports what it did itself.
+    pub fn on_server_event(&mut self, event: Event<'_>) {
         match event {
-            Event::Read(_) | Event::Wrote(_) => {}
-            Event::Blocked => self.coverage.note(Feature::Blocked),
+            Event::AcceptFailed { .. } => self.coverage.note(Feature::BackedOff),
+            Event::Draining { connections, .. } if connections != self.live.len() => {
+                let live = self.live.len();
+                self.fail(|| format!("{connections} connections are left, of {live}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The server reports what it did to a connection, or what the connection did.
+    pub fn on_event(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
+        self.check_id(id, conn, event);
+        match event {
+            Event::Read(n) => self.sockets[id].ledger.told_read += n as u64,
+            Event::Wrote(n) => self.sockets[id].ledger.told_wrote += n as u64,
+            Event::WriteBlocked => self.coverage.note(Feature::Blocked),
             Event::Accepted => self.coverage.note(Feature::Accepted),
+            Event::Yielded => self.coverage.note(Feature::Yielded),
+            Event::HalfClosed if self.sockets[id].ledger.goodbye.is_none() => {
+                self.fail(|| format!("socket {id}: half-closed, but its writing side is open"));
+            }
+            Event::Expired(expiry) => self.coverage.note(expired(expiry)),
             Event::Refused(why) => {
                 laws::refused(self, id, why);
-                self.sockets[id].treatment.is_refused = true;
+                self.sockets[id].ledger.is_refused = true;
                 self.announce(id);
             }
             Event::Closed { why, is_cut } => {
                 laws::closed(self, id, why);
                 laws::counted(self, id, why, is_cut);
+                self.check_counts(id);
                 self.announce(id);
             }
+            _ => {}
+        }
+    }
+
+    /// A connection keeps its identifier, and no other ever has the same.
+    fn check_id(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
+        let known = &mut self.sockets[id].ledger.conn;
+        match *known {
+            Some(known) if known != conn => {
+                self.fail(|| format!("socket {id} is {known}, and {conn} in {event:?}"));
+            }
+            Some(_) => {}
+            None if self.last_conn >= Some(conn) => {
+                self.fail(|| format!("socket {id}: its identifier {conn} is not new"));
+            }
+            None => {
+                *known = Some(conn);
+                self.last_conn = Some(conn);
+            }
+        }
+    }
+
+    /// The reported bytes are those that moved.
+    fn check_counts(&mut self, id: usize) {
+        let socket = &self.sockets[id];
+        let (told, moved) =
+            ((socket.ledger.told_read, socket.ledger.told_wrote), (socket.read, socket.written));
+        if told != moved {
+            self.fail(|| format!("socket {id}: {told:?} bytes were reported, {moved:?} moved"));
         }
     }
 
     fn announce(&mut self, id: usize) {
         let socket = &mut self.sockets[id];
-        let is_again = std::mem::replace(&mut socket.treatment.is_announced, true);
+        let is_again = std::mem::replace(&mut socket.ledger.is_announced, true);
         self.unannounced -= i64::from(socket.place == Place::Gone);
         if is_again {
-            self.accuse(|| format!("socket {id}: its end is told twice"));
+            self.fail(|| format!("socket {id}: its end is told twice"));
         }
+    }
+}
+
+fn expired(expiry: Expiry) -> Feature {
+    match expiry {
+        Expiry::Idle => Feature::ExpiredIdle,
+        Expiry::Stalled => Feature::ExpiredStalled,
+        Expiry::Lingering => Feature::ExpiredLingering,
+        Expiry::Quiet => Feature::ExpiredQuiet,
     }
 }
 
@@ -336,6 +389,6 @@ pub fn feature(why: Refusal) -> Feature {
         Refusal::MaxConnections => Feature::RefusedMaxConnections,
         Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
         // There always is memory: what makes it fail is another test's to find.
-        Refusal::Unwatchable | Refusal::NoMemory => Feature::RefusedUnwatchable,
+        Refusal::RegisterFailed | Refusal::NoMemory => Feature::RefusedRegisterFailed,
     }
 }

@@ -8,10 +8,11 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::Token;
+use resound::observe::ConnId;
 use resound::reactor::Ready;
 use rustix::io::Errno;
 
-use crate::clock::{Clock, Stamp};
+use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
 use crate::grammar::OF_ONE;
 use crate::rng::Rng;
@@ -28,7 +29,7 @@ pub struct World {
     pub clock: Clock,
     pub sockets: Vec<Socket>,
     /// Those which are not gone.
-    pub afoot: Vec<usize>,
+    pub alive: Vec<usize>,
     /// Those which the server has accepted.
     pub live: Vec<usize>,
     pub listeners: [Listening; 2],
@@ -49,6 +50,8 @@ pub struct World {
     /// The most connections at once, and the slots used for all, since the server started.
     pub most_live: usize,
     pub tokens_used: usize,
+    /// The newest identifier of a connection.
+    pub last_conn: Option<ConnId>,
     /// Whose events this turn deals with, and whose the next one will.
     pub batches: [Vec<Token>; 2],
     /// Turns since the server should have stopped.
@@ -62,7 +65,7 @@ pub enum Life {
     Serving,
     /// Since then, as the server has it and as the wall has it.
     Stopping {
-        since: Stamp,
+        since: Duration,
         raw: Duration,
     },
     Aborted,
@@ -89,7 +92,7 @@ pub struct Listening {
     /// The turn in which accepting is to be tried again at the latest, since a descriptor was set free.
     pub due: Option<u64>,
     /// There has been somebody to accept, and no reason not to, since then...
-    pub deaf: Option<Stamp>,
+    pub deaf: Option<Duration>,
     /// ...and for so many turns for too long.
     pub late: usize,
 }
@@ -109,7 +112,7 @@ impl World {
             rng: Rng::new(0),
             clock: Clock::default(),
             sockets: Vec::new(),
-            afoot: Vec::new(),
+            alive: Vec::new(),
             live: Vec::new(),
             listeners: Default::default(),
             descriptors: usize::MAX,
@@ -122,13 +125,14 @@ impl World {
             unannounced: 0,
             most_live: 0,
             tokens_used: 0,
+            last_conn: None,
             batches: Default::default(),
             late: 0,
             coverage: Coverage::default(),
         }
     }
 
-    pub fn accuse(&mut self, what: impl FnOnce() -> String) {
+    pub fn fail(&mut self, what: impl FnOnce() -> String) {
         if self.wrong.is_none() {
             self.wrong = Some(what());
         }
@@ -158,7 +162,7 @@ impl World {
         }
         let id = self.sockets.len();
         self.sockets.push(Socket::new(id, listener, ip, spaces));
-        self.afoot.push(id);
+        self.alive.push(id);
         self.listeners[listener].waiting.push_back(id);
         self.enqueue(listener);
     }
@@ -181,9 +185,9 @@ impl World {
 
     /// Lets the network do its part for everybody. Returns whether there was any.
     pub fn flow(&mut self) -> bool {
-        let Self { sockets, afoot, rng, is_calm, clock, .. } = self;
+        let Self { sockets, alive, rng, is_calm, clock, .. } = self;
         let mut flowed = false;
-        for id in afoot.iter() {
+        for id in alive.iter() {
             flowed |= sockets[*id].flow(rng, *is_calm, clock.served);
         }
         (0..2).for_each(|listener| self.enqueue(listener));
@@ -196,7 +200,7 @@ impl World {
         let mut answered = false;
         for id in live.iter() {
             let socket = &mut sockets[*id];
-            let sees = socket.treatment.goodbye.is_some() && socket.taken == socket.written;
+            let sees = socket.ledger.goodbye.is_some() && socket.taken == socket.written;
             if sees && socket.is_alive() && !socket.fin && (*is_calm || rng.chance(200)) {
                 socket.fin = true;
                 answered = true;
@@ -207,10 +211,10 @@ impl World {
 
     /// Something may arrive between two system calls.
     pub fn meanwhile(&mut self, id: usize) {
-        if self.chance(self.scenario.weather.meanwhile) {
+        if self.chance(self.scenario.fault_rates.meanwhile) {
             self.sockets[id].flow(&mut self.rng, false, self.clock.served);
         }
-        if self.chance(self.scenario.weather.reset) {
+        if self.chance(self.scenario.fault_rates.reset) {
             self.coverage.note(Feature::ResetMidTurn);
             self.sockets[id].break_off(Errno::CONNRESET, &mut self.rng);
         }
@@ -224,8 +228,8 @@ impl World {
         for at in 0..self.live.len() {
             told.extend(self.tell_socket(self.live[at]));
         }
-        if self.chance(self.scenario.weather.spurious) {
-            told.push(self.lie());
+        if self.chance(self.scenario.fault_rates.spurious) {
+            told.push(self.spurious());
         }
         if !told.is_empty() && !self.is_calm {
             let by = self.rng.index(told.len());
@@ -235,7 +239,7 @@ impl World {
     }
 
     fn tell_listener(&mut self, listener: usize) -> Option<Ready> {
-        if !self.listeners[listener].edge || self.chance(self.scenario.weather.withheld) {
+        if !self.listeners[listener].edge || self.chance(self.scenario.fault_rates.withheld) {
             return None;
         }
         let listening = &mut self.listeners[listener];
@@ -246,23 +250,23 @@ impl World {
     }
 
     fn tell_socket(&mut self, id: usize) -> Option<Ready> {
-        if !self.sockets[id].edge || self.chance(self.scenario.weather.withheld) {
+        if !self.sockets[id].edge || self.chance(self.scenario.fault_rates.withheld) {
             return None;
         }
         let socket = &mut self.sockets[id];
         let token = socket.token?;
         socket.edge = false;
-        socket.treatment.vain = 0;
+        socket.ledger.vain = 0;
         socket.poll().map(|exceptional| Ready { token, exceptional })
     }
 
     /// An event about nothing, perhaps of somebody who is gone.
-    fn lie(&mut self) -> Ready {
+    fn spurious(&mut self) -> Ready {
         self.coverage.note(Feature::Spurious);
         let token = Token(self.rng.index(4 + self.live.len()));
         for id in &self.live {
             if self.sockets[*id].token == Some(token) {
-                self.sockets[*id].treatment.vain = 0;
+                self.sockets[*id].ledger.vain = 0;
             }
         }
         for listening in self.listeners.iter_mut().filter(|l| l.token == Some(token)) {
@@ -273,7 +277,7 @@ impl World {
 
     /// accept(2), as far as the kernel goes.
     pub fn accept(&mut self, listener: usize) -> io::Result<usize> {
-        if self.chance(self.scenario.weather.meanwhile) {
+        if self.chance(self.scenario.fault_rates.meanwhile) {
             self.enqueue(listener);
         }
         let listening = &mut self.listeners[listener];
@@ -312,7 +316,7 @@ impl World {
     /// The server has no more to do with it.
     pub fn lose(&mut self, id: usize) {
         self.sockets[id].place = Place::Gone;
-        self.afoot.retain(|other| *other != id);
+        self.alive.retain(|other| *other != id);
         self.live.retain(|other| *other != id);
     }
 
@@ -324,7 +328,7 @@ impl World {
 
     /// Somebody who can still do something.
     pub fn somebody(&mut self, who: u16) -> Option<&mut Socket> {
-        let id = *self.afoot.get(usize::from(who).checked_rem(self.afoot.len())?)?;
+        let id = *self.alive.get(usize::from(who).checked_rem(self.alive.len())?)?;
         Some(&mut self.sockets[id]).filter(|socket| socket.is_alive())
     }
 
@@ -335,10 +339,10 @@ impl World {
         for listening in &mut self.listeners {
             listening.failing.clear();
         }
-        for id in &self.afoot {
+        for id in &self.alive {
             let socket = &mut self.sockets[*id];
             socket.is_reading = true;
-            socket.treatment.unasked = 0;
+            socket.ledger.unasked = 0;
             // The kernel gives up what nobody acknowledges.
             if socket.peer == Peer::Vanished && (socket.pending() > 0 || socket.left() > 0) {
                 socket.break_off(Errno::TIMEDOUT, &mut self.rng);
@@ -349,8 +353,10 @@ impl World {
     /// A new server is about to take the place of one that has ended.
     pub fn restart(&mut self) {
         self.life = Life::Serving;
+        self.clock.served = self.clock.raw;
         self.most_live = 0;
         self.tokens_used = 0;
+        self.last_conn = None;
         self.late = 0;
     }
 }

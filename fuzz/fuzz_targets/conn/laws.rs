@@ -124,7 +124,7 @@ impl Laws {
 
     pub fn may_write(&self, offered: usize) {
         self.may_call();
-        self.must(!self.shut, "nothing is written after Shut");
+        self.must(!self.shut, "nothing is written after ShutdownWrite");
         self.must(offered > 0, "an empty write says nothing");
         self.must(offered == self.owed(), "all that is pending is offered, and nothing else");
         self.must(
@@ -150,15 +150,15 @@ impl Laws {
         let exhausted = if self.owed() > 0 { blocked } else { self.now.emptied };
         let leaving = self.owed() == 0 && self.is_leaving();
         match (turn, self.now.last) {
-            (_, Some(Last::EndOfFile)) => self.must(turn == Ok(Next::Close), "the end is Done"),
+            (_, Some(Last::EndOfFile)) => self.must(turn == Ok(Next::Close), "the end is Close"),
             (_, Some(Last::Failed(kind))) => self.must(turn == Err(kind), "a fault is told"),
             (Ok(Next::Wait), _) => self.must(exhausted && !leaving, "Wait is for an event to come"),
-            (Ok(Next::Yield), _) => self.must(!exhausted || leaving, "Again is for more to do"),
+            (Ok(Next::Yield), _) => self.must(!exhausted && !leaving, "Yield is for more to do"),
             (Ok(Next::ShutdownWrite), _) => self.shut_rightly(),
-            _ => self.must(false, "Done and faults are the socket's to say"),
+            _ => self.must(false, "Close and faults are the socket's to say"),
         }
         match turn {
-            Ok(Next::Close) => self.must(self.owed() == 0, "Done is after the last byte is written"),
+            Ok(Next::Close) => self.must(self.owed() == 0, "Close is after the last byte is written"),
             Ok(_) => self.holds_rightly(echo),
             Err(_) => {}
         }
@@ -170,10 +170,9 @@ impl Laws {
     }
 
     fn shut_rightly(&mut self) {
-        self.must(!self.shut, "Shut is said once");
-        self.must(self.owed() == 0, "Shut is after the last byte is written");
-        self.must(self.only_read_done || self.all_arrived, "Shut is after all that arrived");
-        self.must(self.now.reads == 0, "Shut is before what is thrown away");
+        self.must(!self.shut, "ShutdownWrite is said once");
+        self.must(self.owed() == 0, "ShutdownWrite is after the last byte is written");
+        self.must(self.only_read_done || self.all_arrived, "ShutdownWrite is after all that arrived");
         self.shut = true;
     }
 
@@ -183,8 +182,8 @@ impl Laws {
             self.held = self.owed();
         }
         self.must(echo.pending_bytes() == self.owed(), "pending is what is owed");
-        self.must(echo.held_bytes() == self.held, "memory is held for what was pending, no more");
-        self.must(echo.is_lingering() == self.shut, "lingering begins with Shut");
+        self.must(echo.buffered_bytes() == self.held, "memory is held for what was pending, no more");
+        self.must(echo.is_lingering() == self.shut, "lingering begins with ShutdownWrite");
     }
 }
 

@@ -38,7 +38,8 @@ fn run(mut echo: Echo, mut peer: Peer, max_drives: usize) {
         // What a drive leaves in the scratch is not to matter to the next.
         scratch.fill(0xff);
         peer.laws.begin(before);
-        let turn = echo.drive(&mut peer, before.hint, scratch).map_err(|e| e.kind());
+        let drive = echo.drive(&mut peer, before.hint, scratch);
+        let turn = drive.next.map_err(|e| e.kind());
         peer.laws.end(turn, &echo);
         match turn {
             Ok(Next::Close) | Err(_) => return,

@@ -25,9 +25,9 @@ pub enum Notice<'a> {
     },
     /// There was no connection to send a message on.
     NotSent(&'a io::Error),
-    /// A look found that the server takes no connection.
+    /// The client looked for the server while it had no message to send. It takes no connection.
     Down(&'a io::Error),
-    /// A look found that the server takes a connection.
+    /// The client looked for the server while it had no message to send. It takes a connection.
     Back {
         peer: &'a Endpoint,
         local: &'a Endpoint,

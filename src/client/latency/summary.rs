@@ -31,22 +31,19 @@ impl LatencySummary {
     pub(crate) fn of(latency: &Latency) -> Self {
         let count = latency.count();
         let some = |time: Duration| (count > 0).then_some(time.as_nanos() as u64);
-        // The time that all but one of `n` messages did not exceed.
-        let but_one_of = |n: u64| {
-            let time = latency.percentile(100.0 - 100.0 / n as f64);
-            (count >= n).then_some(time.as_nanos() as u64)
-        };
+        let known =
+            |percentile| latency.known_percentile(percentile).map(|time| time.as_nanos() as u64);
         Self {
             count,
             min: some(latency.min()),
             mean: some(latency.mean()),
             stdev: some(latency.stdev()),
-            p50: but_one_of(2),
-            p75: but_one_of(4),
-            p90: but_one_of(10),
-            p99: but_one_of(100),
-            p99_9: but_one_of(1_000),
-            p99_99: but_one_of(10_000),
+            p50: known(50.0),
+            p75: known(75.0),
+            p90: known(90.0),
+            p99: known(99.0),
+            p99_9: known(99.9),
+            p99_99: known(99.99),
             max: some(latency.max()),
         }
     }

@@ -10,7 +10,7 @@ use super::ConnectionFailure;
 use super::json;
 use crate::client::failure::Failure;
 use crate::client::latency::Latency;
-use crate::text::format::time;
+use crate::text::format::elapsed;
 
 /// What a run found. If it ended early, all figures are about the part that it ran.
 ///
@@ -168,7 +168,7 @@ impl Outcome {
     }
 
     /// A run that could not begin because of `failure`.
-    pub fn failed(failure: Failure) -> Self {
+    pub(crate) fn failed(failure: Failure) -> Self {
         let kind = failure.kind();
         let failure = ConnectionFailure::of_run(failure);
         Self {
@@ -181,25 +181,25 @@ impl Outcome {
     }
 
     /// A run that the user ended before it began.
-    pub fn interrupted() -> Self {
+    pub(crate) fn interrupted() -> Self {
         Self { end: End::Interrupted, ..Self::nothing(SystemTime::now()) }
     }
 
     /// Messages that were never answered: unsent or lost.
-    pub fn unanswered_count(&self) -> u64 {
+    pub(crate) fn unanswered_count(&self) -> u64 {
         self.unsent + self.lost
     }
 
     /// A lower bound of each message's response time. It is the response time itself, or the time that the
     /// message had waited when it was given up.
-    pub fn at_least(&self) -> Latency {
+    pub(crate) fn at_least(&self) -> Latency {
         let mut all = self.response.clone();
         all.add(&self.unanswered);
         all
     }
 
     /// The failure that ended the run, if one did.
-    pub fn fatal_failure(&self) -> Option<&ConnectionFailure> {
+    pub(crate) fn fatal_failure(&self) -> Option<&ConnectionFailure> {
         self.failures.iter().find(|failure| failure.is_fatal)
     }
 
@@ -209,14 +209,16 @@ impl Outcome {
     }
 
     /// Bytes a second, one way.
-    pub fn byte_rate(&self) -> f64 {
+    pub(crate) fn byte_rate(&self) -> f64 {
         per_second(self.bytes_in_time, self.measured)
     }
 
-    /// The part of the measured time in which this client was busy, from 0 to 1: the processor time of its work.
-    /// In an open loop it is the time in which it did not wait, if that is more: a client that other programs
-    /// keep from its work is late. In a closed loop that program may be the server, on the same processor.
-    pub fn busy_fraction(&self) -> f64 {
+    /// The part of the measured time in which this client was busy, from 0 to 1.
+    ///
+    /// In a closed loop it is the processor time of its work. In an open loop it is the time in which the client
+    /// did not wait, if that is more: it includes time that other programs took from the client. In a closed loop
+    /// it would include time of the server, if both share a processor.
+    pub(crate) fn busy_fraction(&self) -> f64 {
         if self.measured.is_zero() {
             return 0.0;
         }
@@ -226,7 +228,7 @@ impl Outcome {
     }
 
     /// Whether an open loop missed its rate: messages were left unsent, or sending them took too long.
-    pub fn has_missed_rate(&self) -> bool {
+    pub(crate) fn has_missed_rate(&self) -> bool {
         const ENOUGH: f64 = 0.99;
         self.rate_target.is_some_and(|target| {
             let sent = (self.messages + self.lost) as f64;
@@ -238,7 +240,7 @@ impl Outcome {
 
     /// How this client set the limit, if it did, and not the server. An open loop that reached its rate had no
     /// limit.
-    pub fn client_limit(&self) -> Option<ClientLimit> {
+    pub(crate) fn client_limit(&self) -> Option<ClientLimit> {
         const BUSY: f64 = 0.95;
         if self.rate_target.is_some() && !self.has_missed_rate() {
             return None;
@@ -249,7 +251,7 @@ impl Outcome {
     }
 
     /// The 99th percentile of how late this client was, if it is high enough to matter to the figures.
-    pub fn client_lateness(&self) -> Option<Duration> {
+    fn client_lateness(&self) -> Option<Duration> {
         const LEAST: Duration = Duration::from_micros(100);
         self.rate_target?;
         let lag = self.lag.percentile(99.0);
@@ -257,25 +259,25 @@ impl Outcome {
     }
 
     /// What of this client itself is in the figures, though it set no limit.
-    pub fn warning(&self) -> Option<String> {
-        let shown = |duration: Duration| time(duration.as_nanos() as u64);
+    pub(crate) fn warning(&self) -> Option<String> {
         if !self.standstill.is_zero() {
-            let stood = shown(self.standstill);
+            let stood = elapsed(self.standstill);
             return Some(format!(
                 "this client itself stood still for {stood} (it was stopped, or got no processor); rates and \
                  times include that"
             ));
         }
-        let late = self.client_lateness().filter(|_| self.client_limit().is_none()).map(shown)?;
+        let late = self.client_lateness().filter(|_| self.client_limit().is_none())?;
         Some(format!(
-            "this client woke up late (p99 {late}); response times include that, and --spin may lessen it"
+            "this client woke up late (p99 {}); response times include that, and --spin may lessen it",
+            elapsed(late)
         ))
     }
 }
 
 /// How this client set the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ClientLimit {
+pub(crate) enum ClientLimit {
     /// It had almost no time to wait: this part of the time was work.
     Busy(f64),
     /// The 99th percentile of how late it was.
@@ -289,8 +291,7 @@ impl fmt::Display for ClientLimit {
                 write!(f, "this client was busy {:.0} % of the time", part * 100.0)?;
             }
             Self::Late(lag) => {
-                let lag = time(lag.as_nanos() as u64);
-                write!(f, "this client was late with its messages (p99 {lag})")?;
+                write!(f, "this client was late with its messages (p99 {})", elapsed(*lag))?;
             }
         }
         f.write_str(", so the server may be able to do more")

@@ -7,7 +7,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::{End, Objective, Options, Outcome, Reporter, Verdict, run_under, watch_signals};
 use crate::signals::is_stop;
-use crate::text::format::{self, counted, time};
+use crate::text::format::{self, counted, elapsed};
 
 /// The search ends when the rates that were kept and missed are this close.
 const CLOSE_RATIO: f64 = 1.03;
@@ -33,7 +33,7 @@ pub struct Trial {
 
 /// A search for the highest rate, and how far it came.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Search {
+pub(crate) struct Search {
     /// The objective.
     pub objective: Objective,
     /// The rates that were tried, one after the other.
@@ -44,7 +44,7 @@ pub struct Search {
 
 /// A finished search, with the run that shows its result.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The run at the highest rate that kept to the objective, or the last run if none did.
     pub outcome: Outcome,
     /// The trials that led to it.
@@ -76,7 +76,7 @@ impl Trial {
     /// The finding, as a line.
     pub fn finding(&self) -> String {
         let figure = self.found().map_or(String::new(), |found| {
-            format!("p{} {}", self.objective.percentile, time(found.as_nanos() as u64))
+            format!("p{} {}", self.objective.percentile, elapsed(found))
         });
         let mut finding = match &self.verdict {
             Verdict::Kept(_) | Verdict::Slow(_) => figure,
@@ -110,7 +110,11 @@ impl Search {
 /// The first run is a closed loop, which shows where to begin. Each further run tries a rate between the highest
 /// that was kept and the lowest that was missed. A rate at which a run fails was missed. Wrong bytes end the
 /// search.
-pub fn search(options: &Options, objective: Objective, reporter: &mut impl Reporter) -> Found {
+pub(crate) fn search(
+    options: &Options,
+    objective: Objective,
+    reporter: &mut impl Reporter,
+) -> Found {
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
     match watch_signals() {
         Ok(mut signals) => search_under(options, nothing, &mut signals, reporter),

@@ -13,7 +13,7 @@ use crate::units;
 
 /// A figure of a run, and a limit that it must not cross.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Threshold {
+pub(crate) struct Threshold {
     metric: Metric,
     /// Whether the limit is an upper one: a higher figure fails. Otherwise a lower figure fails.
     is_upper: bool,
@@ -187,6 +187,7 @@ mod tests {
     use super::super::tests::outcome;
     use super::*;
     use crate::client::failure::Failure;
+
     #[test]
     fn each_figure_is_compared_with_its_limit() {
         // 1000 responses of 1 ms to 1000 ms, in ten seconds.

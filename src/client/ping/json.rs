@@ -30,8 +30,8 @@ pub struct Json<'a> {
     skipped_due_times: u64,
     connections: u64,
     reconnects: u64,
-    connect_nanoseconds: Option<Connect>,
-    echo_nanoseconds: Option<Echo>,
+    connect_nanoseconds: Option<ConnectTimes>,
+    echo_nanoseconds: Option<EchoTimes>,
     #[serde(rename = "trouble_counts")]
     failure_counts: &'a BTreeMap<&'static str, u64>,
     #[serde(rename = "troubles")]
@@ -48,14 +48,14 @@ struct Messages {
 }
 
 #[derive(Debug, Serialize)]
-struct Connect {
+struct ConnectTimes {
     min: u64,
     mean: u64,
     max: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Echo {
+struct EchoTimes {
     min: u64,
     mean: u64,
     max: u64,
@@ -90,8 +90,8 @@ impl<'a> Json<'a> {
             skipped_due_times: tally.skipped,
             connections: tally.connect_times.count(),
             reconnects: tally.reconnects(),
-            connect_nanoseconds: Connect::of(&tally.connect_times),
-            echo_nanoseconds: Echo::of(tally),
+            connect_nanoseconds: ConnectTimes::of(&tally.connect_times),
+            echo_nanoseconds: EchoTimes::of(tally),
             failure_counts: &tally.failure_counts,
             failures: &tally.failures,
         }
@@ -105,16 +105,16 @@ impl Messages {
     }
 }
 
-impl Connect {
+impl ConnectTimes {
     fn of(times: &RunningStats) -> Option<Self> {
         let [min, mean, max] = [times.min(), times.mean(), times.max()].map(nanoseconds);
         (times.count() > 0).then_some(Self { min, mean, max })
     }
 }
 
-impl Echo {
+impl EchoTimes {
     fn of(tally: &Tally) -> Option<Self> {
-        let Connect { min, mean, max } = Connect::of(&tally.echo_times)?;
+        let ConnectTimes { min, mean, max } = ConnectTimes::of(&tally.echo_times)?;
         let at = |percentile| tally.percentile(percentile).map(nanoseconds);
         Some(Self {
             min,
@@ -149,8 +149,8 @@ mod tests {
             "min": min, "mean": mean, "max": max, "standard_deviation": 433, "jitter": 1,
             "p50": 751, "p90": 1351, "p99": 1486, "p99_9": 1500,
         });
-        assert_eq!(serde_json::to_value(Echo::of(&tally)).unwrap(), expected);
+        assert_eq!(serde_json::to_value(EchoTimes::of(&tally)).unwrap(), expected);
         let connect = serde_json::json!({ "min": min, "mean": mean, "max": max });
-        assert_eq!(serde_json::to_value(Connect::of(&tally.echo_times)).unwrap(), connect);
+        assert_eq!(serde_json::to_value(ConnectTimes::of(&tally.echo_times)).unwrap(), connect);
     }
 }

@@ -17,7 +17,6 @@ use crate::text::format::{count, counted, setting};
 pub enum Notice<'a> {
     /// The ping begins.
     Start {
-        /// The server, as the user named it.
         server: &'a Addr,
         /// The first of the server's addresses.
         peer: &'a Endpoint,
@@ -28,26 +27,14 @@ pub enum Notice<'a> {
     Dialing(&'a DialProgress),
     /// There is a connection.
     Connected {
-        /// The server's address.
         peer: &'a Endpoint,
-        /// The client's address.
         local: &'a Endpoint,
-        /// How long connecting took.
         took: Duration,
         /// Whether there was a connection before.
         again: bool,
     },
     /// An echo is complete and right.
-    Echo {
-        /// The number of the message, from 1.
-        sequence: u64,
-        /// The size of the message.
-        bytes: usize,
-        /// The server's address.
-        peer: &'a Endpoint,
-        /// How long the echo took.
-        took: Duration,
-    },
+    Echo { sequence: u64, bytes: usize, peer: &'a Endpoint, took: Duration },
     /// A message failed.
     Failed(&'a MessageFailure),
     /// The server ended the connection while no echo was outstanding.
@@ -58,12 +45,7 @@ pub enum Notice<'a> {
         next: u64,
     },
     /// The status, because the user asked for it.
-    Status {
-        /// The counts and times so far.
-        tally: &'a Tally,
-        /// What the ping waits for.
-        activity: Activity<'a>,
-    },
+    Status { tally: &'a Tally, activity: Activity<'a> },
 }
 
 /// What a ping waits for at the moment.
@@ -76,12 +58,7 @@ pub enum Activity<'a> {
     /// A connection to the server.
     Connecting(&'a Addr),
     /// An echo.
-    Waiting {
-        /// The number of its message.
-        sequence: u64,
-        /// How long the ping has waited for it.
-        waited: Duration,
-    },
+    Waiting { sequence: u64, waited: Duration },
 }
 
 impl fmt::Display for Activity<'_> {
@@ -165,9 +142,7 @@ impl fmt::Display for MessageFailure {
 /// The summary, in the form of ping(8).
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
-    /// The server, as the user named it.
     pub server: &'a Addr,
-    /// The counts and times.
     pub tally: &'a Tally,
 }
 

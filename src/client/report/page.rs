@@ -11,7 +11,7 @@ use super::run_data::RunData;
 use super::table::{latency_columns, rows};
 use super::text::{asked, cost, described, ending, kinds, lateness, plan, unanswered};
 use crate::client::latency::LatencySummary;
-use crate::client::load::{Outcome, Search};
+use crate::client::load::{Outcome, Search, Trial};
 use crate::text::Escaped;
 use crate::text::format::{byte_rate, count, counted, elapsed, rate, time};
 
@@ -110,13 +110,13 @@ fn figure(nanoseconds: Option<u64>) -> String {
 /// What a reader must know before trusting a figure.
 fn notes(report: &Report<'_>) -> Markup {
     let outcome = report.outcome;
-    let reached = |asked| format!("{} messages/s {asked} were reached.", rate(outcome.rate()));
+    let reached = |asked| format!("It reached {} messages/s {asked}.", rate(outcome.rate()));
     let limit = |why| format!("This client set the limit, not the server: {why}.");
     let notes: Vec<_> = [
         ending(outcome, report.search),
         asked(outcome).map(reached),
         outcome.client_limit().map(limit),
-        outcome.warning().map(|warning| format!("Beware: {warning}.")),
+        outcome.warning().map(|warning| format!("Warning: {warning}.")),
         unanswered(outcome).map(|unanswered| format!("Never answered: {unanswered}.")),
     ]
     .into_iter()
@@ -135,8 +135,8 @@ fn notes(report: &Report<'_>) -> Markup {
 fn failures(outcome: &Outcome) -> Markup {
     html! {
         p {
-            (counted(outcome.failure_count, "thing", "things"))
-            " went wrong. The first of each kind:"
+            (counted(outcome.failure_count, "failure", "failures"))
+            ". The first of each kind:"
         }
         ul {
             @for (kind, n, first) in kinds(outcome) {
@@ -165,7 +165,7 @@ fn latencies(report: &Report<'_>) -> Markup {
 
 /// The rates that a search tried, and its result.
 fn tried(search: &Search) -> Markup {
-    let row = |trial: &crate::client::load::Trial| {
+    let row = |trial: &Trial| {
         let kept = if trial.is_kept() { "yes" } else { "no" };
         (format!("{} messages/s", rate(trial.rate)), vec![kept.into(), trial.finding()])
     };

@@ -42,9 +42,9 @@ pub struct RunData {
 }
 
 impl RunData {
-    /// That of a run that has just ended.
+    /// The data of a run that has just ended.
     pub fn of(report: &Report<'_>) -> io::Result<Self> {
-        Ok(Self::from_value(serde_json::to_value(report)?)?)
+        Ok(serde_json::from_str(&report.to_json()?)?)
     }
 
     /// Reads a report that was written to a file.
@@ -64,7 +64,7 @@ impl RunData {
         let no_report = |e| format!("it is no report of resound load --json: {e}");
         let value: Value = serde_json::from_str(text).map_err(no_report)?;
         match value.get("schema").and_then(Value::as_str) {
-            Some(SCHEMA | OLDER_SCHEMA) => Self::from_value(value).map_err(no_report),
+            Some(SCHEMA | OLDER_SCHEMA) => Self::from_file(value).map_err(no_report),
             Some(other) => Err(format!(
                 "its schema is {}, and resound {} knows {SCHEMA}",
                 Escaped(other),
@@ -74,14 +74,14 @@ impl RunData {
         }
     }
 
-    fn from_value(value: Value) -> serde_json::Result<Self> {
+    fn from_file(value: Value) -> serde_json::Result<Self> {
         let mut data: Self = serde_json::from_value(value)?;
-        // Early reports have no such key, since there was no such option.
+        // Early reports lack this key, since the option did not exist.
         data.options.entry("wait_seconds").or_insert_with(|| 0.0.into());
         Ok(data)
     }
 
-    /// Whether response and service are one latency, as in [`Options::has_one_latency`].
+    /// Whether response and service are the same latency, as in [`Options::has_one_latency`].
     ///
     /// [`Options::has_one_latency`]: crate::client::load::Options::has_one_latency
     pub fn has_one_latency(&self) -> bool {

@@ -1,13 +1,37 @@
-use super::*;
-use crate::server::tests::Scripted;
+//! Back-off, listeners that are lost, and what a batch does with the errors in it.
 
-fn acceptor(script: impl IntoIterator<Item = Result<(), Errno>>) -> Acceptor<Scripted> {
-    Acceptor::new(Scripted(script.into_iter().collect()), "here".into())
+use super::*;
+use crate::server::Config;
+use crate::server::tests::{Scripted, server};
+
+type Script = Vec<Result<(), Errno>>;
+
+/// A server, its listener's token, and the events of accepting in words.
+fn scripted(script: Script) -> (Server<Scripted, Events>, Token) {
+    let config = Config { max_connections: 1_000, ..Config::default() };
+    server(config, Events::default(), Instant::now(), script)
+}
+
+#[derive(Default)]
+struct Events(Vec<&'static str>);
+
+impl Observer for Events {
+    fn observe(&mut self, _: At<'_>, event: Event<'_>) {
+        self.0.extend(match event {
+            Event::Accepted => Some("accepted"),
+            Event::AcceptFailed { .. } => Some("failed"),
+            Event::ListenerLost(_) => Some("lost"),
+            _ => None,
+        });
+    }
+}
+
+fn retry_at<O: Observer>(server: &Server<Scripted, O>) -> Option<Instant> {
+    server.listeners[0].retry_at
 }
 
 #[test]
 fn an_error_of_one_connection_is_passed_over() {
-    let now = Instant::now();
     for errno in [
         Errno::CONNABORTED,
         Errno::PROTO,
@@ -18,94 +42,112 @@ fn an_error_of_one_connection_is_passed_over() {
         Errno::HOSTUNREACH,
         Errno::TIMEDOUT,
     ] {
-        let mut acceptor = acceptor([Err(errno), Ok(())]);
-        assert!(matches!(acceptor.next(now), Accept::PerConnectionError(_)), "{errno:?}");
-        assert!(matches!(acceptor.next(now), Accept::Connection(..)), "{errno:?}");
-        assert!(matches!(acceptor.next(now), Accept::BackedOff), "{errno:?}");
-        assert_eq!(acceptor.retry_at(), None, "{errno:?}");
+        let (mut server, token) = scripted(vec![Err(errno), Ok(()), Err(errno)]);
+        server.accept(token, Instant::now());
+        assert_eq!(server.shared.observer.0, ["accepted"], "{errno:?}");
+        assert_eq!(server.accept_deadline(), None, "{errno:?}");
     }
 }
 
 #[test]
-fn exhaustion_rests_until_the_time_to_retry_or_until_something_is_set_free() {
+fn a_listener_backs_off_until_its_time_or_until_a_descriptor_is_free() {
     let now = Instant::now();
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::NODEV] {
-        let mut acceptor = acceptor([Err(errno), Ok(()), Err(errno), Ok(())]);
-        assert!(matches!(acceptor.next(now), Accept::BackedOff), "{errno:?}");
-        let retry = acceptor.retry_at().unwrap();
-        assert!(retry > now && retry <= now + Duration::from_secs(1));
-        // An edge before that is no reason to try: the script would go on.
-        assert!(matches!(acceptor.next(retry - Duration::from_millis(1)), Accept::BackedOff));
-        assert!(matches!(acceptor.next(retry), Accept::Connection(..)));
-        assert!(matches!(acceptor.next(retry), Accept::BackedOff));
-        // Still the same episode; and an end of a connection ends the rest.
-        acceptor.cut_rest_short(retry);
-        assert!(matches!(acceptor.next(retry), Accept::Connection(..)));
-        assert!(acceptor.retry_at().is_some(), "the queue has not been emptied yet");
-        assert!(matches!(acceptor.next(retry), Accept::BackedOff));
-        assert_eq!(acceptor.retry_at(), None, "the episode is over");
+        let (mut server, token) = scripted(vec![Err(errno), Ok(()), Err(errno), Ok(())]);
+        server.accept(token, now);
+        let retry = retry_at(&server).unwrap();
+        assert_eq!(retry, now + BACK_OFF);
+        // An event before that is no reason to try.
+        server.accept(token, retry - Duration::from_millis(1));
+        assert_eq!(server.shared.observer.0, ["failed"], "{errno:?}");
+        server.accept(token, retry);
+        assert_eq!(server.shared.observer.0, ["failed", "accepted", "failed"], "{errno:?}");
+        // A connection that ends makes it try again.
+        server.end_backoff(retry);
+        assert_eq!(retry_at(&server), Some(retry));
+        server.accept(token, retry);
+        assert_eq!(server.shared.observer.0[3..], ["accepted"], "{errno:?}");
+        assert_eq!(retry_at(&server), None, "the queue is empty");
     }
 }
 
-/// A server at the edge of its descriptors fails and recovers all the time, which is one trouble.
+/// No event comes for what the queue holds by then.
 #[test]
-fn one_trouble_is_complained_of_once() {
-    let start = Instant::now();
-    let mut acceptor = acceptor([]);
-    let mut complaints = Vec::new();
-    for second in 0..130 {
-        let now = start + Duration::from_secs(second);
-        acceptor.listener.0 = [Err(Errno::MFILE), Err(Errno::AGAIN)].into();
-        assert!(matches!(acceptor.next(now), Accept::BackedOff));
-        if acceptor.record.complained_at == Some(now) {
-            complaints.push(second);
-        }
-        acceptor.cut_rest_short(now);
-        assert!(matches!(acceptor.next(now), Accept::BackedOff));
-        assert_eq!(acceptor.retry_at(), None, "recovered");
+fn a_back_off_that_is_over_requeues_the_listener() {
+    let now = Instant::now();
+    let (mut server, token) = scripted(vec![Err(Errno::MFILE)]);
+    server.accept(token, now);
+    server.resume_accepting(now + BACK_OFF - Duration::from_nanos(1));
+    assert!(!server.reactor.has_more());
+    server.resume_accepting(now + BACK_OFF);
+    assert!(server.reactor.has_more());
+}
+
+/// Failing one after the other would keep the server busy with nothing.
+#[test]
+fn a_listener_backs_off_when_every_accept_of_a_batch_failed() {
+    let now = Instant::now();
+    for (n, backs_off) in [(ACCEPTS_PER_TURN, true), (ACCEPTS_PER_TURN - 1, false)] {
+        let (mut server, token) = scripted(vec![Err(Errno::CONNABORTED); n]);
+        server.accept(token, now);
+        assert_eq!(retry_at(&server).is_some(), backs_off, "after {n}");
     }
-    assert_eq!(complaints, [0, 60, 120]);
+}
+
+/// Failed when only the last accept of a batch counted.
+#[test]
+fn a_listener_does_not_back_off_when_one_accept_of_a_batch_succeeded() {
+    let now = Instant::now();
+    for there in [0, ACCEPTS_PER_TURN / 2, ACCEPTS_PER_TURN - 1] {
+        let mut script = vec![Err(Errno::CONNABORTED); ACCEPTS_PER_TURN];
+        script[there] = Ok(());
+        script.push(Ok(()));
+        let (mut server, token) = scripted(script);
+        server.accept(token, now);
+        assert_eq!(retry_at(&server), None, "after one in place {there}");
+        assert!(server.reactor.has_more(), "the queue may hold more");
+        server.accept(token, now);
+        assert_eq!(server.shared.observer.0, ["accepted"; 2]);
+    }
 }
 
 #[test]
-fn setting_something_free_means_nothing_while_all_is_well() {
-    let mut acceptor = acceptor([]);
-    acceptor.cut_rest_short(Instant::now());
-    assert_eq!(acceptor.retry_at(), None);
+fn a_free_descriptor_means_nothing_while_all_is_well() {
+    let (mut server, _) = scripted(vec![]);
+    server.end_backoff(Instant::now());
+    assert_eq!(retry_at(&server), None);
 }
 
-/// Failed when it was tried again and again for ever, with a word once a minute.
+/// Failed when the server tried again for ever, with a warning each minute.
 #[test]
-fn a_listener_that_is_gone_is_given_up_after_some_attempts() {
+fn a_listener_is_lost_after_some_hopeless_failures() {
     for errno in [Errno::INVAL, Errno::BADF, Errno::NOTSOCK] {
-        let mut acceptor = acceptor(vec![Err(errno); ATTEMPTS as usize]);
+        let (mut server, token) = scripted(vec![Err(errno); ATTEMPTS as usize]);
         let mut now = Instant::now();
         for _ in 1..ATTEMPTS {
-            assert!(matches!(acceptor.next(now), Accept::BackedOff), "{errno:?}");
-            now = acceptor.retry_at().unwrap();
+            server.accept(token, now);
+            now = retry_at(&server).unwrap();
         }
-        let Accept::ListenerGone(e) = acceptor.next(now) else { panic!("{errno:?}: it goes on") };
-        assert!(e.to_string().starts_with("the listener on here is gone for good: "), "{e}");
-        assert_eq!(acceptor.retry_at(), None);
+        server.accept(token, now);
+        assert_eq!(server.shared.observer.0, ["failed", "failed", "lost"], "{errno:?}");
+        assert_eq!(retry_at(&server), None);
+        server.handle_timeouts(now);
+        let text = server.take_outcome().unwrap().unwrap_err().to_string();
+        assert!(text.starts_with("the listener on unix:(unnamed) is gone for good: "), "{text}");
     }
 }
 
 #[test]
-fn a_listener_that_recovers_is_not_given_up() {
-    let mut script = Vec::new();
-    for _ in 0..10 {
-        script.extend(vec![Err(Errno::INVAL); ATTEMPTS as usize - 1]);
-        script.push(Ok(()));
-    }
-    let mut acceptor = acceptor(script);
-    let mut now = Instant::now();
-    let mut accepted = 0;
-    for _ in 0..10 * ATTEMPTS {
-        match acceptor.next(now) {
-            Accept::Connection(..) => accepted += 1,
-            Accept::BackedOff => now = acceptor.retry_at().unwrap(),
-            other => panic!("{other:?}"),
+fn a_listener_that_recovers_is_not_lost() {
+    let hopeless = vec![Err(Errno::INVAL); ATTEMPTS as usize - 1];
+    for between in [Ok(()), Err(Errno::AGAIN), Err(Errno::CONNABORTED), Err(Errno::MFILE)] {
+        let script = [hopeless.clone(), vec![between], hopeless.clone()].concat();
+        let (mut server, token) = scripted(script);
+        let mut now = Instant::now();
+        for _ in 0..2 * ATTEMPTS {
+            server.accept(token, now);
+            now = retry_at(&server).unwrap_or(now);
         }
+        assert!(!server.shared.observer.0.contains(&"lost"), "{between:?}");
     }
-    assert_eq!(accepted, 10);
 }

@@ -1,66 +1,153 @@
-//! What the observer is told of the calls that go through to a stream.
+//! What a drive reports, stamps and enters into the accounts.
 
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
 use super::*;
+use crate::server::Config;
+use crate::server::limits::Admission;
 
-/// Answers every call with the same.
-struct Answers(Result<usize, ErrorKind>);
+const SECOND: Duration = Duration::from_secs(1);
 
-impl Read for Answers {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Ok(self.0?)
+/// Answers its calls from a script.
+struct Scripted(VecDeque<Result<usize, ErrorKind>>);
+
+impl Scripted {
+    fn answer(&mut self) -> io::Result<usize> {
+        Ok(self.0.pop_front().expect("the script has an answer")?)
     }
 }
 
-impl Write for Answers {
+impl Read for Scripted {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.answer()
+    }
+}
+
+impl Write for Scripted {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Ok(self.0?)
+        self.answer()
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(self.0.map(drop)?)
+        Ok(())
     }
 }
 
-/// Every event, as it is shown.
-#[derive(Default)]
-struct Told(Vec<String>);
+impl Source for Scripted {
+    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
 
-impl Observer for Told {
-    fn observe(&mut self, _: &Endpoint, event: Event<'_>) {
+    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Scripted {
+    fn short_read_drains(&self) -> bool {
+        true
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn unacknowledged(&self) -> Option<u32> {
+        None
+    }
+}
+
+/// Every event, as it is written.
+#[derive(Default)]
+struct Events(Vec<String>);
+
+impl Observer for Events {
+    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
+        assert_eq!(at.conn.map(|(id, _)| id), Some(ConnId::default()));
         self.0.push(format!("{event:?}"));
     }
 }
 
-/// What the observer was told of a call that was answered so, and whether the connection was stamped.
-#[track_caller]
-fn told(
-    answer: Result<usize, ErrorKind>,
-    call: fn(&mut Tap<'_, Answers, Told>) -> io::Result<usize>,
-) -> (Vec<String>, bool) {
-    let (mut io, peer, mut observer) = (Answers(answer), Endpoint::Unix(None), Told::default());
-    let (mut active, now) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-    let observing = &mut observer;
-    let mut tap =
-        Tap { io: &mut io, peer: &peer, observer: observing, active: &mut active, now: &now };
-    assert_eq!(call(&mut tap).map_err(|e| e.kind()), answer, "it comes through unchanged");
-    (observer.0, active == now)
+struct Driven {
+    events: Vec<String>,
+    is_stamped: bool,
+    /// Bytes that the accounts say are held.
+    held: usize,
+    next: Result<Next, ErrorKind>,
+}
+
+/// Drives a connection once for each script.
+fn drive(scripts: &[&[Result<usize, ErrorKind>]]) -> Vec<Driven> {
+    let start = Instant::now();
+    let config = Config { buffer_bytes: 8, pending_limit_bytes: 1 << 10, ..Config::default() };
+    let peer = Endpoint::Unix(None);
+    let mut shared = Shared {
+        scratch: [0; 8].into(),
+        pending: PendingLimit::new(&config),
+        deadlines: Deadlines::new(&config, start),
+        observer: Events::default(),
+    };
+    let mut connection = Connection {
+        id: ConnId::default(),
+        stream: Scripted(VecDeque::new()),
+        echo: Echo::new(),
+        permit: Admission::new(&config).admit(&peer).unwrap(),
+        peer,
+        last_active: start,
+        unacknowledged: 0,
+        expired: None,
+    };
+    let mut drives = Vec::new();
+    for (n, script) in (1..).zip(scripts) {
+        connection.stream.0.extend(*script);
+        let now = start + n * SECOND;
+        let next = connection.drive(false, now, &mut shared);
+        drives.push(Driven {
+            events: std::mem::take(&mut shared.observer.0),
+            is_stamped: connection.last_active == now,
+            held: shared.pending.held,
+            next: next.map_err(|e| e.kind()),
+        });
+    }
+    drives
 }
 
 #[test]
-fn bytes_that_move_are_told_and_so_is_a_peer_that_takes_no_more() {
-    let nothing = (vec![], false);
-    let read = |answer| told(answer, |tap| tap.read(&mut [0; 8]));
-    assert_eq!(read(Ok(5)), (vec!["Read(5)".into()], false));
-    assert_eq!(read(Ok(0)), nothing);
-    assert_eq!(read(Err(ErrorKind::WouldBlock)), nothing);
-    let write = |answer| told(answer, |tap| tap.write(&[0; 8]));
-    assert_eq!(write(Ok(5)), (vec!["Wrote(5)".into()], true));
-    assert_eq!(write(Err(ErrorKind::WouldBlock)), (vec!["Blocked".into()], false));
-    assert_eq!(write(Err(ErrorKind::Interrupted)), nothing);
-    assert_eq!(write(Err(ErrorKind::BrokenPipe)), nothing);
-    let flush = |answer| told(answer, |tap| tap.flush().map(|()| 0));
-    assert_eq!(flush(Ok(0)), nothing);
-    assert_eq!(flush(Err(ErrorKind::BrokenPipe)), nothing);
+fn bytes_that_move_are_reported_and_stamp_the_connection() {
+    let drives = drive(&[&[Ok(5), Ok(5)], &[Err(ErrorKind::WouldBlock)]]);
+    assert_eq!(drives[0].events, ["Read(5)", "Wrote(5)"]);
+    assert!(drives[0].is_stamped && drives[0].next == Ok(Next::Wait) && drives[0].held == 0);
+    assert!(drives[1].events.is_empty() && !drives[1].is_stamped);
+}
+
+#[test]
+fn a_blocked_write_is_reported_and_its_rest_is_accounted_for_until_it_is_written() {
+    let blocks = Err(ErrorKind::WouldBlock);
+    let drives = drive(&[&[Ok(5), blocks], &[blocks], &[Ok(2)], &[Ok(3), blocks]]);
+    assert_eq!(drives[0].events, ["Read(5)", "WriteBlocked"]);
+    assert!(drives[0].is_stamped, "bytes arrived");
+    assert_eq!(drives[1].events, ["WriteBlocked"]);
+    assert!(!drives[1].is_stamped, "nothing moved");
+    assert_eq!(drives[2].events, ["Wrote(2)"]);
+    assert!(drives[2].is_stamped);
+    assert_eq!(drives[3].events, ["Wrote(3)"]);
+    assert_eq!([0, 1, 2, 3].map(|i| drives[i].held), [5, 5, 5, 0]);
+    assert_eq!(drives[2].next, Ok(Next::Yield));
+}
+
+#[test]
+fn what_moved_before_an_error_is_reported() {
+    let drives = drive(&[&[Ok(5), Err(ErrorKind::BrokenPipe)]]);
+    assert_eq!(drives[0].events, ["Read(5)"]);
+    assert_eq!(drives[0].next, Err(ErrorKind::BrokenPipe));
+    assert!(!drives[0].is_stamped);
 }

@@ -6,18 +6,8 @@ use crate::conn::{Next, ShortRead};
 const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_nanos(1);
 
-fn config(idle: Option<Duration>, stall: Option<Duration>) -> Config {
-    Config {
-        max_connections: 10,
-        max_per_ip: None,
-        idle_timeout: idle,
-        stall_timeout: stall,
-        drain_timeout: SECOND,
-        buffer_bytes: 1024,
-        pending_limit_bytes: 1024,
-        spin: None,
-        once: false,
-    }
+fn config(idle_timeout: Option<Duration>, stall_timeout: Option<Duration>) -> Config {
+    Config { idle_timeout, stall_timeout, ..Config::default() }
 }
 
 /// A peer that sends one byte and takes nothing.
@@ -42,8 +32,8 @@ impl io::Write for Stuck {
 
 fn stuck_echo() -> Echo {
     let mut echo = Echo::new();
-    let turn = echo.drive(&mut Stuck(Some(1)), ShortRead::ProvesNothing, &mut [0; 8]).unwrap();
-    assert_eq!((turn, echo.held_bytes()), (Next::Wait, 1));
+    let drive = echo.drive(&mut Stuck(Some(1)), ShortRead::ProvesNothing, &mut [0; 8]);
+    assert_eq!((drive.next.unwrap(), echo.buffered_bytes()), (Next::Wait, 1));
     echo
 }
 
@@ -60,11 +50,12 @@ fn what_a_connection_waits_for_decides_its_deadline() {
     assert_eq!(deadlines.of(&stuck, 0, now), Some((now + look, Expiry::Stalled)));
     let mut lingering = Echo::new();
     lingering.abandon();
-    assert_eq!(deadlines.of(&lingering, 0, now), Some((now + LINGER, Expiry::Parted)));
-    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + look, Expiry::Parted)));
+    assert_eq!(deadlines.of(&lingering, 0, now), Some((now + LINGER, Expiry::Lingering)));
+    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + look, Expiry::Lingering)));
 }
 
-/// A peer that takes nothing is looked at in each quarter of its time, however often a pass comes, and at its end.
+/// The server looks at a peer that takes nothing once in each quarter of its timeout, and at the end, however often
+/// it sweeps.
 #[test]
 fn looks_come_at_quarters_and_at_the_end() {
     let start = Instant::now();
@@ -84,22 +75,21 @@ fn looks_come_at_quarters_and_at_the_end() {
     assert_eq!(looks, [(11, false), (21, false), (31, false), (41, true)]);
 }
 
-/// Without a stall timeout, nobody is given up, but a peer that takes the rest is seen to be done.
+/// Without a stall timeout no peer is given up, but the server still sees when one has taken the rest.
 #[test]
 fn without_a_stall_timeout_a_lingering_peer_is_looked_at_all_the_same() {
     let now = Instant::now();
     let deadlines = Deadlines::new(&config(None, None), now);
     let mut lingering = Echo::new();
     lingering.abandon();
-    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + LINGER + INSTANT, Expiry::Parted)));
+    assert_eq!(deadlines.of(&lingering, 1, now), Some((now + LINGER + INSTANT, Expiry::Lingering)));
     let later = deadlines.after(now + SECOND / 2 + LINGER, &lingering, 1, now);
-    assert_eq!(later, Some((now + 2 * (LINGER + INSTANT), Expiry::Parted)));
+    assert_eq!(later, Some((now + 2 * (LINGER + INSTANT), Expiry::Lingering)));
     assert!(!deadlines.is_stalled(now, now + 1000 * SECOND));
     assert_eq!(deadlines.of(&stuck_echo(), 0, now), None);
 }
 
-/// A server that is stopped in a wait does not know when, so the time in which that may have been is a part
-/// of the timeout.
+/// A server that is suspended in a wait cannot know since when. So waits are short beside the timeouts.
 #[test]
 fn no_wait_is_long_beside_the_timeouts() {
     let now = Instant::now();
@@ -122,8 +112,7 @@ fn without_timeouts_nothing_is_ever_due() {
     assert!(deadlines.of(&Echo::new(), 0, now).is_none());
 }
 
-/// However the deadlines lie, no pass is later than the gap after any of them, and none comes so often
-/// that it would spin.
+/// Wherever the deadlines lie, a pass comes within the gap after each, and passes keep that distance.
 #[test]
 fn a_pass_comes_soon_after_every_deadline() {
     let start = Instant::now();
@@ -143,7 +132,7 @@ fn a_pass_comes_soon_after_every_deadline() {
 }
 
 #[test]
-fn of_all_that_is_noted_the_earliest_counts() {
+fn the_earliest_noted_deadline_counts() {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(&config(None, Some(SECOND)), start);
     for (noted, earliest) in [(5, 5), (7, 5), (3, 3), (3, 3), (4, 3)] {
@@ -152,9 +141,9 @@ fn of_all_that_is_noted_the_earliest_counts() {
     }
 }
 
-/// How far apart they are follows from the shortest time that anybody can be given.
+/// Their distance follows from the shortest timeout.
 #[test]
-fn passes_keep_their_distance() {
+fn passes_are_some_time_apart() {
     let start = Instant::now();
     let ms = Duration::from_millis;
     let passes = [
@@ -186,7 +175,7 @@ fn a_long_pass_is_cut_in_slices_that_follow_at_once() {
 }
 
 #[test]
-fn draining_starts_a_pass_that_finds_who_was_quiet_already() {
+fn draining_starts_a_pass_that_finds_quiet_connections() {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(&config(None, Some(60 * SECOND)), start);
     let now = start + 10 * SECOND;

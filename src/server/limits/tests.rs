@@ -4,125 +4,153 @@ fn config(pending_limit_bytes: usize, max_connections: usize) -> Config {
     Config {
         max_connections,
         max_per_ip: Some(2),
-        idle_timeout: None,
-        stall_timeout: None,
-        drain_timeout: Duration::ZERO,
         buffer_bytes: 1000,
         pending_limit_bytes,
-        spin: None,
-        once: false,
+        ..Config::default()
     }
 }
 
 /// The worst that peers can do: each that reads keeps all of it.
 #[test]
-fn however_many_are_stuck_the_limit_holds_and_everybody_may_read() {
+fn with_any_number_of_stuck_peers_the_limit_holds_and_each_connection_may_read() {
     for (bytes, connections) in [(20, 10), (4_000, 10), (10_000, 100), (1_000_000, 100)] {
         let mut limit = PendingLimit::new(&config(bytes, connections));
         let mut held = Vec::new();
         for _ in 0..connections {
-            let room = limit.room();
-            assert!((1..=1000).contains(&room), "{room} with {held:?}");
-            limit.hold(0, room);
-            held.push(room);
+            let budget = limit.read_budget();
+            assert!((1..=1000).contains(&budget), "{budget} with {held:?}");
+            limit.account(0, budget);
+            held.push(budget);
         }
         assert!(held.iter().sum::<usize>() <= bytes, "{bytes} are exceeded by {held:?}");
-        // And when they let go, there is as much room as at first.
-        held.iter().for_each(|n| limit.hold(*n, 0));
-        assert_eq!(limit.room(), PendingLimit::new(&config(bytes, connections)).room());
+        // When they let go, reads may be as large as at first.
+        held.iter().for_each(|n| limit.account(*n, 0));
+        assert_eq!(
+            limit.read_budget(),
+            PendingLimit::new(&config(bytes, connections)).read_budget()
+        );
     }
 }
 
 #[test]
 fn nothing_pending_leaves_the_whole_buffer() {
     let mut limit = PendingLimit::new(&config(10_000, 10));
-    assert_eq!(limit.room(), 1000);
-    limit.hold(0, 4_200);
-    assert_eq!(limit.room(), 500, "what each has for itself");
-    limit.hold(4_200, 0);
-    assert_eq!(limit.room(), 1000);
+    assert_eq!(limit.read_budget(), 1000);
+    limit.account(0, 4_200);
+    assert_eq!(limit.read_budget(), 500, "what is reserved for each");
+    limit.account(4_200, 0);
+    assert_eq!(limit.read_budget(), 1000);
 }
 
 #[test]
-fn what_is_held_presses_on_what_is_left() {
+fn held_memory_shrinks_the_next_read() {
     let mut limit =
         PendingLimit::new(&Config { buffer_bytes: 1 << 20, ..config(2_000_000, 1_000) });
-    limit.hold(0, 500_000);
-    assert_eq!(limit.room(), 500_000 / (1 + PRESSURE as usize), "with half of what is shared");
-    limit.hold(0, 499_999);
-    assert_eq!(limit.room(), 1_000, "and never less than its own");
+    limit.account(0, 500_000);
+    assert_eq!(
+        limit.read_budget(),
+        500_000 / (1 + PRESSURE as usize),
+        "with half of what is shared"
+    );
+    limit.account(0, 499_999);
+    assert_eq!(limit.read_budget(), 1_000, "and never less than its reserved part");
 }
 
-/// With the defaults, a flooder more makes reads smaller, and none makes them tiny.
+/// With the defaults, one more stuck peer makes reads a little smaller, and 300 do not make them tiny.
 #[test]
-fn reads_shrink_by_degrees() {
+fn reads_shrink_gradually() {
     let defaults = Config { buffer_bytes: 256 << 10, ..config(64 << 20, 20_000) };
     let mut limit = PendingLimit::new(&defaults);
-    let mut room = limit.room();
-    assert_eq!(room, 256 << 10);
+    let mut budget = limit.read_budget();
+    assert_eq!(budget, 256 << 10);
     for _ in 0..300 {
-        limit.hold(0, room);
-        assert!(limit.room() <= room && limit.room() > room / 2, "{room} => {}", limit.room());
-        room = limit.room();
+        limit.account(0, budget);
+        assert!(
+            limit.read_budget() <= budget && limit.read_budget() > budget / 2,
+            "{budget} => {}",
+            limit.read_budget()
+        );
+        budget = limit.read_budget();
     }
-    assert!(room > 16 << 10, "after 300 there are {room} bytes left for a read");
+    assert!(budget > 16 << 10, "after 300 there are {budget} bytes left for a read");
 }
 
 fn inet(text: &str) -> Endpoint {
     Endpoint::Inet(text.parse().unwrap())
 }
 
+#[track_caller]
+fn admit(admission: &mut Admission, peer: &str) -> Permit {
+    admission.admit(&inet(peer)).unwrap()
+}
+
+#[track_caller]
+fn refuse(admission: &mut Admission, peer: &str, expected: Refusal) {
+    assert_eq!(admission.admit(&inet(peer)).unwrap_err(), expected);
+}
+
 #[test]
 fn each_address_is_counted_for_itself_and_given_back() {
     let mut admission = Admission::new(&config(1000, 100));
-    let (one, same, mapped) =
-        (inet("127.0.0.1:1"), inet("127.0.0.1:2"), inet("[::ffff:127.0.0.1]:3"));
-    assert_eq!(admission.admit(&one), Ok(()));
-    assert_eq!(admission.admit(&mapped), Ok(()));
-    assert_eq!(admission.admit(&same), Err(Refusal::MaxPerIp));
-    assert_eq!(admission.admit(&inet("127.0.0.2:1")), Ok(()));
+    let one = admit(&mut admission, "127.0.0.1:1");
+    let mapped = admit(&mut admission, "[::ffff:127.0.0.1]:3");
+    refuse(&mut admission, "127.0.0.1:2", Refusal::MaxPerIp);
+    let other = admit(&mut admission, "127.0.0.2:1");
     assert_eq!(admission.connections(), 3);
-    admission.release(&one);
-    assert_eq!(admission.admit(&same), Ok(()));
-    assert_eq!(admission.admit(&one), Err(Refusal::MaxPerIp));
-    for peer in [&same, &mapped, &inet("127.0.0.2:1")] {
-        admission.release(peer);
+    admission.release(one);
+    let same = admit(&mut admission, "127.0.0.1:2");
+    refuse(&mut admission, "127.0.0.1:1", Refusal::MaxPerIp);
+    for permit in [same, mapped, other] {
+        admission.release(permit);
     }
     assert_eq!(admission.connections(), 0);
-    assert!(admission.per_network.is_empty(), "addresses are remembered for ever");
+    assert!(admission.per_network.is_empty(), "an address without connections is still counted");
 }
 
 #[test]
 fn unix_sockets_have_no_address_to_count() {
     let mut admission = Admission::new(&config(1000, 5));
-    (0..5).for_each(|_| assert_eq!(admission.admit(&Endpoint::Unix(None)), Ok(())));
-    assert_eq!(admission.admit(&Endpoint::Unix(None)), Err(Refusal::MaxConnections));
+    for _ in 0..5 {
+        assert!(admission.admit(&Endpoint::Unix(None)).is_ok());
+    }
+    let sixth = admission.admit(&Endpoint::Unix(None));
+    assert_eq!(sixth.unwrap_err(), Refusal::MaxConnections);
 }
 
 #[test]
-fn the_most_connections_are_counted_over_all_addresses() {
+fn connections_are_counted_over_all_addresses() {
     let mut admission = Admission::new(&config(1000, 2));
-    assert_eq!(admission.admit(&inet("127.0.0.1:1")), Ok(()));
-    assert_eq!(admission.admit(&inet("127.0.0.2:1")), Ok(()));
-    assert_eq!(admission.admit(&inet("127.0.0.3:1")), Err(Refusal::MaxConnections));
-    admission.release(&inet("127.0.0.2:1"));
-    assert_eq!(admission.admit(&inet("127.0.0.3:1")), Ok(()));
+    let _one = admit(&mut admission, "127.0.0.1:1");
+    let two = admit(&mut admission, "127.0.0.2:1");
+    refuse(&mut admission, "127.0.0.3:1", Refusal::MaxConnections);
+    admission.release(two);
+    let _three = admit(&mut admission, "127.0.0.3:1");
 }
 
 /// Failed when a peer could pass the limit from other addresses of its own network.
 #[test]
 fn ipv6_is_counted_by_its_64_network_and_mapped_ipv4_by_its_address() {
     let mut admission = Admission::new(&config(1000, 100));
-    let peers = ["[fd00:0:0:1::1]:1", "[fd00:0:0:1:ffff:2:3:4]:1", "[fd00:0:0:1::2]:1"].map(inet);
-    assert_eq!(admission.admit(&peers[0]), Ok(()));
-    assert_eq!(admission.admit(&peers[1]), Ok(()));
-    assert_eq!(admission.admit(&peers[2]), Err(Refusal::MaxPerIp));
-    assert_eq!(admission.admit(&inet("[fd00:0:0:2::1]:1")), Ok(()), "a neighbour");
-    // All that is mapped is of one /64.
+    let _one = admit(&mut admission, "[fd00:0:0:1::1]:1");
+    let two = admit(&mut admission, "[fd00:0:0:1:ffff:2:3:4]:1");
+    refuse(&mut admission, "[fd00:0:0:1::2]:1", Refusal::MaxPerIp);
+    let _neighbour = admit(&mut admission, "[fd00:0:0:2::1]:1");
+    // All mapped addresses are of one /64.
     for mapped in ["[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:2", "[::ffff:10.0.0.2]:1"] {
-        assert_eq!(admission.admit(&inet(mapped)), Ok(()));
+        let _ = admit(&mut admission, mapped);
     }
-    assert_eq!(admission.admit(&inet("10.0.0.1:3")), Err(Refusal::MaxPerIp));
-    admission.release(&peers[1]);
-    assert_eq!(admission.admit(&peers[2]), Ok(()));
+    refuse(&mut admission, "10.0.0.1:3", Refusal::MaxPerIp);
+    admission.release(two);
+    let _three = admit(&mut admission, "[fd00:0:0:1::2]:1");
+}
+
+/// The reserved prefixes in which IPv4 addresses are kept belong to no IPv6 host but the machine itself.
+#[test]
+fn the_loopback_of_ipv6_is_counted_apart_from_ipv4() {
+    let mut admission = Admission::new(&config(1000, 100));
+    for peer in ["[::1]:1", "[::1]:2", "0.0.0.1:1", "0.0.0.1:2", "127.0.0.1:1"] {
+        let _ = admit(&mut admission, peer);
+    }
+    refuse(&mut admission, "[::1]:3", Refusal::MaxPerIp);
+    refuse(&mut admission, "0.0.0.1:3", Refusal::MaxPerIp);
 }

@@ -1,12 +1,14 @@
 //! The prompt and the line on a terminal: what to write to show and to erase them.
 //!
 //! Terminals disagree about the width of a joined character. So this module breaks the rows itself, by the largest
-//! width that a terminal can give a character. To place the cursor, it writes the cursor's row again up to there.
+//! width that a terminal can give a character. To place the cursor, it writes the row again up to the cursor.
 
 use std::fmt::Write;
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::text::escape::must_be_escaped;
 
 pub const PROMPT: &str = "> ";
 
@@ -144,13 +146,9 @@ fn visible(c: char) -> String {
     match c {
         '\x7f' => "^?".into(),
         '\0'..' ' => format!("^{}", char::from(c as u8 + b'@')),
-        _ if c.is_control() || is_mark_of_direction(c) => c.escape_unicode().to_string(),
+        _ if must_be_escaped(c) => c.escape_unicode().to_string(),
         _ => c.into(),
     }
-}
-
-fn is_mark_of_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

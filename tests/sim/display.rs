@@ -22,7 +22,7 @@ impl fmt::Display for Socket {
              {written} written, {taken} taken by the peer"
         )?;
         let event = if self.edge { "an event is still to be told" } else { "no event is due" };
-        let goodbye = if self.treatment.goodbye.is_some() { ", and has said goodbye" } else { "" };
+        let goodbye = if self.ledger.goodbye.is_some() { ", and has said goodbye" } else { "" };
         let saw = self.end.map_or("no end".into(), |end| format!("{end:?}"));
         writeln!(f, "  {event}; the server saw {saw}{goodbye}")?;
         write!(f, "  all of it: {self:?}")
@@ -45,17 +45,17 @@ impl Socket {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { action, passes, turns, luck } = self;
+        let Self { action, passes, turns, seed } = self;
         let s = if *turns == 1 { "" } else { "s" };
-        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (luck {luck})")
+        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")
     }
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, backlog, weather, crowd, pace } = self;
+        let Self { config, backlog, fault_rates, peer_mix, pace } = self;
         writeln!(f, "  {config:?}")?;
-        writeln!(f, "  backlog {backlog}, crowd {crowd:?}, pace {pace:?}")?;
-        writeln!(f, "  of 1024 occasions each: {weather:?}")
+        writeln!(f, "  backlog {backlog}, peer_mix {peer_mix:?}, pace {pace:?}")?;
+        writeln!(f, "  of 1024 occasions each: {fault_rates:?}")
     }
 }

@@ -1,0 +1,142 @@
+//! Observers that write to the log.
+
+use std::time::{Duration, Instant};
+
+use log::{Level, debug, error, info, log_enabled, trace, warn};
+
+use super::rate_limit::RateLimit;
+use super::{At, Event, Observer, Refusal};
+use crate::net::{Endpoint, reason};
+use crate::text::Plural;
+use crate::text::format::setting;
+
+/// Refused peers tend to come again at once, so one refusal is logged in this time.
+const REFUSALS: Duration = Duration::from_secs(10);
+
+/// A server at the edge of its descriptors fails and recovers all the time, so one failure is logged in this time.
+const ACCEPT_FAILURES: Duration = Duration::from_secs(60);
+
+/// Logs what operators need to know: where the server listens, that it stops, and rate-limited warnings of
+/// refusals and of listeners that cannot accept.
+#[derive(Clone, Debug)]
+pub struct ServerLog {
+    refusals: RateLimit,
+    /// One for each listener. None is added while accepting fails, since memory can be what it fails for.
+    accept_failures: Vec<(Endpoint, RateLimit)>,
+}
+
+impl Default for ServerLog {
+    fn default() -> Self {
+        Self { refusals: RateLimit::new(REFUSALS), accept_failures: Vec::new() }
+    }
+}
+
+impl Observer for ServerLog {
+    #[inline(always)]
+    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
+        match event {
+            Event::Listening(_)
+            | Event::AcceptFailed { .. }
+            | Event::ListenerLost(_)
+            | Event::Draining { .. }
+            | Event::Refused(_) => self.log(at, event),
+            _ => {}
+        }
+    }
+}
+
+impl ServerLog {
+    #[cold]
+    fn log(&mut self, at: At<'_>, event: Event<'_>) {
+        match event {
+            Event::Listening(listener) => {
+                self.accept_failures.push((listener.clone(), RateLimit::new(ACCEPT_FAILURES)));
+                info!("listening on {listener}");
+            }
+            Event::AcceptFailed { listener, error, .. } if self.may_warn_of(listener, at.now) => {
+                warn!("cannot accept on {listener} for now: {}; trying again", reason(error));
+            }
+            Event::ListenerLost(error) => error!("{error}; stopping"),
+            Event::Draining { connections: 0, .. } => info!("stopping"),
+            Event::Draining { connections, timeout } => info!(
+                "stopping: {} to finish, within {}; a second signal stops at once",
+                Plural(connections as u64, "connection"),
+                setting(timeout),
+            ),
+            Event::Refused(why) => self.warn_of_refusal(at, why),
+            _ => {}
+        }
+    }
+
+    fn may_warn_of(&mut self, listener: &Endpoint, now: Instant) -> bool {
+        let mut limits = self.accept_failures.iter_mut();
+        let limit = limits.find(|(at, _)| at == listener);
+        limit.is_some_and(|(_, limit)| limit.take_suppressed(now).is_some())
+    }
+
+    fn warn_of_refusal(&mut self, at: At<'_>, why: Refusal) {
+        let Some((_, peer)) = at.conn else { return };
+        match self.refusals.take_suppressed(at.now) {
+            None => {}
+            Some(0) => warn!("{peer}: refused: {why}"),
+            Some(n) => {
+                warn!("{peer}: refused: {why}; {n} more were refused since the last warning")
+            }
+        }
+    }
+}
+
+/// Logs connections at level `debug`, and each read and write at level `trace`.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLog;
+
+impl Observer for ConnectionLog {
+    #[inline(always)]
+    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
+        let is_about_bytes = matches!(event, Event::Read(_) | Event::Wrote(_));
+        if let Some((_, peer)) = at.conn
+            && (!is_about_bytes || log_enabled!(Level::Trace))
+        {
+            log_connection(peer, event);
+        }
+    }
+}
+
+// Out of line: a log that nobody reads must not lengthen the path of an echo.
+#[cold]
+fn log_connection(peer: &Endpoint, event: Event<'_>) {
+    match event {
+        Event::Read(n) => trace!("{peer}: read {n} bytes"),
+        Event::Wrote(n) => trace!("{peer}: wrote {n} bytes"),
+        Event::WriteBlocked => trace!("{peer}: takes no more for now"),
+        Event::HalfClosed => trace!("{peer}: writing shut down"),
+        Event::Accepted => debug!("{peer}: accepted"),
+        Event::Refused(why) => debug!("{peer}: refused: {why}"),
+        Event::Closed { why, is_cut: true } => {
+            debug!("{peer}: closed: {why}; not all that it sent was echoed");
+        }
+        Event::Closed { why, is_cut: false } => debug!("{peer}: closed: {why}"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server at the edge of its descriptors fails and recovers all the time.
+    #[test]
+    fn each_failing_listener_is_logged_once_a_minute() {
+        let start = Instant::now();
+        let listeners = [Endpoint::Unix(None), Endpoint::Abstract((*b"echo").into())];
+        let mut log = ServerLog::default();
+        for listener in &listeners {
+            log.observe(At::server(start), Event::Listening(listener));
+        }
+        for listener in &listeners {
+            let may_warn =
+                |second: &u64| log.may_warn_of(listener, start + Duration::from_secs(*second));
+            assert_eq!((0..130).filter(may_warn).collect::<Vec<_>>(), [0, 60, 120]);
+        }
+    }
+}

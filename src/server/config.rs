@@ -1,0 +1,47 @@
+//! What a server allows.
+
+use std::time::Duration;
+
+/// What a server allows. The unit of each limit is in its name or its type.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Connections beyond these are closed as soon as they are accepted.
+    pub max_connections: usize,
+    /// The same for connections from one IPv4 address, or from one /64 network of IPv6: a host that has one address
+    /// there can take any. Connections over Unix sockets are not counted.
+    pub max_per_ip: Option<usize>,
+    /// A connection on which nothing moves for this long is asked to end. This and the other timeouts are added to
+    /// the time, which must hold them: a century is no problem.
+    pub idle_timeout: Option<Duration>,
+    /// A peer that takes nothing of its pending echo for this long is closed.
+    pub stall_timeout: Option<Duration>,
+    /// A server that stops waits this long for its connections.
+    pub drain_timeout: Duration,
+    /// The size of the one buffer that every read goes through, and so the bound of one read. At least 1.
+    pub buffer_bytes: usize,
+    /// The most memory that pending echoes may hold, over all connections. At least twice
+    /// [`max_connections`](Self::max_connections), so that each connection can have a byte of its own.
+    pub pending_limit_bytes: usize,
+    /// After something was ready, the server polls for this long without blocking: lower latency for CPU time.
+    pub spin: Option<Duration>,
+    /// Whether to shut down each connection after its first echo.
+    pub once: bool,
+}
+
+/// What `resound serve` allows if nothing else is asked for, but for the limit of connections, which there follows
+/// from the limit of descriptors.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_connections: 10_000,
+            max_per_ip: None,
+            idle_timeout: None,
+            stall_timeout: Some(Duration::from_secs(60)),
+            drain_timeout: Duration::from_secs(10),
+            buffer_bytes: 256 << 10,
+            pending_limit_bytes: 64 << 20,
+            spin: None,
+            once: false,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What a server does beside accepting and echoing, as only some deployments want it.
+
+use std::io;
+use std::time::Instant;
+
+use mio::Token;
+use mio::event::Source;
+
+use super::shutdown::Shutdown;
+use super::{Server, Slot};
+use crate::net::Listen;
+use crate::observe::Observer;
+
+/// A source on the server's reactor that is neither a listener nor a connection: signals, for example.
+///
+/// Services are behind a `Box<dyn Service>`, off the path of an echo.
+pub trait Service: Source {
+    /// The source is ready, or the [deadline](Self::deadline) has come, or neither: events can be spurious.
+    fn ready(&mut self, cx: &Context) -> Action;
+
+    /// When to call [`ready`](Self::ready) although there is no event, on the caller's clock.
+    fn deadline(&self) -> Option<Instant>;
+}
+
+/// What a service may know of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The caller's clock.
+    pub now: Instant,
+    /// Whether the server is stopping.
+    pub is_stopping: bool,
+}
+
+/// What a service wants from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing, until the next event or deadline.
+    Wait,
+    /// That it stops: see [`Server::stop`].
+    Stop,
+}
+
+/// A service on the reactor, and its deadline.
+#[derive(Debug)]
+pub(super) struct Registered {
+    token: Token,
+    deadline: Option<Instant>,
+}
+
+impl<L: Listen, O: Observer> Server<L, O> {
+    /// Runs `service` on the server's reactor.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot register it: epoll_ctl(2).
+    pub fn add_service(&mut self, service: Box<dyn Service>) -> io::Result<()> {
+        let deadline = service.deadline();
+        let token = self.reactor.insert(Slot::Service(service))?;
+        self.services.push(Registered { token, deadline });
+        Ok(())
+    }
+
+    /// Lets a service do its work.
+    pub(super) fn serve(&mut self, token: Token) {
+        let cx =
+            Context { now: self.clock.real(), is_stopping: self.shutdown != Shutdown::Serving };
+        let Some(Slot::Service(service)) = self.reactor.get_mut(token) else { return };
+        let action = service.ready(&cx);
+        let deadline = service.deadline();
+        let registered = self.services.iter_mut().filter(|service| service.token == token);
+        registered.for_each(|service| service.deadline = deadline);
+        match action {
+            Action::Wait => {}
+            Action::Stop => self.stop(),
+        }
+    }
+
+    /// Lets the services whose deadlines have come do their work.
+    pub(super) fn serve_due(&mut self) {
+        for i in 0..self.services.len() {
+            let Registered { token, deadline } = self.services[i];
+            if deadline.is_some_and(|at| at <= self.clock.real()) {
+                self.serve(token);
+            }
+        }
+    }
+
+    /// The first deadline of a service, on the caller's clock.
+    pub(super) fn service_deadline(&self) -> Option<Instant> {
+        self.services.iter().filter_map(|service| service.deadline).min()
+    }
+}
