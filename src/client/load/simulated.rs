@@ -1,4 +1,4 @@
-//! A network and a clock that a test plays, for runs of which every time is known.
+//! A network with a server that a test plays, and a clock that it moves: every time of a run is exact.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -63,10 +63,12 @@ impl Clock for FakeClock {
 pub(super) enum Answer {
     /// It accepts after this long.
     Accept(Duration),
+    /// It accepts after this long, and no event reports it.
+    AcceptUnreported(Duration),
     Refuse(ErrorKind),
     /// It has no room in its accept queue, as only a Unix socket says.
     QueueFull,
-    /// Nothing.
+    /// It does not answer.
     Silence,
 }
 
@@ -79,7 +81,8 @@ pub(super) enum Sent {
     Reset,
 }
 
-/// A server that a test plays. Times run from the beginning of the test, and connections are numbered as they begin.
+/// A server that a test plays. Times run from the beginning of the test. Connections are numbered in the order in which
+/// they begin.
 pub(super) trait Server {
     fn accept(&mut self, connection: usize, at: Duration) -> Answer {
         let _ = (connection, at);
@@ -96,14 +99,14 @@ pub(super) trait Server {
     }
 }
 
-/// One that only echoes in its own way.
+/// A closure is a server that accepts at once, and closes as soon as the client does.
 impl<F: FnMut(usize, Duration, &[u8]) -> Vec<(Duration, Sent)>> Server for F {
     fn receive(&mut self, connection: usize, at: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
         self(connection, at, bytes)
     }
 }
 
-/// What becomes of one connection.
+/// The state of one connection, and what is on the way to the client.
 #[derive(Debug, Default)]
 struct Wire {
     token: Option<Token>,
@@ -118,7 +121,7 @@ struct Wire {
 
 #[derive(Debug)]
 enum Arrival {
-    Connected,
+    Connected { is_reported: bool },
     Sent(Sent),
 }
 
@@ -172,8 +175,10 @@ impl FakeNetwork {
             }
             let (number, arrival) = first.remove();
             let wire = &mut world.wires[number];
+            let is_reported = !matches!(arrival, Arrival::Connected { is_reported: false });
             let exceptional = wire.arrive(arrival);
-            ready.extend(wire.token.map(|token| Ready { token, exceptional }));
+            let token = wire.token.filter(|_| is_reported);
+            ready.extend(token.map(|token| Ready { token, exceptional }));
         }
         ready
     }
@@ -208,7 +213,7 @@ impl Wire {
     /// Returns whether the event is about more than bytes.
     fn arrive(&mut self, arrival: Arrival) -> bool {
         match arrival {
-            Arrival::Connected => self.is_connected = true,
+            Arrival::Connected { .. } => self.is_connected = true,
             Arrival::Sent(Sent::Bytes(bytes)) => self.incoming.extend(bytes),
             Arrival::Sent(Sent::End) => self.has_ended = true,
             Arrival::Sent(Sent::Reset) => self.error = Some(ErrorKind::ConnectionReset),
@@ -229,12 +234,14 @@ impl Connect for FakeNetwork {
         let world = &mut *self.world.borrow_mut();
         let number = world.wires.len();
         world.attempts.push(now);
-        match world.server.accept(number, now) {
+        let answer = world.server.accept(number, now);
+        match answer {
             Answer::QueueFull => return Err(ErrorKind::WouldBlock.into()),
             Answer::Refuse(kind) => return Err(kind.into()),
-            Answer::Accept(delay) => {
+            Answer::Accept(delay) | Answer::AcceptUnreported(delay) => {
                 world.wires.push(Wire::default());
-                world.send(number, now + delay, Arrival::Connected);
+                let is_reported = matches!(answer, Answer::Accept(_));
+                world.send(number, now + delay, Arrival::Connected { is_reported });
             }
             Answer::Silence => world.wires.push(Wire::default()),
         }

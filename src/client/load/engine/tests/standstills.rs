@@ -58,3 +58,11 @@ fn a_standstill_takes_nothing_from_the_time_to_close() {
     let run = Run::new(for_time(20 * MS), SlowToClose).at(500 * MS, Act::StandStill(2400 * MS));
     run.run().assert_end(End::Failed, &[("surplus", 1)]);
 }
+
+#[test]
+fn a_standstill_after_the_measured_part_is_no_part_of_it() {
+    let run = Run::new(for_time(100 * MS), echo(400 * MS));
+    let seen = run.at(200 * MS, Act::StandStill(S)).run();
+    seen.assert_end(End::Complete, &[]);
+    assert_eq!((seen.outcome.standstill, seen.ended), (Duration::ZERO, 1200 * MS));
+}
