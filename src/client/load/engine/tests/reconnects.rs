@@ -127,19 +127,9 @@ fn a_spent_connection_is_replaced_at_once() {
 /// Otherwise they would use up the descriptors.
 #[test]
 fn retired_connections_that_the_server_keeps_open_are_no_more_than_the_others() {
-    struct Keeping;
-    impl Server for Keeping {
-        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
-            vec![(MS, Sent::Bytes(bytes.to_vec()))]
-        }
-
-        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
-            Vec::new()
-        }
-    }
     let length = Length::Messages(300);
     let options = Options { connections: 3, length, reconnect_every: Some(1), ..options() };
-    let seen = Run::new(options, Keeping).run();
+    let seen = Run::new(options, Ending(|_| Vec::new())).run();
     seen.assert_end(End::Complete, &[]);
     assert_eq!(seen.most_connections, 6);
 }
