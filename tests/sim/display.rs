@@ -22,7 +22,8 @@ impl fmt::Display for Socket {
              {written} written, {taken} taken by the peer"
         )?;
         let event = if self.edge { "an event is still to be told" } else { "no event is due" };
-        let goodbye = if self.ledger.goodbye.is_some() { ", and has said goodbye" } else { "" };
+        let goodbye =
+            if self.ledger.half_closed_at.is_some() { ", and has said goodbye" } else { "" };
         let saw = self.end.map_or("no end".into(), |end| format!("{end:?}"));
         writeln!(f, "  {event}; the server saw {saw}{goodbye}")?;
         write!(f, "  all of it: {self:?}")

@@ -21,7 +21,7 @@ pub struct Step {
 }
 
 /// Which peer: taken modulo the number of those that are there.
-pub type Who = u16;
+pub type PeerIndex = u16;
 
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -32,52 +32,52 @@ pub enum Action {
         send_space: u64,
     },
     /// Many at once.
-    Rush {
+    ConnectMany {
         listener: usize,
         peers: u8,
     },
     Send {
-        who: Who,
+        peer: PeerIndex,
         bytes: u64,
     },
     /// As much as there is patience for.
     Flood {
-        who: Who,
+        peer: PeerIndex,
     },
     /// A byte out of band.
     Urgent {
-        who: Who,
+        peer: PeerIndex,
     },
     StopReading {
-        who: Who,
+        peer: PeerIndex,
     },
-    ReadAgain {
-        who: Who,
+    ResumeReading {
+        peer: PeerIndex,
     },
     /// From now on, it reads little at a time.
-    Sip {
-        who: Who,
+    ReadSlowly {
+        peer: PeerIndex,
     },
     HalfClose {
-        who: Who,
+        peer: PeerIndex,
     },
     Close {
-        who: Who,
+        peer: PeerIndex,
     },
     Reset {
-        who: Who,
+        peer: PeerIndex,
         error: Errno,
     },
     Vanish {
-        who: Who,
+        peer: PeerIndex,
     },
     /// No event is told in the next turns, and nothing arrives.
     Quiet,
     /// So many descriptors are left.
-    Descriptors {
+    LimitDescriptors {
         spare: u8,
     },
-    DescriptorsAgain,
+    RestoreDescriptors,
     AcceptFails {
         listener: usize,
         error: Errno,
@@ -88,8 +88,8 @@ pub enum Action {
 }
 
 /// Errors of accept(2) that concern the one connection, and those that concern the machine.
-pub const OF_ONE: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
-const OF_ALL: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+pub const PER_CONNECTION: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
+const EXHAUSTION: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
 
 pub fn story(seed: u64, steps: usize, scenario: &Scenario) -> Vec<Step> {
     let mut rng = Rng::new(seed);
@@ -121,7 +121,7 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop again half close reset vanish quiet sip
+    //           connect send flood urgent stop again half close reset vanish quiet slow_read
     let weights: [u64; 12] = match scenario.peer_mix {
         PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
         PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
@@ -143,22 +143,22 @@ fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
 }
 
 fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
-    let who = rng.next() as Who;
+    let peer = rng.next() as PeerIndex;
     match what {
         0 => connect(rng, scenario),
-        1 => Action::Send { who, bytes: message(rng, scenario) },
-        2 => Action::Flood { who },
-        3 => Action::Urgent { who },
-        4 => Action::StopReading { who },
-        5 => Action::ReadAgain { who },
-        6 => Action::HalfClose { who },
-        7 => Action::Close { who },
+        1 => Action::Send { peer, bytes: message(rng, scenario) },
+        2 => Action::Flood { peer },
+        3 => Action::Urgent { peer },
+        4 => Action::StopReading { peer },
+        5 => Action::ResumeReading { peer },
+        6 => Action::HalfClose { peer },
+        7 => Action::Close { peer },
         8 => {
             let error = rng.pick(&[Errno::CONNRESET, Errno::TIMEDOUT, Errno::HOSTUNREACH]);
-            Action::Reset { who, error }
+            Action::Reset { peer, error }
         }
-        9 => Action::Vanish { who },
-        11 => Action::Sip { who },
+        9 => Action::Vanish { peer },
+        11 => Action::ReadSlowly { peer },
         _ => Action::Quiet,
     }
 }
@@ -166,17 +166,17 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
 fn rare(rng: &mut Rng) -> Action {
     let listener = rng.index(2);
     match rng.below(17) {
-        0..=3 => Action::Descriptors { spare: rng.below(3) as u8 },
-        4..=8 => Action::DescriptorsAgain,
+        0..=3 => Action::LimitDescriptors { spare: rng.below(3) as u8 },
+        4..=8 => Action::RestoreDescriptors,
         9..=11 => {
             let times = rng.size(1, 100) as u8;
-            Action::AcceptFails { listener, error: rng.pick(&OF_ONE), times }
+            Action::AcceptFails { listener, error: rng.pick(&PER_CONNECTION), times }
         }
         12..=14 => {
             let times = rng.size(1, 5) as u8;
-            Action::AcceptFails { listener, error: rng.pick(&OF_ALL), times }
+            Action::AcceptFails { listener, error: rng.pick(&EXHAUSTION), times }
         }
-        15 => Action::Rush { listener, peers: rng.size(1, 200) as u8 },
+        15 => Action::ConnectMany { listener, peers: rng.size(1, 200) as u8 },
         _ => Action::Stop,
     }
 }

@@ -19,17 +19,17 @@ const QUIET: Duration = Duration::from_millis(500);
 const LOOKS: u32 = 4;
 
 /// A read asks for no less than this, if buffer and limit allow, and while nobody has anything pending.
-const USUAL_READ: usize = 4 * 1024;
+const USUAL_READ_BYTES: usize = 4 * 1024;
 
 /// How long a connection may be in the state that it is in without a byte moving, and no longer.
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
     if socket.pending() > 0 {
         stall
-    } else if socket.ledger.goodbye.is_some() {
+    } else if socket.ledger.half_closed_at.is_some() {
         // It takes a look to see that a peer takes nothing more, or has taken all.
         let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
-        let time = if socket.left() > 0 { stall? } else { LINGER };
+        let time = if socket.unacknowledged() > 0 { stall? } else { LINGER };
         Some(LINGER + look + time)
     } else {
         silence(world)
@@ -43,19 +43,19 @@ pub fn silence(world: &World) -> Option<Duration> {
 
 /// Whether a socket may have been left alone for as long as that.
 fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
-    timeout.is_some_and(|timeout| world.clock.since(socket.ledger.active) >= timeout)
+    timeout.is_some_and(|timeout| world.clock.since(socket.ledger.last_active) >= timeout)
 }
 
 /// Where there is to be but one echo, it is that of the first read.
 pub fn before_read(world: &mut World, id: usize, asked: usize) {
     let socket = &world.sockets[id];
-    let is_second = socket.reads > 0 && socket.ledger.goodbye.is_none();
-    if is_second && world.scenario.config.once && !may_part(world, socket) {
+    let is_second = socket.reads > 0 && socket.ledger.half_closed_at.is_none();
+    if is_second && world.scenario.config.once && !may_finish(world, socket) {
         world.fail(|| format!("socket {id}: a second read, where there is to be one echo"));
     }
     let config = &world.scenario.config;
-    let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ);
-    let is_free = || world.live.iter().all(|id| world.sockets[*id].pending() == 0);
+    let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ_BYTES);
+    let is_free = || world.accepted.iter().all(|id| world.sockets[*id].pending() == 0);
     // What it has just flushed itself may still count.
     if asked < usual && world.sockets[id].ledger.calls == 1 && is_free() {
         world
@@ -64,51 +64,51 @@ pub fn before_read(world: &mut World, id: usize, asked: usize) {
 }
 
 /// Whether the server may ask a connection to end although its peer has not finished.
-fn may_part(world: &World, socket: &Socket) -> bool {
+fn may_finish(world: &World, socket: &Socket) -> bool {
     let half = world.scenario.config.drain_timeout / 2;
-    world.has_stopped_for(half) || socket.ledger.may_part
+    world.has_stopped_for(half) || socket.ledger.may_end
 }
 
 /// What is noted at the end of each turn: the server may have seen the same, and act on it later.
 pub fn note_silence(world: &mut World, id: usize) {
     let socket = &world.sockets[id];
-    let is_silent = socket.pending() == 0 && socket.ledger.goodbye.is_none();
+    let is_silent = socket.pending() == 0 && socket.ledger.half_closed_at.is_none();
     if is_silent && may_be_over(world, socket, silence(world)) {
         let is_idle = !world.is_stopping();
         let ledger = &mut world.sockets[id].ledger;
-        ledger.may_part = true;
-        ledger.may_idle |= is_idle;
+        ledger.may_end = true;
+        ledger.may_end_idle |= is_idle;
     }
 }
 
 /// Half-close: everything that was read is written first, and there is a reason to end.
-pub fn goodbye(world: &mut World, id: usize) {
+pub fn half_close(world: &mut World, id: usize) {
     let once = world.scenario.config.once;
     let socket = &world.sockets[id];
     let pending = socket.pending();
-    let is_asked = may_part(world, socket);
+    let is_asked = may_finish(world, socket);
     let is_due = socket.end == Some(End::OfFile) || once && socket.reads == 1 || is_asked;
     if pending > 0 {
         world.fail(|| format!("socket {id}: the goodbye comes {pending} bytes too early"));
     }
-    let is_first = world.sockets[id].ledger.goodbye.is_none();
+    let is_first = world.sockets[id].ledger.half_closed_at.is_none();
     if !is_due && is_first {
         world.fail(|| format!("socket {id}: a goodbye for no reason"));
     }
     let socket = &world.sockets[id];
     let stopped = world.is_stopping() && socket.end.is_none() && !once && is_first;
-    if stopped && !socket.ledger.may_idle && !socket.ledger.emptied {
+    if stopped && !socket.ledger.may_end_idle && !socket.ledger.is_drained_since_stop {
         world.fail(|| format!("socket {id}: a goodbye before what had arrived was echoed"));
     }
     if once && world.sockets[id].end.is_none() {
-        world.coverage.note(Feature::OncePartedFirst);
+        world.coverage.note(Feature::OnceClosedFirst);
     }
 }
 
 /// A connection may be refused only where there is no room for it.
 pub fn refused(world: &mut World, id: usize, why: Refusal) {
     let config = &world.scenario.config;
-    let others = world.live.iter().filter(|other| **other != id);
+    let others = world.accepted.iter().filter(|other| **other != id);
     let (socket, is_tcp) = (&world.sockets[id], world.sockets[id].is_tcp);
     let of_ip =
         |other: &&usize| world.sockets[**other].is_tcp && world.sockets[**other].ip == socket.ip;
@@ -130,12 +130,12 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
 pub fn closed(world: &mut World, id: usize, why: &Closed) {
     let socket = &world.sockets[id];
     let ledger = &socket.ledger;
-    let owed = if ledger.goodbye.is_some() { ledger.owed } else { socket.read };
+    let owed = if ledger.half_closed_at.is_some() { ledger.owed } else { socket.read };
     let stall = world.scenario.config.stall_timeout;
-    let has_parted = ledger.goodbye.is_some() && may_part_from(world, socket);
+    let has_parted = ledger.half_closed_at.is_some() && may_close_lingering(world, socket);
     let is_finished =
-        socket.end == Some(End::OfFile) && (ledger.goodbye.is_some() || may_be_cut(world));
-    let is_cut = may_be_cut(world) && socket.end.is_none();
+        socket.end == Some(End::OfFile) && (ledger.half_closed_at.is_some() || may_abort(world));
+    let is_cut = may_abort(world) && socket.end.is_none();
     let (is_lawful, feature) = match why {
         Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
         Closed::Failed(e) => (socket.end == Some(End::Error(e.kind())), Feature::Failed),
@@ -145,13 +145,15 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
             (socket.pending() > 0 && stalled, Feature::Stalled)
         }
         Closed::Idle => (
-            ledger.may_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
+            ledger.may_end_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
             Feature::ClosedIdle,
         ),
-        Closed::ByServer => (has_parted || is_cut && socket.pending() == 0, Feature::Parted),
+        Closed::ByServer => {
+            (has_parted || is_cut && socket.pending() == 0, Feature::ClosedByServer)
+        }
         Closed::Aborted => {
-            let is_short = may_be_cut(world) && socket.read > socket.written;
-            (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::Cut)
+            let is_short = may_abort(world) && socket.read > socket.written;
+            (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::ClosedAborted)
         }
     };
     world.coverage.note(feature);
@@ -163,17 +165,17 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
 
 /// Whether a peer that was told goodbye may be closed: it has everything, or has taken nothing for long. If it
 /// sent anything after that, the rest would be lost.
-fn may_part_from(world: &World, socket: &Socket) -> bool {
+fn may_close_lingering(world: &World, socket: &Socket) -> bool {
     let (clock, ledger) = (&world.clock, &socket.ledger);
-    let rests = clock.since(ledger.active).min(clock.since(ledger.took));
-    match socket.left() {
+    let rests = clock.since(ledger.last_active).min(clock.since(ledger.last_taken));
+    match socket.unacknowledged() {
         0 => may_be_over(world, socket, Some(LINGER)),
         _ => world.scenario.config.stall_timeout.is_some_and(|stall| rests >= stall),
     }
 }
 
 /// Whether the server's patience with all may be over.
-fn may_be_cut(world: &World) -> bool {
+fn may_abort(world: &World) -> bool {
     world.has_stopped_for(world.scenario.config.drain_timeout)
 }
 
@@ -193,7 +195,7 @@ pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
     }
     if is_cut {
         let is_known = matches!(why, Closed::Aborted | Closed::Stalled);
-        let feature = if is_known { Feature::CutForLate } else { Feature::CutForTalking };
+        let feature = if is_known { Feature::CutAtDeadline } else { Feature::CutWhileSending };
         world.coverage.note(feature);
     }
 }
@@ -201,20 +203,20 @@ pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
 /// How many more calls than usual the server may make in a turn: one for a look, without an event, at a connection that
 /// may be given up, and one for a last read of a connection that it aborts after such a look.
 pub fn extra_calls(world: &World, id: usize) -> usize {
-    if may_be_cut(world) {
+    if may_abort(world) {
         return 2;
     }
     let socket = &world.sockets[id];
     let is_stuck = socket.pending() > 0 || socket.ledger.is_flushed;
     let is_looked_at = is_stuck && world.scenario.config.stall_timeout.is_some();
-    usize::from(is_looked_at || socket.ledger.goodbye.is_some())
+    usize::from(is_looked_at || socket.ledger.half_closed_at.is_some())
 }
 
 /// Whoever waits to be accepted when the server stops is accepted, if at all possible.
 pub fn listener_closed(world: &mut World, listener: usize) {
     let listening = &world.listeners[listener];
     let queued = listening.queue.len();
-    if !listening.has_failed && world.live.len() < world.descriptors && queued > 0 {
+    if !listening.has_failed && world.accepted.len() < world.descriptors && queued > 0 {
         world.fail(|| format!("listener {listener}: closed while {queued} wait"));
     }
 }

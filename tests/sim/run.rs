@@ -15,7 +15,7 @@ use crate::grammar::{Action, Step};
 use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Socket};
-use crate::world::{Life, World};
+use crate::world::{Asked, World};
 
 /// Turns in which a server that nobody disturbs is done with everything.
 const TURNS_TO_SETTLE: usize = 20_000;
@@ -27,7 +27,7 @@ pub struct Failure {
     pub what: String,
 }
 
-type Wrong<T = ()> = Result<T, String>;
+type Check<T = ()> = Result<T, String>;
 
 /// Tells a story to the end, and sees to it that everybody gets what is theirs.
 pub fn run(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
@@ -48,9 +48,9 @@ struct Run {
     told: Vec<Ready>,
     ready: Vec<Ready>,
     /// Turns, one after the other, in which nothing happened, and in which nothing was done either.
-    quiet_turns: usize,
+    idle_turns: usize,
     /// The server was told to stop since the last turn, or has just started.
-    is_stirred: bool,
+    is_disturbed: bool,
 }
 
 impl Run {
@@ -64,12 +64,12 @@ impl Run {
             base,
             told: Vec::new(),
             ready: Vec::new(),
-            quiet_turns: 0,
-            is_stirred: true,
+            idle_turns: 0,
+            is_disturbed: true,
         })
     }
 
-    fn step(&mut self, step: &Step) -> Wrong {
+    fn step(&mut self, step: &Step) -> Check {
         self.world.borrow_mut().rng = Rng::new(step.seed.into());
         self.act(&step.action)?;
         let is_quiet = matches!(step.action, Action::Quiet);
@@ -84,13 +84,13 @@ impl Run {
     }
 
     /// Lets the server take one turn. Returns whether it has stopped, and was started again.
-    fn turn(&mut self, passes: Duration, tells: bool) -> Wrong<bool> {
+    fn turn(&mut self, passes: Duration, tells: bool) -> Check<bool> {
         self.told.clear();
         let timeout = self.server.poll_timeout();
         let mut world = self.world.borrow_mut();
         world.begin_turn(passes, timeout);
         if tells {
-            world.tell(&mut self.told);
+            world.deliver_events(&mut self.told);
         }
         drop(world);
         // Nothing is registered with the poll, so this returns what is requeued.
@@ -98,10 +98,10 @@ impl Run {
         merge(&mut self.ready, &self.told);
         self.handle_events()?;
         let outcome = self.server.take_outcome().transpose();
-        self.judge(outcome.map_err(|e| format!("the server failed: {e}"))?, passes)
+        self.check_turn(outcome.map_err(|e| format!("the server failed: {e}"))?, passes)
     }
 
-    fn handle_events(&mut self) -> Wrong {
+    fn handle_events(&mut self) -> Check {
         let mut now = self.server.begin_turn(self.now(), self.ready.len());
         self.check_time(now)?;
         for event in &self.ready {
@@ -116,7 +116,7 @@ impl Run {
         Ok(())
     }
 
-    fn check_time(&self, now: Instant) -> Wrong {
+    fn check_time(&self, now: Instant) -> Check {
         let (counted, served) = (now - self.base, self.world.borrow().clock.served);
         if counted == served {
             return Ok(());
@@ -124,41 +124,41 @@ impl Run {
         Err(format!("the server counts {counted:?}, where it served {served:?}"))
     }
 
-    fn judge(&mut self, outcome: Option<Outcome>, passes: Duration) -> Wrong<bool> {
+    fn check_turn(&mut self, outcome: Option<Outcome>, passes: Duration) -> Check<bool> {
         let mut world = self.world.borrow_mut();
-        let undisturbed = self.told.is_empty() && passes.is_zero() && !self.is_stirred;
-        let is_still = undisturbed && world.calls == 0 && world.gone == 0;
-        if undisturbed && self.quiet_turns >= 2 && !is_still {
-            let (calls, gone) = (world.calls, world.gone);
+        let undisturbed = self.told.is_empty() && passes.is_zero() && !self.is_disturbed;
+        let is_still = undisturbed && world.calls == 0 && world.closed == 0;
+        if undisturbed && self.idle_turns >= 2 && !is_still {
+            let (calls, gone) = (world.calls, world.closed);
             world.fail(|| format!("{calls} calls, {gone} closed, and for no reason"));
         }
-        self.quiet_turns = if is_still { self.quiet_turns + 1 } else { 0 };
-        self.is_stirred = false;
-        world.end_turn(self.quiet_turns >= 2);
-        match world.wrong.take() {
+        self.idle_turns = if is_still { self.idle_turns + 1 } else { 0 };
+        self.is_disturbed = false;
+        world.end_turn(self.idle_turns >= 2);
+        match world.failure.take() {
             Some(wrong) => return Err(wrong),
             None => drop(world),
         }
-        self.follow(outcome)
+        self.check_outcome(outcome)
     }
 
-    fn follow(&mut self, outcome: Option<Outcome>) -> Wrong<bool> {
+    fn check_outcome(&mut self, outcome: Option<Outcome>) -> Check<bool> {
         let mut world = self.world.borrow_mut();
-        match (outcome, world.life) {
-            (None, Life::Serving | Life::Stopping { .. }) => return Ok(false),
-            (Some(Outcome::Stopped), Life::Stopping { .. }) => {
+        match (outcome, world.asked) {
+            (None, Asked::Serving | Asked::Stopping { .. }) => return Ok(false),
+            (Some(Outcome::Stopped), Asked::Stopping { .. }) => {
                 world.coverage.note(Feature::Stopped);
             }
-            (Some(Outcome::Aborted), Life::Aborted) => world.coverage.note(Feature::Aborted),
+            (Some(Outcome::Aborted), Asked::Aborted) => world.coverage.note(Feature::Aborted),
             (outcome, life) => return Err(format!("{outcome:?}, where the server is {life:?}")),
         }
-        if !world.live.is_empty() {
-            return Err(format!("the server has left {} connections behind", world.live.len()));
+        if !world.accepted.is_empty() {
+            return Err(format!("the server has left {} connections behind", world.accepted.len()));
         }
         world.restart();
         drop(world);
         self.server = start(&self.world, self.now()).map_err(|e| e.to_string())?;
-        self.is_stirred = true;
+        self.is_disturbed = true;
         Ok(true)
     }
 
@@ -168,35 +168,35 @@ impl Run {
 
     fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.life = match world.life {
-            Life::Serving => Life::Stopping { since: world.clock.served, raw: world.clock.raw },
-            Life::Stopping { .. } | Life::Aborted => Life::Aborted,
+        world.asked = match world.asked {
+            Asked::Serving => Asked::Stopping { since: world.clock.served, raw: world.clock.raw },
+            Asked::Stopping { .. } | Asked::Aborted => Asked::Aborted,
         };
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
         }
         drop(world);
         self.server.stop();
-        self.is_stirred = true;
+        self.is_disturbed = true;
     }
 
-    fn act(&mut self, action: &Action) -> Wrong {
+    fn act(&mut self, action: &Action) -> Check {
         if matches!(action, Action::Stop) {
             self.stop();
-            return self.world.borrow_mut().wrong.take().map_or(Ok(()), Err);
+            return self.world.borrow_mut().failure.take().map_or(Ok(()), Err);
         }
         let mut world = self.world.borrow_mut();
         match *action {
             Action::Connect { listener, ip, receive_space, send_space } => {
                 world.connect(listener, ip, [receive_space, send_space]);
             }
-            Action::Rush { listener, peers } => {
+            Action::ConnectMany { listener, peers } => {
                 (0..peers).for_each(|ip| world.connect(listener, ip % 4, [100, 100]));
             }
-            Action::Descriptors { spare } => {
-                world.descriptors = world.live.len() + usize::from(spare);
+            Action::LimitDescriptors { spare } => {
+                world.descriptors = world.accepted.len() + usize::from(spare);
             }
-            Action::DescriptorsAgain => world.descriptors = usize::MAX,
+            Action::RestoreDescriptors => world.descriptors = usize::MAX,
             Action::AcceptFails { listener, error, times } => {
                 world.listeners[listener].failing.extend([error].repeat(times.into()));
             }
@@ -207,8 +207,8 @@ impl Run {
     }
 
     /// Faults stop, and everybody gets what is theirs.
-    fn settle(&mut self) -> Wrong {
-        self.world.borrow_mut().calm();
+    fn settle(&mut self) -> Check {
+        self.world.borrow_mut().stop_faults();
         self.until_idle()?;
         for _ in 0..30 {
             // Accepting may rest for a while yet.
@@ -216,7 +216,7 @@ impl Run {
             self.until_idle()?;
         }
         self.check_settled(|socket| {
-            let is_owed = socket.ledger.goodbye.is_none() && socket.written < socket.sent;
+            let is_owed = socket.ledger.half_closed_at.is_none() && socket.written < socket.sent;
             is_owed.then_some("waits for its echo")
         })?;
         self.each_peer(|peer| peer.fin = true);
@@ -233,7 +233,7 @@ impl Run {
         present.into_iter().for_each(|(id, _)| act(&mut world.sockets[id]));
     }
 
-    fn check_settled(&self, wrong: impl Fn(&Socket) -> Option<&'static str>) -> Wrong {
+    fn check_settled(&self, wrong: impl Fn(&Socket) -> Option<&'static str>) -> Check {
         let world = self.world.borrow();
         let present = |socket: &&Socket| socket.peer != Peer::Vanished;
         for socket in world.alive.iter().map(|id| &world.sockets[*id]).filter(present) {
@@ -245,18 +245,18 @@ impl Run {
     }
 
     /// Takes turns until there is no more to do, without any time passing.
-    fn until_idle(&mut self) -> Wrong {
+    fn until_idle(&mut self) -> Check {
         for _ in 0..TURNS_TO_SETTLE {
             let flowed = self.world.borrow_mut().flow();
             self.turn(Duration::ZERO, true)?;
-            if self.quiet_turns >= 3 && !flowed {
+            if self.idle_turns >= 3 && !flowed {
                 return Ok(());
             }
         }
         Err("there is no end to it".into())
     }
 
-    fn stop_in_time(&mut self) -> Wrong {
+    fn stop_in_time(&mut self) -> Check {
         self.stop();
         let timeout = self.world.borrow().scenario.config.drain_timeout;
         for _ in 0..timeout.as_millis() / 50 + 4 {
@@ -290,35 +290,35 @@ fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Report
 fn act_of_peer(world: &mut World, action: &Action) {
     let unit = world.scenario.unit();
     match *action {
-        Action::Send { who, bytes } => with(world, who, |peer| {
+        Action::Send { peer, bytes } => with(world, peer, |peer| {
             peer.sent += bytes.min(peer.may_send(unit));
         }),
-        Action::Flood { who } => with(world, who, |peer| peer.sent += peer.may_send(unit)),
-        Action::Urgent { who } => with(world, who, Socket::urge),
-        Action::StopReading { who } => with(world, who, |peer| peer.is_reading = false),
-        Action::ReadAgain { who } => with(world, who, |peer| {
-            (peer.is_reading, peer.is_sipping) = (true, false);
+        Action::Flood { peer } => with(world, peer, |peer| peer.sent += peer.may_send(unit)),
+        Action::Urgent { peer } => with(world, peer, Socket::send_urgent),
+        Action::StopReading { peer } => with(world, peer, |peer| peer.is_reading = false),
+        Action::ResumeReading { peer } => with(world, peer, |peer| {
+            (peer.is_reading, peer.is_slow_reader) = (true, false);
         }),
-        Action::Sip { who } => with(world, who, |peer| {
-            (peer.is_reading, peer.is_sipping) = (true, true);
+        Action::ReadSlowly { peer } => with(world, peer, |peer| {
+            (peer.is_reading, peer.is_slow_reader) = (true, true);
         }),
-        Action::HalfClose { who } => with(world, who, |peer| peer.fin = true),
-        Action::Close { who } => with(world, who, |peer| {
+        Action::HalfClose { peer } => with(world, peer, |peer| peer.fin = true),
+        Action::Close { peer } => with(world, peer, |peer| {
             peer.fin = true;
             peer.peer = Peer::Closed;
         }),
-        Action::Vanish { who } => with(world, who, |peer| peer.peer = Peer::Vanished),
-        Action::Reset { who, error } => {
+        Action::Vanish { peer } => with(world, peer, |peer| peer.peer = Peer::Vanished),
+        Action::Reset { peer, error } => {
             let mut rng = world.rng.clone();
-            with(world, who, |peer| peer.break_off(error, &mut rng));
+            with(world, peer, |peer| peer.fail_with(error, &mut rng));
             world.rng.next();
         }
         _ => {}
     }
 }
 
-fn with(world: &mut World, who: u16, act: impl FnOnce(&mut Socket)) {
-    if let Some(peer) = world.somebody(who) {
+fn with(world: &mut World, peer: u16, act: impl FnOnce(&mut Socket)) {
+    if let Some(peer) = world.nth_peer(peer) {
         act(peer);
     }
 }

@@ -10,7 +10,7 @@ use crate::run::{Failure, run};
 use crate::scenario::Scenario;
 
 /// How long to look for a shorter story, half of it for the shortest prefix.
-const PATIENCE: Duration = Duration::from_secs(40);
+const MAX_SHRINKING: Duration = Duration::from_secs(40);
 
 /// A story that fails, and nothing in it that could be left out.
 pub struct Shrunk {
@@ -54,7 +54,7 @@ impl Shrunk {
     /// Keeps the shortest prefix that fails.
     fn shorten(&mut self, start: Instant) {
         for len in 0..self.story.len() {
-            if start.elapsed() > PATIENCE / 2 {
+            if start.elapsed() > MAX_SHRINKING / 2 {
                 self.is_shortest = false;
                 break;
             }
@@ -71,10 +71,10 @@ impl Shrunk {
     /// Leaves out whatever can be left out: many steps at first, and then single ones.
     fn thin_out(&mut self, start: Instant) {
         let mut size = self.story.len() / 2;
-        while size > 0 && start.elapsed() < PATIENCE {
+        while size > 0 && start.elapsed() < MAX_SHRINKING {
             let before = self.story.len();
             let mut at = 0;
-            while at + size <= self.story.len() && start.elapsed() < PATIENCE {
+            while at + size <= self.story.len() && start.elapsed() < MAX_SHRINKING {
                 if !self.leave_out(at, size) {
                     at += size;
                 }

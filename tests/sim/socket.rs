@@ -17,7 +17,7 @@ use crate::kit::rng::Rng;
 const OUTSTANDING: u64 = 256;
 
 /// The parts of the space in which a peer that reads slowly takes it.
-const SIPS: u64 = 64;
+const SLOW_READS: u64 = 64;
 
 /// Where it is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Socket {
     pub fin: bool,
     pub is_reading: bool,
     /// It takes little at a time.
-    pub is_sipping: bool,
+    pub is_slow_reader: bool,
     pub taken: u64,
 
     // What has come through.
@@ -101,7 +101,7 @@ impl Socket {
             sent: 0,
             fin: false,
             is_reading: true,
-            is_sipping: false,
+            is_slow_reader: false,
             taken: 0,
             arrived: 0,
             fin_arrived: false,
@@ -120,13 +120,13 @@ impl Socket {
     }
 
     /// What was written and would be lost if a reset came: nothing over a Unix socket, where the peer has it.
-    pub fn left(&self) -> u64 {
+    pub fn unacknowledged(&self) -> u64 {
         if self.is_tcp { self.written - self.taken } else { 0 }
     }
 
     /// What was read and not written, but is to be.
     pub fn pending(&self) -> u64 {
-        if self.ledger.goodbye.is_some() { 0 } else { self.read - self.written }
+        if self.ledger.half_closed_at.is_some() { 0 } else { self.read - self.written }
     }
 
     pub fn is_alive(&self) -> bool {
@@ -143,7 +143,7 @@ impl Socket {
     }
 
     /// A reset, or the kernel's own verdict.
-    pub fn break_off(&mut self, error: Errno, rng: &mut Rng) {
+    pub fn fail_with(&mut self, error: Errno, rng: &mut Rng) {
         if self.error.is_none() && self.place != Place::Gone {
             self.error = Some(error);
             self.error_first = rng.chance(512);
@@ -156,18 +156,18 @@ impl Socket {
         if self.error.is_some() || self.peer == Peer::Vanished {
             return false;
         }
-        let came = self.come(rng, all);
-        let went = self.peer == Peer::Alive && self.is_reading && self.go(rng, all, now);
+        let came = self.arrive(rng, all);
+        let went = self.peer == Peer::Alive && self.is_reading && self.deliver(rng, all, now);
         if self.peer == Peer::Closed && self.written > self.taken {
-            self.break_off(Errno::CONNRESET, rng);
+            self.fail_with(Errno::CONNRESET, rng);
             return true;
         }
         came || went
     }
 
-    fn come(&mut self, rng: &mut Rng, all: bool) -> bool {
+    fn arrive(&mut self, rng: &mut Rng, all: bool) -> bool {
         let most = (self.sent - self.arrived).min(self.receive_space - (self.arrived - self.read));
-        let n = part(most, rng, all);
+        let n = some_of(most, rng, all);
         self.arrived += n;
         let fin_comes = self.fin && !self.fin_arrived && self.arrived == self.sent;
         self.fin_arrived |= fin_comes;
@@ -176,12 +176,13 @@ impl Socket {
         came
     }
 
-    fn go(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
-        let sip = if self.is_sipping && !all { self.send_space / SIPS + 1 } else { u64::MAX };
-        let n = part((self.written - self.taken).min(sip), rng, all);
+    fn deliver(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
+        let slow_read =
+            if self.is_slow_reader && !all { self.send_space / SLOW_READS + 1 } else { u64::MAX };
+        let n = some_of((self.written - self.taken).min(slow_read), rng, all);
         self.taken += n;
         if n > 0 {
-            self.ledger.took = now;
+            self.ledger.last_taken = now;
         }
         if n > 0 && self.wants_space && self.is_writable() {
             self.wants_space = false;
@@ -191,7 +192,7 @@ impl Socket {
     }
 
     /// An urgent byte, after all that was sent.
-    pub fn urge(&mut self) {
+    pub fn send_urgent(&mut self) {
         if self.is_tcp && self.urgent.is_none() && !self.fin && self.is_alive() {
             self.urgent = Some(self.sent);
             self.edge |= self.is_urgent();
@@ -232,7 +233,7 @@ impl Socket {
         let mark = self.urgent.unwrap_or(self.arrived).min(self.arrived);
         let most = (mark - self.read).min(buffer.len() as u64);
         if most == 0 {
-            return self.nothing();
+            return self.read_nothing();
         }
         let cut = !self.is_tcp && rng.chance(cut);
         let n = if cut { rng.size(1, most) } else { most } as usize;
@@ -242,7 +243,7 @@ impl Socket {
         Ok(n)
     }
 
-    fn nothing(&mut self) -> io::Result<usize> {
+    fn read_nothing(&mut self) -> io::Result<usize> {
         if !self.fin_arrived {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -274,7 +275,7 @@ impl Socket {
     }
 }
 
-fn part(most: u64, rng: &mut Rng, all: bool) -> u64 {
+fn some_of(most: u64, rng: &mut Rng, all: bool) -> u64 {
     match most {
         0 => 0,
         _ if all || rng.chance(512) => most,
@@ -288,27 +289,27 @@ pub struct Ledger {
     /// What the server calls it.
     pub conn: Option<ConnId>,
     /// Bytes that the server reported as read, and as written.
-    pub told_read: u64,
-    pub told_wrote: u64,
+    pub reported_read: u64,
+    pub reported_wrote: u64,
     /// When bytes last moved, or the goodbye was said.
-    pub active: Duration,
+    pub last_active: Duration,
     /// When its peer last took something.
-    pub took: Duration,
-    pub goodbye: Option<Duration>,
+    pub last_taken: Duration,
+    pub half_closed_at: Option<Duration>,
     /// What was read before the goodbye, and so is owed.
     pub owed: u64,
     /// What is pending was so much at first.
-    pub held: u64,
+    pub buffered: u64,
     /// It has been silent for so long that it may be asked to end...
-    pub may_part: bool,
+    pub may_end: bool,
     /// ...and not because the server is stopping.
-    pub may_idle: bool,
+    pub may_end_idle: bool,
     /// Everything that had arrived was read since the server began to stop.
-    pub emptied: bool,
+    pub is_drained_since_stop: bool,
     pub is_refused: bool,
     pub fails_to_register: bool,
     pub is_registered: bool,
-    pub is_announced: bool,
+    pub is_end_reported: bool,
     /// System calls in the turn of that number.
     pub turn: u64,
     pub calls: usize,
@@ -318,9 +319,9 @@ pub struct Ledger {
     /// The last read was interrupted.
     pub is_interrupted: bool,
     /// How often it was told to wait since it was woken or got something done.
-    pub vain: usize,
+    pub futile: usize,
     /// Turns since its deadline and all patience were over.
-    pub late: usize,
+    pub late_turns: usize,
     /// Turns in which it should have been asked to end, as the server's patience is half over.
-    pub unasked: usize,
+    pub unfinished_turns: usize,
 }

@@ -7,7 +7,7 @@ use resound::observe::{ConnId, Event, Expiry, Refusal};
 use rustix::io::Errno;
 
 use crate::coverage::Feature;
-use crate::grammar::OF_ONE;
+use crate::grammar::PER_CONNECTION;
 use crate::kit::pattern;
 use crate::laws;
 use crate::socket::Place;
@@ -21,7 +21,7 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 /// How often a call may say "not now" to one who was not woken: after a stranger's event, say, or at
 /// some deadline, to which come the looks at whether it takes anything. More is spinning.
-const IN_VAIN: usize = 16;
+const MAX_FUTILE: usize = 16;
 
 impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
@@ -39,7 +39,7 @@ impl World {
             return Err(ErrorKind::Interrupted.into());
         }
         self.sockets[id].ledger.is_interrupted = false;
-        let cut = if self.is_calm { 0 } else { self.scenario.fault_rates.cut };
+        let cut = if self.has_no_faults { 0 } else { self.scenario.fault_rates.cut };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
         self.count(id, &read);
@@ -48,7 +48,7 @@ impl World {
         }
         if self.is_stopping() {
             let socket = &mut self.sockets[id];
-            socket.ledger.emptied |= socket.arrived == socket.read;
+            socket.ledger.is_drained_since_stop |= socket.arrived == socket.read;
         }
         read
     }
@@ -60,7 +60,7 @@ impl World {
             self.coverage.note(Feature::Interrupted);
             return Err(ErrorKind::Interrupted.into());
         }
-        let cut = if self.is_calm { 0 } else { self.scenario.fault_rates.cut };
+        let cut = if self.has_no_faults { 0 } else { self.scenario.fault_rates.cut };
         let socket = &self.sockets[id];
         if socket.wants_space && socket.free() > 0 && !socket.is_writable() {
             self.coverage.note(Feature::RoomWithoutEdge);
@@ -69,7 +69,7 @@ impl World {
         self.count(id, &wrote);
         let socket = &mut self.sockets[id];
         if socket.written == socket.read {
-            socket.ledger.held = 0;
+            socket.ledger.buffered = 0;
             socket.ledger.is_flushed |= socket.ledger.calls == 1;
         }
         wrote
@@ -80,7 +80,7 @@ impl World {
         let socket = &self.sockets[id];
         let (written, read) = (socket.written, socket.read);
         let len = bytes.len();
-        if socket.ledger.goodbye.is_some() {
+        if socket.ledger.half_closed_at.is_some() {
             self.fail(|| format!("socket {id}: {len} bytes are written after the goodbye"));
         } else if len == 0 || len as u64 > read - written {
             self.fail(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
@@ -120,17 +120,17 @@ impl World {
         let ledger = &mut self.sockets[id].ledger;
         match result {
             Ok(1..) => {
-                ledger.vain = 0;
-                match ledger.goodbye {
+                ledger.futile = 0;
+                match ledger.half_closed_at {
                     Some(_) => self.coverage.note(Feature::Discarded),
-                    None => ledger.active = self.clock.served,
+                    None => ledger.last_active = self.clock.served,
                 }
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                ledger.vain += 1;
-                let vain = ledger.vain;
-                if vain > IN_VAIN {
-                    self.fail(|| format!("socket {id}: tried {vain} times in vain: a spin"));
+                ledger.futile += 1;
+                let futile = ledger.futile;
+                if futile > MAX_FUTILE {
+                    self.fail(|| format!("socket {id}: tried {futile} times in futile: a spin"));
                 }
             }
             _ => {}
@@ -139,22 +139,22 @@ impl World {
 
     pub fn sys_shutdown_write(&mut self, id: usize) -> io::Result<()> {
         self.calls += 1;
-        laws::goodbye(self, id);
+        laws::half_close(self, id);
         let served = self.clock.served;
         let socket = &mut self.sockets[id];
-        socket.ledger.active = served;
-        if socket.ledger.goodbye.is_none() {
+        socket.ledger.last_active = served;
+        if socket.ledger.half_closed_at.is_none() {
             socket.ledger.owed = socket.read;
-            socket.ledger.goodbye = Some(served);
+            socket.ledger.half_closed_at = Some(served);
         }
         if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
     }
 
     /// What the kernel says of a peer that was told goodbye.
     pub fn sys_unacknowledged(&mut self, id: usize) -> u32 {
-        let left = self.sockets[id].left();
+        let left = self.sockets[id].unacknowledged();
         if left > 0 {
-            self.coverage.note(Feature::LeftAfterLinger);
+            self.coverage.note(Feature::UnacknowledgedAfterLinger);
         }
         left as u32
     }
@@ -162,7 +162,7 @@ impl World {
     pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
         self.check_token(token);
         let ledger = &mut self.sockets[id].ledger;
-        ledger.active = self.clock.served;
+        ledger.last_active = self.clock.served;
         if self.chance(self.scenario.fault_rates.register_fails) {
             self.sockets[id].ledger.fails_to_register = true;
             return Err(Errno::NOSPC.into());
@@ -184,10 +184,10 @@ impl World {
     /// Slots are used again, and none by two.
     fn check_token(&mut self, token: Token) {
         let taken = |other: Option<Token>| other == Some(token);
-        let twice = self.live.iter().any(|id| taken(self.sockets[*id].token))
+        let twice = self.accepted.iter().any(|id| taken(self.sockets[*id].token))
             || self.listeners.iter().any(|listening| taken(listening.token));
-        self.most_live = self.most_live.max(self.live.len());
-        let bound = self.listeners.len() + self.most_live;
+        self.most_accepted = self.most_accepted.max(self.accepted.len());
+        let bound = self.listeners.len() + self.most_accepted;
         if twice || token.0 >= bound {
             self.fail(|| format!("{token:?} for a socket; {bound} would do; taken: {twice}"));
         }
@@ -205,7 +205,7 @@ impl World {
         let is_stopping = self.is_stopping();
         let listening = &mut self.listeners[listener];
         listening.calls += 1;
-        listening.due = None;
+        listening.retry_due = None;
         let calls = listening.calls;
         // What waits when the server stops is taken all at once.
         if calls > ACCEPTS_PER_TURN && !is_stopping {
@@ -213,45 +213,45 @@ impl World {
         }
         let accepted = self.accept(listener);
         match &accepted {
-            Ok(id) => self.accepted(listener, *id),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => self.accepted_in_vain(listener),
+            Ok(id) => self.on_accept(listener, *id),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.on_empty_queue(listener),
             Err(e) => {
-                self.listeners[listener].deaf = None;
+                self.listeners[listener].unserved_since = None;
                 // One after the other: that may be taken for no fault of each.
                 self.listeners[listener].failures += 1;
                 self.listeners[listener].has_failed |=
                     self.listeners[listener].failures >= ACCEPTS_PER_TURN;
-                if !Errno::from_io_error(e).is_some_and(|errno| OF_ONE.contains(&errno)) {
-                    self.exhausted(listener);
+                if !Errno::from_io_error(e).is_some_and(|errno| PER_CONNECTION.contains(&errno)) {
+                    self.on_exhaustion(listener);
                 }
             }
         }
         accepted
     }
 
-    fn accepted(&mut self, listener: usize, id: usize) {
+    fn on_accept(&mut self, listener: usize, id: usize) {
         let listening = &mut self.listeners[listener];
         listening.has_accepted = true;
         listening.failures = 0;
-        listening.vain = 0;
+        listening.futile = 0;
         listening.exhaustion = None;
-        self.sockets[id].ledger.active = self.clock.served;
+        self.sockets[id].ledger.last_active = self.clock.served;
     }
 
-    fn accepted_in_vain(&mut self, listener: usize) {
+    fn on_empty_queue(&mut self, listener: usize) {
         let is_stopping = self.is_stopping();
         let listening = &mut self.listeners[listener];
         listening.exhaustion = None;
         listening.has_failed = false;
-        listening.vain += 1;
-        let vain = listening.vain;
-        if vain > IN_VAIN && !is_stopping {
-            self.fail(|| format!("listener {listener}: accepted {vain} times in vain: a spin"));
+        listening.futile += 1;
+        let futile = listening.futile;
+        if futile > MAX_FUTILE && !is_stopping {
+            self.fail(|| format!("listener {listener}: accepted {futile} times in futile: a spin"));
         }
     }
 
     /// While descriptors are short, accepting may be tried now and then, and whenever one is set free.
-    fn exhausted(&mut self, listener: usize) {
+    fn on_exhaustion(&mut self, listener: usize) {
         self.coverage.note(Feature::Exhausted);
         let raw = self.clock.raw;
         let listening = &mut self.listeners[listener];
@@ -278,30 +278,30 @@ impl World {
 
     pub fn sys_close(&mut self, id: usize) {
         let socket = &self.sockets[id];
-        let (is_watched, is_known) = (socket.token.is_some(), socket.ledger.is_announced);
+        let (is_watched, is_known) = (socket.token.is_some(), socket.ledger.is_end_reported);
         if is_watched {
             self.fail(|| format!("socket {id}: closed while registered"));
         }
         let was_served = self.sockets[id].ledger.is_registered;
-        self.gone += 1;
-        self.unannounced += i64::from(!is_known);
+        self.closed += 1;
+        self.unreported += i64::from(!is_known);
         for listening in &mut self.listeners {
             if let Some(exhaustion) = &mut listening.exhaustion {
                 exhaustion.allowed += 1;
                 if was_served {
-                    listening.due.get_or_insert(self.turn + 2);
+                    listening.retry_due.get_or_insert(self.turn + 2);
                 }
             }
         }
-        self.lose(id);
+        self.remove(id);
     }
 
     /// The server reports what it did itself.
     pub fn on_server_event(&mut self, event: Event<'_>) {
         match event {
             Event::AcceptFailed { .. } => self.coverage.note(Feature::BackedOff),
-            Event::Draining { connections, .. } if connections != self.live.len() => {
-                let live = self.live.len();
+            Event::Draining { connections, .. } if connections != self.accepted.len() => {
+                let live = self.accepted.len();
                 self.fail(|| format!("{connections} connections are left, of {live}"));
             }
             _ => {}
@@ -312,25 +312,25 @@ impl World {
     pub fn on_event(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
         self.check_id(id, conn, event);
         match event {
-            Event::Read(n) => self.sockets[id].ledger.told_read += n as u64,
-            Event::Wrote(n) => self.sockets[id].ledger.told_wrote += n as u64,
+            Event::Read(n) => self.sockets[id].ledger.reported_read += n as u64,
+            Event::Wrote(n) => self.sockets[id].ledger.reported_wrote += n as u64,
             Event::WriteBlocked => self.coverage.note(Feature::Blocked),
             Event::Accepted => self.coverage.note(Feature::Accepted),
             Event::Yielded => self.coverage.note(Feature::Yielded),
-            Event::HalfClosed if self.sockets[id].ledger.goodbye.is_none() => {
+            Event::HalfClosed if self.sockets[id].ledger.half_closed_at.is_none() => {
                 self.fail(|| format!("socket {id}: half-closed, but its writing side is open"));
             }
             Event::Expired(expiry) => self.coverage.note(expired(expiry)),
             Event::Refused(why) => {
                 laws::refused(self, id, why);
                 self.sockets[id].ledger.is_refused = true;
-                self.announce(id);
+                self.note_end(id);
             }
             Event::Closed { why, is_cut } => {
                 laws::closed(self, id, why);
                 laws::counted(self, id, why, is_cut);
                 self.check_counts(id);
-                self.announce(id);
+                self.note_end(id);
             }
             _ => {}
         }
@@ -357,17 +357,19 @@ impl World {
     /// The reported bytes are those that moved.
     fn check_counts(&mut self, id: usize) {
         let socket = &self.sockets[id];
-        let (told, moved) =
-            ((socket.ledger.told_read, socket.ledger.told_wrote), (socket.read, socket.written));
+        let (told, moved) = (
+            (socket.ledger.reported_read, socket.ledger.reported_wrote),
+            (socket.read, socket.written),
+        );
         if told != moved {
             self.fail(|| format!("socket {id}: {told:?} bytes were reported, {moved:?} moved"));
         }
     }
 
-    fn announce(&mut self, id: usize) {
+    fn note_end(&mut self, id: usize) {
         let socket = &mut self.sockets[id];
-        let is_again = std::mem::replace(&mut socket.ledger.is_announced, true);
-        self.unannounced -= i64::from(socket.place == Place::Gone);
+        let is_again = std::mem::replace(&mut socket.ledger.is_end_reported, true);
+        self.unreported -= i64::from(socket.place == Place::Gone);
         if is_again {
             self.fail(|| format!("socket {id}: its end is told twice"));
         }
