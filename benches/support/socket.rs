@@ -69,7 +69,7 @@ impl Socket {
     }
 }
 
-// None of these is inlined, so that their cost can be told apart from their caller's.
+// None of these is inlined, so that callgrind can leave them out of their caller's count.
 
 impl Read for Socket {
     #[inline(never)]

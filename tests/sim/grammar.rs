@@ -1,7 +1,7 @@
-//! What can happen, and how a seed makes a story of it.
+//! What can happen, and the story that a seed makes of it: a list of steps.
 //!
-//! The whole story is written before it begins, and names peers by a number that always means somebody,
-//! so that it can be cut anywhere and still be told.
+//! The whole story is made before the run begins. Each peer in it is a number that always means one of those present, so
+//! a story still works if steps are left out.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use rustix::io::Errno;
 use crate::kit::rng::Rng;
 use crate::scenario::{Pace, PeerMix, Scenario};
 
-/// Something happens, and then the server takes some turns, after the first of which `passes` is over.
+/// An action, and then some turns of the server. Before the first of them, `passes` passes.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub action: Action,
     pub passes: Duration,
     pub turns: u8,
-    /// What chance does meanwhile, so that leaving a step out changes as little as possible for others.
+    /// Decides about faults in this step. Each step has its own seed, so that the others stay the same if it is left
+    /// out.
     pub seed: u32,
 }
 
-/// Which peer: taken modulo the number of those that are there.
+/// Which peer: taken modulo the number of those present.
 pub type PeerIndex = u16;
 
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub enum Action {
         receive_space: u64,
         send_space: u64,
     },
-    /// Many at once.
+    /// Many peers connect at once.
     ConnectMany {
         listener: usize,
         peers: u8,
@@ -40,7 +41,7 @@ pub enum Action {
         peer: PeerIndex,
         bytes: u64,
     },
-    /// As much as there is patience for.
+    /// A peer sends all that it may have on the way.
     Flood {
         peer: PeerIndex,
     },
@@ -54,7 +55,7 @@ pub enum Action {
     ResumeReading {
         peer: PeerIndex,
     },
-    /// From now on, it reads little at a time.
+    /// From now on, the peer reads little at a time.
     ReadSlowly {
         peer: PeerIndex,
     },
@@ -71,9 +72,9 @@ pub enum Action {
     Vanish {
         peer: PeerIndex,
     },
-    /// No event is told in the next turns, and nothing arrives.
+    /// In the next turns, no event is delivered and nothing arrives.
     Quiet,
-    /// So many descriptors are left.
+    /// Only `spare` descriptors are left.
     LimitDescriptors {
         spare: u8,
     },
@@ -87,7 +88,7 @@ pub enum Action {
     Stop,
 }
 
-/// Errors of accept(2) that concern the one connection, and those that concern the machine.
+/// Errors of accept(2) that concern one connection, and those that concern the machine.
 pub const PER_CONNECTION: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
 const EXHAUSTION: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
 
@@ -115,13 +116,13 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
         n if n < none_of_64 => Duration::ZERO,
         n if n < none_of_64 + little_of_64 => Duration::from_micros(rng.size(1, 20_000)),
         _ if rng.below(16) > 0 => rng.millis(1, 1_000),
-        // Longer than any timeout: the process was stopped.
+        // Longer than any timeout, as if the process was suspended.
         _ => Duration::from_secs(rng.size(12, 100_000)),
     }
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop again half close reset vanish quiet slow_read
+    //           connect send flood urgent stop resume half close reset vanish quiet slow
     let weights: [u64; 12] = match scenario.peer_mix {
         PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
         PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
@@ -191,7 +192,7 @@ fn connect(rng: &mut Rng, scenario: &Scenario) -> Action {
     }
 }
 
-/// Mostly small, and up to a MiB where the server has the buffer for it.
+/// Mostly small, and up to a MiB if the server's buffer is large enough.
 fn message(rng: &mut Rng, scenario: &Scenario) -> u64 {
     const MIB: u64 = 1024 * 1024;
     match rng.below(64) {

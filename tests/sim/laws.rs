@@ -9,25 +9,25 @@ use crate::socket::{End, Socket};
 use crate::syscalls::feature;
 use crate::world::World;
 
-/// After the goodbye, a peer gets this long to say goodbye too.
+/// How long a peer may take to close after the server shut down writing.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Whoever is silent for this long while the server is stopping may be asked to end.
+/// A peer that is silent for this long may be asked to end while the server is stopping.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// In a time in which a peer must take something, it is looked at so often.
+/// How often the server looks at a peer in the time in which it must take something.
 const LOOKS: u32 = 4;
 
-/// A read asks for no less than this, if buffer and limit allow, and while nobody has anything pending.
+/// While nothing is pending on any connection, a read asks for at least this, if the buffer and the limit allow it.
 const USUAL_READ_BYTES: usize = 4 * 1024;
 
-/// How long a connection may be in the state that it is in without a byte moving, and no longer.
+/// How long a connection may stay in its present state if no byte moves.
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
     if socket.pending() > 0 {
         stall
     } else if socket.ledger.half_closed_at.is_some() {
-        // It takes a look to see that a peer takes nothing more, or has taken all.
+        // The server needs a look to see that a peer takes no more, or has taken everything.
         let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
         let time = if socket.unacknowledged() > 0 { stall? } else { LINGER };
         Some(LINGER + look + time)
@@ -36,27 +36,27 @@ pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     }
 }
 
-/// How long a peer to whom nothing is owed may be silent.
+/// How long a peer that is owed nothing may be silent.
 pub fn silence(world: &World) -> Option<Duration> {
     if world.is_stopping() { Some(QUIET) } else { world.scenario.config.idle_timeout }
 }
 
-/// Whether a socket may have been left alone for as long as that.
+/// Whether nothing has happened on a socket for `timeout`.
 fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
     timeout.is_some_and(|timeout| world.clock.since(socket.ledger.last_active) >= timeout)
 }
 
-/// Where there is to be but one echo, it is that of the first read.
+/// With `once`, only the first read is echoed. And no read is smaller than it needs to be.
 pub fn before_read(world: &mut World, id: usize, asked: usize) {
     let socket = &world.sockets[id];
     let is_second = socket.reads > 0 && socket.ledger.half_closed_at.is_none();
     if is_second && world.scenario.config.once && !may_finish(world, socket) {
-        world.fail(|| format!("socket {id}: a second read, where there is to be one echo"));
+        world.fail(|| format!("socket {id}: a second read, though only one is echoed"));
     }
     let config = &world.scenario.config;
     let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ_BYTES);
     let is_free = || world.accepted.iter().all(|id| world.sockets[*id].pending() == 0);
-    // What it has just flushed itself may still count.
+    // What it has just flushed itself may still be in the server's accounts.
     if asked < usual && world.sockets[id].ledger.calls == 1 && is_free() {
         world
             .fail(|| format!("socket {id}: reads {asked} bytes at a time, though none is pending"));
@@ -69,7 +69,8 @@ fn may_finish(world: &World, socket: &Socket) -> bool {
     world.has_stopped_for(half) || socket.ledger.may_end
 }
 
-/// What is noted at the end of each turn: the server may have seen the same, and act on it later.
+/// Notes at the end of a turn that a connection was silent for too long: the server may have seen it too, and act on it
+/// later.
 pub fn note_silence(world: &mut World, id: usize) {
     let socket = &world.sockets[id];
     let is_silent = socket.pending() == 0 && socket.ledger.half_closed_at.is_none();
@@ -81,7 +82,7 @@ pub fn note_silence(world: &mut World, id: usize) {
     }
 }
 
-/// Half-close: everything that was read is written first, and there is a reason to end.
+/// Checks a half-close: all that was read is written, and there is a reason to end.
 pub fn half_close(world: &mut World, id: usize) {
     let once = world.scenario.config.once;
     let socket = &world.sockets[id];
@@ -89,23 +90,27 @@ pub fn half_close(world: &mut World, id: usize) {
     let is_asked = may_finish(world, socket);
     let is_due = socket.end == Some(End::OfFile) || once && socket.reads == 1 || is_asked;
     if pending > 0 {
-        world.fail(|| format!("socket {id}: the goodbye comes {pending} bytes too early"));
+        world.fail(|| {
+            format!("socket {id}: writing is shut down while {pending} bytes are pending")
+        });
     }
     let is_first = world.sockets[id].ledger.half_closed_at.is_none();
     if !is_due && is_first {
-        world.fail(|| format!("socket {id}: a goodbye for no reason"));
+        world.fail(|| format!("socket {id}: writing is shut down for no reason"));
     }
     let socket = &world.sockets[id];
     let stopped = world.is_stopping() && socket.end.is_none() && !once && is_first;
     if stopped && !socket.ledger.may_end_idle && !socket.ledger.is_drained_since_stop {
-        world.fail(|| format!("socket {id}: a goodbye before what had arrived was echoed"));
+        world.fail(|| {
+            format!("socket {id}: writing is shut down before all that had arrived was echoed")
+        });
     }
     if once && world.sockets[id].end.is_none() {
         world.coverage.note(Feature::OnceClosedFirst);
     }
 }
 
-/// A connection may be refused only where there is no room for it.
+/// A connection may be refused only if a limit or an error forbids it.
 pub fn refused(world: &mut World, id: usize, why: Refusal) {
     let config = &world.scenario.config;
     let others = world.accepted.iter().filter(|other| **other != id);
@@ -126,13 +131,13 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
     }
 }
 
-/// A connection may be closed only for the reason that is told, and only if that is true.
+/// A connection may be closed only for the reported reason, which must be true.
 pub fn closed(world: &mut World, id: usize, why: &Closed) {
     let socket = &world.sockets[id];
     let ledger = &socket.ledger;
     let owed = if ledger.half_closed_at.is_some() { ledger.owed } else { socket.read };
     let stall = world.scenario.config.stall_timeout;
-    let has_parted = ledger.half_closed_at.is_some() && may_close_lingering(world, socket);
+    let may_close = ledger.half_closed_at.is_some() && may_close_lingering(world, socket);
     let is_finished =
         socket.end == Some(End::OfFile) && (ledger.half_closed_at.is_some() || may_abort(world));
     let is_cut = may_abort(world) && socket.end.is_none();
@@ -140,17 +145,15 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
         Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
         Closed::Failed(e) => (socket.end == Some(End::Error(e.kind())), Feature::Failed),
         Closed::Stalled => {
-            // If there is room, however little, it has moved.
+            // If there is any room, the peer has taken something.
             let stalled = socket.free() == 0 && may_be_over(world, socket, stall);
             (socket.pending() > 0 && stalled, Feature::Stalled)
         }
         Closed::Idle => (
-            ledger.may_end_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
+            ledger.may_end_idle && (may_close || is_finished || is_cut && socket.pending() == 0),
             Feature::ClosedIdle,
         ),
-        Closed::ByServer => {
-            (has_parted || is_cut && socket.pending() == 0, Feature::ClosedByServer)
-        }
+        Closed::ByServer => (may_close || is_cut && socket.pending() == 0, Feature::ClosedByServer),
         Closed::Aborted => {
             let is_short = may_abort(world) && socket.read > socket.written;
             (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::ClosedAborted)
@@ -159,12 +162,12 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
     world.coverage.note(feature);
     if !is_lawful {
         let socket = world.sockets[id].to_string();
-        world.fail(|| format!("socket {id}: closed as {why:?}, which is not so\n{socket}"));
+        world.fail(|| format!("socket {id}: closed as {why:?}, which is wrong\n{socket}"));
     }
 }
 
-/// Whether a peer that was told goodbye may be closed: it has everything, or has taken nothing for long. If it
-/// sent anything after that, the rest would be lost.
+/// Whether a lingering connection may be closed: its peer has everything, or has taken nothing for the stall timeout. If
+/// the peer sends anything after that, the rest is lost.
 fn may_close_lingering(world: &World, socket: &Socket) -> bool {
     let (clock, ledger) = (&world.clock, &socket.ledger);
     let rests = clock.since(ledger.last_active).min(clock.since(ledger.last_taken));
@@ -174,24 +177,24 @@ fn may_close_lingering(world: &World, socket: &Socket) -> bool {
     }
 }
 
-/// Whether the server's patience with all may be over.
+/// Whether the server may close all connections, since the drain timeout is over.
 fn may_abort(world: &World) -> bool {
     world.has_stopped_for(world.scenario.config.drain_timeout)
 }
 
-/// Whoever was sent less than was read from it is counted, unless it or the network broke off, and so is whoever
-/// still had something to say when the server closed. Nobody else is.
+/// A connection counts as cut if less was written than was read, unless the peer or the network broke it off; and also
+/// if bytes had arrived that the server never read. No other connection counts as cut.
 pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
     let socket = &world.sockets[id];
     let is_short = socket.read > socket.written;
-    let is_unheard = socket.arrived > socket.read && !socket.ledger.is_interrupted;
+    let is_unread = socket.arrived > socket.read && !socket.ledger.is_interrupted;
     let by_server = matches!(why, Closed::ByServer | Closed::Idle | Closed::Aborted);
     if is_cut != (is_short && !matches!(why, Closed::Failed(_))) {
         let socket = socket.to_string();
         world.fail(|| format!("socket {id}: closed as {why:?}, cut: {is_cut}\n{socket}"));
-    } else if by_server && is_unheard && !is_cut {
+    } else if by_server && is_unread && !is_cut {
         let socket = socket.to_string();
-        world.fail(|| format!("socket {id}: closed as {why:?}, unheard, uncounted\n{socket}"));
+        world.fail(|| format!("socket {id}: closed as {why:?}, with unread bytes, but not counted as cut\n{socket}"));
     }
     if is_cut {
         let is_known = matches!(why, Closed::Aborted | Closed::Stalled);
@@ -200,8 +203,8 @@ pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
     }
 }
 
-/// How many more calls than usual the server may make in a turn: one for a look, without an event, at a connection that
-/// may be given up, and one for a last read of a connection that it aborts after such a look.
+/// How many more calls than usual the server may make in a turn: one to look, without an event, at a connection that may
+/// have stalled, and one for the last read of a connection that it aborts after that look.
 pub fn extra_calls(world: &World, id: usize) -> usize {
     if may_abort(world) {
         return 2;
@@ -212,11 +215,11 @@ pub fn extra_calls(world: &World, id: usize) -> usize {
     usize::from(is_looked_at || socket.ledger.half_closed_at.is_some())
 }
 
-/// Whoever waits to be accepted when the server stops is accepted, if at all possible.
+/// A stopping server accepts what its queue holds, unless accepting fails.
 pub fn listener_closed(world: &mut World, listener: usize) {
     let listening = &world.listeners[listener];
     let queued = listening.queue.len();
     if !listening.has_failed && world.accepted.len() < world.descriptors && queued > 0 {
-        world.fail(|| format!("listener {listener}: closed while {queued} wait"));
+        world.fail(|| format!("listener {listener}: closed while {queued} connections are queued"));
     }
 }

@@ -1,4 +1,4 @@
-//! One run: the story is told to the world, and the server takes its turns in it.
+//! One run: the steps of a story, and the server's turns.
 
 use std::cell::RefCell;
 use std::io;
@@ -17,10 +17,10 @@ use crate::scenario::Scenario;
 use crate::socket::{Peer, Socket};
 use crate::world::{Asked, World};
 
-/// Turns in which a server that nobody disturbs is done with everything.
+/// Turns in which a server without new events must come to rest.
 const TURNS_TO_SETTLE: usize = 20_000;
 
-/// What went wrong, and after how many steps; as many as there are if it was after all of them.
+/// What went wrong, and after how many steps: all of them if it was at the end.
 #[derive(Debug)]
 pub struct Failure {
     pub steps: usize,
@@ -29,7 +29,7 @@ pub struct Failure {
 
 type Check<T = ()> = Result<T, String>;
 
-/// Tells a story to the end, and sees to it that everybody gets what is theirs.
+/// Runs a story to its end, and then checks that each peer gets its whole echo.
 pub fn run(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
     let failed = |steps| move |what| Failure { steps, what };
     let mut run = Run::new(scenario).map_err(|e| failed(0)(e.to_string()))?;
@@ -45,11 +45,12 @@ struct Run {
     world: Shared,
     server: Server<FakeListener, Reporter>,
     base: Instant,
-    told: Vec<Ready>,
+    /// What the world reports in this turn, and that together with what the reactor requeued.
+    events: Vec<Ready>,
     ready: Vec<Ready>,
-    /// Turns, one after the other, in which nothing happened, and in which nothing was done either.
+    /// Turns in a row in which nothing happened and the server did nothing.
     idle_turns: usize,
-    /// The server was told to stop since the last turn, or has just started.
+    /// Since the last turn, the server was asked to stop, or was started.
     is_disturbed: bool,
 }
 
@@ -62,7 +63,7 @@ impl Run {
             world,
             server,
             base,
-            told: Vec::new(),
+            events: Vec::new(),
             ready: Vec::new(),
             idle_turns: 0,
             is_disturbed: true,
@@ -83,19 +84,19 @@ impl Run {
         Ok(())
     }
 
-    /// Lets the server take one turn. Returns whether it has stopped, and was started again.
-    fn turn(&mut self, passes: Duration, tells: bool) -> Check<bool> {
-        self.told.clear();
+    /// Lets the server take one turn. Returns whether it stopped and was started again.
+    fn turn(&mut self, passes: Duration, delivers: bool) -> Check<bool> {
+        self.events.clear();
         let timeout = self.server.poll_timeout();
         let mut world = self.world.borrow_mut();
         world.begin_turn(passes, timeout);
-        if tells {
-            world.deliver_events(&mut self.told);
+        if delivers {
+            world.deliver_events(&mut self.events);
         }
         drop(world);
-        // Nothing is registered with the poll, so this returns what is requeued.
+        // The poll watches nothing, so this returns what was requeued.
         self.server.wait(Some(Duration::ZERO), &mut self.ready).map_err(|e| e.to_string())?;
-        merge(&mut self.ready, &self.told);
+        merge(&mut self.ready, &self.events);
         self.handle_events()?;
         let outcome = self.server.take_outcome().transpose();
         self.check_turn(outcome.map_err(|e| format!("the server failed: {e}"))?, passes)
@@ -121,22 +122,22 @@ impl Run {
         if counted == served {
             return Ok(());
         }
-        Err(format!("the server counts {counted:?}, where it served {served:?}"))
+        Err(format!("the server counts {counted:?}, but it served {served:?}"))
     }
 
     fn check_turn(&mut self, outcome: Option<Outcome>, passes: Duration) -> Check<bool> {
         let mut world = self.world.borrow_mut();
-        let undisturbed = self.told.is_empty() && passes.is_zero() && !self.is_disturbed;
-        let is_still = undisturbed && world.calls == 0 && world.closed == 0;
-        if undisturbed && self.idle_turns >= 2 && !is_still {
-            let (calls, gone) = (world.calls, world.closed);
-            world.fail(|| format!("{calls} calls, {gone} closed, and for no reason"));
+        let is_undisturbed = self.events.is_empty() && passes.is_zero() && !self.is_disturbed;
+        let is_still = is_undisturbed && world.calls == 0 && world.closed == 0;
+        if is_undisturbed && self.idle_turns >= 2 && !is_still {
+            let (calls, closed) = (world.calls, world.closed);
+            world.fail(|| format!("{calls} calls and {closed} closed connections for no reason"));
         }
         self.idle_turns = if is_still { self.idle_turns + 1 } else { 0 };
         self.is_disturbed = false;
         world.end_turn(self.idle_turns >= 2);
         match world.failure.take() {
-            Some(wrong) => return Err(wrong),
+            Some(failure) => return Err(failure),
             None => drop(world),
         }
         self.check_outcome(outcome)
@@ -150,10 +151,12 @@ impl Run {
                 world.coverage.note(Feature::Stopped);
             }
             (Some(Outcome::Aborted), Asked::Aborted) => world.coverage.note(Feature::Aborted),
-            (outcome, life) => return Err(format!("{outcome:?}, where the server is {life:?}")),
+            (outcome, asked) => {
+                return Err(format!("the server ended with {outcome:?}, but is {asked:?}"));
+            }
         }
         if !world.accepted.is_empty() {
-            return Err(format!("the server has left {} connections behind", world.accepted.len()));
+            return Err(format!("the server has left {} connections open", world.accepted.len()));
         }
         world.restart();
         drop(world);
@@ -206,12 +209,12 @@ impl Run {
         Ok(())
     }
 
-    /// Faults stop, and everybody gets what is theirs.
+    /// Stops the faults, and checks that each peer gets its whole echo.
     fn settle(&mut self) -> Check {
         self.world.borrow_mut().stop_faults();
         self.until_idle()?;
         for _ in 0..30 {
-            // Accepting may rest for a while yet.
+            // Accepting may still back off.
             self.turn(Duration::from_millis(50), true)?;
             self.until_idle()?;
         }
@@ -221,7 +224,7 @@ impl Run {
         })?;
         self.each_peer(|peer| peer.fin = true);
         self.until_idle()?;
-        self.check_settled(|_| Some("has finished, and was not closed"))?;
+        self.check_settled(|_| Some("has sent its end of file, and is not closed"))?;
         self.stop_in_time()
     }
 
@@ -233,18 +236,18 @@ impl Run {
         present.into_iter().for_each(|(id, _)| act(&mut world.sockets[id]));
     }
 
-    fn check_settled(&self, wrong: impl Fn(&Socket) -> Option<&'static str>) -> Check {
+    fn check_settled(&self, fault: impl Fn(&Socket) -> Option<&'static str>) -> Check {
         let world = self.world.borrow();
         let present = |socket: &&Socket| socket.peer != Peer::Vanished;
         for socket in world.alive.iter().map(|id| &world.sockets[*id]).filter(present) {
-            if let Some(wrong) = wrong(socket) {
-                return Err(format!("socket {} {wrong}\n{socket}", socket.id));
+            if let Some(fault) = fault(socket) {
+                return Err(format!("socket {} {fault}\n{socket}", socket.id));
             }
         }
         Ok(())
     }
 
-    /// Takes turns until there is no more to do, without any time passing.
+    /// Takes turns until there is nothing left to do. No time passes.
     fn until_idle(&mut self) -> Check {
         for _ in 0..TURNS_TO_SETTLE {
             let flowed = self.world.borrow_mut().flow();
@@ -253,7 +256,7 @@ impl Run {
                 return Ok(());
             }
         }
-        Err("there is no end to it".into())
+        Err("the server does not come to rest".into())
     }
 
     fn stop_in_time(&mut self) -> Check {
@@ -269,9 +272,9 @@ impl Run {
     }
 }
 
-/// Adds what the world reports to what the reactor does: each source once, as a poll would.
-fn merge(ready: &mut Vec<Ready>, told: &[Ready]) {
-    for event in told {
+/// Adds the world's events to those of the reactor, each source once, as a poll would.
+fn merge(ready: &mut Vec<Ready>, events: &[Ready]) {
+    for event in events {
         match ready.iter_mut().find(|ready| ready.token == event.token) {
             Some(ready) => ready.exceptional |= event.exceptional,
             None => ready.push(*event),

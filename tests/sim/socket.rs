@@ -1,4 +1,4 @@
-//! One connection as the kernel has it, and the peer at its other end.
+//! One connection as the kernel has it, and the peer at the other end.
 //!
 //! Bytes are known by their place in the stream, so a socket is mostly counters:
 //! `taken` ≤ `written` ≤ `read` ≤ `arrived` ≤ `sent`.
@@ -13,16 +13,16 @@ use rustix::io::Errno;
 use crate::kit::pattern;
 use crate::kit::rng::Rng;
 
-/// What a peer has in hand before it waits for the echo, in parts of what goes through at once.
+/// How much a peer sends before it waits for the echo, in multiples of what passes at once.
 const OUTSTANDING: u64 = 256;
 
-/// The parts of the space in which a peer that reads slowly takes it.
+/// A slow reader takes this part of the space at a time.
 const SLOW_READS: u64 = 64;
 
-/// Where it is on its way.
+/// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The accept queue is full: it will try again.
+    /// The accept queue is full: the peer tries again.
     Waiting,
     Queued,
     Accepted,
@@ -32,13 +32,13 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Alive,
-    /// It has closed its socket: what is written to it now is answered with a reset.
+    /// It has closed its socket: a write to it is answered with a reset.
     Closed,
-    /// Its cable was cut.
+    /// It is unreachable: nothing comes from it, not even an end.
     Vanished,
 }
 
-/// How the server learnt that there is no more to be had.
+/// How the server saw the connection end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     OfFile,
@@ -49,10 +49,11 @@ pub enum End {
 pub struct Socket {
     pub id: usize,
     pub ip: u8,
-    /// How much the kernel takes from the peer before it is read, and from the server before it is taken.
+    /// Bytes that the kernel holds in each direction: from the peer before they are read, from the server before they
+    /// are taken.
     pub receive_space: u64,
     pub send_space: u64,
-    /// Over TCP: a read stops short only where there is no more, or at a byte out of band.
+    /// Over TCP, a read stops short only if there is no more, or at an urgent byte.
     pub is_tcp: bool,
     pub place: Place,
 
@@ -65,17 +66,17 @@ pub struct Socket {
     pub is_slow_reader: bool,
     pub taken: u64,
 
-    // What has come through.
+    // What has passed the network.
     pub arrived: u64,
     pub fin_arrived: bool,
     pub error: Option<Errno>,
     /// Whether the error comes before what has arrived.
     pub error_first: bool,
-    /// A byte out of band stands here.
+    /// The offset of an urgent byte.
     pub urgent: Option<u64>,
     /// A write found too little space.
     pub wants_space: bool,
-    /// Something changed, and no event has told of it yet.
+    /// Something changed, and no event has reported it yet.
     pub edge: bool,
 
     // What the server did.
@@ -88,7 +89,6 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// As if everything before the connection was of no interest.
     pub fn new(id: usize, listener: usize, ip: u8, spaces: [u64; 2]) -> Self {
         Self {
             id,
@@ -119,12 +119,12 @@ impl Socket {
         }
     }
 
-    /// What was written and would be lost if a reset came: nothing over a Unix socket, where the peer has it.
+    /// Bytes that were written and that a reset would lose. Over a Unix socket, the peer has them already.
     pub fn unacknowledged(&self) -> u64 {
         if self.is_tcp { self.written - self.taken } else { 0 }
     }
 
-    /// What was read and not written, but is to be.
+    /// Bytes that were read and must still be written.
     pub fn pending(&self) -> u64 {
         if self.ledger.half_closed_at.is_some() { 0 } else { self.read - self.written }
     }
@@ -133,7 +133,7 @@ impl Socket {
         self.peer == Peer::Alive && self.error.is_none() && self.place != Place::Gone
     }
 
-    /// What the peer may still send, given what it has in hand and what goes through at once.
+    /// How much more the peer may send before it waits for the echo. `unit` bytes pass the server at once.
     pub fn may_send(&self, unit: u64) -> u64 {
         if self.fin || !self.is_alive() {
             return 0;
@@ -142,7 +142,7 @@ impl Socket {
         (OUTSTANDING * part).saturating_sub(self.sent - self.taken)
     }
 
-    /// A reset, or the kernel's own verdict.
+    /// A reset arrives, or the kernel gives the connection up.
     pub fn fail_with(&mut self, error: Errno, rng: &mut Rng) {
         if self.error.is_none() && self.place != Place::Gone {
             self.error = Some(error);
@@ -151,7 +151,7 @@ impl Socket {
         }
     }
 
-    /// Lets the network do its part, some of it or all. Returns whether there was any.
+    /// Lets the network move bytes in both directions: some, or all that it can. Returns whether any moved.
     pub fn flow(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
         if self.error.is_some() || self.peer == Peer::Vanished {
             return false;
@@ -191,7 +191,7 @@ impl Socket {
         n > 0
     }
 
-    /// An urgent byte, after all that was sent.
+    /// Sends an urgent byte, after all that was sent.
     pub fn send_urgent(&mut self) {
         if self.is_tcp && self.urgent.is_none() && !self.fin && self.is_alive() {
             self.urgent = Some(self.sent);
@@ -207,7 +207,7 @@ impl Socket {
         self.arrived > self.read || self.fin_arrived || self.error.is_some()
     }
 
-    /// As poll sees it: a third of the space is free.
+    /// As the kernel defines it: a third of the space is free.
     pub fn is_writable(&self) -> bool {
         3 * self.free() >= self.send_space || self.error.is_some()
     }
@@ -216,7 +216,7 @@ impl Socket {
         self.send_space - (self.written - self.taken)
     }
 
-    /// What an event would tell of now: nothing, or something, or something special.
+    /// What an event would report now: nothing, or whether it is exceptional.
     pub fn poll(&self) -> Option<bool> {
         let exceptional = self.fin_arrived || self.error.is_some() || self.is_urgent();
         (exceptional || self.is_readable() || self.is_writable()).then_some(exceptional)
@@ -283,45 +283,45 @@ fn some_of(most: u64, rng: &mut Rng, all: bool) -> u64 {
     }
 }
 
-/// What a stamp and some counts tell of how the server treats one connection.
+/// What the simulator knows of the server's treatment of one connection.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// What the server calls it.
+    /// Its identifier in the server's reports.
     pub conn: Option<ConnId>,
-    /// Bytes that the server reported as read, and as written.
+    /// Bytes that the server reported as read and as written.
     pub reported_read: u64,
     pub reported_wrote: u64,
-    /// When bytes last moved, or the goodbye was said.
+    /// When bytes last moved, or the server shut down writing.
     pub last_active: Duration,
     /// When its peer last took something.
     pub last_taken: Duration,
     pub half_closed_at: Option<Duration>,
-    /// What was read before the goodbye, and so is owed.
+    /// Bytes that were read before the server shut down writing, all of which it must write.
     pub owed: u64,
-    /// What is pending was so much at first.
+    /// Bytes that were pending at first, while any are.
     pub buffered: u64,
-    /// It has been silent for so long that it may be asked to end...
+    /// Its timeout for silence has passed: it may be asked to end.
     pub may_end: bool,
-    /// ...and not because the server is stopping.
+    /// This was so before the server was asked to stop.
     pub may_end_idle: bool,
-    /// Everything that had arrived was read since the server began to stop.
+    /// Since the server was asked to stop, all that had arrived was read at some time.
     pub is_drained_since_stop: bool,
     pub is_refused: bool,
     pub fails_to_register: bool,
     pub is_registered: bool,
     pub is_end_reported: bool,
-    /// System calls in the turn of that number.
+    /// System calls in the turn of this number.
     pub turn: u64,
     pub calls: usize,
-    /// The first call of that turn brought all that was pending on its way.
+    /// The first call of that turn wrote all that was pending.
     pub is_flushed: bool,
     pub has_read: bool,
     /// The last read was interrupted.
     pub is_interrupted: bool,
-    /// How often it was told to wait since it was woken or got something done.
+    /// Calls that returned `WouldBlock` since the last event, or since bytes last moved.
     pub futile: usize,
-    /// Turns since its deadline and all patience were over.
+    /// Turns since its deadline passed.
     pub late_turns: usize,
-    /// Turns in which it should have been asked to end, as the server's patience is half over.
+    /// Turns in which the server should have asked it to finish, as half of the drain timeout is over.
     pub unfinished_turns: usize,
 }

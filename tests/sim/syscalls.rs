@@ -13,14 +13,14 @@ use crate::laws;
 use crate::socket::Place;
 use crate::world::{Exhaustion, World};
 
-/// What was pending, a read, and its echo. More would be unfair to the others.
+/// A write of what was pending, a read, and the write of its echo. More would be unfair to the others.
 const CALLS_PER_TURN: usize = 3;
 
-/// Connections that may be accepted from one queue in one turn: README.md says that batches are bounded.
+/// Connections that may be accepted from one listener in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How often a call may say "not now" to one who was not woken: after a stranger's event, say, or at
-/// some deadline, to which come the looks at whether it takes anything. More is spinning.
+/// How often calls may return `WouldBlock` without an event of their own. Spurious events, deadlines and looks at slow
+/// peers lead to some. More are a busy loop.
 const MAX_FUTILE: usize = 16;
 
 impl World {
@@ -75,13 +75,13 @@ impl World {
         wrote
     }
 
-    /// Fidelity: what is written is the next of what was read.
+    /// Fidelity: the written bytes are the next of those that were read.
     fn check_written(&mut self, id: usize, bytes: &[u8]) {
         let socket = &self.sockets[id];
         let (written, read) = (socket.written, socket.read);
         let len = bytes.len();
         if socket.ledger.half_closed_at.is_some() {
-            self.fail(|| format!("socket {id}: {len} bytes are written after the goodbye"));
+            self.fail(|| format!("socket {id}: {len} bytes are written after the half-close"));
         } else if len == 0 || len as u64 > read - written {
             self.fail(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
         } else if bytes != pattern::bytes(id, written, len) {
@@ -115,7 +115,7 @@ impl World {
         self.meanwhile(id);
     }
 
-    /// Counts what came of a read or a write.
+    /// Notes the result of a read or a write.
     fn count(&mut self, id: usize, result: &io::Result<usize>) {
         let ledger = &mut self.sockets[id].ledger;
         match result {
@@ -130,7 +130,9 @@ impl World {
                 ledger.futile += 1;
                 let futile = ledger.futile;
                 if futile > MAX_FUTILE {
-                    self.fail(|| format!("socket {id}: tried {futile} times in futile: a spin"));
+                    self.fail(|| {
+                        format!("socket {id}: {futile} calls without an event: a busy loop")
+                    });
                 }
             }
             _ => {}
@@ -150,7 +152,7 @@ impl World {
         if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
     }
 
-    /// What the kernel says of a peer that was told goodbye.
+    /// What the kernel reports of a lingering connection.
     pub fn sys_unacknowledged(&mut self, id: usize) -> u32 {
         let left = self.sockets[id].unacknowledged();
         if left > 0 {
@@ -170,7 +172,7 @@ impl World {
         let socket = &mut self.sockets[id];
         socket.ledger.is_registered = true;
         socket.token = Some(token);
-        // It can be written to, if nothing else.
+        // It is writable, at least.
         socket.edge = true;
         Ok(())
     }
@@ -181,7 +183,7 @@ impl World {
         self.listeners[listener].is_open = true;
     }
 
-    /// Slots are used again, and none by two.
+    /// Slots are reused, but never shared.
     fn check_token(&mut self, token: Token) {
         let taken = |other: Option<Token>| other == Some(token);
         let twice = self.accepted.iter().any(|id| taken(self.sockets[*id].token))
@@ -189,7 +191,7 @@ impl World {
         self.most_accepted = self.most_accepted.max(self.accepted.len());
         let bound = self.listeners.len() + self.most_accepted;
         if twice || token.0 >= bound {
-            self.fail(|| format!("{token:?} for a socket; {bound} would do; taken: {twice}"));
+            self.fail(|| format!("{token:?} is given; it must be below {bound}; in use: {twice}"));
         }
         if token.0 < self.tokens_used {
             self.coverage.note(Feature::SlotReused);
@@ -207,7 +209,7 @@ impl World {
         listening.calls += 1;
         listening.retry_due = None;
         let calls = listening.calls;
-        // What waits when the server stops is taken all at once.
+        // A stopping server empties its queue in one turn.
         if calls > ACCEPTS_PER_TURN && !is_stopping {
             self.fail(|| format!("listener {listener}: accept is call {calls} of one turn"));
         }
@@ -217,7 +219,7 @@ impl World {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.on_empty_queue(listener),
             Err(e) => {
                 self.listeners[listener].unserved_since = None;
-                // One after the other: that may be taken for no fault of each.
+                // After many in a row, the server may blame the listener, and back off.
                 self.listeners[listener].failures += 1;
                 self.listeners[listener].has_failed |=
                     self.listeners[listener].failures >= ACCEPTS_PER_TURN;
@@ -246,11 +248,13 @@ impl World {
         listening.futile += 1;
         let futile = listening.futile;
         if futile > MAX_FUTILE && !is_stopping {
-            self.fail(|| format!("listener {listener}: accepted {futile} times in futile: a spin"));
+            self.fail(|| {
+                format!("listener {listener}: {futile} accepts from an empty queue: a busy loop")
+            });
         }
     }
 
-    /// While descriptors are short, accepting may be tried now and then, and whenever one is set free.
+    /// While descriptors are short, the server may retry whenever one is freed, and four times a second besides.
     fn on_exhaustion(&mut self, listener: usize) {
         self.coverage.note(Feature::Exhausted);
         let raw = self.clock.raw;
@@ -264,7 +268,9 @@ impl World {
         exhaustion.failures += 1;
         let (failures, time) = (exhaustion.failures, raw - exhaustion.since);
         if u128::from(failures - exhaustion.allowed.min(failures)) > time.as_millis() / 250 {
-            self.fail(|| format!("listener {listener}: {failures} failures in {time:?}: a spin"));
+            self.fail(|| {
+                format!("listener {listener}: {failures} failures in {time:?}: a busy loop")
+            });
         }
     }
 
@@ -296,19 +302,21 @@ impl World {
         self.remove(id);
     }
 
-    /// The server reports what it did itself.
+    /// Handles a report of what the server itself did.
     pub fn on_server_event(&mut self, event: Event<'_>) {
         match event {
             Event::AcceptFailed { .. } => self.coverage.note(Feature::BackedOff),
             Event::Draining { connections, .. } if connections != self.accepted.len() => {
-                let live = self.accepted.len();
-                self.fail(|| format!("{connections} connections are left, of {live}"));
+                let accepted = self.accepted.len();
+                self.fail(|| {
+                    format!("{connections} connections are reported, but {accepted} are open")
+                });
             }
             _ => {}
         }
     }
 
-    /// The server reports what it did to a connection, or what the connection did.
+    /// Handles a report about a connection.
     pub fn on_event(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
         self.check_id(id, conn, event);
         match event {
@@ -318,7 +326,9 @@ impl World {
             Event::Accepted => self.coverage.note(Feature::Accepted),
             Event::Yielded => self.coverage.note(Feature::Yielded),
             Event::HalfClosed if self.sockets[id].ledger.half_closed_at.is_none() => {
-                self.fail(|| format!("socket {id}: half-closed, but its writing side is open"));
+                self.fail(|| {
+                    format!("socket {id}: reported as half-closed, but its writing side is open")
+                });
             }
             Event::Expired(expiry) => self.coverage.note(expired(expiry)),
             Event::Refused(why) => {
@@ -336,12 +346,12 @@ impl World {
         }
     }
 
-    /// A connection keeps its identifier, and no other ever has the same.
+    /// A connection keeps its identifier, which no other ever gets.
     fn check_id(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
         let known = &mut self.sockets[id].ledger.conn;
         match *known {
             Some(known) if known != conn => {
-                self.fail(|| format!("socket {id} is {known}, and {conn} in {event:?}"));
+                self.fail(|| format!("socket {id} is {known}, but {conn} in {event:?}"));
             }
             Some(_) => {}
             None if self.last_conn >= Some(conn) => {
@@ -354,15 +364,17 @@ impl World {
         }
     }
 
-    /// The reported bytes are those that moved.
+    /// The server reported exactly the bytes that moved.
     fn check_counts(&mut self, id: usize) {
         let socket = &self.sockets[id];
-        let (told, moved) = (
+        let (reported, moved) = (
             (socket.ledger.reported_read, socket.ledger.reported_wrote),
             (socket.read, socket.written),
         );
-        if told != moved {
-            self.fail(|| format!("socket {id}: {told:?} bytes were reported, {moved:?} moved"));
+        if reported != moved {
+            self.fail(|| {
+                format!("socket {id}: {reported:?} bytes were reported, but {moved:?} moved")
+            });
         }
     }
 
@@ -371,7 +383,7 @@ impl World {
         let is_again = std::mem::replace(&mut socket.ledger.is_end_reported, true);
         self.unreported -= i64::from(socket.place == Place::Gone);
         if is_again {
-            self.fail(|| format!("socket {id}: its end is told twice"));
+            self.fail(|| format!("socket {id}: its end is reported twice"));
         }
     }
 }
@@ -390,7 +402,7 @@ pub fn feature(why: Refusal) -> Feature {
     match why {
         Refusal::MaxConnections => Feature::RefusedMaxConnections,
         Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
-        // There always is memory: what makes it fail is another test's to find.
+        // The simulator never lacks memory.
         Refusal::RegisterFailed | Refusal::NoMemory => Feature::RefusedRegisterFailed,
     }
 }

@@ -1,7 +1,7 @@
-//! The kernel, the network and everybody else: what the server's system calls act on.
+//! The kernel, the network and the peers: what the server's system calls act on.
 //!
-//! Edges are kept as epoll keeps them. One arises when something changes; it is told once; and what is
-//! told is what is true at the time of telling, if anything still is.
+//! Edges work as in epoll. An edge arises when something changes, and is delivered once. The event reports what is true
+//! at the time of delivery, and there is no event if nothing is ready then.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -19,7 +19,7 @@ use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Place, Socket};
 
-/// Connection attempts that go on while the accept queue is full.
+/// Connection attempts that wait while the accept queue is full.
 const WAITING: usize = 64;
 
 #[derive(Debug)]
@@ -28,31 +28,31 @@ pub struct World {
     pub rng: Rng,
     pub clock: Clock,
     pub sockets: Vec<Socket>,
-    /// Those which are not gone.
+    /// The sockets that are not gone.
     pub alive: Vec<usize>,
-    /// Those which the server has accepted.
+    /// Of those, the ones that the server has accepted.
     pub accepted: Vec<usize>,
     pub listeners: [Listening; 2],
-    /// How many connections can be accepted before there are no descriptors left.
+    /// Accepted connections for which there are descriptors.
     pub descriptors: usize,
     pub asked: Asked,
-    /// Faults have stopped.
+    /// No faults are injected any more.
     pub has_no_faults: bool,
-    /// The first thing that was wrong.
+    /// The first failure.
     pub failure: Option<String>,
     /// The number of this turn, and the system calls in it.
     pub turn: u64,
     pub calls: usize,
-    /// Connections that went in this turn.
+    /// Connections that the server closed in this turn.
     pub closed: usize,
-    /// Connections that went and of whose end the server has not told, less those it told of too soon.
+    /// Closed connections whose end the server has not reported, less those whose end it reported before closing them.
     pub unreported: i64,
-    /// The most connections at once, and the slots used for all, since the server started.
+    /// The most connections at once, and the slots that were ever used, since the server started.
     pub most_accepted: usize,
     pub tokens_used: usize,
     /// The newest identifier of a connection.
     pub last_conn: Option<ConnId>,
-    /// Whose events this turn deals with, and whose the next one will.
+    /// Tokens with events in the last turn, and in this one.
     pub batches: [Vec<Token>; 2],
     /// Turns since the server should have stopped.
     pub late_turns: usize,
@@ -63,7 +63,7 @@ pub struct World {
 #[derive(Clone, Copy, Debug)]
 pub enum Asked {
     Serving,
-    /// Since then, as the server has it and as the wall has it.
+    /// Since this time, on the served clock and on the caller's.
     Stopping {
         since: Duration,
         raw: Duration,
@@ -84,20 +84,20 @@ pub struct Listening {
     /// Whether a connection was accepted in this turn.
     pub has_accepted: bool,
     pub futile: usize,
-    /// How often accepting has failed since somebody was accepted.
+    /// Failures in a row.
     pub failures: usize,
-    /// Whether accepting has failed for want of something since the queue was last seen to be empty.
+    /// Whether the server may back off: accepting has failed since the queue was last found empty.
     pub has_failed: bool,
     pub exhaustion: Option<Exhaustion>,
-    /// The turn in which accepting is to be tried again at the latest, since a descriptor was set free.
+    /// The turn by which the server must retry, since a descriptor was freed.
     pub retry_due: Option<u64>,
-    /// There has been somebody to accept, and no reason not to, since then...
+    /// Since when the queue holds connections that the server has no reason to leave...
     pub unserved_since: Option<Duration>,
-    /// ...and for so many turns for too long.
+    /// ...and for how many turns it has been too late.
     pub late_turns: usize,
 }
 
-/// Accepting fails for want of descriptors.
+/// Accepting fails because descriptors are short.
 #[derive(Debug)]
 pub struct Exhaustion {
     pub since: Duration,
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// Whether the server was told to stop so long ago, on the wall's clock.
+    /// Whether the server was asked to stop at least `time` ago, on the caller's clock.
     pub fn has_stopped_for(&self, time: Duration) -> bool {
         match self.asked {
             Asked::Serving => false,
@@ -151,7 +151,7 @@ impl World {
         !matches!(self.asked, Asked::Serving)
     }
 
-    /// Whether something happens that may happen so often of 1024 times.
+    /// Whether a fault with this rate happens now.
     pub fn chance(&mut self, of_1024: u32) -> bool {
         !self.has_no_faults && self.rng.chance(of_1024)
     }
@@ -167,7 +167,7 @@ impl World {
         self.enqueue(listener);
     }
 
-    /// Lets in whoever waits, while there is room in the accept queue.
+    /// Moves waiting connection attempts into the accept queue while there is room.
     pub fn enqueue(&mut self, listener: usize) {
         let backlog = self.scenario.backlog;
         let listening = &mut self.listeners[listener];
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    /// Lets the network do its part for everybody. Returns whether there was any.
+    /// Lets the network move bytes of all connections. Returns whether any moved.
     pub fn flow(&mut self) -> bool {
         let Self { sockets, alive, rng, has_no_faults, clock, .. } = self;
         let mut flowed = false;
@@ -194,14 +194,14 @@ impl World {
         flowed | self.answer_half_closes()
     }
 
-    /// Whoever has been told goodbye, and sees it, says goodbye too, sooner or later.
+    /// A peer that has read the end of its echo ends its own stream too, sooner or later.
     fn answer_half_closes(&mut self) -> bool {
         let Self { sockets, accepted, rng, has_no_faults, .. } = self;
         let mut answered = false;
         for id in accepted.iter() {
             let socket = &mut sockets[*id];
-            let sees = socket.ledger.half_closed_at.is_some() && socket.taken == socket.written;
-            if sees && socket.is_alive() && !socket.fin && (*has_no_faults || rng.chance(200)) {
+            let sees_end = socket.ledger.half_closed_at.is_some() && socket.taken == socket.written;
+            if sees_end && socket.is_alive() && !socket.fin && (*has_no_faults || rng.chance(200)) {
                 socket.fin = true;
                 answered = true;
             }
@@ -220,22 +220,22 @@ impl World {
         }
     }
 
-    /// Tells of the edges, of each once.
-    pub fn deliver_events(&mut self, told: &mut Vec<Ready>) {
+    /// Delivers the edges, each once.
+    pub fn deliver_events(&mut self, events: &mut Vec<Ready>) {
         for listener in 0..2 {
-            told.extend(self.listener_event(listener));
+            events.extend(self.listener_event(listener));
         }
         for at in 0..self.accepted.len() {
-            told.extend(self.socket_event(self.accepted[at]));
+            events.extend(self.socket_event(self.accepted[at]));
         }
         if self.chance(self.scenario.fault_rates.spurious) {
-            told.push(self.spurious());
+            events.push(self.spurious());
         }
-        if !told.is_empty() && !self.has_no_faults {
-            let by = self.rng.index(told.len());
-            told.rotate_left(by);
+        if !events.is_empty() && !self.has_no_faults {
+            let by = self.rng.index(events.len());
+            events.rotate_left(by);
         }
-        self.batches[1].extend(told.iter().map(|ready| ready.token));
+        self.batches[1].extend(events.iter().map(|ready| ready.token));
     }
 
     fn listener_event(&mut self, listener: usize) -> Option<Ready> {
@@ -260,7 +260,7 @@ impl World {
         socket.poll().map(|exceptional| Ready { token, exceptional })
     }
 
-    /// An event about nothing, perhaps of somebody who is gone.
+    /// An event for no reason, perhaps for a source that is gone.
     fn spurious(&mut self) -> Ready {
         self.coverage.note(Feature::Spurious);
         let token = Token(self.rng.index(4 + self.accepted.len()));
@@ -282,7 +282,7 @@ impl World {
         }
         let listening = &mut self.listeners[listener];
         match listening.failing.front().copied() {
-            // Needs somebody to have gone wrong.
+            // Such an error needs a connection to fail.
             Some(error) if PER_CONNECTION.contains(&error) && listening.queue.is_empty() => {}
             Some(error) => return Err(self.fail_to_accept(listener, error)),
             None => {}
@@ -313,26 +313,26 @@ impl World {
         error.into()
     }
 
-    /// The server has no more to do with it.
+    /// Forgets a socket that the server has closed, or that it can no longer accept.
     pub fn remove(&mut self, id: usize) {
         self.sockets[id].place = Place::Gone;
         self.alive.retain(|other| *other != id);
         self.accepted.retain(|other| *other != id);
     }
 
-    /// The queue of a listener that is closed goes with it.
+    /// Closes a listener with all that waits in its queue.
     pub fn close_listener(&mut self, listener: usize) {
         let listening = std::mem::take(&mut self.listeners[listener]);
         listening.queue.into_iter().chain(listening.waiting).for_each(|id| self.remove(id));
     }
 
-    /// Somebody who can still do something.
-    pub fn nth_peer(&mut self, who: u16) -> Option<&mut Socket> {
-        let id = *self.alive.get(usize::from(who).checked_rem(self.alive.len())?)?;
+    /// The peer that `index` means, if it can still act.
+    pub fn nth_peer(&mut self, index: u16) -> Option<&mut Socket> {
+        let id = *self.alive.get(usize::from(index).checked_rem(self.alive.len())?)?;
         Some(&mut self.sockets[id]).filter(|socket| socket.is_alive())
     }
 
-    /// From now on everybody who can means well.
+    /// Injects no more faults: errors stop, and each peer reads.
     pub fn stop_faults(&mut self) {
         self.has_no_faults = true;
         self.descriptors = usize::MAX;
@@ -343,7 +343,7 @@ impl World {
             let socket = &mut self.sockets[*id];
             socket.is_reading = true;
             socket.ledger.unfinished_turns = 0;
-            // The kernel gives up what nobody acknowledges.
+            // The kernel gives up a connection whose peer acknowledges nothing.
             if socket.peer == Peer::Vanished
                 && (socket.pending() > 0 || socket.unacknowledged() > 0)
             {
@@ -352,7 +352,7 @@ impl World {
         }
     }
 
-    /// A new server is about to take the place of one that has ended.
+    /// Prepares for a new server, after one has ended.
     pub fn restart(&mut self) {
         self.asked = Asked::Serving;
         self.clock.served = self.clock.raw;

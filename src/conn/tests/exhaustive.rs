@@ -99,7 +99,7 @@ fn run_all(setup: &Setup) -> (usize, usize) {
     }
 }
 
-/// Runs every script with every kind of hints, and with `finish` before each drive in turn if it is to be called.
+/// Runs every script with each kind of hints. If `finish`, the connection is asked to finish before each drive in turn.
 fn run_all_setups(once: bool, finish: bool) {
     let hints: [fn(usize) -> ShortRead; 4] = [
         |_| MeansEmpty,

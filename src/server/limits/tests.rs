@@ -23,7 +23,7 @@ fn the_limit_holds_and_each_connection_may_read_beside_any_number_of_stuck_peers
             held.push(budget);
         }
         assert!(held.iter().sum::<usize>() <= bytes, "{bytes} are exceeded by {held:?}");
-        // When nothing is pending any more, reads may be as large as at first.
+        // When all of it is written, reads may be as large as at first.
         held.iter().for_each(|n| limit.account(*n, 0));
         assert_eq!(
             limit.read_budget(),
