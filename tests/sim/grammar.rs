@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
 use crate::scenario::{Pace, PeerMix, Scenario};
 
 /// Something happens, and then the server takes some turns, after the first of which `passes` is over.

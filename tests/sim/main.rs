@@ -16,8 +16,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[path = "../support/soak.rs"]
 mod soak;
 
-mod rng;
-mod pattern;
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "../kit/mod.rs"]
+mod kit;
+
 mod clock;
 mod coverage;
 mod scenario;

@@ -12,7 +12,7 @@ use resound::server::{Outcome, Server};
 use crate::coverage::{Coverage, Feature};
 use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Socket};
 use crate::world::{Life, World};

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use resound::server::Config;
 
-use crate::pattern;
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
+
+/// Rare, since every step with it takes longer.
+const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -89,7 +91,7 @@ fn config(rng: &mut Rng) -> Config {
     let max_connections = rng.size(1, 32) as usize;
     let buffer_bytes = match rng.below(16) {
         0 => 1,
-        1 => pattern::MOST,
+        1 => LARGE_BUFFER_BYTES,
         _ => rng.size(16, 4096) as usize,
     };
     let least = 2 * max_connections;

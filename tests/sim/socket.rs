@@ -10,8 +10,8 @@ use mio::Token;
 use resound::observe::ConnId;
 use rustix::io::Errno;
 
-use crate::pattern;
-use crate::rng::Rng;
+use crate::kit::pattern;
+use crate::kit::rng::Rng;
 
 /// What a peer has in hand before it waits for the echo, in parts of what goes through at once.
 const OUTSTANDING: u64 = 256;

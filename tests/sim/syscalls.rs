@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use crate::coverage::Feature;
 use crate::grammar::OF_ONE;
+use crate::kit::pattern;
 use crate::laws;
-use crate::pattern;
 use crate::socket::Place;
 use crate::world::{Exhaustion, World};
 

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
 use crate::grammar::OF_ONE;
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Place, Socket};
 
