@@ -1,11 +1,11 @@
-//! The invariants that must hold after each turn.
+//! The beginning of a turn, and the invariants that must hold at its end.
 
 use std::time::Duration;
 
 use crate::coverage::Feature;
 use crate::laws;
 use crate::socket::Socket;
-use crate::world::{Asked, World};
+use crate::world::{Request, World};
 
 /// How late the server may notice a deadline, or an accept queue that it does not serve.
 const LATE: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ impl World {
         let is_late = self.is_late(&self.sockets[id]);
         let should_finish = self.should_finish(&self.sockets[id]);
         // Without faults, two are enough: one finds the socket empty, and one shuts down writing.
-        let most = if self.has_no_faults { 4 } else { LATE_TURNS };
+        let most = if self.has_faults { LATE_TURNS } else { 4 };
         let (turn, once) = (self.turn, self.scenario.config.once);
         let socket = &mut self.sockets[id];
         socket.ledger.late_turns = if is_late { socket.ledger.late_turns + 1 } else { 0 };
@@ -100,7 +100,7 @@ impl World {
 
     /// Whether half of the drain timeout is over, and the connection has nothing left to echo.
     fn should_finish(&self, socket: &Socket) -> bool {
-        if !matches!(self.asked, Asked::Stopping { .. }) {
+        if !matches!(self.request, Request::Stop { .. }) {
             return false;
         }
         // The server found it empty, and it still is.
@@ -113,9 +113,9 @@ impl World {
 
     fn is_late(&self, socket: &Socket) -> bool {
         // Silence from before the stop counts by another timeout, so it is not late yet.
-        let since_stop = match self.asked {
-            Asked::Stopping { since, .. } => self.clock.since(since),
-            Asked::Serving | Asked::Aborted => Duration::MAX,
+        let since_stop = match self.request {
+            Request::Stop { since, .. } => self.clock.since(since),
+            Request::None | Request::Abort => Duration::MAX,
         };
         let ledger = &socket.ledger;
         let mut silent = self.clock.since(ledger.last_active).min(since_stop);
@@ -143,15 +143,15 @@ impl World {
         }
         let since = *listening.unserved_since.get_or_insert(served);
         listening.late_turns += usize::from(self.clock.since(since) > LATE);
-        let is_lost = is_idle && !listening.has_failed;
-        if listening.late_turns > LATE_TURNS || is_lost {
+        let is_forgotten = is_idle && !listening.has_failed;
+        if listening.late_turns > LATE_TURNS || is_forgotten {
             self.fail(|| format!("listener {listener} leaves connections in its queue"));
         }
     }
 
     /// A server that must stop does so in time.
     fn check_stop(&mut self) {
-        if !matches!(self.asked, Asked::Stopping { .. }) {
+        if !matches!(self.request, Request::Stop { .. }) {
             return;
         }
         let is_late = self.has_stopped_for(self.scenario.config.drain_timeout);

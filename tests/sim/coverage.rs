@@ -49,7 +49,7 @@ features![
     Urgent,
     Discarded,
     FullQueue,
-    AcceptFailsOfOne,
+    AcceptFailsPerConnection,
     Exhausted,
     ExhaustedWithFullQueue,
     SlotReused,

@@ -170,10 +170,10 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
 /// the peer sends anything after that, the rest is lost.
 fn may_close_lingering(world: &World, socket: &Socket) -> bool {
     let (clock, ledger) = (&world.clock, &socket.ledger);
-    let rests = clock.since(ledger.last_active).min(clock.since(ledger.last_taken));
+    let silent = clock.since(ledger.last_active).min(clock.since(ledger.last_taken));
     match socket.unacknowledged() {
         0 => may_be_over(world, socket, Some(LINGER)),
-        _ => world.scenario.config.stall_timeout.is_some_and(|stall| rests >= stall),
+        _ => world.scenario.config.stall_timeout.is_some_and(|stall| silent >= stall),
     }
 }
 
@@ -194,7 +194,7 @@ pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
         world.fail(|| format!("socket {id}: closed as {why:?}, cut: {is_cut}\n{socket}"));
     } else if by_server && is_unread && !is_cut {
         let socket = socket.to_string();
-        world.fail(|| format!("socket {id}: closed as {why:?}, with unread bytes, but not counted as cut\n{socket}"));
+        world.fail(|| format!("socket {id}: unread bytes, but {why:?} is no cut\n{socket}"));
     }
     if is_cut {
         let is_known = matches!(why, Closed::Aborted | Closed::Stalled);

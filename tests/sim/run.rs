@@ -15,7 +15,7 @@ use crate::grammar::{Action, Step};
 use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Socket};
-use crate::world::{Asked, World};
+use crate::world::{Request, World};
 
 /// Turns in which a server without new events must come to rest.
 const TURNS_TO_SETTLE: usize = 20_000;
@@ -145,14 +145,14 @@ impl Run {
 
     fn check_outcome(&mut self, outcome: Option<Outcome>) -> Check<bool> {
         let mut world = self.world.borrow_mut();
-        match (outcome, world.asked) {
-            (None, Asked::Serving | Asked::Stopping { .. }) => return Ok(false),
-            (Some(Outcome::Stopped), Asked::Stopping { .. }) => {
+        match (outcome, world.request) {
+            (None, Request::None | Request::Stop { .. }) => return Ok(false),
+            (Some(Outcome::Stopped), Request::Stop { .. }) => {
                 world.coverage.note(Feature::Stopped);
             }
-            (Some(Outcome::Aborted), Asked::Aborted) => world.coverage.note(Feature::Aborted),
-            (outcome, asked) => {
-                return Err(format!("the server ended with {outcome:?}, but is {asked:?}"));
+            (Some(Outcome::Aborted), Request::Abort) => world.coverage.note(Feature::Aborted),
+            (outcome, request) => {
+                return Err(format!("the outcome is {outcome:?} after the request {request:?}"));
             }
         }
         if !world.accepted.is_empty() {
@@ -171,9 +171,9 @@ impl Run {
 
     fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.asked = match world.asked {
-            Asked::Serving => Asked::Stopping { since: world.clock.served, raw: world.clock.raw },
-            Asked::Stopping { .. } | Asked::Aborted => Asked::Aborted,
+        world.request = match world.request {
+            Request::None => Request::Stop { since: world.clock.served, raw: world.clock.raw },
+            Request::Stop { .. } | Request::Abort => Request::Abort,
         };
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
@@ -222,18 +222,18 @@ impl Run {
             let is_owed = socket.ledger.half_closed_at.is_none() && socket.written < socket.sent;
             is_owed.then_some("waits for its echo")
         })?;
-        self.each_peer(|peer| peer.fin = true);
+        self.end_streams();
         self.until_idle()?;
         self.check_settled(|_| Some("has sent its end of file, and is not closed"))?;
         self.stop_in_time()
     }
 
-    fn each_peer(&mut self, act: impl Fn(&mut Socket)) {
-        let mut world = self.world.borrow_mut();
-        let World { alive, sockets, .. } = &mut *world;
-        let sockets = alive.iter().map(|id| (*id, sockets[*id].peer == Peer::Vanished));
-        let present: Vec<_> = sockets.filter(|(_, vanished)| !vanished).collect();
-        present.into_iter().for_each(|(id, _)| act(&mut world.sockets[id]));
+    /// Every peer that is present sends its end of file.
+    fn end_streams(&mut self) {
+        let World { alive, sockets, .. } = &mut *self.world.borrow_mut();
+        for id in alive {
+            sockets[*id].fin |= sockets[*id].peer != Peer::Vanished;
+        }
     }
 
     fn check_settled(&self, fault: impl Fn(&Socket) -> Option<&'static str>) -> Check {

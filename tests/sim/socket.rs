@@ -306,7 +306,6 @@ pub struct Ledger {
     pub may_end_idle: bool,
     /// Since the server was asked to stop, all that had arrived was read at some time.
     pub is_drained_since_stop: bool,
-    pub is_refused: bool,
     pub fails_to_register: bool,
     pub is_registered: bool,
     pub is_end_reported: bool,

@@ -39,10 +39,10 @@ impl World {
             return Err(ErrorKind::Interrupted.into());
         }
         self.sockets[id].ledger.is_interrupted = false;
-        let cut = if self.has_no_faults { 0 } else { self.scenario.fault_rates.cut };
+        let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
-        self.count(id, &read);
+        self.note_result(id, &read);
         if urgent.is_some() && self.sockets[id].urgent.is_none() {
             self.coverage.note(Feature::Urgent);
         }
@@ -60,13 +60,13 @@ impl World {
             self.coverage.note(Feature::Interrupted);
             return Err(ErrorKind::Interrupted.into());
         }
-        let cut = if self.has_no_faults { 0 } else { self.scenario.fault_rates.cut };
+        let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
         let socket = &self.sockets[id];
         if socket.wants_space && socket.free() > 0 && !socket.is_writable() {
             self.coverage.note(Feature::RoomWithoutEdge);
         }
         let wrote = self.sockets[id].send(bytes.len(), &mut self.rng, cut);
-        self.count(id, &wrote);
+        self.note_result(id, &wrote);
         let socket = &mut self.sockets[id];
         if socket.written == socket.read {
             socket.ledger.buffered = 0;
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Notes the result of a read or a write.
-    fn count(&mut self, id: usize, result: &io::Result<usize>) {
+    fn note_result(&mut self, id: usize, result: &io::Result<usize>) {
         let ledger = &mut self.sockets[id].ledger;
         match result {
             Ok(1..) => {
@@ -333,7 +333,6 @@ impl World {
             Event::Expired(expiry) => self.coverage.note(expired(expiry)),
             Event::Refused(why) => {
                 laws::refused(self, id, why);
-                self.sockets[id].ledger.is_refused = true;
                 self.note_end(id);
             }
             Event::Closed { why, is_cut } => {

@@ -35,9 +35,9 @@ pub struct World {
     pub listeners: [Listening; 2],
     /// Accepted connections for which there are descriptors.
     pub descriptors: usize,
-    pub asked: Asked,
-    /// No faults are injected any more.
-    pub has_no_faults: bool,
+    pub request: Request,
+    /// Whether faults are injected.
+    pub has_faults: bool,
     /// The first failure.
     pub failure: Option<String>,
     /// The number of this turn, and the system calls in it.
@@ -59,16 +59,16 @@ pub struct World {
     pub coverage: Coverage,
 }
 
-/// What was asked of the server.
+/// What the server was asked to do.
 #[derive(Clone, Copy, Debug)]
-pub enum Asked {
-    Serving,
-    /// Since this time, on the served clock and on the caller's.
-    Stopping {
+pub enum Request {
+    None,
+    /// To stop: since when, on the served clock and on the caller's.
+    Stop {
         since: Duration,
         raw: Duration,
     },
-    Aborted,
+    Abort,
 }
 
 #[derive(Debug, Default)]
@@ -116,8 +116,8 @@ impl World {
             accepted: Vec::new(),
             listeners: Default::default(),
             descriptors: usize::MAX,
-            asked: Asked::Serving,
-            has_no_faults: false,
+            request: Request::None,
+            has_faults: true,
             failure: None,
             turn: 0,
             calls: 0,
@@ -140,20 +140,20 @@ impl World {
 
     /// Whether the server was asked to stop at least `time` ago, on the caller's clock.
     pub fn has_stopped_for(&self, time: Duration) -> bool {
-        match self.asked {
-            Asked::Serving => false,
-            Asked::Stopping { raw, .. } => self.clock.raw - raw >= time,
-            Asked::Aborted => true,
+        match self.request {
+            Request::None => false,
+            Request::Stop { raw, .. } => self.clock.raw - raw >= time,
+            Request::Abort => true,
         }
     }
 
     pub fn is_stopping(&self) -> bool {
-        !matches!(self.asked, Asked::Serving)
+        !matches!(self.request, Request::None)
     }
 
     /// Whether a fault with this rate happens now.
     pub fn chance(&mut self, of_1024: u32) -> bool {
-        !self.has_no_faults && self.rng.chance(of_1024)
+        self.has_faults && self.rng.chance(of_1024)
     }
 
     pub fn connect(&mut self, listener: usize, ip: u8, spaces: [u64; 2]) {
@@ -185,10 +185,10 @@ impl World {
 
     /// Lets the network move bytes of all connections. Returns whether any moved.
     pub fn flow(&mut self) -> bool {
-        let Self { sockets, alive, rng, has_no_faults, clock, .. } = self;
+        let Self { sockets, alive, rng, has_faults, clock, .. } = self;
         let mut flowed = false;
         for id in alive.iter() {
-            flowed |= sockets[*id].flow(rng, *has_no_faults, clock.served);
+            flowed |= sockets[*id].flow(rng, !*has_faults, clock.served);
         }
         (0..2).for_each(|listener| self.enqueue(listener));
         flowed | self.answer_half_closes()
@@ -196,12 +196,12 @@ impl World {
 
     /// A peer that has read the end of its echo ends its own stream too, sooner or later.
     fn answer_half_closes(&mut self) -> bool {
-        let Self { sockets, accepted, rng, has_no_faults, .. } = self;
+        let Self { sockets, accepted, rng, has_faults, .. } = self;
         let mut answered = false;
         for id in accepted.iter() {
             let socket = &mut sockets[*id];
             let sees_end = socket.ledger.half_closed_at.is_some() && socket.taken == socket.written;
-            if sees_end && socket.is_alive() && !socket.fin && (*has_no_faults || rng.chance(200)) {
+            if sees_end && socket.is_alive() && !socket.fin && (!*has_faults || rng.chance(200)) {
                 socket.fin = true;
                 answered = true;
             }
@@ -231,7 +231,7 @@ impl World {
         if self.chance(self.scenario.fault_rates.spurious) {
             events.push(self.spurious());
         }
-        if !events.is_empty() && !self.has_no_faults {
+        if !events.is_empty() && self.has_faults {
             let by = self.rng.index(events.len());
             events.rotate_left(by);
         }
@@ -303,7 +303,7 @@ impl World {
         let listening = &mut self.listeners[listener];
         listening.failing.pop_front();
         if PER_CONNECTION.contains(&error) {
-            self.coverage.note(Feature::AcceptFailsOfOne);
+            self.coverage.note(Feature::AcceptFailsPerConnection);
             if error != Errno::INTR
                 && let Some(id) = listening.queue.pop_front()
             {
@@ -334,7 +334,7 @@ impl World {
 
     /// Injects no more faults: errors stop, and each peer reads.
     pub fn stop_faults(&mut self) {
-        self.has_no_faults = true;
+        self.has_faults = false;
         self.descriptors = usize::MAX;
         for listening in &mut self.listeners {
             listening.failing.clear();
@@ -354,7 +354,7 @@ impl World {
 
     /// Prepares for a new server, after one has ended.
     pub fn restart(&mut self) {
-        self.asked = Asked::Serving;
+        self.request = Request::None;
         self.clock.served = self.clock.raw;
         self.most_accepted = 0;
         self.tokens_used = 0;
