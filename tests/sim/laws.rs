@@ -133,36 +133,42 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
 
 /// A connection may be closed only for the reported reason, which must be true.
 pub fn closed(world: &mut World, id: usize, why: &Closed) {
-    let socket = &world.sockets[id];
-    let ledger = &socket.ledger;
-    let owed = if ledger.half_closed_at.is_some() { ledger.owed } else { socket.read };
-    let stall = world.scenario.config.stall_timeout;
-    let may_close = ledger.half_closed_at.is_some() && may_close_lingering(world, socket);
-    let is_finished =
-        socket.end == Some(End::OfFile) && (ledger.half_closed_at.is_some() || may_abort(world));
-    let is_cut = may_abort(world) && socket.end.is_none();
-    let (is_lawful, feature) = match why {
-        Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
-        Closed::Failed(e) => (socket.end == Some(End::Error(e.kind())), Feature::Failed),
-        Closed::Stalled => {
-            // If there is any room, the peer has taken something.
-            let stalled = socket.free() == 0 && may_be_over(world, socket, stall);
-            (socket.pending() > 0 && stalled, Feature::Stalled)
-        }
-        Closed::Idle => (
-            ledger.may_end_idle && (may_close || is_finished || is_cut && socket.pending() == 0),
-            Feature::ClosedIdle,
-        ),
-        Closed::ByServer => (may_close || is_cut && socket.pending() == 0, Feature::ClosedByServer),
-        Closed::Aborted => {
-            let is_short = may_abort(world) && socket.read > socket.written;
-            (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::ClosedAborted)
-        }
-    };
-    world.coverage.note(feature);
+    let is_lawful = may_close(world, &world.sockets[id], why);
+    world.coverage.note(match why {
+        Closed::Finished => Feature::Finished,
+        Closed::Failed(_) => Feature::Failed,
+        Closed::Stalled => Feature::Stalled,
+        Closed::Idle => Feature::ClosedIdle,
+        Closed::ByServer => Feature::ClosedByServer,
+        Closed::Aborted => Feature::ClosedAborted,
+    });
     if !is_lawful {
         let socket = world.sockets[id].to_string();
         world.fail(|| format!("socket {id}: closed as {why:?}, which is wrong\n{socket}"));
+    }
+}
+
+fn may_close(world: &World, socket: &Socket, why: &Closed) -> bool {
+    let (ledger, may_abort) = (&socket.ledger, may_abort(world));
+    let is_half_closed = ledger.half_closed_at.is_some();
+    let owed = if is_half_closed { ledger.owed } else { socket.read };
+    let is_finished = socket.end == Some(End::OfFile) && (is_half_closed || may_abort);
+    let is_over = is_half_closed && may_close_lingering(world, socket)
+        || may_abort && socket.end.is_none() && socket.pending() == 0;
+    match why {
+        Closed::Finished => is_finished && socket.written == owed && !ledger.is_expired_idle,
+        Closed::Failed(e) => socket.end == Some(End::Error(e.kind())),
+        Closed::Stalled => {
+            // If there is any room, the peer has taken something.
+            let is_full = socket.pending() > 0 && socket.free() == 0;
+            is_full && may_be_over(world, socket, world.scenario.config.stall_timeout)
+        }
+        Closed::Idle => ledger.is_expired_idle && ledger.may_end_idle && (is_over || is_finished),
+        Closed::ByServer => is_over && !ledger.is_expired_idle,
+        Closed::Aborted => {
+            let has_failed = matches!(socket.end, Some(End::Error(_)));
+            may_abort && socket.read > socket.written && !has_failed
+        }
     }
 }
 

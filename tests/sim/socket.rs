@@ -309,6 +309,8 @@ pub struct Ledger {
     pub fails_to_register: bool,
     pub is_registered: bool,
     pub is_end_reported: bool,
+    /// The server reported that its idle timeout has passed.
+    pub is_expired_idle: bool,
     /// System calls in the turn of this number.
     pub turn: u64,
     pub calls: usize,

@@ -330,7 +330,10 @@ impl World {
                     format!("socket {id}: reported as half-closed, but its writing side is open")
                 });
             }
-            Event::Expired(expiry) => self.coverage.note(expired(expiry)),
+            Event::Expired(expiry) => {
+                self.sockets[id].ledger.is_expired_idle |= expiry == Expiry::Idle;
+                self.coverage.note(expired(expiry));
+            }
             Event::Refused(why) => {
                 laws::refused(self, id, why);
                 self.note_end(id);
