@@ -111,6 +111,7 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
         Pace::Still => (62, 1),
         Pace::Slow => (44, 16),
         Pace::Fast => (20, 30),
+        Pace::Even => return rng.millis(0, 30),
     };
     match rng.below(64) {
         n if n < none_of_64 => Duration::ZERO,

@@ -25,7 +25,8 @@ const USUAL_READ_BYTES: usize = 4 * 1024;
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
     if socket.pending() > 0 {
-        stall
+        // An interrupted look finds nothing out. The next one comes after the usual interval.
+        stall.map(|stall| stall + stall / LOOKS * socket.ledger.interrupted_writes)
     } else if socket.ledger.half_closed_at.is_some() {
         // The server needs a look to see that a peer takes no more, or has taken everything.
         let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));

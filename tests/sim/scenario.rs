@@ -55,6 +55,8 @@ pub enum Pace {
     Still,
     Slow,
     Fast,
+    /// A little in each step, so that a peer can be slow without a stall.
+    Even,
 }
 
 impl Scenario {
@@ -70,7 +72,7 @@ impl Scenario {
                 PeerMix::Greedy,
                 PeerMix::Steady,
             ]),
-            pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Slow, Pace::Fast]),
+            pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Fast, Pace::Even]),
         }
     }
 

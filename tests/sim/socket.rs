@@ -319,6 +319,8 @@ pub struct Ledger {
     pub has_read: bool,
     /// The last read was interrupted.
     pub is_interrupted: bool,
+    /// Writes that were interrupted since bytes last moved.
+    pub interrupted_writes: u32,
     /// Calls that returned `WouldBlock` since the last event, or since bytes last moved.
     pub futile: usize,
     /// Turns since its deadline passed.

@@ -58,6 +58,7 @@ impl World {
         self.check_written(id, bytes);
         if self.chance(self.scenario.fault_rates.interrupted) {
             self.coverage.note(Feature::Interrupted);
+            self.sockets[id].ledger.interrupted_writes += 1;
             return Err(ErrorKind::Interrupted.into());
         }
         let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
@@ -121,6 +122,7 @@ impl World {
         match result {
             Ok(1..) => {
                 ledger.futile = 0;
+                ledger.interrupted_writes = 0;
                 match ledger.half_closed_at {
                     Some(_) => self.coverage.note(Feature::Discarded),
                     None => ledger.last_active = self.clock.served,
