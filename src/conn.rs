@@ -173,13 +173,11 @@ impl Echo {
     }
 
     /// Bytes of memory that the pending bytes hold: as many as were pending at first, until the last is written.
-    #[inline]
     pub fn buffered_bytes(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.bytes.len())
     }
 
     /// Whether the connection echoes all that comes, and nothing is pending: as most are, most of the time.
-    #[inline(always)]
     pub fn is_echoing_freely(&self) -> bool {
         self.phase == Phase::Echoing && self.pending.is_none()
     }
@@ -276,7 +274,6 @@ impl Echo {
     }
 
     /// Writes what was just read, and buffers what the peer does not take.
-    #[inline(always)]
     fn echo(&mut self, io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
         let wrote = write(io, bytes)?;
         if wrote.bytes < bytes.len() {
@@ -296,7 +293,6 @@ impl Echo {
     }
 
     /// The socket is empty, and nothing is pending.
-    #[inline(always)]
     fn on_drained(&mut self, phase: Phase) -> Next {
         self.short_read = ShortRead::MeansEmpty;
         if phase == Phase::Draining { self.shutdown_write() } else { Next::Wait }
@@ -309,7 +305,6 @@ impl Echo {
 }
 
 impl Drive {
-    #[inline(always)]
     fn add(&mut self, wrote: Wrote) {
         self.wrote += wrote.bytes;
         self.blocked = wrote.blocked;
@@ -335,7 +330,6 @@ enum Got {
     Interrupted,
 }
 
-#[inline(always)]
 fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
     match io.read(buffer) {
         Ok(0) => Ok(Got::EndOfFile),
@@ -359,7 +353,6 @@ impl Wrote {
     }
 }
 
-#[inline(always)]
 fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
     match io.write(bytes) {
         Ok(0) => Err(ErrorKind::WriteZero.into()),

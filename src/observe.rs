@@ -68,7 +68,6 @@ impl<'a> At<'a> {
     }
 
     /// Something happened to the connection `id`, whose peer is `peer`.
-    #[inline]
     pub fn conn(now: Instant, id: ConnId, peer: &'a Endpoint) -> Self {
         Self { now, conn: Some((id, peer)) }
     }
