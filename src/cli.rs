@@ -246,7 +246,7 @@ fn print(text: &clap::Error) -> ExitCode {
     said.map_or_else(|e| Failure::from(e).report(), |()| ExitCode::SUCCESS)
 }
 
-/// Makes clap leave the value of an argument to its parser, whose errors say what to write instead.
+/// Lets a server have a path that is not UTF-8, and an option a negative number: their parsers report what is wrong.
 fn patch_arg(arg: Arg) -> Arg {
     if arg.get_id() == "server" {
         arg.value_parser(OsStringValueParser::new().try_map(server_addr))

@@ -1,50 +1,285 @@
-//! The documents name only tests and files that exist.
+//! The documents name files, tests and headings that exist, and the code map names every file of `src/`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-const DOCUMENTS: [&str; 1] = ["docs/reliability.md"];
+/// A path in a document begins with one of these.
+const FOLDERS: [&str; 10] = [
+    "src/",
+    "tests/",
+    "examples/",
+    "benches/",
+    "fuzz/",
+    "docs/",
+    "ci/",
+    ".ci/",
+    ".cargo/",
+    ".github/",
+];
 
-/// The texts between backticks, in their order.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
+/// One document, and what it says outside of its code blocks.
+struct Document {
+    /// From the root of the repository.
+    path: PathBuf,
+    text: String,
 }
 
-fn is_source(text: &str) -> bool {
-    text.contains('/') && text.ends_with(".rs") && !text.contains([' ', '*'])
-}
+impl Document {
+    fn read(path: &Path) -> Self {
+        let mut is_code = false;
+        let prose = |line: &&str| {
+            let is_fence = line.trim_start().starts_with("```");
+            is_code ^= is_fence;
+            !is_fence && !is_code
+        };
+        let text = fs::read_to_string(root().join(path)).expect("the document can be read");
+        let text = text.lines().filter(prose).map(|line| format!("{line}\n")).collect();
+        Self { path: path.into(), text }
+    }
 
-/// Whether a quoted text is the name of a test: a sentence in lower case.
-fn is_test(text: &str) -> bool {
-    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    text.chars().all(is_allowed) && text.matches('_').count() >= 3
-}
+    /// The targets of its links that are files or headings of this repository.
+    fn links(&self) -> impl Iterator<Item = &str> {
+        let targets = self.text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        targets.map(|(target, _)| target).filter(|target| !target.contains("://"))
+    }
 
-/// Documents write the name of a test before its file: `name` in `path`. Failed when a test was renamed, and when its
-/// file was moved.
-#[test]
-fn each_test_that_a_document_names_is_in_the_file_that_it_names() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for document in DOCUMENTS {
-        let text = fs::read_to_string(root.join(document)).expect(document);
-        let mut checked = 0;
-        for line in text.lines() {
-            let mut tests = Vec::new();
-            for quoted in quoted(line) {
-                if is_test(quoted) {
-                    tests.push(quoted);
-                } else if is_source(quoted) {
-                    let source = fs::read_to_string(root.join(quoted));
-                    let source = source.unwrap_or_else(|e| panic!("{document}: {quoted}: {e}"));
-                    for test in tests.drain(..) {
-                        let is_there = source.contains(&format!("fn {test}("));
-                        assert!(is_there, "{document}: {test} is not in {quoted}");
-                        checked += 1;
-                    }
+    /// What stands between backticks, and the text from there to the next.
+    fn code(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parts: Vec<_> = self.text.split('`').collect();
+        (1..parts.len())
+            .step_by(2)
+            .map(move |i| (parts[i], parts.get(i + 1).copied().unwrap_or("")))
+    }
+
+    /// The paths that it names as code.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let words = self.code().flat_map(|(code, _)| code.split([' ', ',']));
+        let words = words.map(|word| word.strip_prefix("./").unwrap_or(word));
+        words.filter(|word| {
+            FOLDERS.iter().any(|folder| word.starts_with(folder)) && !word.contains(['*', '…', '{'])
+        })
+    }
+
+    /// The names that it finds in a source file: "`name` in `path`".
+    fn names(&self) -> Vec<(&str, &str)> {
+        let code: Vec<_> = self.code().collect();
+        let pairs = code.windows(2).filter(|pair| pair[0].1 == " in ");
+        let pairs = pairs.map(|pair| (pair[0].0, pair[1].0));
+        pairs.filter(|(name, path)| is_name(name) && !is_test(name) && is_source(path)).collect()
+    }
+
+    /// The tests that it names, and the next path in the same line: "`test`, `test` in `path`".
+    fn tests(&self) -> Vec<(&str, Option<&str>)> {
+        let mut tests = Vec::new();
+        for line in self.text.lines() {
+            let mut code: Vec<_> = line.split('`').skip(1).step_by(2).collect();
+            let mut path = None;
+            while let Some(code) = code.pop() {
+                if is_source(code) {
+                    path = Some(code);
+                } else if is_test(code) {
+                    tests.push((code, path));
                 }
             }
-            assert!(tests.is_empty(), "{document}: no file for {tests:?}");
         }
-        assert!(checked > 0, "{document} names no test");
+        tests
     }
+
+    /// The anchors of its headings, as the usual hosts make them.
+    fn anchors(&self) -> impl Iterator<Item = String> {
+        let headings = self.text.lines().filter_map(|line| line.strip_prefix('#'));
+        headings.map(|heading| {
+            let heading = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+        })
+    }
+}
+
+fn root() -> PathBuf {
+    env!("CARGO_MANIFEST_DIR").into()
+}
+
+/// Whether code is a name, or a path of names.
+fn is_name(code: &str) -> bool {
+    code.chars().all(|c| c.is_alphanumeric() || "_:".contains(c))
+}
+
+fn is_source(code: &str) -> bool {
+    code.ends_with(".rs") && code.contains('/') && !code.contains('*')
+}
+
+/// Whether code is the name of a test: a sentence in lower case.
+fn is_test(code: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    !code.starts_with('_') && code.chars().all(is_allowed) && code.matches('_').count() >= 3
+}
+
+/// The files below a folder whose names end with `extension`, from the root of the repository.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root().join(folder)).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        let (path, name) = (entry.path(), Path::new(folder).join(entry.file_name()));
+        if path.is_dir() {
+            files.extend(self::files(&name.display().to_string(), extension));
+        } else if path.extension().is_some_and(|found| found == extension) {
+            files.push(name);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn documents() -> Vec<Document> {
+    let top = ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG"];
+    let top = top.map(|name| PathBuf::from(format!("{name}.md")));
+    top.into_iter().chain(files("docs", "md")).map(|path| Document::read(&path)).collect()
+}
+
+/// Fails with all of the faults at once.
+#[track_caller]
+fn expect_none(faults: impl Iterator<Item = String>) {
+    let faults: Vec<_> = faults.collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn every_file_that_a_document_names_exists() {
+    let documents = documents();
+    let named = documents.iter().flat_map(|document| {
+        let missing = document.paths().filter(|path| !root().join(path).exists());
+        missing.map(|path| format!("{}: {path}", document.path.display()))
+    });
+    expect_none(named);
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let is_broken = |document: &Document, link: &str| {
+        let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+        let folder = document.path.parent().unwrap();
+        let target = if file.is_empty() { document.path.clone() } else { folder.join(file) };
+        !root().join(&target).exists()
+            || !anchor.is_empty() && !Document::read(&target).anchors().any(|a| a == anchor)
+    };
+    let documents = documents();
+    let broken = documents.iter().flat_map(|document| {
+        let broken = document.links().filter(|link| is_broken(document, link));
+        broken.map(|link| format!("{}: {link}", document.path.display()))
+    });
+    expect_none(broken);
+}
+
+/// For `Type::name`, the file must define or use both.
+#[test]
+fn every_name_that_a_document_finds_in_a_file_is_there() {
+    let is_missing = |name: &str, path: &str| {
+        let text = fs::read_to_string(root().join(path)).unwrap_or_default();
+        let words: Vec<_> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        name.split("::").any(|part| !words.contains(&part))
+    };
+    let documents = documents();
+    let missing = documents.iter().flat_map(|document| {
+        let names = document.names().into_iter();
+        let missing = names.filter(|(name, path)| is_missing(name, path));
+        missing.map(|(name, path)| format!("{}: {name} in {path}", document.path.display()))
+    });
+    expect_none(missing);
+}
+
+/// The pages about JSON have keys that look like the names of tests.
+#[test]
+fn every_test_that_a_document_names_is_in_the_file_that_it_names() {
+    let is_missing = |test: &str, path: Option<&str>| {
+        let source = path.and_then(|path| fs::read_to_string(root().join(path)).ok());
+        !source.is_some_and(|source| source.contains(&format!("fn {test}(")))
+    };
+    let is_json = |document: &Document| document.path.to_string_lossy().ends_with("-json.md");
+    let documents = documents();
+    let missing = documents.iter().filter(|document| !is_json(document)).flat_map(|document| {
+        let tests = document.tests().into_iter();
+        let missing = tests.filter(|(test, path)| is_missing(test, *path));
+        missing.map(|(test, path)| format!("{}: {test} in {path:?}", document.path.display()))
+    });
+    expect_none(missing);
+}
+
+/// A file is named itself, or by its folder; `src/` alone would name everything, and so nothing.
+#[test]
+fn the_code_map_names_every_file_of_the_source() {
+    let architecture = Document::read(Path::new("ARCHITECTURE.md"));
+    let (_, map) = architecture.text.split_once("\n## Code map\n").unwrap();
+    let map = map.split("\n## ").next().unwrap().to_owned();
+    let map = Document { path: architecture.path, text: map };
+    let named: Vec<_> = map.paths().filter(|path| *path != "src/").collect();
+    let is_named = |file: &PathBuf| {
+        let folders = file.ancestors().skip(1).map(|folder| format!("{}/", folder.display()));
+        let is_test = file.iter().any(|part| part == "tests" || part == "tests.rs");
+        is_test || folders.chain([file.display().to_string()]).any(|path| named.contains(&&*path))
+    };
+    let source = files("src", "rs").into_iter();
+    expect_none(source.filter(|file| !is_named(file)).map(|file| file.display().to_string()));
+}
+
+/// As the architecture says: `src/lib.rs` lists the modules in reading order.
+#[test]
+fn each_module_knows_only_those_above_it() {
+    let read = |path: &Path| fs::read_to_string(root().join(path)).unwrap();
+    let list = read(Path::new("src/lib.rs"));
+    let modules: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(';')).collect();
+    let place = |name: &str| modules.iter().position(|item| item.ends_with(&format!("mod {name}")));
+    let known_by = |file: &PathBuf| {
+        let own = file.iter().nth(1).and_then(|name| Path::new(name).file_stem()?.to_str());
+        let own = own.and_then(place);
+        let code = read(file);
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let paths = code.flat_map(|line| line.split("crate::").skip(1).collect::<Vec<_>>());
+        let names = paths.filter_map(|path| path.split(|c: char| !c.is_alphanumeric()).next());
+        let below = names.filter(|name| own < place(name)).map(str::to_owned);
+        below.map(|name| format!("{} knows {name}", file.display())).collect::<Vec<_>>()
+    };
+    let source = files("src", "rs").into_iter();
+    expect_none(source.filter(|file| !file.ends_with("main.rs")).flat_map(|f| known_by(&f)));
+}
+
+#[test]
+fn every_recipe_that_a_document_names_is_in_the_justfile() {
+    let justfile = fs::read_to_string(root().join("justfile")).unwrap();
+    let is_recipe = |name: &str| {
+        let head = justfile.lines().find_map(|line| line.strip_prefix(name));
+        head.is_some_and(|rest| rest.starts_with([':', ' ']))
+    };
+    let documents = documents();
+    let unknown = documents.iter().flat_map(|document| {
+        let commands = document.code().filter_map(|(code, _)| code.strip_prefix("just "));
+        let names = commands.filter_map(|command| command.split(' ').next());
+        let unknown = names.filter(|name| !is_recipe(name));
+        unknown.map(|name| format!("{}: just {name}", document.path.display()))
+    });
+    expect_none(unknown);
+}
+
+/// The tables of options begin with the command: "| `resound serve` | default | |".
+#[test]
+fn every_option_in_the_tables_of_the_readme_is_one_of_its_command() {
+    let readme = Document::read(Path::new("README.md"));
+    let tables = readme.text.split("\n| `resound ").skip(1);
+    let unknown = tables.flat_map(|table| {
+        let (head, rows) = table.split_once('\n').unwrap();
+        let command = head.split([' ', '`']).next().unwrap();
+        let help = help(command);
+        let known: Vec<_> = help.split(|c: char| !c.is_alphanumeric() && c != '-').collect();
+        let rows = rows.lines().take_while(|row| row.starts_with('|'));
+        let cells = rows.filter_map(|row| row.split(" | ").next());
+        let words = cells.flat_map(|cell| cell.split(['`', ' ', ',', ';']));
+        let options = words.filter(|word| word.starts_with("--") && !known.contains(word));
+        options.map(|option| format!("{command} {option}")).collect::<Vec<_>>()
+    });
+    expect_none(unknown);
+}
+
+fn help(command: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_resound")).args([command, "--help"]).output();
+    String::from_utf8(output.expect("the program runs").stdout).expect("help is text")
 }

@@ -111,7 +111,7 @@ impl Show {
     fn step(self, notice: &Notice<'_>) -> io::Result<()> {
         use Notice::{Dialing, Start, Status};
         match (self, notice) {
-            // Ctrl-\ may be pressed while standard output feeds a program. ping(8) reports there too.
+            // Ctrl-\ may be pressed while standard output feeds a program. ping(8) prints its status there too.
             (_, Status { .. }) | (Self::Json, Dialing(Waiting { .. })) => complain(notice),
             (Self::All, _) | (Self::FirstAndLast, Start { .. } | Dialing(Waiting { .. })) => {
                 say(notice)?;

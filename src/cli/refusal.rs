@@ -36,7 +36,7 @@ fn with_safe_quotes(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// What clap suggests. How to write a word that begins with `-` as an address helps no user.
+/// What clap suggests. It also explains how to pass an unknown option as a value, which helps no user.
 fn tip(text: &str) -> Option<String> {
     let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "))?;
     (!tip.starts_with("to pass ")).then(|| tip.to_string())

@@ -149,7 +149,7 @@ fn a_client_that_was_stopped_calls_nothing_late() {
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
 }
 
-/// A numeric address needs no look-up, and so no thread.
+/// Only a name needs a look-up, which runs on a thread of its own.
 #[test]
 fn localhost_is_found_by_its_name() {
     let addr = serve(peers::faithful);

@@ -302,9 +302,10 @@ fn time_during_which_the_server_is_stopped_is_not_idle_time() {
 /// server's clock ran on meanwhile.
 #[test]
 fn a_server_that_was_stopped_times_out_no_peer() {
+    // Before a connection is idle: in a debug build this takes a second.
+    let bytes = pattern(1, 32 * MIB);
     let server = Server::start(&["--idle-timeout", "2s", "--stall-timeout", "2s"]);
     let late = server.connect();
-    let bytes = pattern(1, 32 * MIB);
     let sent = send_until_stuck(&late, &bytes);
     let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"before"));

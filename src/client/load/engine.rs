@@ -26,7 +26,7 @@ use crate::signals::is_stop;
 /// How often the reporter is called.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
-/// Timeouts are noticed late by this part of themselves...
+/// Timeouts are noticed late by this fraction of their length...
 const SWEEPS_PER_TIMEOUT: u32 = 16;
 /// ...but not looked for more often than this.
 const MIN_SWEEP: Duration = Duration::from_millis(1);
@@ -122,7 +122,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
             if let Some(at) = wake_up {
                 self.set_alarm(at)?;
             }
-            self.next_timeout(now).min(wake_up.unwrap_or(now + REPORT_EVERY)).max(now) - now
+            self.next_timeout(wake_up, now).saturating_duration_since(now)
         };
         Ok(self.shared.standstills.plan(left, now))
     }
@@ -134,9 +134,10 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         }
     }
 
-    /// When something is due next, other than a message.
-    fn next_timeout(&self, now: Instant) -> Instant {
+    /// When something is due next. `wake_up` is when to wake up for a message.
+    fn next_timeout(&self, wake_up: Option<Instant>, now: Instant) -> Instant {
         let first = [
+            wake_up,
             self.phase.ends_at(&self.shared.plan),
             self.connections.next_deferred(),
             self.connections.next_new(now),
@@ -228,7 +229,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
         }
     }
 
-    /// Handles signals that came together, which count once: timeout(1) sends the same one twice.
+    /// Handles signals that came together. They are one request to stop: timeout(1) sends the same signal twice.
     pub(super) fn handle_signals(&mut self, batch: &[i32]) {
         if batch.iter().any(|signal| is_stop(*signal)) {
             self.phase.interrupt();

@@ -32,7 +32,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             let Some(token) = self.connections.token(number) else { continue };
             if self.has_timed_out(token, now) {
                 self.handle_event(Ready { token, exceptional: true });
-                if !self.phase.is_over() && self.has_timed_out(token, now) {
+                if self.has_timed_out(token, now) {
                     self.fail_timed_out(token);
                 }
             }

@@ -1,4 +1,4 @@
-//! A network and a clock that a test plays, for runs of which every time is known.
+//! A network with a server that a test plays, and a clock that it moves: every time of a run is exact.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -66,7 +66,7 @@ pub(super) enum Answer {
     Refuse(ErrorKind),
     /// It has no room in its accept queue, as only a Unix socket says.
     QueueFull,
-    /// Nothing.
+    /// It does not answer.
     Silence,
 }
 
@@ -79,7 +79,8 @@ pub(super) enum Sent {
     Reset,
 }
 
-/// A server that a test plays. Times run from the beginning of the test, and connections are numbered as they begin.
+/// A server that a test plays. Times run from the beginning of the test. Connections are numbered in the order in which
+/// they begin.
 pub(super) trait Server {
     fn accept(&mut self, connection: usize, at: Duration) -> Answer {
         let _ = (connection, at);
@@ -96,14 +97,14 @@ pub(super) trait Server {
     }
 }
 
-/// One that only echoes in its own way.
+/// A closure is a server that accepts at once, and closes as soon as the client does.
 impl<F: FnMut(usize, Duration, &[u8]) -> Vec<(Duration, Sent)>> Server for F {
     fn receive(&mut self, connection: usize, at: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
         self(connection, at, bytes)
     }
 }
 
-/// What becomes of one connection.
+/// The state of one connection, and what is on the way to the client.
 #[derive(Debug, Default)]
 struct Wire {
     token: Option<Token>,

@@ -157,6 +157,7 @@ impl<'a, N: Network, S: Notify> Session<'a, N, S> {
     /// Does what is due at `now`.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
         if self.is_stopping {
+            self.tally.is_under_way = self.is_under_way();
             return Ok(());
         }
         match self.state {
@@ -184,17 +185,13 @@ impl<'a, N: Network, S: Notify> Session<'a, N, S> {
     }
 
     /// How the session ended, once it has.
-    pub(super) fn outcome(&mut self) -> Option<End> {
+    pub(super) fn outcome(&self) -> Option<End> {
         let is_complete = self.state == State::Disconnected && self.is_all_sent();
         match self.state {
             _ if !self.is_stopping => is_complete.then_some(End::Complete),
             State::Echoed { .. } => None,
             State::Closing { .. } => Some(End::Complete),
-            State::Connecting | State::Ready | State::Waiting { .. } => {
-                self.tally.is_under_way = true;
-                Some(End::Interrupted)
-            }
-            State::Disconnected | State::Idle => Some(End::Interrupted),
+            _ => Some(End::Interrupted),
         }
     }
 
@@ -214,6 +211,10 @@ impl<'a, N: Network, S: Notify> Session<'a, N, S> {
 
     fn is_all_sent(&self) -> bool {
         self.options.count.is_some_and(|count| self.tally.sent >= count)
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self.state, State::Connecting | State::Ready | State::Waiting { .. })
     }
 
     fn is_free(&self) -> bool {
@@ -306,9 +307,9 @@ impl<'a, N: Network, S: Notify> Session<'a, N, S> {
     /// The message failed. Late bytes of its echo would count for the next one, so the next message gets a new
     /// connection.
     fn fail(&mut self, failure: Failure, now: Instant) -> io::Result<()> {
-        let was_due = matches!(self.state, State::Connecting | State::Waiting { .. });
+        let was_under_way = self.is_under_way();
         self.disconnect();
-        if was_due {
+        if was_under_way {
             self.settle(State::Disconnected, now);
         }
         let offsets = (self.offset, self.offset + self.options.size as u64 - 1);

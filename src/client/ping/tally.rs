@@ -101,7 +101,7 @@ impl Tally {
         Some(time.clamp(self.echo_times.min(), self.echo_times.max()))
     }
 
-    /// Whether every echo came back right.
+    /// Checks that every echo came back right.
     ///
     /// # Errors
     ///

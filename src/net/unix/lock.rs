@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 use super::Identity;
 use crate::text::Escaped;
 
-/// How often a server that starts tries to get the lock: for some 50 ms. A holder needs it for some
+/// How often a server that starts tries to get the lock: for about 100 ms. A holder needs it for some
 /// microseconds. One that still has it after this time is stopped, and could keep it for hours.
 const LOCK_ATTEMPTS: usize = 10_000;
 

@@ -131,7 +131,8 @@ pub fn throughput(run: &RunData, baseline: Option<&RunData>) -> Markup {
     if most == 0.0 {
         return nothing(TITLE);
     }
-    over_seconds(figure, TITLE, both(run, baseline), |_| Axis::linear(most, rate_mark))
+    // Some room above the highest rate, which would lie on the frame otherwise.
+    over_seconds(figure, TITLE, both(run, baseline), |_| Axis::linear(1.05 * most, rate_mark))
 }
 
 /// The latency in each interval.

@@ -60,10 +60,26 @@ fn a_connection_fails_when_its_echo_is_overdue() {
 /// Failed when each of them counted the messages of the others as lost once more.
 #[test]
 fn messages_of_connections_that_fail_together_are_lost_once() {
-    let seen =
-        Run::new(Options { connections: 10, timeout: S, ..for_time(10 * S) }, silent()).run();
+    let options = Options { connections: 10, timeout: S, ..for_time(10 * S) };
+    let seen = Run::new(options.clone(), silent()).run();
     seen.assert_end(End::Failed, &[("timeout", 1)]);
     seen.assert_messages(0, 10, 0);
+    let resetting = |_: usize, _: Duration, _: &[u8]| vec![(MS, Sent::Reset)];
+    let seen = Run::new(options, resetting).run();
+    seen.assert_end(End::Failed, &[("reset", 1)]);
+    seen.assert_messages(0, 10, 0);
+}
+
+/// The echo of the second connection comes in the turn in which the first one fails.
+#[test]
+fn an_echo_that_comes_when_the_run_has_failed_is_lost() {
+    let server = |connection: usize, _: Duration, bytes: &[u8]| match connection {
+        0 => vec![(MS, Sent::Reset)],
+        _ => vec![(MS, Sent::Bytes(bytes.to_vec()))],
+    };
+    let seen = Run::new(Options { connections: 2, ..for_time(S) }, server).run();
+    seen.assert_end(End::Failed, &[("reset", 1)]);
+    seen.assert_messages(0, 2, 0);
 }
 
 /// Timeouts are looked for every 19 ms, so this echo is read first.

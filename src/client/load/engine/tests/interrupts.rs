@@ -96,6 +96,27 @@ fn an_interrupt_after_the_measured_part_waits_until_a_second_after_its_end() {
     }
 }
 
+/// All echoes have come, and the server does not close.
+#[test]
+fn an_interrupt_while_the_connections_close_ends_nothing_earlier() {
+    struct Keeping;
+    impl Server for Keeping {
+        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+            vec![(MS, Sent::Bytes(bytes.to_vec()))]
+        }
+
+        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+            Vec::new()
+        }
+    }
+    let run = || Run::new(for_time(20 * MS), Keeping).at(500 * MS, INT);
+    for (run, ended) in [(run(), 1020), (run().at(700 * MS, INT), 700)] {
+        let seen = run.run();
+        seen.assert_end(End::Interrupted, &[]);
+        assert_eq!((seen.outcome.measured, seen.ended), (20 * MS, ended * MS));
+    }
+}
+
 #[test]
 fn a_status_is_shown_when_the_user_asks_for_it_and_the_run_goes_on() {
     let run = Run::new(Options { connections: 2, ..for_time(S) }, echo(10 * MS));

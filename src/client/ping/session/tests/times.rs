@@ -54,7 +54,7 @@ fn the_run_ends_when_the_server_has_closed_too() {
     let report = run(2).report();
     report.assert_complete();
     assert_eq!(report.took, CONNECT + MS * 1000 + ECHO + CLOSE);
-    // That is no line: nothing follows.
+    // The session does not report this end.
     assert!(report.lines.last().unwrap().contains("seq=2 time="), "{:#?}", report.lines);
 }
 
