@@ -1,7 +1,7 @@
 //! The echo server: one event loop over listeners, connections and services.
 //!
 //! [`Server::run`] is the page to read first: wait, look at the clock, handle each event, handle the timeouts, look at the
-//! outcome. Nothing below it blocks or reads a clock: the time is a parameter. What the server accepts from is a type
+//! outcome. Nothing else blocks or reads a clock: the time is a parameter. What the server accepts from is a type
 //! parameter, so a simulator calls the same verbs on listeners, streams and a clock that are made up.
 //!
 //! # Example
@@ -59,7 +59,7 @@ mod signals;
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was asked to stop, and its connections ended in order or because the drain timeout had passed.
+    /// It was asked to stop. Its connections finished, or the drain timeout passed.
     Stopped,
     /// It was asked to stop twice.
     Aborted,
@@ -149,7 +149,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
-    /// How long the next [`wait`](Self::wait) may block: until the first deadline, for ever if it is `None`.
+    /// How long the next [`wait`](Self::wait) may block: until the first deadline, or without a limit if there is none.
     #[inline(never)] // Leaves the registers of the loop to the path of an echo.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         let deadline = self.next_deadline();
@@ -182,7 +182,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.clock.is_watching()
     }
 
-    /// Handles each event, and looks at the clock after it.
+    /// Handles each event, and looks at the clock after it. Only slow turns need that: see [`is_slow`](Self::is_slow).
     #[cold]
     fn handle_slowly(&mut self, ready: &[Ready], mut now: Instant) -> Instant {
         for event in ready {
@@ -218,7 +218,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// Does what time has made due: timeouts, back-offs that are over, deadlines of services, the next step of stopping.
-    #[inline(never)] // As above.
+    #[inline(never)] // As for poll_timeout.
     pub fn handle_timeouts(&mut self, now: Instant) {
         self.resume_accepting(now);
         self.sweep(now);
@@ -291,7 +291,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.end_backoff(now);
     }
 
-    /// When the next turn must be taken although nothing is ready, in served time.
+    /// When the next turn is due even without an event, in served time.
     fn next_deadline(&self) -> Option<Instant> {
         let now = self.clock.now();
         let is_spinning = || self.config.spin.is_some_and(|spin| now < self.last_event + spin);

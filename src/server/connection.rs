@@ -62,7 +62,7 @@ impl<S: Stream> Connection<S> {
             self.report(Event::WriteBlocked, now, &mut shared.observer);
         }
         if before == 0 && read == wrote {
-            return next; // Nothing was buffered, and nothing is.
+            return next; // The common case: all that was read is written.
         }
         self.account(before, next, now, shared)
     }
