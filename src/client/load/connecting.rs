@@ -58,7 +58,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         let now = self.clock.now();
         match self.connections.connect(lane.number) {
             Ok(made) => self.watch(Connection::new(made.link, lane, made.took, now)),
-            // Only a Unix socket says that: connect(2). TCP tries again by itself.
+            // Only a Unix socket reports that: connect(2). TCP tries again by itself.
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_refused(&mut lane, now) => {
                 self.connections.defer(now + FULL_QUEUE_DELAY, lane);
             }
@@ -78,7 +78,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         self.shared.standstills.is_overdue(since, self.options.timeout, now)
     }
 
-    /// Whether a connection that does not exist has something to do.
+    /// Whether a lane without a connection needs one.
     fn is_needed(&self, lane: &Lane) -> bool {
         match self.phase.stage() {
             Stage::Connecting | Stage::WarmingUp | Stage::Measuring => true,

@@ -19,8 +19,7 @@ use crate::client::alarm::Alarm;
 use crate::net::{Endpoint, delegate_source};
 use crate::reactor::Reactor;
 
-/// Connections that are being made at the same time if no rate is given: few enough for the shortest of accept
-/// queues.
+/// Without a rate, this many connections are made at the same time: few enough for the shortest of accept queues.
 const MAX_CONNECTING: usize = 100;
 
 /// What the reactor watches.
@@ -60,9 +59,9 @@ pub(super) struct Connections<'a, N: Connect> {
     /// By the number of the connection.
     places: Vec<Place>,
     counts: Counts,
-    /// Connections that were begun, and replace no other.
+    /// How many connections were begun, without those that replace another.
     begun: usize,
-    /// Connections that are closing and have a successor, and since when. In that order.
+    /// Connections that are closing and have a successor, by when they began to close.
     retired: VecDeque<(Instant, Token)>,
     /// The numbers of the connections to make again, and when.
     reconnect_queue: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -81,7 +80,7 @@ impl<L: Link> Slot<'_, L> {
 delegate_source!(Slot<'_, L>, L: Link);
 
 impl<'a, N: Connect> Connections<'a, N> {
-    /// None yet. They may begin at `start`.
+    /// There is no connection yet. The first may begin at `start`.
     pub(super) fn new(network: N, options: &Options, start: Instant) -> io::Result<Self> {
         Ok(Self {
             reactor: Reactor::new()?,

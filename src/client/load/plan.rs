@@ -12,10 +12,10 @@ use crate::client::rng::{SEED, xorshift};
 pub(super) struct Plan {
     length: Length,
     warmup: Duration,
-    /// None in a closed loop.
+    /// `None` in a closed loop.
     schedule: Option<Schedule>,
     sizes: Sizes,
-    /// When messages begin to count: known when all connections are open.
+    /// From when on messages count: known when all connections are open.
     start: Option<Instant>,
     /// From when on messages do not count any more.
     end: Option<Instant>,

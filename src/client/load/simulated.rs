@@ -63,6 +63,8 @@ impl Clock for FakeClock {
 pub(super) enum Answer {
     /// It accepts after this long.
     Accept(Duration),
+    /// It accepts after this long, and no event reports it.
+    AcceptUnreported(Duration),
     Refuse(ErrorKind),
     /// It has no room in its accept queue, as only a Unix socket says.
     QueueFull,
@@ -119,7 +121,7 @@ struct Wire {
 
 #[derive(Debug)]
 enum Arrival {
-    Connected,
+    Connected { is_reported: bool },
     Sent(Sent),
 }
 
@@ -173,8 +175,10 @@ impl FakeNetwork {
             }
             let (number, arrival) = first.remove();
             let wire = &mut world.wires[number];
+            let is_reported = !matches!(arrival, Arrival::Connected { is_reported: false });
             let exceptional = wire.arrive(arrival);
-            ready.extend(wire.token.map(|token| Ready { token, exceptional }));
+            let token = wire.token.filter(|_| is_reported);
+            ready.extend(token.map(|token| Ready { token, exceptional }));
         }
         ready
     }
@@ -209,7 +213,7 @@ impl Wire {
     /// Returns whether the event is about more than bytes.
     fn arrive(&mut self, arrival: Arrival) -> bool {
         match arrival {
-            Arrival::Connected => self.is_connected = true,
+            Arrival::Connected { .. } => self.is_connected = true,
             Arrival::Sent(Sent::Bytes(bytes)) => self.incoming.extend(bytes),
             Arrival::Sent(Sent::End) => self.has_ended = true,
             Arrival::Sent(Sent::Reset) => self.error = Some(ErrorKind::ConnectionReset),
@@ -230,12 +234,14 @@ impl Connect for FakeNetwork {
         let world = &mut *self.world.borrow_mut();
         let number = world.wires.len();
         world.attempts.push(now);
-        match world.server.accept(number, now) {
+        let answer = world.server.accept(number, now);
+        match answer {
             Answer::QueueFull => return Err(ErrorKind::WouldBlock.into()),
             Answer::Refuse(kind) => return Err(kind.into()),
-            Answer::Accept(delay) => {
+            Answer::Accept(delay) | Answer::AcceptUnreported(delay) => {
                 world.wires.push(Wire::default());
-                world.send(number, now + delay, Arrival::Connected);
+                let is_reported = matches!(answer, Answer::Accept(_));
+                world.send(number, now + delay, Arrival::Connected { is_reported });
             }
             Answer::Silence => world.wires.push(Wire::default()),
         }

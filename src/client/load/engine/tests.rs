@@ -189,6 +189,19 @@ fn pausing(from: Duration, length: Duration) -> impl Server {
     }
 }
 
+/// A server that echoes after a millisecond, and answers to the end of the client's stream like this.
+struct Ending<F>(F);
+
+impl<F: FnMut(Duration) -> Vec<(Duration, Sent)>> Server for Ending<F> {
+    fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+        vec![(MS, Sent::Bytes(bytes.to_vec()))]
+    }
+
+    fn end(&mut self, _: usize, at: Duration) -> Vec<(Duration, Sent)> {
+        self.0(at)
+    }
+}
+
 fn silent() -> impl Server {
     |_: usize, _: Duration, _: &[u8]| Vec::new()
 }

@@ -157,49 +157,32 @@ fn a_server_that_closes_while_nothing_is_due_is_not_given_up() {
 /// All echoes have come, so a reset takes nothing away.
 #[test]
 fn a_reset_in_answer_to_a_shutdown_is_no_failure() {
-    struct Rude;
-    impl Server for Rude {
-        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
-            vec![(MS, Sent::Bytes(bytes.to_vec()))]
-        }
-
-        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
-            vec![(MS, Sent::Reset)]
-        }
-    }
     for reconnect_every in [None, Some(2)] {
         let options = Options { length: Length::Messages(10), reconnect_every, ..options() };
-        let seen = Run::new(options, Rude).run();
+        let seen = Run::new(options, Ending(|_| vec![(MS, Sent::Reset)])).run();
         seen.assert_end(End::Complete, &[]);
         seen.assert_messages(10, 0, 0);
     }
 }
 
-/// A server that echoes, and sends more some time after the client has shut down writing.
-struct Surplus(Duration);
-
-impl Server for Surplus {
-    fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
-        vec![(MS, Sent::Bytes(bytes.to_vec()))]
-    }
-
-    fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
-        vec![(self.0, Sent::Bytes(b"one more thing".to_vec())), (Duration::ZERO, Sent::End)]
-    }
+/// A server that closes, and sends more this long after the client has shut down writing.
+fn surplus(delay: Duration) -> impl Server {
+    let surplus = move || Sent::Bytes(b"one more thing".to_vec());
+    Ending(move |_| vec![(delay, surplus()), (Duration::ZERO, Sent::End)])
 }
 
 #[test]
 fn bytes_after_the_shutdown_are_a_surplus() {
     for reconnect_every in [None, Some(1)] {
         let options = Options { reconnect_every, ..for_time(20 * MS) };
-        let seen = Run::new(options, Surplus(MS / 2)).run();
+        let seen = Run::new(options, surplus(MS / 2)).run();
         seen.assert_end(End::Failed, &[("surplus", 1)]);
     }
 }
 
 #[test]
 fn a_server_that_does_not_close_is_waited_for_during_a_second() {
-    let seen = Run::new(for_time(20 * MS), Surplus(10 * S)).run();
+    let seen = Run::new(for_time(20 * MS), surplus(10 * S)).run();
     seen.assert_end(End::Complete, &[]);
     assert_eq!(seen.ended, 1020 * MS);
 }

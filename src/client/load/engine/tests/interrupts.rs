@@ -99,17 +99,7 @@ fn an_interrupt_after_the_measured_part_waits_until_a_second_after_its_end() {
 /// All echoes have come, and the server does not close.
 #[test]
 fn an_interrupt_while_the_connections_close_ends_nothing_earlier() {
-    struct Keeping;
-    impl Server for Keeping {
-        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
-            vec![(MS, Sent::Bytes(bytes.to_vec()))]
-        }
-
-        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
-            Vec::new()
-        }
-    }
-    let run = || Run::new(for_time(20 * MS), Keeping).at(500 * MS, INT);
+    let run = || Run::new(for_time(20 * MS), Ending(|_| Vec::new())).at(500 * MS, INT);
     for (run, ended) in [(run(), 1020), (run().at(700 * MS, INT), 700)] {
         let seen = run.run();
         seen.assert_end(End::Interrupted, &[]);

@@ -48,6 +48,15 @@ fn a_server_that_does_not_answer_fails_the_run_when_the_timeout_is_over() {
     }
 }
 
+/// It is driven once more before it fails.
+#[test]
+fn a_connection_whose_event_was_lost_does_not_time_out() {
+    let server = Accepting(|_, _| Answer::AcceptUnreported(10 * MS));
+    let seen = Run::new(Options { timeout: 320 * MS, ..for_time(S) }, server).run();
+    seen.assert_end(End::Complete, &[]);
+    assert!(seen.stages[1].0 > 320 * MS, "{:?}", seen.stages);
+}
+
 #[test]
 fn a_refusal_at_the_start_fails_the_run_at_once() {
     let server = Accepting(|_, _| Answer::Refuse(ErrorKind::ConnectionRefused));
@@ -118,19 +127,9 @@ fn a_spent_connection_is_replaced_at_once() {
 /// Otherwise they would use up the descriptors.
 #[test]
 fn retired_connections_that_the_server_keeps_open_are_no_more_than_the_others() {
-    struct Keeping;
-    impl Server for Keeping {
-        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
-            vec![(MS, Sent::Bytes(bytes.to_vec()))]
-        }
-
-        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
-            Vec::new()
-        }
-    }
     let length = Length::Messages(300);
     let options = Options { connections: 3, length, reconnect_every: Some(1), ..options() };
-    let seen = Run::new(options, Keeping).run();
+    let seen = Run::new(options, Ending(|_| Vec::new())).run();
     seen.assert_end(End::Complete, &[]);
     assert_eq!(seen.most_connections, 6);
 }
@@ -148,10 +147,16 @@ fn a_connection_that_is_not_made_by_the_end_does_no_harm() {
     assert_eq!(seen.ended, 600 * MS);
 }
 
+/// The first connection fails after the measured part, and the second has a message in flight for longer.
 #[test]
 fn connections_that_fail_at_the_end_are_not_replaced() {
-    let options = Options { timeout: 160 * MS, keep_going: true, ..for_time(400 * MS) };
-    let seen = Run::new(options, silent()).run();
-    seen.assert_end(End::Failed, &[("timeout", 2)]);
-    assert_eq!(seen.attempts.len(), 2);
+    let server = |connection: usize, _: Duration, bytes: &[u8]| match connection {
+        0 => vec![(120 * MS, Sent::Reset)],
+        _ => vec![(400 * MS, Sent::Bytes(bytes.to_vec()))],
+    };
+    let options = Options { connections: 2, keep_going: true, ..for_time(100 * MS) };
+    let seen = Run::new(options, server).run();
+    seen.assert_end(End::Complete, &[("reset", 1)]);
+    seen.assert_messages(1, 1, 0);
+    assert_eq!((seen.attempts.len(), seen.ended), (2, 400 * MS));
 }

@@ -45,16 +45,16 @@ fn what_came_meanwhile_is_read_before_anything_is_overdue() {
 
 #[test]
 fn a_standstill_takes_nothing_from_the_time_to_close() {
-    struct SlowToClose;
-    impl Server for SlowToClose {
-        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
-            vec![(MS, Sent::Bytes(bytes.to_vec()))]
-        }
-
-        fn end(&mut self, _: usize, at: Duration) -> Vec<(Duration, Sent)> {
-            vec![(3 * S - at, Sent::Bytes(b"surplus".to_vec()))]
-        }
-    }
-    let run = Run::new(for_time(20 * MS), SlowToClose).at(500 * MS, Act::StandStill(2400 * MS));
+    let slow_to_close = |at| vec![(3 * S - at, Sent::Bytes(b"surplus".to_vec()))];
+    let run =
+        Run::new(for_time(20 * MS), Ending(slow_to_close)).at(500 * MS, Act::StandStill(2400 * MS));
     run.run().assert_end(End::Failed, &[("surplus", 1)]);
+}
+
+#[test]
+fn a_standstill_after_the_measured_part_is_no_part_of_it() {
+    let run = Run::new(for_time(100 * MS), echo(400 * MS));
+    let seen = run.at(200 * MS, Act::StandStill(S)).run();
+    seen.assert_end(End::Complete, &[]);
+    assert_eq!((seen.outcome.standstill, seen.ended), (Duration::ZERO, 1200 * MS));
 }
