@@ -1,4 +1,4 @@
-//! Times what an echo costs beside the system calls: [`Echo::drive`] on a socket in memory.
+//! Times an echo without its system calls: [`Echo::drive`] on a socket in memory.
 
 use std::hint::black_box;
 
@@ -28,7 +28,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Times one echo of so many bytes after the other, on a socket that may be short of something.
+/// Times one echo of `bytes` bytes after another, on a socket that `limit` may restrict.
 fn bench(
     group: &mut BenchmarkGroup<WallTime>,
     name: &str,
@@ -42,8 +42,8 @@ fn bench(
     group.throughput(Throughput::Bytes(bytes as u64));
     group.bench_function(name, |b| {
         b.iter(|| {
-            // Two stores: setting a fresh socket up for each echo, or reading the clock around each,
-            // would disturb the small ones more.
+            // This costs two stores. A new socket for each echo, or a look at the clock around each, would
+            // disturb the small ones more.
             socket.rewind();
             echo_message(&mut echo, black_box(&mut socket), &mut scratch);
         });
@@ -51,10 +51,10 @@ fn bench(
     });
 }
 
-/// Drives the connection at each event until all that came has been echoed.
+/// Drives the connection at each event until the whole message is echoed.
 #[inline]
 fn echo_message(echo: &mut Echo, socket: &mut Socket, scratch: &mut [u8]) {
-    // An event tells of something to read or of room to write, so each moves a byte at the least.
+    // Each event means bytes to read or room to write, so at least one byte moves.
     for _event in 0..2 * socket.missing_bytes() {
         let next = socket.handle_event(echo, scratch);
         assert!(matches!(next, Ok(Next::Wait)), "an echo ended with {next:?}");

@@ -1,29 +1,28 @@
-//! What an echo costs beside the system calls, in instructions: they can be counted to the last one, where
-//! times tell apart only what differs by a tenth.
+//! Counts the instructions of an echo outside the system calls. A count is exact; a time shows only differences of a
+//! tenth and more.
 //!
-//! Callgrind counts them, and the bench fails where there are more than a limit. What the socket in memory
-//! does is left out, as what the system does in its place would be.
+//! Callgrind counts, and the bench fails if a count exceeds its limit. The socket in memory is not counted: it stands
+//! for system calls.
 
-#![allow(missing_docs, reason = "of what the macros make, which has none")]
-#![allow(
-    clippy::boxed_local,
-    reason = "what is boxed costs the same to hand over, whatever its size"
-)]
+#![allow(missing_docs, reason = "what the macros make has no docs")]
+#![allow(clippy::boxed_local, reason = "to pass a box costs the same, whatever it holds")]
 
 use std::collections::VecDeque;
-use std::io;
 use std::time::{Duration, Instant};
 
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig};
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
+use mio::Token;
 use resound::client::probe::{Pattern, Probe, Received};
 use resound::conn::{Echo, Next, ShortRead};
 use resound::reactor::{Reactor, Ready};
 
+use kit::source::Unpolled;
 use socket::Socket;
 
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "../tests/kit/mod.rs"]
+mod kit;
 #[allow(dead_code, reason = "another bench shares it, and needs more of it")]
 #[path = "support/socket.rs"]
 mod socket;
@@ -31,22 +30,22 @@ mod socket;
 /// The default of `serve --buffer`.
 const SCRATCH_BYTES: usize = 256 << 10;
 
-// The limits, in instructions: a few per cent above what was measured with Rust 1.95 on x86-64, so that small
-// differences of another compiler pass, and another look at each byte, or at each token, does not.
+// The limits, in instructions: a few per cent above what was measured with Rust 1.95 on x86-64. Small differences of
+// another compiler pass; one more look at each byte, or at each token, does not.
 
-/// Measured: 65, whatever the size, as long as one read takes all of it. Bytes are only handed on.
+/// Measured: 65 for every size that one read takes, since the echo only passes bytes on.
 const MAX_ECHO: u64 = 68;
 
-/// Measured: 201, for four reads that fill the buffer, each with its write, and one more that finds nothing.
+/// Measured: 201, for four reads that fill the buffer, a write after each, and a read that finds nothing.
 const MAX_ECHO_OF_1M: u64 = 211;
 
-/// Measured: 69, of which a third is the benchmark's own: it calls, and looks for who is busy.
+/// Measured: 69. A third of it is the benchmark itself, which walks the list of busy sources.
 const MAX_TURN: u64 = 74;
 
 /// Measured: 143.
 const MAX_TURN_WITH_1: u64 = 155;
 
-/// Measured: 2887, which is 56 for each: to be queued, and to be reported.
+/// Measured: 2887, which is 56 for each source: to queue it and to report it.
 const MAX_TURN_WITH_50: u64 = 3000;
 
 /// Measured: 310.
@@ -55,11 +54,11 @@ const MAX_PROBE_OF_64: u64 = 325;
 /// Measured: 591.
 const MAX_PROBE_OF_1K: u64 = 620;
 
-/// Measured: 4911, nearly all of it the comparison with what was sent: 0.28 a byte.
+/// Measured: 4911. Nearly all of it compares the echo with what was sent, at 0.28 a byte.
 const MAX_PROBE_OF_16K: u64 = 5130;
 
-/// After so many turns everything has the size that it keeps.
-const SETTLED: usize = 10;
+/// Rounds before the measured one. After them, no buffer grows any more.
+const WARM_UP_ROUNDS: usize = 10;
 
 struct Served {
     echo: Echo,
@@ -67,12 +66,12 @@ struct Served {
     scratch: Vec<u8>,
 }
 
-/// A connection that has been up for a while, and to which another message has come.
+/// A connection that has echoed before, and has a message of `bytes` bytes to read.
 fn served(bytes: usize) -> Box<Served> {
     let (mut echo, mut scratch) = (Echo::new(), vec![0; SCRATCH_BYTES]);
-    // What is written to a queue can be read from it. Not with the socket: see `callgrind`.
+    // A queue returns what is written to it. `Socket` must not be used here: see `counted`.
     let mut endless = VecDeque::from(vec![0; 2 * SCRATCH_BYTES]);
-    for _ in 0..SETTLED {
+    for _ in 0..WARM_UP_ROUNDS {
         let drive = echo.drive(&mut endless, ShortRead::MeansEmpty, &mut scratch);
         assert!(drive.next.is_ok());
     }
@@ -95,26 +94,9 @@ fn echo(mut served: Box<Served>) -> Box<Served> {
     served
 }
 
-/// A source that the system never hears of: only `again` makes it ready.
-struct Fake;
-
-impl Source for Fake {
-    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 struct Turning {
-    reactor: Reactor<Fake>,
-    /// Who always has more to do.
+    reactor: Reactor<Unpolled>,
+    /// The sources that always have more to do.
     busy: Vec<Token>,
     ready: Vec<Ready>,
 }
@@ -129,12 +111,12 @@ impl Turning {
     }
 }
 
-/// A reactor that has turned for a while, with so many sources.
+/// A reactor that has run before, with `busy` sources.
 fn turning(busy: usize) -> Box<Turning> {
     let mut reactor = Reactor::new().expect("the system gives a poll");
-    let busy = (0..busy).map(|_| reactor.insert(Fake).expect("a fake can be registered")).collect();
+    let busy = (0..busy).map(|_| reactor.insert(Unpolled).expect("it can be registered")).collect();
     let mut turning = Box::new(Turning { reactor, busy, ready: Vec::new() });
-    for _ in 0..SETTLED {
+    for _ in 0..WARM_UP_ROUNDS {
         turning.turn();
     }
     turning.ready.clear();
@@ -164,7 +146,7 @@ struct Probing {
     now: Instant,
 }
 
-/// A probe, and an echo of whatever it sends.
+/// A probe, and a socket that returns all that the probe sends.
 fn probing(bytes: usize) -> Box<Probing> {
     Box::new(Probing {
         probe: Probe::new(0, 1),
@@ -197,7 +179,7 @@ fn probe(mut probing: Box<Probing>) -> Box<Probing> {
     probing
 }
 
-/// Fails where there are more instructions than so many.
+/// Fails if there are more than `instructions`.
 fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
     let mut callgrind = Callgrind::default();
     callgrind.hard_limits([(EventKind::Ir, instructions)]);
@@ -206,8 +188,8 @@ fn at_most(instructions: u64) -> LibraryBenchmarkConfig {
 
 /// Counts in the benchmark functions, but not in the socket.
 fn counted() -> LibraryBenchmarkConfig {
-    // Whatever these names match turns the counting over: off where it is on, and on where it is off. So
-    // nothing that prepares a benchmark may use the socket.
+    // A function whose name matches toggles the counting: off within a benchmark, but on outside one. So the setup of
+    // a benchmark must not call the socket.
     let callgrind = Callgrind::with_args([
         "--cache-sim=no",
         "--toggle-collect=<cost::socket::Socket as *",
@@ -215,7 +197,7 @@ fn counted() -> LibraryBenchmarkConfig {
     ]);
     LibraryBenchmarkConfig::default()
         .tool(callgrind)
-        // The C library compares with the widest registers that it finds; these every x86-64 has.
+        // The C library uses the widest registers that it finds. Every x86-64 processor has the others.
         .env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX2")
         .clone()
 }

@@ -21,3 +21,12 @@ pub mod observe;
 pub mod server;
 pub mod client;
 pub mod cli;
+
+/// So that the test kit means the same crate here as in the integration tests.
+#[cfg(test)]
+extern crate self as resound;
+
+#[cfg(test)]
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "../tests/kit/mod.rs"]
+mod kit;

@@ -5,6 +5,9 @@
 
 #[path = "support/deadline.rs"]
 mod deadline;
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "kit/mod.rs"]
+mod kit;
 #[path = "support/pattern.rs"]
 mod pattern;
 #[path = "support/peers.rs"]

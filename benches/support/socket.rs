@@ -9,18 +9,18 @@ use resound::conn::{Echo, Next, ShortRead};
 /// A connected socket whose peer has sent a message.
 pub struct Socket {
     incoming: Vec<u8>,
-    /// How much of it has been read.
+    /// Bytes of it that are read.
     read: usize,
     written: Vec<u8>,
-    /// The most that one read returns, in bytes: what has arrived by then.
+    /// The most bytes that one read returns.
     pub read_limit: usize,
-    /// The most that one write takes, in bytes. After one that was cut short, the next finds no room.
+    /// The most bytes that one write takes. After a write that is cut short, the next one returns `WouldBlock`.
     pub room: usize,
     full: bool,
 }
 
 impl Socket {
-    /// One with a message of so many bytes, or with none.
+    /// A socket with a message of `bytes` bytes to read.
     pub fn new(bytes: usize) -> Self {
         Self {
             incoming: Pattern::new(bytes).piece(0, 0, bytes).into(),
@@ -32,7 +32,7 @@ impl Socket {
         }
     }
 
-    /// Drives its connection after an event, as a server does, until it no longer yields.
+    /// Drives `echo` after an event, as a server does, until it no longer yields.
     #[inline]
     pub fn handle_event(&mut self, echo: &mut Echo, scratch: &mut [u8]) -> io::Result<Next> {
         loop {
@@ -43,25 +43,25 @@ impl Socket {
         }
     }
 
-    /// The same message arrives anew.
+    /// Lets the same message arrive again.
     pub fn rewind(&mut self) {
         self.read = 0;
         self.written.clear();
     }
 
-    /// What was written comes back.
-    #[inline(never)] // See below.
+    /// Lets what was written arrive in turn.
+    #[inline(never)] // As below.
     pub fn reflect(&mut self) {
         mem::swap(&mut self.incoming, &mut self.written);
         self.rewind();
     }
 
-    /// Bytes of the message that were not sent back.
+    /// Bytes of the message that are not echoed yet.
     pub fn missing_bytes(&self) -> usize {
         self.incoming.len() - self.written.len()
     }
 
-    /// Panics unless the whole message was sent back.
+    /// Panics unless the whole message is echoed.
     pub fn expect_echo(&self) {
         let bytes = self.incoming.len();
         assert_eq!(self.missing_bytes(), 0, "bytes missing of an echo of {bytes}");
@@ -69,7 +69,7 @@ impl Socket {
     }
 }
 
-// None of these is inlined, as no system call is: what they cost can be told from what their caller does.
+// None of these is inlined, so that callgrind can leave them out of their caller's count.
 
 impl Read for Socket {
     #[inline(never)]

@@ -3,7 +3,7 @@
 //! It runs on one thread, on the same reactor as the server.
 //!
 //! In a *closed loop*, each message is sent as soon as an earlier one has come back. In an *open loop*, messages are due
-//! at fixed times, whatever the server does. If a connection has no room for a message when that is due, the message
+//! at fixed times, however slow the server is. If a connection has no room for a message when that is due, the message
 //! waits, and its wait counts. A closed loop sends nothing while the server pauses, so it cannot show what a pause does
 //! to the messages of others.
 //!

@@ -1,4 +1,4 @@
-//! The reactor with sources that the system knows nothing of, and with real ones.
+//! The reactor with fake sources, and with real ones.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -15,10 +15,10 @@ use socket2::SockRef;
 
 use super::*;
 
-/// Longer than anything here takes, and than anybody waits for a test.
+/// Longer than any step of these tests takes.
 const LONG: Duration = Duration::from_secs(10);
 
-/// What was asked of a source, in order.
+/// A call that a source got.
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
     Register(Token, Interest),
@@ -26,7 +26,7 @@ enum Asked {
     Deregister,
 }
 
-/// A source that the system never hears of: only `again` makes it ready.
+/// A source that no poll watches: only `requeue` and `inject` make it ready. It records its calls.
 #[derive(Clone, Debug, Default)]
 struct Fake {
     asked: Rc<RefCell<Vec<Asked>>>,
@@ -58,7 +58,7 @@ fn plain(token: Token) -> Ready {
     Ready { token, exceptional: false }
 }
 
-fn special(token: Token) -> Ready {
+fn exceptional(token: Token) -> Ready {
     Ready { token, exceptional: true }
 }
 
@@ -67,14 +67,14 @@ fn ready_now<T: Source>(reactor: &mut Reactor<T>) -> Vec<Ready> {
     ready_within(reactor, Some(Duration::ZERO))
 }
 
-/// What is ready first, however long it takes.
+/// What is ready first, after a wait if need be.
 fn ready_soon<T: Source>(reactor: &mut Reactor<T>) -> Vec<Ready> {
     ready_within(reactor, Some(LONG))
 }
 
 fn ready_within<T: Source>(reactor: &mut Reactor<T>, timeout: Option<Duration>) -> Vec<Ready> {
-    // What the list holds from before is not to matter.
-    let mut ready = vec![special(Token(usize::MAX))];
+    // What the list holds from before must not matter.
+    let mut ready = vec![exceptional(Token(usize::MAX))];
     reactor.wait(timeout, &mut ready).unwrap();
     ready
 }
@@ -88,7 +88,7 @@ fn tcp_pair() -> (mio::net::TcpStream, TcpStream) {
     (mio::net::TcpStream::from_std(ours), peer)
 }
 
-/// A reactor with one TCP connection whose first event, that it is writable, has been told.
+/// A reactor with one TCP connection, after its first event, which reports that it is writable.
 fn watched_tcp() -> (Reactor<mio::net::TcpStream>, Token, TcpStream) {
     let (ours, peer) = tcp_pair();
     let mut reactor = reactor();
@@ -98,7 +98,7 @@ fn watched_tcp() -> (Reactor<mio::net::TcpStream>, Token, TcpStream) {
     (reactor, token, peer)
 }
 
-/// The same over a Unix socket, of which the third is a duplicate of the reactor's end.
+/// As [`watched_tcp`], over a Unix socket. The third value is a duplicate of the reactor's end.
 fn watched_unix() -> (Reactor<mio::net::UnixStream>, Token, UnixStream, UnixStream) {
     let (ours, peer) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -171,7 +171,7 @@ fn tokens_are_counted_and_bounded() {
 }
 
 #[test]
-fn again_reports_once_and_without_waiting() {
+fn a_requeued_source_is_reported_once_and_without_a_wait() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     for timeout in [Some(LONG), Some(LONG), None] {
@@ -186,7 +186,7 @@ fn again_reports_once_and_without_waiting() {
 }
 
 #[test]
-fn again_reports_in_the_order_of_asking() {
+fn requeued_sources_are_reported_in_order() {
     let mut reactor = reactor();
     let tokens = [(); 3].map(|()| reactor.insert(Fake::default()).unwrap());
     for i in [2, 0, 1] {
@@ -196,17 +196,17 @@ fn again_reports_in_the_order_of_asking() {
 }
 
 #[test]
-fn again_and_an_event_report_once() {
-    // Over a Unix socket, the peer's event is there when its call returns.
+fn a_requeued_source_with_an_event_is_reported_once() {
+    // Over a Unix socket, the event is there as soon as the peer's call returns.
     let (mut reactor, token, _held, peer) = watched_unix();
     peer.shutdown(Shutdown::Write).unwrap();
     reactor.requeue(token);
-    assert_eq!(ready_now(&mut reactor), [special(token)], "the event tells more");
+    assert_eq!(ready_now(&mut reactor), [exceptional(token)], "with the flag of the event");
     assert_eq!(ready_now(&mut reactor), []);
 }
 
 #[test]
-fn an_event_for_one_does_not_hide_another_that_is_queued() {
+fn an_event_for_one_source_does_not_hide_another_that_is_queued() {
     let mut reactor: Reactor<Box<dyn Source>> = reactor();
     let fake = reactor.insert(Box::new(Fake::default())).unwrap();
     let (ours, _peer) = tcp_pair();
@@ -216,12 +216,12 @@ fn an_event_for_one_does_not_hide_another_that_is_queued() {
 }
 
 #[test]
-fn what_was_reported_as_special_stays_so() {
+fn an_injected_flag_is_kept() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
-    for reports in [[special(token), plain(token)], [plain(token), special(token)]] {
+    for reports in [[exceptional(token), plain(token)], [plain(token), exceptional(token)]] {
         reports.iter().for_each(|ready| reactor.inject(*ready));
-        assert_eq!(ready_soon(&mut reactor), [special(token)]);
+        assert_eq!(ready_soon(&mut reactor), [exceptional(token)]);
         assert_eq!(ready_now(&mut reactor), []);
     }
     reactor.requeue(token);
@@ -229,21 +229,21 @@ fn what_was_reported_as_special_stays_so() {
 }
 
 #[test]
-fn a_report_and_an_event_are_told_as_one() {
+fn an_injected_event_and_a_real_one_are_reported_as_one() {
     let (mut reactor, token, peer) = watched_tcp();
     (&peer).write_all(b"plain").unwrap();
-    reactor.inject(special(token));
-    // The event may come a moment after what was reported, but nothing is told twice.
-    let mut told = ready_soon(&mut reactor);
-    assert_eq!(told[0], special(token));
-    if told.len() == 1 {
-        told = ready_now(&mut reactor);
-        assert!(told.is_empty() || told == [plain(token)], "{told:?}");
+    reactor.inject(exceptional(token));
+    // The real event may come a moment later, but neither is reported twice.
+    let mut ready = ready_soon(&mut reactor);
+    assert_eq!(ready[0], exceptional(token));
+    if ready.len() == 1 {
+        ready = ready_now(&mut reactor);
+        assert!(ready.is_empty() || ready == [plain(token)], "{ready:?}");
     }
 }
 
 #[test]
-fn again_on_a_removed_token_is_ignored() {
+fn to_requeue_a_removed_source_changes_nothing() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     reactor.remove(token);
@@ -251,7 +251,7 @@ fn again_on_a_removed_token_is_ignored() {
     reactor.requeue(Token(7));
     assert_eq!(ready_now(&mut reactor), []);
     assert_eq!(reactor.insert(Fake::default()).unwrap(), token);
-    assert_eq!(ready_now(&mut reactor), [], "nor does it concern the next to have the token");
+    assert_eq!(ready_now(&mut reactor), [], "nor for the next source with this token");
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_removed_source_is_not_reported() {
 }
 
 #[test]
-fn a_slot_used_again_inherits_no_place_in_the_queue() {
+fn a_reused_slot_inherits_no_place_in_the_queue() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     reactor.requeue(token);
@@ -275,7 +275,7 @@ fn a_slot_used_again_inherits_no_place_in_the_queue() {
 }
 
 #[test]
-fn a_slot_used_again_can_be_queued_itself() {
+fn a_reused_slot_can_be_queued() {
     let mut reactor = reactor();
     let token = reactor.insert(Fake::default()).unwrap();
     reactor.requeue(token);
@@ -297,7 +297,7 @@ fn a_removed_source_that_is_held_elsewhere_makes_no_events() {
 }
 
 #[test]
-fn bytes_alone_are_not_special() {
+fn bytes_alone_are_not_exceptional() {
     let (mut reactor, token, mut peer) = watched_tcp();
     for _ in 0..3 {
         peer.write_all(b"x").unwrap();
@@ -309,7 +309,7 @@ fn bytes_alone_are_not_special() {
 fn end_of_file_is_exceptional() {
     let (mut reactor, token, peer) = watched_tcp();
     peer.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(ready_soon(&mut reactor), [special(token)]);
+    assert_eq!(ready_soon(&mut reactor), [exceptional(token)]);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_reset_is_exceptional() {
     let (mut reactor, token, peer) = watched_tcp();
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
-    assert_eq!(ready_soon(&mut reactor), [special(token)]);
+    assert_eq!(ready_soon(&mut reactor), [exceptional(token)]);
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn an_error_is_exceptional() {
     let token = reactor.insert(ours).unwrap();
     assert_eq!(ready_now(&mut reactor), [plain(token)]);
     drop(reader);
-    assert_eq!(ready_now(&mut reactor), [special(token)], "an error without an end of file");
+    assert_eq!(ready_now(&mut reactor), [exceptional(token)], "an error without an end of file");
 }
 
 #[cfg(target_os = "linux")]
@@ -335,25 +335,25 @@ fn an_error_is_exceptional() {
 fn urgent_data_is_exceptional() {
     let (mut reactor, token, peer) = watched_tcp();
     SockRef::from(&peer).send_out_of_band(b"!").unwrap();
-    assert_eq!(ready_soon(&mut reactor), [special(token)]);
+    assert_eq!(ready_soon(&mut reactor), [exceptional(token)]);
 }
 
-/// No socket is known to make such an event, but a file of sysfs does until it is read:
-/// kernfs_generic_poll() in fs/kernfs/file.c.
+/// No socket is known to make such an event, but a file of sysfs does until it is read: kernfs_generic_poll() in
+/// fs/kernfs/file.c.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_error_with_something_urgent_is_exceptional() {
+fn an_error_with_urgent_data_is_exceptional() {
     let file = std::fs::File::open("/sys/devices/system/cpu/online").unwrap();
     let fd = file.as_raw_fd();
     let mut reactor = reactor();
     let token = reactor.insert(mio::unix::SourceFd(&fd)).unwrap();
-    assert_eq!(ready_now(&mut reactor), [special(token)]);
+    assert_eq!(ready_now(&mut reactor), [exceptional(token)]);
     let event = reactor.events.iter().next().unwrap();
     assert!(event.is_error() && event.is_priority() && !event.is_read_closed(), "{event:?}");
 }
 
 #[test]
-fn a_wait_of_no_time_returns_at_once() {
+fn a_wait_with_a_timeout_of_zero_returns_at_once() {
     let mut reactor = reactor::<Fake>();
     let before = Instant::now();
     assert_eq!(ready_now(&mut reactor), []);
@@ -361,7 +361,7 @@ fn a_wait_of_no_time_returns_at_once() {
 }
 
 #[test]
-fn a_wait_lasts_as_long_as_it_was_told() {
+fn a_wait_lasts_until_its_timeout() {
     let mut reactor = reactor::<Fake>();
     let (before, timeout) = (Instant::now(), Duration::from_millis(20));
     assert_eq!(ready_within(&mut reactor, Some(timeout)), []);
@@ -384,17 +384,18 @@ fn a_wait_without_timeout_lasts_until_there_is_an_event() {
     writer.join().unwrap();
 }
 
-/// The one way to have epoll_wait(2) fail from here: it wants room for an event at the least.
+/// The only way to make epoll_wait(2) fail here: it needs room for at least one event.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_poll_that_is_broken_says_so() {
+fn the_error_of_a_broken_poll_is_returned() {
     let mut reactor = reactor::<Fake>();
     reactor.events = Events::with_capacity(0);
     let error = reactor.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
-/// Tells the state of the calling thread, `S` when it sleeps in a system call: proc_pid_stat(5).
+/// Returns a function that reads the state of the calling thread: `S` if it sleeps in a system call,
+/// proc_pid_stat(5).
 fn thread_state() -> impl Fn() -> String + Send {
     let stat = std::path::Path::new("/proc")
         .join(std::fs::read_link("/proc/thread-self").unwrap())
@@ -407,8 +408,8 @@ fn thread_state() -> impl Fn() -> String + Send {
 
 const INTERRUPTED: &str = "reactor::tests::a_wait_that_a_signal_interrupts_ends_early";
 
-/// epoll_wait(2) is interrupted by a stop and a continuation even where no signal is handled:
-/// signal(7). So this test runs itself a second time, in a process that it can stop.
+/// A stop and a continuation interrupt epoll_wait(2) even if no signal is handled: signal(7). So this test runs
+/// itself again, in a process that it can stop.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_wait_that_a_signal_interrupts_ends_early() {
@@ -417,7 +418,7 @@ fn a_wait_that_a_signal_interrupts_ends_early() {
         let token = reactor.insert(Fake::default()).unwrap();
         let before = Instant::now();
         assert_eq!(ready_soon(&mut reactor), []);
-        assert!(before.elapsed() < LONG, "it was not interrupted, or waited on");
+        assert!(before.elapsed() < LONG, "it was not interrupted, or it waited on");
         reactor.requeue(token);
         assert_eq!(ready_soon(&mut reactor), [plain(token)]);
         return;
@@ -443,7 +444,7 @@ fn interrupt_until_it_ends(mut child: Child) -> String {
         for signal in [Signal::STOP, Signal::CONT] {
             kill_process(Pid::from_child(&child), signal).unwrap();
         }
-        // Only so that it gets anywhere between two stops: nobody counts on the time.
+        // Lets the process run between two stops. No check depends on the time.
         thread::sleep(Duration::from_millis(1));
     }
     let output = child.wait_with_output().unwrap();
@@ -467,10 +468,9 @@ fn what_the_list_has_no_room_for_stays_queued() {
     assert_eq!(ready, all);
 }
 
-/// Slots that are left while they are queued, and taken again, do not make the queue grow: it has room for each slot
-/// once, so that queueing needs no memory.
+/// A slot that is left and taken again while it is queued does not make the queue grow.
 #[test]
-fn a_slot_is_queued_once_whatever_becomes_of_its_source() {
+fn a_slot_is_queued_once_even_if_its_source_changes() {
     let mut reactor = reactor();
     let mut token = reactor.insert(Fake::default()).unwrap();
     let room = reactor.queue.capacity();

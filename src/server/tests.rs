@@ -1,13 +1,14 @@
-//! The server on scripted sockets, at moments chosen to the nanosecond.
+//! The server on scripted sockets, with times that are exact to the nanosecond.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::accept::LAST_ACCEPTS;
 use super::*;
+use crate::kit::socket::{Answer, Call, Script, Socket};
+use crate::kit::source::unpolled;
 use crate::net::Endpoint;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,62 +18,31 @@ const INSTANT: Duration = Duration::from_nanos(1);
 /// Answers each accept from a script. After its end, the queue is empty.
 pub(super) struct Scripted(pub(super) VecDeque<Result<(), Errno>>);
 
-/// A connection whose peer has finished.
-#[derive(Debug)]
-pub(super) struct Dummy;
-
-macro_rules! unpolled {
-    ($type:ty) => {
-        impl Source for $type {
-            fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-                Ok(())
-            }
-            fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-                Ok(())
-            }
-            fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-                Ok(())
-            }
-        }
-    };
-}
-
 unpolled!(Scripted);
-unpolled!(Dummy);
 
-impl Read for Dummy {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        Ok(0)
-    }
-}
+/// A stream whose peer has sent its end of file.
+type Finished = Socket<fn(Call) -> Answer>;
 
-impl Write for Dummy {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Stream for Dummy {
+impl<S: Script> Stream for Socket<S> {
     fn short_read_drains(&self) -> bool {
-        false
+        true
     }
+
     fn shutdown_write(&self) -> io::Result<()> {
         Ok(())
     }
+
     fn unacknowledged(&self) -> Option<u32> {
         None
     }
 }
 
 impl Listen for Scripted {
-    type Stream = Dummy;
+    type Stream = Finished;
 
-    fn accept(&mut self) -> io::Result<(Dummy, Endpoint)> {
+    fn accept(&mut self) -> io::Result<(Finished, Endpoint)> {
         self.0.pop_front().unwrap_or(Err(Errno::AGAIN))?;
-        Ok((Dummy, Endpoint::Unix(None)))
+        Ok((Socket::new(|_| Ok(0)), Endpoint::Unix(None)))
     }
 }
 
@@ -113,7 +83,7 @@ fn turn<O: Observer>(server: &mut Server<Scripted, O>, now: Instant) -> usize {
 }
 
 #[test]
-fn it_spins_for_some_time_after_something_was_ready() {
+fn it_spins_for_the_set_time_after_the_last_event() {
     let start = Instant::now();
     let (mut server, listener) = server(Config { spin: Some(SPIN), ..config() }, (), start, []);
     for busy in [start, start + SPIN / 2] {
@@ -133,7 +103,7 @@ fn without_connections_there_is_no_deadline_to_wake_for() {
     let (mut server, listener) = server(idle, (), now, [Ok(())]);
     assert_eq!(server.poll_timeout(), None);
     server.accept(listener, now);
-    assert_eq!(server.poll_timeout(), Some(SECOND / 4), "to look at the clock");
+    assert_eq!(server.poll_timeout(), Some(SECOND / 4), "a wait is short, for the clock");
 }
 
 #[test]
@@ -145,7 +115,7 @@ fn a_connection_is_asked_to_end_when_its_idle_timeout_is_over() {
         let (mut server, listener) = server(idle, (), start, [Ok(())]);
         server.accept(listener, start);
         server.woke = now;
-        server.shared.deadlines.note(now); // So that it looks.
+        server.shared.deadlines.note(now); // So that a sweep is due.
         server.sweep(now);
         let Some(Slot::Connection(connection)) = server.reactor.get_mut(Token(1)) else {
             panic!("no connection")
@@ -164,7 +134,7 @@ fn a_server_that_stops_accepts_what_the_queue_holds_up_to_a_bound() {
 }
 
 #[test]
-fn each_step_of_stopping_comes_to_the_nanosecond() {
+fn each_step_of_stopping_comes_exactly_at_its_deadline() {
     let start = Instant::now();
     let (mut server, _) = server(config(), (), start, [Ok(())]);
     server.stop();
@@ -226,9 +196,8 @@ fn a_service_is_called_at_its_deadline_and_can_stop_the_server() {
     assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
 }
 
-/// After a turn that was late, the server wants to know the time after each event, for a while.
 #[test]
-fn after_a_late_turn_the_clock_is_looked_at_after_each_event() {
+fn after_a_late_turn_slow_work_counts_and_a_suspension_does_not() {
     let start = Instant::now();
     let config = Config { idle_timeout: Some(SECOND), ..config() };
     let (mut server, listener) = server(config, (), start, [Ok(())]);

@@ -15,8 +15,8 @@ use rustix::process::setpriority_process;
 use serde_json::Value;
 
 use crate::cost::figure;
+use crate::kit::rng::Rng;
 use crate::loader::fine;
-use crate::rng::Rng;
 use crate::server::Server;
 
 /// The largest deviation from the true value, in either direction.

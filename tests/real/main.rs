@@ -14,6 +14,9 @@ mod bystander;
 mod command;
 #[path = "../support/deadline.rs"]
 mod deadline;
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "../kit/mod.rs"]
+mod kit;
 #[path = "../load/loader.rs"]
 mod loader;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
@@ -22,9 +25,6 @@ mod pattern;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/piped.rs"]
 mod piped;
-#[allow(dead_code, reason = "shared with tests that use more of it")]
-#[path = "../sim/rng.rs"]
-mod rng;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/server.rs"]
 mod server;

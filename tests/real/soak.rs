@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::bystander::Bystander;
 use crate::cost::figure;
+use crate::kit::rng::Rng;
 use crate::many::fill;
 use crate::server::{Server, eventually};
 use crate::soak_time;
@@ -110,7 +111,8 @@ fn churn(addr: &str, path: &Path, round: u64, time: Duration) -> Done {
     let bytes = pattern(round as usize, 2 * MAX_BYTES);
     thread::scope(|scope| {
         let clients = (0..CLIENTS).map(|number| {
-            let mut client = Client { addr, path, bytes: &bytes, seed: round << 32 | number };
+            let mut client =
+                Client { addr, path, bytes: &bytes, rng: Rng::new(round << 32 | number) };
             scope.spawn(move || {
                 let mut done = Done::default();
                 while Instant::now() < until {
@@ -131,17 +133,12 @@ struct Client<'a> {
     path: &'a Path,
     bytes: &'a [u8],
     /// Decides about each visit.
-    seed: u64,
+    rng: Rng,
 }
 
 impl Client<'_> {
-    /// A pseudo-random number below `bound`: splitmix64.
     fn below(&mut self, bound: u64) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        self.rng.below(bound)
     }
 
     /// Makes one connection, of a random kind.

@@ -1,27 +1,27 @@
-//! The invariants that hold between turns.
+//! The beginning of a turn, and the invariants that must hold at its end.
 
 use std::time::Duration;
 
 use crate::coverage::Feature;
 use crate::laws;
 use crate::socket::Socket;
-use crate::world::{Life, World};
+use crate::world::{Request, World};
 
-/// How late a deadline, or a queue that nobody serves, may be noticed.
+/// How late the server may notice a deadline, or an accept queue that it does not serve.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Turns in which that is then acted upon, although now and then one goes to waste by an interruption.
-const TURNS: usize = 24;
+/// Turns within which the server must then act. Interruptions can waste some of them.
+const LATE_TURNS: usize = 24;
 
 impl World {
-    /// Time passes while the server waits, with this timeout, and then it takes a turn.
+    /// Lets `passes` pass while the server waits with `timeout`, and begins its turn.
     pub fn begin_turn(&mut self, passes: Duration, timeout: Option<Duration>) {
         if self.clock.pass(passes, timeout) {
             self.coverage.note(Feature::LostTime);
         }
         self.turn += 1;
         self.calls = 0;
-        self.gone = 0;
+        self.closed = 0;
         self.batches.swap(0, 1);
         self.batches[1].clear();
         for listening in &mut self.listeners {
@@ -30,12 +30,12 @@ impl World {
         }
     }
 
-    /// `is_idle`: the server has had turns enough to deal with all that it was told.
+    /// Checks all invariants. If `is_idle`, the server has had enough turns to handle every event.
     pub fn end_turn(&mut self, is_idle: bool) {
         self.coverage.note(Feature::Turn);
         self.check_limits();
-        for at in 0..self.live.len() {
-            let id = self.live[at];
+        for at in 0..self.accepted.len() {
+            let id = self.accepted[at];
             laws::note_silence(self, id);
             self.check_socket(id, is_idle);
         }
@@ -44,35 +44,35 @@ impl World {
         if is_idle {
             self.coverage.note(Feature::Idle);
         }
-        if self.unannounced != 0 {
-            let n = self.unannounced;
-            self.fail(|| format!("{n} connections more have gone than the server told of"));
+        if self.unreported != 0 {
+            let n = self.unreported;
+            self.fail(|| format!("{n} connections were closed without a report"));
         }
     }
 
     fn check_limits(&mut self) {
         let config = &self.scenario.config;
-        let (live, most) = (self.live.len(), config.max_connections);
+        let (accepted, most) = (self.accepted.len(), config.max_connections);
         let per_ip = config.max_per_ip.unwrap_or(usize::MAX);
         let limit = config.pending_limit_bytes as u64;
         let mut of_ip = [0; 256];
         let mut held = 0;
-        for id in &self.live {
+        for id in &self.accepted {
             let socket = &mut self.sockets[*id];
-            if socket.ledger.held == 0 {
-                socket.ledger.held = socket.pending();
+            if socket.ledger.buffered == 0 {
+                socket.ledger.buffered = socket.pending();
             }
-            held += socket.ledger.held;
+            held += socket.ledger.buffered;
             of_ip[usize::from(socket.ip)] += usize::from(socket.is_tcp);
         }
-        if live > most {
-            self.fail(|| format!("{live} connections, where {most} may be"));
+        if accepted > most {
+            self.fail(|| format!("{accepted} connections, but the limit is {most}"));
         }
         if let Some(n) = of_ip.iter().find(|n| **n > per_ip) {
-            self.fail(|| format!("{n} connections from one address, where {per_ip} may be"));
+            self.fail(|| format!("{n} connections from one address, but the limit is {per_ip}"));
         }
         if held > limit {
-            self.fail(|| format!("{held} bytes are pending, where {limit} may be"));
+            self.fail(|| format!("{held} bytes are pending, but the limit is {limit}"));
         }
         if 2 * held >= limit {
             self.coverage.note(Feature::FullPending);
@@ -81,115 +81,116 @@ impl World {
 
     fn check_socket(&mut self, id: usize, is_idle: bool) {
         let is_late = self.is_late(&self.sockets[id]);
-        let is_unasked = self.is_unasked(&self.sockets[id]);
-        // Without interruptions, it takes two: one to see that there is no more, and one for the goodbye.
-        let patience = if self.is_calm { 4 } else { TURNS };
+        let should_finish = self.should_finish(&self.sockets[id]);
+        // Without faults, two are enough: one finds the socket empty, and one shuts down writing.
+        let most = if self.has_faults { LATE_TURNS } else { 4 };
         let (turn, once) = (self.turn, self.scenario.config.once);
         let socket = &mut self.sockets[id];
-        socket.ledger.late = if is_late { socket.ledger.late + 1 } else { 0 };
-        socket.ledger.unasked = if is_unasked { socket.ledger.unasked + 1 } else { 0 };
-        let wrong = wrong_in_turn(socket, turn)
-            .or_else(|| (socket.ledger.unasked > patience).then_some("is not asked to end"))
-            .or_else(|| if is_idle { wrong_when_idle(socket, once) } else { None });
-        if let Some(wrong) = wrong {
+        socket.ledger.late_turns = if is_late { socket.ledger.late_turns + 1 } else { 0 };
+        socket.ledger.unfinished_turns =
+            if should_finish { socket.ledger.unfinished_turns + 1 } else { 0 };
+        let fault = fault_in_turn(socket, turn)
+            .or_else(|| (socket.ledger.unfinished_turns > most).then_some("is not asked to finish"))
+            .or_else(|| if is_idle { fault_when_idle(socket, once) } else { None });
+        if let Some(fault) = fault {
             let socket = socket.to_string();
-            self.fail(|| format!("socket {id} {wrong}\n{socket}"));
+            self.fail(|| format!("socket {id} {fault}\n{socket}"));
         }
     }
 
-    /// Half of the drain timeout is over, and there is nothing left to wait for.
-    fn is_unasked(&self, socket: &Socket) -> bool {
-        if !matches!(self.life, Life::Stopping { .. }) {
+    /// Whether half of the drain timeout is over, and the connection has nothing left to echo.
+    fn should_finish(&self, socket: &Socket) -> bool {
+        if !matches!(self.request, Request::Stop { .. }) {
             return false;
         }
-        // It was seen to be empty, and still is.
-        let is_empty = socket.ledger.vain > 0 && !socket.is_readable();
+        // The server found it empty, and it still is.
+        let is_empty = socket.ledger.futile > 0 && !socket.is_readable();
         is_empty
             && socket.pending() == 0
-            && socket.ledger.goodbye.is_none()
+            && socket.ledger.half_closed_at.is_none()
             && self.has_stopped_for(self.scenario.config.drain_timeout / 2)
     }
 
     fn is_late(&self, socket: &Socket) -> bool {
-        // Whoever had been silent for long before the server was told to stop was not late by then.
-        let since_stop = match self.life {
-            Life::Stopping { since, .. } => self.clock.since(since),
-            Life::Serving | Life::Aborted => Duration::MAX,
+        // Silence from before the stop counts by another timeout, so it is not late yet.
+        let since_stop = match self.request {
+            Request::Stop { since, .. } => self.clock.since(since),
+            Request::None | Request::Abort => Duration::MAX,
         };
         let ledger = &socket.ledger;
-        let mut silent = self.clock.since(ledger.active).min(since_stop);
-        if ledger.goodbye.is_some() {
-            silent = silent.min(self.clock.since(ledger.took));
+        let mut silent = self.clock.since(ledger.last_active).min(since_stop);
+        if ledger.half_closed_at.is_some() {
+            silent = silent.min(self.clock.since(ledger.last_taken));
         }
         laws::timeout(self, socket).is_some_and(|timeout| silent > timeout + LATE)
     }
 
     fn check_listener(&mut self, listener: usize, is_idle: bool) {
-        let has_room = self.live.len() < self.descriptors;
+        let has_room = self.accepted.len() < self.descriptors;
         let served = self.clock.served;
         let listening = &mut self.listeners[listener];
-        if listening.due.is_some_and(|due| due < self.turn) && listening.token.is_some() {
-            listening.due = None;
-            self.fail(|| format!("listener {listener} is not told of a free descriptor"));
+        if listening.retry_due.is_some_and(|due| due < self.turn) && listening.token.is_some() {
+            listening.retry_due = None;
+            self.fail(|| format!("listener {listener} is not retried though a descriptor is free"));
             return;
         }
-        let is_well = !has_room || !listening.failing.is_empty();
-        let nobody = listening.queue.is_empty() || listening.edge || listening.has_accepted;
-        if is_well || nobody || listening.token.is_none() {
-            listening.deaf = None;
-            listening.late = 0;
+        let may_fail = !has_room || !listening.failing.is_empty();
+        let is_served = listening.queue.is_empty() || listening.edge || listening.has_accepted;
+        if may_fail || is_served || listening.token.is_none() {
+            listening.unserved_since = None;
+            listening.late_turns = 0;
             return;
         }
-        let since = *listening.deaf.get_or_insert(served);
-        listening.late += usize::from(self.clock.since(since) > LATE);
-        let is_lost = is_idle && !listening.has_failed;
-        if listening.late > TURNS || is_lost {
-            self.fail(|| format!("listener {listener} is deaf"));
+        let since = *listening.unserved_since.get_or_insert(served);
+        listening.late_turns += usize::from(self.clock.since(since) > LATE);
+        let is_forgotten = is_idle && !listening.has_failed;
+        if listening.late_turns > LATE_TURNS || is_forgotten {
+            self.fail(|| format!("listener {listener} leaves connections in its queue"));
         }
     }
 
-    /// A server that was told to stop does, in time.
+    /// A server that must stop does so in time.
     fn check_stop(&mut self) {
-        if !matches!(self.life, Life::Stopping { .. }) {
+        if !matches!(self.request, Request::Stop { .. }) {
             return;
         }
         let is_late = self.has_stopped_for(self.scenario.config.drain_timeout);
-        self.late = if is_late { self.late + 1 } else { 0 };
-        // One turn to ask everybody to end, and one to end.
-        if self.late > 2 {
+        self.late_turns = if is_late { self.late_turns + 1 } else { 0 };
+        // One turn asks all connections to finish, and one ends them.
+        if self.late_turns > 2 {
             self.fail(|| "the server does not stop".into());
         }
     }
 }
 
-fn wrong_in_turn(socket: &Socket, turn: u64) -> Option<&'static str> {
+fn fault_in_turn(socket: &Socket, turn: u64) -> Option<&'static str> {
     let ledger = &socket.ledger;
-    let is_silent = !ledger.has_read && ledger.goodbye.is_none();
-    if ledger.late > TURNS {
+    let is_silent = !ledger.has_read && ledger.half_closed_at.is_none();
+    if ledger.late_turns > LATE_TURNS {
         Some("is past its deadline")
     } else if ledger.turn == turn && ledger.is_flushed && is_silent {
-        Some("drained, and was not read in the same turn")
-    } else if ledger.is_announced || !ledger.is_registered {
-        Some("is not the server's any more, and not closed")
+        Some("has written what was pending, and does not read in the same turn")
+    } else if ledger.is_end_reported || !ledger.is_registered {
+        Some("is reported as closed, but still open")
     } else {
         None
     }
 }
 
-fn wrong_when_idle(socket: &Socket, once: bool) -> Option<&'static str> {
+fn fault_when_idle(socket: &Socket, once: bool) -> Option<&'static str> {
     let is_echoed = socket.reads > 0 && socket.pending() == 0;
     if socket.edge {
         None
     } else if is_stuck(socket) {
-        Some("waits for an event that was told already")
-    } else if once && is_echoed && socket.ledger.goodbye.is_none() {
-        Some("has had its echo, and no goodbye")
+        Some("waits for an event that was delivered already")
+    } else if once && is_echoed && socket.ledger.half_closed_at.is_none() {
+        Some("has its echo, but its writing side is not shut down")
     } else {
         None
     }
 }
 
-/// Whether it could get something done, and nothing will tell the server so.
+/// Whether bytes could move, and no event will report it.
 fn is_stuck(socket: &Socket) -> bool {
     match socket.pending() {
         0 => socket.is_readable(),

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-/// A turn that comes this much later than its wait allowed still counts in full.
+/// A turn that comes this much later than its timeout still counts in full.
 const GRACE: Duration = Duration::from_millis(50);
 
-/// If it is later, this many times the lateness does not count, up to all of the wait.
+/// If it comes later than that, this many times the lateness does not count, up to the whole wait.
 const DOUBT: u32 = 8;
 
 #[derive(Debug, Default)]
 pub struct Clock {
     /// On the caller's clock, since the start.
     pub raw: Duration,
-    /// The same, less the time in which the server may have been suspended.
+    /// As `raw`, less the time in which the server may have been suspended.
     pub served: Duration,
 }
 
@@ -27,7 +27,7 @@ impl Clock {
         is_late
     }
 
-    /// How long the server has served since then.
+    /// How long the server has served since `served`.
     pub fn since(&self, served: Duration) -> Duration {
         self.served - served
     }

@@ -1,10 +1,11 @@
-//! What a run has come across, so that a simulator that has gone blind does not go unnoticed.
+//! What a run has reached. A test checks that all of it is reached, so the simulator cannot lose sight of something
+//! without a failure.
 
 use std::fmt;
 
 macro_rules! features {
     ($($name:ident),* $(,)?) => {
-        /// Something worth coming across.
+        /// Something that a simulation must reach.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Feature {
             $($name),*
@@ -33,12 +34,12 @@ features![
     Failed,
     ClosedIdle,
     Stalled,
-    Parted,
-    Cut,
-    CutForLate,
-    CutForTalking,
-    LeftAfterLinger,
-    OncePartedFirst,
+    ClosedByServer,
+    ClosedAborted,
+    CutAtDeadline,
+    CutWhileSending,
+    UnacknowledgedAfterLinger,
+    OnceClosedFirst,
     Stopped,
     Aborted,
     // What was done to it.
@@ -48,7 +49,7 @@ features![
     Urgent,
     Discarded,
     FullQueue,
-    AcceptFailsOfOne,
+    AcceptFailsPerConnection,
     Exhausted,
     ExhaustedWithFullQueue,
     SlotReused,
@@ -60,7 +61,7 @@ features![
     StoppedWithQueue,
 ];
 
-/// How often each was come across.
+/// How often each was reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coverage(Vec<u64>);
 
@@ -83,7 +84,7 @@ impl Coverage {
         self.0[feature as usize]
     }
 
-    /// What has never happened.
+    /// What was never reached.
     pub fn missing(&self) -> Vec<Feature> {
         ALL.iter().copied().filter(|feature| self.of(*feature) == 0).collect()
     }

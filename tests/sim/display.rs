@@ -1,4 +1,4 @@
-//! A failure in words: how a connection stands, and what has happened.
+//! The text of a failure: the state of a connection, and the steps that led there.
 
 use std::fmt;
 
@@ -21,11 +21,15 @@ impl fmt::Display for Socket {
             "  {sent} bytes sent, {arrived} arrived, {read} read in {reads} reads, \
              {written} written, {taken} taken by the peer"
         )?;
-        let event = if self.edge { "an event is still to be told" } else { "no event is due" };
-        let goodbye = if self.ledger.goodbye.is_some() { ", and has said goodbye" } else { "" };
+        let event = if self.edge { "an event is due" } else { "no event is due" };
+        let half = if self.ledger.half_closed_at.is_some() {
+            ", and its writing side is shut down"
+        } else {
+            ""
+        };
         let saw = self.end.map_or("no end".into(), |end| format!("{end:?}"));
-        writeln!(f, "  {event}; the server saw {saw}{goodbye}")?;
-        write!(f, "  all of it: {self:?}")
+        writeln!(f, "  {event}; the server saw {saw}{half}")?;
+        write!(f, "  in full: {self:?}")
     }
 }
 
@@ -34,7 +38,7 @@ impl Socket {
         match (self.peer, self.error, self.fin) {
             (Peer::Closed, ..) => "has closed".into(),
             (Peer::Vanished, ..) => "has vanished".into(),
-            (Peer::Alive, Some(error), _) => format!("is gone: {error:?}"),
+            (Peer::Alive, Some(error), _) => format!("has failed: {error:?}"),
             (Peer::Alive, None, fin) => {
                 let reads = if self.is_reading { "reads" } else { "does not read" };
                 format!("{reads}, and has {}", if fin { "finished" } else { "not finished" })
@@ -56,6 +60,6 @@ impl fmt::Display for Scenario {
         let Self { config, backlog, fault_rates, peer_mix, pace } = self;
         writeln!(f, "  {config:?}")?;
         writeln!(f, "  backlog {backlog}, peer_mix {peer_mix:?}, pace {pace:?}")?;
-        writeln!(f, "  of 1024 occasions each: {fault_rates:?}")
+        writeln!(f, "  faults per 1024 chances: {fault_rates:?}")
     }
 }

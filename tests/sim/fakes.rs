@@ -1,5 +1,4 @@
-//! Listeners and streams that are not sockets, as the server sees them. What is asked of them is
-//! [`World`]'s to answer.
+//! The simulated listeners and streams. They pass each call on to the [`World`].
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -27,7 +26,7 @@ pub struct FakeStream {
     is_tcp: bool,
 }
 
-/// Tells the world what the server says that it did.
+/// Passes the server's reports on to the world.
 pub struct Reporter(pub Shared);
 
 impl Listen for FakeListener {
@@ -42,7 +41,7 @@ impl Listen for FakeListener {
     }
 }
 
-/// Tells which socket it is, so that the observer knows.
+/// An address that holds the number of its socket, so that the observer can tell which one it is.
 fn endpoint(id: usize, is_tcp: bool, ip: u8) -> Endpoint {
     if !is_tcp {
         return Endpoint::Unix(Some(Path::new(&id.to_string()).into()));

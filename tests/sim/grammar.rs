@@ -1,27 +1,28 @@
-//! What can happen, and how a seed makes a story of it.
+//! What can happen, and the story that a seed makes of it: a list of steps.
 //!
-//! The whole story is written before it begins, and names peers by a number that always means somebody,
-//! so that it can be cut anywhere and still be told.
+//! The whole story is made before the run begins. Each peer in it is a number that always means one of those present, so
+//! a story still works if steps are left out.
 
 use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
 use crate::scenario::{Pace, PeerMix, Scenario};
 
-/// Something happens, and then the server takes some turns, after the first of which `passes` is over.
+/// An action, and then some turns of the server. Before the first of them, `passes` passes.
 #[derive(Clone, Debug)]
 pub struct Step {
     pub action: Action,
     pub passes: Duration,
     pub turns: u8,
-    /// What chance does meanwhile, so that leaving a step out changes as little as possible for others.
+    /// Decides about faults in this step. Each step has its own seed, so that the others stay the same if it is left
+    /// out.
     pub seed: u32,
 }
 
-/// Which peer: taken modulo the number of those that are there.
-pub type Who = u16;
+/// Which peer: taken modulo the number of those present.
+pub type PeerIndex = u16;
 
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -31,53 +32,53 @@ pub enum Action {
         receive_space: u64,
         send_space: u64,
     },
-    /// Many at once.
-    Rush {
+    /// Many peers connect at once.
+    ConnectMany {
         listener: usize,
         peers: u8,
     },
     Send {
-        who: Who,
+        peer: PeerIndex,
         bytes: u64,
     },
-    /// As much as there is patience for.
+    /// A peer sends all that it may have on the way.
     Flood {
-        who: Who,
+        peer: PeerIndex,
     },
     /// A byte out of band.
     Urgent {
-        who: Who,
+        peer: PeerIndex,
     },
     StopReading {
-        who: Who,
+        peer: PeerIndex,
     },
-    ReadAgain {
-        who: Who,
+    ResumeReading {
+        peer: PeerIndex,
     },
-    /// From now on, it reads little at a time.
-    Sip {
-        who: Who,
+    /// From now on, the peer reads little at a time.
+    ReadSlowly {
+        peer: PeerIndex,
     },
     HalfClose {
-        who: Who,
+        peer: PeerIndex,
     },
     Close {
-        who: Who,
+        peer: PeerIndex,
     },
     Reset {
-        who: Who,
+        peer: PeerIndex,
         error: Errno,
     },
     Vanish {
-        who: Who,
+        peer: PeerIndex,
     },
-    /// No event is told in the next turns, and nothing arrives.
+    /// In the next turns, no event is delivered and nothing arrives.
     Quiet,
-    /// So many descriptors are left.
-    Descriptors {
+    /// Only `spare` descriptors are left.
+    LimitDescriptors {
         spare: u8,
     },
-    DescriptorsAgain,
+    RestoreDescriptors,
     AcceptFails {
         listener: usize,
         error: Errno,
@@ -87,9 +88,9 @@ pub enum Action {
     Stop,
 }
 
-/// Errors of accept(2) that concern the one connection, and those that concern the machine.
-pub const OF_ONE: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
-const OF_ALL: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+/// Errors of accept(2) that concern one connection, and those that concern the machine.
+pub const PER_CONNECTION: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
+const EXHAUSTION: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
 
 pub fn story(seed: u64, steps: usize, scenario: &Scenario) -> Vec<Step> {
     let mut rng = Rng::new(seed);
@@ -115,13 +116,13 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
         n if n < none_of_64 => Duration::ZERO,
         n if n < none_of_64 + little_of_64 => Duration::from_micros(rng.size(1, 20_000)),
         _ if rng.below(16) > 0 => rng.millis(1, 1_000),
-        // Longer than any timeout: the process was stopped.
+        // Longer than any timeout, as if the process was suspended.
         _ => Duration::from_secs(rng.size(12, 100_000)),
     }
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop again half close reset vanish quiet sip
+    //           connect send flood urgent stop resume half close reset vanish quiet slow
     let weights: [u64; 12] = match scenario.peer_mix {
         PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
         PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
@@ -143,22 +144,22 @@ fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
 }
 
 fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
-    let who = rng.next() as Who;
+    let peer = rng.next() as PeerIndex;
     match what {
         0 => connect(rng, scenario),
-        1 => Action::Send { who, bytes: message(rng, scenario) },
-        2 => Action::Flood { who },
-        3 => Action::Urgent { who },
-        4 => Action::StopReading { who },
-        5 => Action::ReadAgain { who },
-        6 => Action::HalfClose { who },
-        7 => Action::Close { who },
+        1 => Action::Send { peer, bytes: message(rng, scenario) },
+        2 => Action::Flood { peer },
+        3 => Action::Urgent { peer },
+        4 => Action::StopReading { peer },
+        5 => Action::ResumeReading { peer },
+        6 => Action::HalfClose { peer },
+        7 => Action::Close { peer },
         8 => {
             let error = rng.pick(&[Errno::CONNRESET, Errno::TIMEDOUT, Errno::HOSTUNREACH]);
-            Action::Reset { who, error }
+            Action::Reset { peer, error }
         }
-        9 => Action::Vanish { who },
-        11 => Action::Sip { who },
+        9 => Action::Vanish { peer },
+        11 => Action::ReadSlowly { peer },
         _ => Action::Quiet,
     }
 }
@@ -166,17 +167,17 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
 fn rare(rng: &mut Rng) -> Action {
     let listener = rng.index(2);
     match rng.below(17) {
-        0..=3 => Action::Descriptors { spare: rng.below(3) as u8 },
-        4..=8 => Action::DescriptorsAgain,
+        0..=3 => Action::LimitDescriptors { spare: rng.below(3) as u8 },
+        4..=8 => Action::RestoreDescriptors,
         9..=11 => {
             let times = rng.size(1, 100) as u8;
-            Action::AcceptFails { listener, error: rng.pick(&OF_ONE), times }
+            Action::AcceptFails { listener, error: rng.pick(&PER_CONNECTION), times }
         }
         12..=14 => {
             let times = rng.size(1, 5) as u8;
-            Action::AcceptFails { listener, error: rng.pick(&OF_ALL), times }
+            Action::AcceptFails { listener, error: rng.pick(&EXHAUSTION), times }
         }
-        15 => Action::Rush { listener, peers: rng.size(1, 200) as u8 },
+        15 => Action::ConnectMany { listener, peers: rng.size(1, 200) as u8 },
         _ => Action::Stop,
     }
 }
@@ -191,7 +192,7 @@ fn connect(rng: &mut Rng, scenario: &Scenario) -> Action {
     }
 }
 
-/// Mostly small, and up to a MiB where the server has the buffer for it.
+/// Mostly small, and up to a MiB if the server's buffer is large enough.
 fn message(rng: &mut Rng, scenario: &Scenario) -> u64 {
     const MIB: u64 = 1024 * 1024;
     match rng.below(64) {

@@ -9,54 +9,54 @@ use crate::socket::{End, Socket};
 use crate::syscalls::feature;
 use crate::world::World;
 
-/// After the goodbye, a peer gets this long to say goodbye too.
+/// How long a peer may take to close after the server shut down writing.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Whoever is silent for this long while the server is stopping may be asked to end.
+/// A peer that is silent for this long may be asked to end while the server is stopping.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// In a time in which a peer must take something, it is looked at so often.
+/// How often the server looks at a peer in the time in which it must take something.
 const LOOKS: u32 = 4;
 
-/// A read asks for no less than this, if buffer and limit allow, and while nobody has anything pending.
-const USUAL_READ: usize = 4 * 1024;
+/// While nothing is pending on any connection, a read asks for at least this, if the buffer and the limit allow it.
+const USUAL_READ_BYTES: usize = 4 * 1024;
 
-/// How long a connection may be in the state that it is in without a byte moving, and no longer.
+/// How long a connection may stay in its present state if no byte moves.
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
     if socket.pending() > 0 {
         stall
-    } else if socket.ledger.goodbye.is_some() {
-        // It takes a look to see that a peer takes nothing more, or has taken all.
+    } else if socket.ledger.half_closed_at.is_some() {
+        // The server needs a look to see that a peer takes no more, or has taken everything.
         let look = stall.map_or(LINGER, |stall| LINGER.min(stall / LOOKS));
-        let time = if socket.left() > 0 { stall? } else { LINGER };
+        let time = if socket.unacknowledged() > 0 { stall? } else { LINGER };
         Some(LINGER + look + time)
     } else {
         silence(world)
     }
 }
 
-/// How long a peer to whom nothing is owed may be silent.
+/// How long a peer that is owed nothing may be silent.
 pub fn silence(world: &World) -> Option<Duration> {
     if world.is_stopping() { Some(QUIET) } else { world.scenario.config.idle_timeout }
 }
 
-/// Whether a socket may have been left alone for as long as that.
+/// Whether nothing has happened on a socket for `timeout`.
 fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
-    timeout.is_some_and(|timeout| world.clock.since(socket.ledger.active) >= timeout)
+    timeout.is_some_and(|timeout| world.clock.since(socket.ledger.last_active) >= timeout)
 }
 
-/// Where there is to be but one echo, it is that of the first read.
+/// With `once`, only the first read is echoed. And no read is smaller than it needs to be.
 pub fn before_read(world: &mut World, id: usize, asked: usize) {
     let socket = &world.sockets[id];
-    let is_second = socket.reads > 0 && socket.ledger.goodbye.is_none();
-    if is_second && world.scenario.config.once && !may_part(world, socket) {
-        world.fail(|| format!("socket {id}: a second read, where there is to be one echo"));
+    let is_second = socket.reads > 0 && socket.ledger.half_closed_at.is_none();
+    if is_second && world.scenario.config.once && !may_finish(world, socket) {
+        world.fail(|| format!("socket {id}: a second read, though only one is echoed"));
     }
     let config = &world.scenario.config;
-    let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ);
-    let is_free = || world.live.iter().all(|id| world.sockets[*id].pending() == 0);
-    // What it has just flushed itself may still count.
+    let usual = config.buffer_bytes.min(config.pending_limit_bytes / 2).min(USUAL_READ_BYTES);
+    let is_free = || world.accepted.iter().all(|id| world.sockets[*id].pending() == 0);
+    // What it has just flushed itself may still be in the server's accounts.
     if asked < usual && world.sockets[id].ledger.calls == 1 && is_free() {
         world
             .fail(|| format!("socket {id}: reads {asked} bytes at a time, though none is pending"));
@@ -64,51 +64,56 @@ pub fn before_read(world: &mut World, id: usize, asked: usize) {
 }
 
 /// Whether the server may ask a connection to end although its peer has not finished.
-fn may_part(world: &World, socket: &Socket) -> bool {
+fn may_finish(world: &World, socket: &Socket) -> bool {
     let half = world.scenario.config.drain_timeout / 2;
-    world.has_stopped_for(half) || socket.ledger.may_part
+    world.has_stopped_for(half) || socket.ledger.may_end
 }
 
-/// What is noted at the end of each turn: the server may have seen the same, and act on it later.
+/// Notes at the end of a turn that a connection was silent for too long: the server may have seen it too, and act on it
+/// later.
 pub fn note_silence(world: &mut World, id: usize) {
     let socket = &world.sockets[id];
-    let is_silent = socket.pending() == 0 && socket.ledger.goodbye.is_none();
+    let is_silent = socket.pending() == 0 && socket.ledger.half_closed_at.is_none();
     if is_silent && may_be_over(world, socket, silence(world)) {
         let is_idle = !world.is_stopping();
         let ledger = &mut world.sockets[id].ledger;
-        ledger.may_part = true;
-        ledger.may_idle |= is_idle;
+        ledger.may_end = true;
+        ledger.may_end_idle |= is_idle;
     }
 }
 
-/// Half-close: everything that was read is written first, and there is a reason to end.
-pub fn goodbye(world: &mut World, id: usize) {
+/// Checks a half-close: all that was read is written, and there is a reason to end.
+pub fn half_close(world: &mut World, id: usize) {
     let once = world.scenario.config.once;
     let socket = &world.sockets[id];
     let pending = socket.pending();
-    let is_asked = may_part(world, socket);
+    let is_asked = may_finish(world, socket);
     let is_due = socket.end == Some(End::OfFile) || once && socket.reads == 1 || is_asked;
     if pending > 0 {
-        world.fail(|| format!("socket {id}: the goodbye comes {pending} bytes too early"));
+        world.fail(|| {
+            format!("socket {id}: writing is shut down while {pending} bytes are pending")
+        });
     }
-    let is_first = world.sockets[id].ledger.goodbye.is_none();
+    let is_first = world.sockets[id].ledger.half_closed_at.is_none();
     if !is_due && is_first {
-        world.fail(|| format!("socket {id}: a goodbye for no reason"));
+        world.fail(|| format!("socket {id}: writing is shut down for no reason"));
     }
     let socket = &world.sockets[id];
     let stopped = world.is_stopping() && socket.end.is_none() && !once && is_first;
-    if stopped && !socket.ledger.may_idle && !socket.ledger.emptied {
-        world.fail(|| format!("socket {id}: a goodbye before what had arrived was echoed"));
+    if stopped && !socket.ledger.may_end_idle && !socket.ledger.is_drained_since_stop {
+        world.fail(|| {
+            format!("socket {id}: writing is shut down before all that had arrived was echoed")
+        });
     }
     if once && world.sockets[id].end.is_none() {
-        world.coverage.note(Feature::OncePartedFirst);
+        world.coverage.note(Feature::OnceClosedFirst);
     }
 }
 
-/// A connection may be refused only where there is no room for it.
+/// A connection may be refused only if a limit or an error forbids it.
 pub fn refused(world: &mut World, id: usize, why: Refusal) {
     let config = &world.scenario.config;
-    let others = world.live.iter().filter(|other| **other != id);
+    let others = world.accepted.iter().filter(|other| **other != id);
     let (socket, is_tcp) = (&world.sockets[id], world.sockets[id].is_tcp);
     let of_ip =
         |other: &&usize| world.sockets[**other].is_tcp && world.sockets[**other].ip == socket.ip;
@@ -126,95 +131,101 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
     }
 }
 
-/// A connection may be closed only for the reason that is told, and only if that is true.
+/// A connection may be closed only for the reported reason, which must be true.
 pub fn closed(world: &mut World, id: usize, why: &Closed) {
-    let socket = &world.sockets[id];
-    let ledger = &socket.ledger;
-    let owed = if ledger.goodbye.is_some() { ledger.owed } else { socket.read };
-    let stall = world.scenario.config.stall_timeout;
-    let has_parted = ledger.goodbye.is_some() && may_part_from(world, socket);
-    let is_finished =
-        socket.end == Some(End::OfFile) && (ledger.goodbye.is_some() || may_be_cut(world));
-    let is_cut = may_be_cut(world) && socket.end.is_none();
-    let (is_lawful, feature) = match why {
-        Closed::Finished => (is_finished && socket.written == owed, Feature::Finished),
-        Closed::Failed(e) => (socket.end == Some(End::Error(e.kind())), Feature::Failed),
-        Closed::Stalled => {
-            // If there is room, however little, it has moved.
-            let stalled = socket.free() == 0 && may_be_over(world, socket, stall);
-            (socket.pending() > 0 && stalled, Feature::Stalled)
-        }
-        Closed::Idle => (
-            ledger.may_idle && (has_parted || is_finished || is_cut && socket.pending() == 0),
-            Feature::ClosedIdle,
-        ),
-        Closed::ByServer => (has_parted || is_cut && socket.pending() == 0, Feature::Parted),
-        Closed::Aborted => {
-            let is_short = may_be_cut(world) && socket.read > socket.written;
-            (is_short && !matches!(socket.end, Some(End::Error(_))), Feature::Cut)
-        }
-    };
-    world.coverage.note(feature);
+    let is_lawful = may_close(world, &world.sockets[id], why);
+    world.coverage.note(match why {
+        Closed::Finished => Feature::Finished,
+        Closed::Failed(_) => Feature::Failed,
+        Closed::Stalled => Feature::Stalled,
+        Closed::Idle => Feature::ClosedIdle,
+        Closed::ByServer => Feature::ClosedByServer,
+        Closed::Aborted => Feature::ClosedAborted,
+    });
     if !is_lawful {
         let socket = world.sockets[id].to_string();
-        world.fail(|| format!("socket {id}: closed as {why:?}, which is not so\n{socket}"));
+        world.fail(|| format!("socket {id}: closed as {why:?}, which is wrong\n{socket}"));
     }
 }
 
-/// Whether a peer that was told goodbye may be closed: it has everything, or has taken nothing for long. If it
-/// sent anything after that, the rest would be lost.
-fn may_part_from(world: &World, socket: &Socket) -> bool {
+fn may_close(world: &World, socket: &Socket, why: &Closed) -> bool {
+    let (ledger, may_abort) = (&socket.ledger, may_abort(world));
+    let is_half_closed = ledger.half_closed_at.is_some();
+    let owed = if is_half_closed { ledger.owed } else { socket.read };
+    let is_finished = socket.end == Some(End::OfFile) && (is_half_closed || may_abort);
+    let is_over = is_half_closed && may_close_lingering(world, socket)
+        || may_abort && socket.end.is_none() && socket.pending() == 0;
+    match why {
+        Closed::Finished => is_finished && socket.written == owed && !ledger.is_expired_idle,
+        Closed::Failed(e) => socket.end == Some(End::Error(e.kind())),
+        Closed::Stalled => {
+            // If there is any room, the peer has taken something.
+            let is_full = socket.pending() > 0 && socket.free() == 0;
+            is_full && may_be_over(world, socket, world.scenario.config.stall_timeout)
+        }
+        Closed::Idle => ledger.is_expired_idle && ledger.may_end_idle && (is_over || is_finished),
+        Closed::ByServer => is_over && !ledger.is_expired_idle,
+        Closed::Aborted => {
+            let has_failed = matches!(socket.end, Some(End::Error(_)));
+            may_abort && socket.read > socket.written && !has_failed
+        }
+    }
+}
+
+/// Whether a lingering connection may be closed: its peer has everything, or has taken nothing for the stall timeout. If
+/// the peer sends anything after that, the rest is lost.
+fn may_close_lingering(world: &World, socket: &Socket) -> bool {
     let (clock, ledger) = (&world.clock, &socket.ledger);
-    let rests = clock.since(ledger.active).min(clock.since(ledger.took));
-    match socket.left() {
+    let silent = clock.since(ledger.last_active).min(clock.since(ledger.last_taken));
+    match socket.unacknowledged() {
         0 => may_be_over(world, socket, Some(LINGER)),
-        _ => world.scenario.config.stall_timeout.is_some_and(|stall| rests >= stall),
+        _ => world.scenario.config.stall_timeout.is_some_and(|stall| silent >= stall),
     }
 }
 
-/// Whether the server's patience with all may be over.
-fn may_be_cut(world: &World) -> bool {
+/// Whether the server may close all connections, since the drain timeout is over.
+fn may_abort(world: &World) -> bool {
     world.has_stopped_for(world.scenario.config.drain_timeout)
 }
 
-/// Whoever was sent less than was read from it is counted, unless it or the network broke off, and so is whoever
-/// still had something to say when the server closed. Nobody else is.
+/// A connection counts as cut if less was written than was read, unless the peer or the network broke it off; and also
+/// if bytes had arrived that the server never read. No other connection counts as cut.
 pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
     let socket = &world.sockets[id];
     let is_short = socket.read > socket.written;
-    let is_unheard = socket.arrived > socket.read && !socket.ledger.is_interrupted;
+    let is_unread = socket.arrived > socket.read && !socket.ledger.is_interrupted;
     let by_server = matches!(why, Closed::ByServer | Closed::Idle | Closed::Aborted);
     if is_cut != (is_short && !matches!(why, Closed::Failed(_))) {
         let socket = socket.to_string();
         world.fail(|| format!("socket {id}: closed as {why:?}, cut: {is_cut}\n{socket}"));
-    } else if by_server && is_unheard && !is_cut {
+    } else if by_server && is_unread && !is_cut {
         let socket = socket.to_string();
-        world.fail(|| format!("socket {id}: closed as {why:?}, unheard, uncounted\n{socket}"));
+        world.fail(|| format!("socket {id}: unread bytes, but {why:?} is no cut\n{socket}"));
     }
     if is_cut {
         let is_known = matches!(why, Closed::Aborted | Closed::Stalled);
-        let feature = if is_known { Feature::CutForLate } else { Feature::CutForTalking };
+        let feature = if is_known { Feature::CutAtDeadline } else { Feature::CutWhileSending };
         world.coverage.note(feature);
     }
 }
 
-/// How many more calls than usual the server may make in a turn: one for a look, without an event, at a connection that
-/// may be given up, and one for a last read of a connection that it aborts after such a look.
+/// How many more calls than usual the server may make in a turn: one to look, without an event, at a connection that may
+/// have stalled, and one for the last read of a connection that it aborts after that look.
 pub fn extra_calls(world: &World, id: usize) -> usize {
-    if may_be_cut(world) {
+    if may_abort(world) {
         return 2;
     }
     let socket = &world.sockets[id];
     let is_stuck = socket.pending() > 0 || socket.ledger.is_flushed;
     let is_looked_at = is_stuck && world.scenario.config.stall_timeout.is_some();
-    usize::from(is_looked_at || socket.ledger.goodbye.is_some())
+    usize::from(is_looked_at || socket.ledger.half_closed_at.is_some())
 }
 
-/// Whoever waits to be accepted when the server stops is accepted, if at all possible.
+/// A stopping server accepts what its queue holds, unless accepting fails.
 pub fn listener_closed(world: &mut World, listener: usize) {
     let listening = &world.listeners[listener];
     let queued = listening.queue.len();
-    if !listening.has_failed && world.live.len() < world.descriptors && queued > 0 {
-        world.fail(|| format!("listener {listener}: closed while {queued} wait"));
+    if !listening.has_failed && world.accepted.len() < world.descriptors && queued > 0 {
+        world.fail(|| format!("listener {listener}: closed while {queued} connections are queued"));
     }
 }

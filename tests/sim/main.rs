@@ -1,11 +1,10 @@
-//! The whole server in a world that is made up: the real reactor and the real server, on listeners,
-//! streams and a clock that only a seed decides about.
+//! The real reactor and the real server in a simulated world: a seed decides what its listeners, streams and clock do.
 //!
-//! `cargo test --test sim` runs many seeds; with `RESOUND_SEED=7` it runs one again, and with
-//! `RESOUND_SOAK=60s` (or `5m`) it goes on with new ones for so long.
+//! `cargo test --test sim` runs many seeds. With `RESOUND_SEED=7` it repeats one, and with `RESOUND_SOAK=60s` (or `5m`)
+//! it runs new seeds for that time.
 //!
-//! The modules stand in reading order: what a seed decides, what the kernel and the peers do, what the
-//! server may do, and a run of it all.
+//! The modules stand in reading order: what a seed decides, what the kernel and the peers do, what the server may do,
+//! and a run of all that.
 
 use std::panic;
 use std::sync::Mutex;
@@ -16,8 +15,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[path = "../support/soak.rs"]
 mod soak;
 
-mod rng;
-mod pattern;
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "../kit/mod.rs"]
+mod kit;
+
 mod clock;
 mod coverage;
 mod scenario;
@@ -41,7 +42,7 @@ const THREADS: usize = 2;
 
 #[test]
 fn the_simulated_server_keeps_its_promises() {
-    // What panics in a run is reported with its story.
+    // A run that panics is reported as a failure, with its steps.
     panic::set_hook(Box::new(|_| {}));
     let outcome = match (std::env::var("RESOUND_SEED").ok(), soak::asked_for()) {
         (Some(seed), _) => try_seed(seed.parse().expect("RESOUND_SEED is a number"), STEPS),
@@ -55,16 +56,16 @@ fn the_simulated_server_keeps_its_promises() {
     }
 }
 
-/// A simulator that never came across something would be no proof of it.
+/// A simulation proves nothing about a case that it never reaches.
 #[test]
-fn the_simulation_comes_across_everything() {
+fn the_simulation_reaches_every_feature() {
     let coverage =
         try_many(10_000, |seed| seed < 10_060).unwrap_or_else(|shrunk| panic!("{shrunk}"));
     assert_eq!(coverage.missing(), [], "of {coverage}");
 }
 
 #[test]
-fn a_simulation_comes_again_with_its_seed() {
+fn a_seed_repeats_its_run() {
     let once = try_seed(3, STEPS).unwrap_or_else(|shrunk| panic!("{shrunk}"));
     let again = try_seed(3, STEPS).unwrap_or_else(|shrunk| panic!("{shrunk}"));
     assert_eq!(once, again);
@@ -76,7 +77,7 @@ fn soak(time: Duration) -> Result<Coverage, Box<Shrunk>> {
     try_many(first << 20, |_| Instant::now() < until)
 }
 
-/// Runs seeds, one after the other, from `first` on while `goes_on`. The first that fails ends it.
+/// Runs seeds from `first` on while `goes_on`. The first failure ends it.
 fn try_many(first: u64, goes_on: impl Fn(u64) -> bool + Sync) -> Result<Coverage, Box<Shrunk>> {
     let next = AtomicU64::new(first);
     let has_failed = AtomicBool::new(false);
@@ -89,7 +90,7 @@ fn try_many(first: u64, goes_on: impl Fn(u64) -> bool + Sync) -> Result<Coverage
             }
             let result = try_seed(seed, STEPS);
             has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            let mut outcome = outcome.lock().expect("nobody panics while holding it");
+            let mut outcome = outcome.lock().expect("no thread panics while it holds the lock");
             match (&mut *outcome, result) {
                 (Ok(sum), Ok(coverage)) => sum.add(&coverage),
                 (Ok(_), Err(shrunk)) => *outcome = Err(shrunk),
@@ -98,5 +99,5 @@ fn try_many(first: u64, goes_on: impl Fn(u64) -> bool + Sync) -> Result<Coverage
         }
     };
     thread::scope(|scope| (0..THREADS).for_each(|_| drop(scope.spawn(work))));
-    outcome.into_inner().expect("nobody panics while holding it")
+    outcome.into_inner().expect("no thread panics while it holds the lock")
 }

@@ -1,4 +1,4 @@
-//! One run: the story is told to the world, and the server takes its turns in it.
+//! One run: the steps of a story, and the server's turns.
 
 use std::cell::RefCell;
 use std::io;
@@ -12,24 +12,24 @@ use resound::server::{Outcome, Server};
 use crate::coverage::{Coverage, Feature};
 use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Socket};
-use crate::world::{Life, World};
+use crate::world::{Request, World};
 
-/// Turns in which a server that nobody disturbs is done with everything.
+/// Turns in which a server without new events must come to rest.
 const TURNS_TO_SETTLE: usize = 20_000;
 
-/// What went wrong, and after how many steps; as many as there are if it was after all of them.
+/// What went wrong, and after how many steps: all of them if it was at the end.
 #[derive(Debug)]
 pub struct Failure {
     pub steps: usize,
     pub what: String,
 }
 
-type Wrong<T = ()> = Result<T, String>;
+type Check<T = ()> = Result<T, String>;
 
-/// Tells a story to the end, and sees to it that everybody gets what is theirs.
+/// Runs a story to its end, and then checks that each peer gets its whole echo.
 pub fn run(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
     let failed = |steps| move |what| Failure { steps, what };
     let mut run = Run::new(scenario).map_err(|e| failed(0)(e.to_string()))?;
@@ -45,12 +45,13 @@ struct Run {
     world: Shared,
     server: Server<FakeListener, Reporter>,
     base: Instant,
-    told: Vec<Ready>,
+    /// What the world reports in this turn, and that together with what the reactor requeued.
+    events: Vec<Ready>,
     ready: Vec<Ready>,
-    /// Turns, one after the other, in which nothing happened, and in which nothing was done either.
-    quiet_turns: usize,
-    /// The server was told to stop since the last turn, or has just started.
-    is_stirred: bool,
+    /// Turns in a row in which nothing happened and the server did nothing.
+    idle_turns: usize,
+    /// Since the last turn, the server was asked to stop, or was started.
+    is_disturbed: bool,
 }
 
 impl Run {
@@ -62,14 +63,14 @@ impl Run {
             world,
             server,
             base,
-            told: Vec::new(),
+            events: Vec::new(),
             ready: Vec::new(),
-            quiet_turns: 0,
-            is_stirred: true,
+            idle_turns: 0,
+            is_disturbed: true,
         })
     }
 
-    fn step(&mut self, step: &Step) -> Wrong {
+    fn step(&mut self, step: &Step) -> Check {
         self.world.borrow_mut().rng = Rng::new(step.seed.into());
         self.act(&step.action)?;
         let is_quiet = matches!(step.action, Action::Quiet);
@@ -83,25 +84,25 @@ impl Run {
         Ok(())
     }
 
-    /// Lets the server take one turn. Returns whether it has stopped, and was started again.
-    fn turn(&mut self, passes: Duration, tells: bool) -> Wrong<bool> {
-        self.told.clear();
+    /// Lets the server take one turn. Returns whether it stopped and was started again.
+    fn turn(&mut self, passes: Duration, delivers: bool) -> Check<bool> {
+        self.events.clear();
         let timeout = self.server.poll_timeout();
         let mut world = self.world.borrow_mut();
         world.begin_turn(passes, timeout);
-        if tells {
-            world.tell(&mut self.told);
+        if delivers {
+            world.deliver_events(&mut self.events);
         }
         drop(world);
-        // Nothing is registered with the poll, so this returns what is requeued.
+        // The poll watches nothing, so this returns what was requeued.
         self.server.wait(Some(Duration::ZERO), &mut self.ready).map_err(|e| e.to_string())?;
-        merge(&mut self.ready, &self.told);
+        merge(&mut self.ready, &self.events);
         self.handle_events()?;
         let outcome = self.server.take_outcome().transpose();
-        self.judge(outcome.map_err(|e| format!("the server failed: {e}"))?, passes)
+        self.check_turn(outcome.map_err(|e| format!("the server failed: {e}"))?, passes)
     }
 
-    fn handle_events(&mut self) -> Wrong {
+    fn handle_events(&mut self) -> Check {
         let mut now = self.server.begin_turn(self.now(), self.ready.len());
         self.check_time(now)?;
         for event in &self.ready {
@@ -116,49 +117,51 @@ impl Run {
         Ok(())
     }
 
-    fn check_time(&self, now: Instant) -> Wrong {
+    fn check_time(&self, now: Instant) -> Check {
         let (counted, served) = (now - self.base, self.world.borrow().clock.served);
         if counted == served {
             return Ok(());
         }
-        Err(format!("the server counts {counted:?}, where it served {served:?}"))
+        Err(format!("the server counts {counted:?}, but it served {served:?}"))
     }
 
-    fn judge(&mut self, outcome: Option<Outcome>, passes: Duration) -> Wrong<bool> {
+    fn check_turn(&mut self, outcome: Option<Outcome>, passes: Duration) -> Check<bool> {
         let mut world = self.world.borrow_mut();
-        let undisturbed = self.told.is_empty() && passes.is_zero() && !self.is_stirred;
-        let is_still = undisturbed && world.calls == 0 && world.gone == 0;
-        if undisturbed && self.quiet_turns >= 2 && !is_still {
-            let (calls, gone) = (world.calls, world.gone);
-            world.fail(|| format!("{calls} calls, {gone} closed, and for no reason"));
+        let is_undisturbed = self.events.is_empty() && passes.is_zero() && !self.is_disturbed;
+        let is_still = is_undisturbed && world.calls == 0 && world.closed == 0;
+        if is_undisturbed && self.idle_turns >= 2 && !is_still {
+            let (calls, closed) = (world.calls, world.closed);
+            world.fail(|| format!("{calls} calls and {closed} closed connections for no reason"));
         }
-        self.quiet_turns = if is_still { self.quiet_turns + 1 } else { 0 };
-        self.is_stirred = false;
-        world.end_turn(self.quiet_turns >= 2);
-        match world.wrong.take() {
-            Some(wrong) => return Err(wrong),
+        self.idle_turns = if is_still { self.idle_turns + 1 } else { 0 };
+        self.is_disturbed = false;
+        world.end_turn(self.idle_turns >= 2);
+        match world.failure.take() {
+            Some(failure) => return Err(failure),
             None => drop(world),
         }
-        self.follow(outcome)
+        self.check_outcome(outcome)
     }
 
-    fn follow(&mut self, outcome: Option<Outcome>) -> Wrong<bool> {
+    fn check_outcome(&mut self, outcome: Option<Outcome>) -> Check<bool> {
         let mut world = self.world.borrow_mut();
-        match (outcome, world.life) {
-            (None, Life::Serving | Life::Stopping { .. }) => return Ok(false),
-            (Some(Outcome::Stopped), Life::Stopping { .. }) => {
+        match (outcome, world.request) {
+            (None, Request::None | Request::Stop { .. }) => return Ok(false),
+            (Some(Outcome::Stopped), Request::Stop { .. }) => {
                 world.coverage.note(Feature::Stopped);
             }
-            (Some(Outcome::Aborted), Life::Aborted) => world.coverage.note(Feature::Aborted),
-            (outcome, life) => return Err(format!("{outcome:?}, where the server is {life:?}")),
+            (Some(Outcome::Aborted), Request::Abort) => world.coverage.note(Feature::Aborted),
+            (outcome, request) => {
+                return Err(format!("the outcome is {outcome:?} after the request {request:?}"));
+            }
         }
-        if !world.live.is_empty() {
-            return Err(format!("the server has left {} connections behind", world.live.len()));
+        if !world.accepted.is_empty() {
+            return Err(format!("the server has left {} connections open", world.accepted.len()));
         }
         world.restart();
         drop(world);
         self.server = start(&self.world, self.now()).map_err(|e| e.to_string())?;
-        self.is_stirred = true;
+        self.is_disturbed = true;
         Ok(true)
     }
 
@@ -168,35 +171,35 @@ impl Run {
 
     fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.life = match world.life {
-            Life::Serving => Life::Stopping { since: world.clock.served, raw: world.clock.raw },
-            Life::Stopping { .. } | Life::Aborted => Life::Aborted,
+        world.request = match world.request {
+            Request::None => Request::Stop { since: world.clock.served, raw: world.clock.raw },
+            Request::Stop { .. } | Request::Abort => Request::Abort,
         };
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
         }
         drop(world);
         self.server.stop();
-        self.is_stirred = true;
+        self.is_disturbed = true;
     }
 
-    fn act(&mut self, action: &Action) -> Wrong {
+    fn act(&mut self, action: &Action) -> Check {
         if matches!(action, Action::Stop) {
             self.stop();
-            return self.world.borrow_mut().wrong.take().map_or(Ok(()), Err);
+            return self.world.borrow_mut().failure.take().map_or(Ok(()), Err);
         }
         let mut world = self.world.borrow_mut();
         match *action {
             Action::Connect { listener, ip, receive_space, send_space } => {
                 world.connect(listener, ip, [receive_space, send_space]);
             }
-            Action::Rush { listener, peers } => {
+            Action::ConnectMany { listener, peers } => {
                 (0..peers).for_each(|ip| world.connect(listener, ip % 4, [100, 100]));
             }
-            Action::Descriptors { spare } => {
-                world.descriptors = world.live.len() + usize::from(spare);
+            Action::LimitDescriptors { spare } => {
+                world.descriptors = world.accepted.len() + usize::from(spare);
             }
-            Action::DescriptorsAgain => world.descriptors = usize::MAX,
+            Action::RestoreDescriptors => world.descriptors = usize::MAX,
             Action::AcceptFails { listener, error, times } => {
                 world.listeners[listener].failing.extend([error].repeat(times.into()));
             }
@@ -206,57 +209,57 @@ impl Run {
         Ok(())
     }
 
-    /// Faults stop, and everybody gets what is theirs.
-    fn settle(&mut self) -> Wrong {
-        self.world.borrow_mut().calm();
+    /// Stops the faults, and checks that each peer gets its whole echo.
+    fn settle(&mut self) -> Check {
+        self.world.borrow_mut().stop_faults();
         self.until_idle()?;
         for _ in 0..30 {
-            // Accepting may rest for a while yet.
+            // Accepting may still back off.
             self.turn(Duration::from_millis(50), true)?;
             self.until_idle()?;
         }
         self.check_settled(|socket| {
-            let is_owed = socket.ledger.goodbye.is_none() && socket.written < socket.sent;
+            let is_owed = socket.ledger.half_closed_at.is_none() && socket.written < socket.sent;
             is_owed.then_some("waits for its echo")
         })?;
-        self.each_peer(|peer| peer.fin = true);
+        self.end_streams();
         self.until_idle()?;
-        self.check_settled(|_| Some("has finished, and was not closed"))?;
+        self.check_settled(|_| Some("has sent its end of file, and is not closed"))?;
         self.stop_in_time()
     }
 
-    fn each_peer(&mut self, act: impl Fn(&mut Socket)) {
-        let mut world = self.world.borrow_mut();
-        let World { alive, sockets, .. } = &mut *world;
-        let sockets = alive.iter().map(|id| (*id, sockets[*id].peer == Peer::Vanished));
-        let present: Vec<_> = sockets.filter(|(_, vanished)| !vanished).collect();
-        present.into_iter().for_each(|(id, _)| act(&mut world.sockets[id]));
+    /// Every peer that is present sends its end of file.
+    fn end_streams(&mut self) {
+        let World { alive, sockets, .. } = &mut *self.world.borrow_mut();
+        for id in alive {
+            sockets[*id].fin |= sockets[*id].peer != Peer::Vanished;
+        }
     }
 
-    fn check_settled(&self, wrong: impl Fn(&Socket) -> Option<&'static str>) -> Wrong {
+    fn check_settled(&self, fault: impl Fn(&Socket) -> Option<&'static str>) -> Check {
         let world = self.world.borrow();
         let present = |socket: &&Socket| socket.peer != Peer::Vanished;
         for socket in world.alive.iter().map(|id| &world.sockets[*id]).filter(present) {
-            if let Some(wrong) = wrong(socket) {
-                return Err(format!("socket {} {wrong}\n{socket}", socket.id));
+            if let Some(fault) = fault(socket) {
+                return Err(format!("socket {} {fault}\n{socket}", socket.id));
             }
         }
         Ok(())
     }
 
-    /// Takes turns until there is no more to do, without any time passing.
-    fn until_idle(&mut self) -> Wrong {
+    /// Takes turns until there is nothing left to do. No time passes.
+    fn until_idle(&mut self) -> Check {
         for _ in 0..TURNS_TO_SETTLE {
             let flowed = self.world.borrow_mut().flow();
             self.turn(Duration::ZERO, true)?;
-            if self.quiet_turns >= 3 && !flowed {
+            if self.idle_turns >= 3 && !flowed {
                 return Ok(());
             }
         }
-        Err("there is no end to it".into())
+        Err("the server does not come to rest".into())
     }
 
-    fn stop_in_time(&mut self) -> Wrong {
+    fn stop_in_time(&mut self) -> Check {
         self.stop();
         let timeout = self.world.borrow().scenario.config.drain_timeout;
         for _ in 0..timeout.as_millis() / 50 + 4 {
@@ -269,9 +272,9 @@ impl Run {
     }
 }
 
-/// Adds what the world reports to what the reactor does: each source once, as a poll would.
-fn merge(ready: &mut Vec<Ready>, told: &[Ready]) {
-    for event in told {
+/// Adds the world's events to those of the reactor, each source once, as a poll would.
+fn merge(ready: &mut Vec<Ready>, events: &[Ready]) {
+    for event in events {
         match ready.iter_mut().find(|ready| ready.token == event.token) {
             Some(ready) => ready.exceptional |= event.exceptional,
             None => ready.push(*event),
@@ -290,35 +293,35 @@ fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Report
 fn act_of_peer(world: &mut World, action: &Action) {
     let unit = world.scenario.unit();
     match *action {
-        Action::Send { who, bytes } => with(world, who, |peer| {
+        Action::Send { peer, bytes } => with(world, peer, |peer| {
             peer.sent += bytes.min(peer.may_send(unit));
         }),
-        Action::Flood { who } => with(world, who, |peer| peer.sent += peer.may_send(unit)),
-        Action::Urgent { who } => with(world, who, Socket::urge),
-        Action::StopReading { who } => with(world, who, |peer| peer.is_reading = false),
-        Action::ReadAgain { who } => with(world, who, |peer| {
-            (peer.is_reading, peer.is_sipping) = (true, false);
+        Action::Flood { peer } => with(world, peer, |peer| peer.sent += peer.may_send(unit)),
+        Action::Urgent { peer } => with(world, peer, Socket::send_urgent),
+        Action::StopReading { peer } => with(world, peer, |peer| peer.is_reading = false),
+        Action::ResumeReading { peer } => with(world, peer, |peer| {
+            (peer.is_reading, peer.is_slow_reader) = (true, false);
         }),
-        Action::Sip { who } => with(world, who, |peer| {
-            (peer.is_reading, peer.is_sipping) = (true, true);
+        Action::ReadSlowly { peer } => with(world, peer, |peer| {
+            (peer.is_reading, peer.is_slow_reader) = (true, true);
         }),
-        Action::HalfClose { who } => with(world, who, |peer| peer.fin = true),
-        Action::Close { who } => with(world, who, |peer| {
+        Action::HalfClose { peer } => with(world, peer, |peer| peer.fin = true),
+        Action::Close { peer } => with(world, peer, |peer| {
             peer.fin = true;
             peer.peer = Peer::Closed;
         }),
-        Action::Vanish { who } => with(world, who, |peer| peer.peer = Peer::Vanished),
-        Action::Reset { who, error } => {
+        Action::Vanish { peer } => with(world, peer, |peer| peer.peer = Peer::Vanished),
+        Action::Reset { peer, error } => {
             let mut rng = world.rng.clone();
-            with(world, who, |peer| peer.break_off(error, &mut rng));
+            with(world, peer, |peer| peer.fail_with(error, &mut rng));
             world.rng.next();
         }
         _ => {}
     }
 }
 
-fn with(world: &mut World, who: u16, act: impl FnOnce(&mut Socket)) {
-    if let Some(peer) = world.somebody(who) {
+fn with(world: &mut World, peer: u16, act: impl FnOnce(&mut Socket)) {
+    if let Some(peer) = world.nth_peer(peer) {
         act(peer);
     }
 }

@@ -1,12 +1,13 @@
-//! What a seed decides before the first step: the server's limits, how bad the fault_rates is, and what
-//! kind of people come.
+//! What a seed decides before the first step: the server's limits, the fault rates, and the mix of peers.
 
 use std::time::Duration;
 
 use resound::server::Config;
 
-use crate::pattern;
-use crate::rng::Rng;
+use crate::kit::rng::Rng;
+
+/// Rare, since steps with it take longer.
+const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -17,26 +18,26 @@ pub struct Scenario {
     pub pace: Pace,
 }
 
-/// How likely each fault is, of 1024 occasions.
+/// How likely each fault is, of 1024 chances.
 #[derive(Clone, Debug)]
 pub struct FaultRates {
     /// A system call is interrupted.
     pub interrupted: u32,
-    /// A read or a write stops short, where it may.
+    /// A read or a write is cut short.
     pub cut: u32,
     /// Something arrives between two system calls.
     pub meanwhile: u32,
-    /// A reset does.
+    /// A reset arrives between two system calls.
     pub reset: u32,
-    /// An event waits for another turn.
+    /// An event comes a turn later.
     pub withheld: u32,
-    /// An event is told of nothing.
+    /// An event comes for no reason.
     pub spurious: u32,
-    /// A socket cannot be watched.
+    /// A socket cannot be registered.
     pub register_fails: u32,
 }
 
-/// What most people do.
+/// What most peers do.
 #[derive(Clone, Copy, Debug)]
 pub enum PeerMix {
     Mixed,
@@ -44,7 +45,7 @@ pub enum PeerMix {
     Fleeting,
     /// They send more than they take.
     Greedy,
-    /// They talk on and on.
+    /// They send all the time.
     Steady,
 }
 
@@ -73,7 +74,7 @@ impl Scenario {
         }
     }
 
-    /// What the server reads at once while there is room, in bytes.
+    /// The most bytes that the server reads at once while nothing is pending.
     pub fn unit(&self) -> u64 {
         let config = &self.config;
         config.buffer_bytes.min(config.pending_limit_bytes / 2).max(1) as u64
@@ -89,7 +90,7 @@ fn config(rng: &mut Rng) -> Config {
     let max_connections = rng.size(1, 32) as usize;
     let buffer_bytes = match rng.below(16) {
         0 => 1,
-        1 => pattern::MOST,
+        1 => LARGE_BUFFER_BYTES,
         _ => rng.size(16, 4096) as usize,
     };
     let least = 2 * max_connections;

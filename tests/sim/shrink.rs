@@ -1,4 +1,4 @@
-//! From a story that fails to the shortest part of it that still does.
+//! Shrinks a story that fails to a short part that still fails.
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,16 +9,16 @@ use crate::grammar::{Step, story};
 use crate::run::{Failure, run};
 use crate::scenario::Scenario;
 
-/// How long to look for a shorter story, half of it for the shortest prefix.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// How long to look for a shorter story. Half of it is for the shortest prefix.
+const MAX_SHRINKING: Duration = Duration::from_secs(40);
 
-/// A story that fails, and nothing in it that could be left out.
+/// A story that fails, without the steps that do not matter.
 pub struct Shrunk {
     seed: u64,
     scenario: Scenario,
     story: Vec<Step>,
     prefix: usize,
-    /// Whether all shorter ones were tried.
+    /// Whether all shorter prefixes were tried.
     is_shortest: bool,
     failure: Failure,
 }
@@ -54,7 +54,7 @@ impl Shrunk {
     /// Keeps the shortest prefix that fails.
     fn shorten(&mut self, start: Instant) {
         for len in 0..self.story.len() {
-            if start.elapsed() > PATIENCE / 2 {
+            if start.elapsed() > MAX_SHRINKING / 2 {
                 self.is_shortest = false;
                 break;
             }
@@ -68,13 +68,13 @@ impl Shrunk {
         }
     }
 
-    /// Leaves out whatever can be left out: many steps at first, and then single ones.
+    /// Leaves out steps as long as it still fails: many at a time at first, and then single ones.
     fn thin_out(&mut self, start: Instant) {
         let mut size = self.story.len() / 2;
-        while size > 0 && start.elapsed() < PATIENCE {
+        while size > 0 && start.elapsed() < MAX_SHRINKING {
             let before = self.story.len();
             let mut at = 0;
-            while at + size <= self.story.len() && start.elapsed() < PATIENCE {
+            while at + size <= self.story.len() && start.elapsed() < MAX_SHRINKING {
                 if !self.leave_out(at, size) {
                     at += size;
                 }
@@ -97,11 +97,14 @@ impl Shrunk {
 impl fmt::Display for Shrunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, scenario, story, prefix, is_shortest, failure } = self;
-        let (of, count) = (if *is_shortest { "the shortest" } else { "a" }, story.len());
+        let (kind, count) = (if *is_shortest { "the shortest" } else { "a" }, story.len());
         writeln!(f, "with seed {seed}, {}", failure.what)?;
-        writeln!(f, "again with: RESOUND_SEED={seed} cargo test --test sim the_simulated")?;
-        writeln!(f, "steps of {of} beginning of the story that fails: {prefix}")?;
-        writeln!(f, "enough of them: {count} (`who` is counted round among those there)")?;
+        writeln!(f, "to repeat it: RESOUND_SEED={seed} cargo test --test sim the_simulated")?;
+        writeln!(f, "steps of {kind} prefix that fails: {prefix}")?;
+        writeln!(
+            f,
+            "steps of it that are enough: {count} (`peer` counts modulo the number of peers)"
+        )?;
         for (at, step) in story.iter().enumerate() {
             writeln!(f, "  {}. {step}", at + 1)?;
         }

@@ -1,4 +1,4 @@
-//! One connection as the kernel has it, and the peer at its other end.
+//! One connection as the kernel has it, and the peer at the other end.
 //!
 //! Bytes are known by their place in the stream, so a socket is mostly counters:
 //! `taken` ≤ `written` ≤ `read` ≤ `arrived` ≤ `sent`.
@@ -10,19 +10,19 @@ use mio::Token;
 use resound::observe::ConnId;
 use rustix::io::Errno;
 
-use crate::pattern;
-use crate::rng::Rng;
+use crate::kit::pattern;
+use crate::kit::rng::Rng;
 
-/// What a peer has in hand before it waits for the echo, in parts of what goes through at once.
+/// How much a peer sends before it waits for the echo, in multiples of what passes at once.
 const OUTSTANDING: u64 = 256;
 
-/// The parts of the space in which a peer that reads slowly takes it.
-const SIPS: u64 = 64;
+/// A slow reader takes this part of the space at a time.
+const SLOW_READS: u64 = 64;
 
-/// Where it is on its way.
+/// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The accept queue is full: it will try again.
+    /// The accept queue is full: the peer tries again.
     Waiting,
     Queued,
     Accepted,
@@ -32,13 +32,13 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Alive,
-    /// It has closed its socket: what is written to it now is answered with a reset.
+    /// It has closed its socket: a write to it is answered with a reset.
     Closed,
-    /// Its cable was cut.
+    /// It is unreachable: nothing comes from it, not even an end.
     Vanished,
 }
 
-/// How the server learnt that there is no more to be had.
+/// How the server saw the connection end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     OfFile,
@@ -49,10 +49,11 @@ pub enum End {
 pub struct Socket {
     pub id: usize,
     pub ip: u8,
-    /// How much the kernel takes from the peer before it is read, and from the server before it is taken.
+    /// Bytes that the kernel holds in each direction: from the peer before they are read, from the server before they
+    /// are taken.
     pub receive_space: u64,
     pub send_space: u64,
-    /// Over TCP: a read stops short only where there is no more, or at a byte out of band.
+    /// Over TCP, a read stops short only if there is no more, or at an urgent byte.
     pub is_tcp: bool,
     pub place: Place,
 
@@ -62,20 +63,20 @@ pub struct Socket {
     pub fin: bool,
     pub is_reading: bool,
     /// It takes little at a time.
-    pub is_sipping: bool,
+    pub is_slow_reader: bool,
     pub taken: u64,
 
-    // What has come through.
+    // What has passed the network.
     pub arrived: u64,
     pub fin_arrived: bool,
     pub error: Option<Errno>,
     /// Whether the error comes before what has arrived.
     pub error_first: bool,
-    /// A byte out of band stands here.
+    /// The offset of an urgent byte.
     pub urgent: Option<u64>,
     /// A write found too little space.
     pub wants_space: bool,
-    /// Something changed, and no event has told of it yet.
+    /// Something changed, and no event has reported it yet.
     pub edge: bool,
 
     // What the server did.
@@ -88,7 +89,6 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// As if everything before the connection was of no interest.
     pub fn new(id: usize, listener: usize, ip: u8, spaces: [u64; 2]) -> Self {
         Self {
             id,
@@ -101,7 +101,7 @@ impl Socket {
             sent: 0,
             fin: false,
             is_reading: true,
-            is_sipping: false,
+            is_slow_reader: false,
             taken: 0,
             arrived: 0,
             fin_arrived: false,
@@ -119,21 +119,21 @@ impl Socket {
         }
     }
 
-    /// What was written and would be lost if a reset came: nothing over a Unix socket, where the peer has it.
-    pub fn left(&self) -> u64 {
+    /// Bytes that were written and that a reset would lose. Over a Unix socket, the peer has them already.
+    pub fn unacknowledged(&self) -> u64 {
         if self.is_tcp { self.written - self.taken } else { 0 }
     }
 
-    /// What was read and not written, but is to be.
+    /// Bytes that were read and must still be written.
     pub fn pending(&self) -> u64 {
-        if self.ledger.goodbye.is_some() { 0 } else { self.read - self.written }
+        if self.ledger.half_closed_at.is_some() { 0 } else { self.read - self.written }
     }
 
     pub fn is_alive(&self) -> bool {
         self.peer == Peer::Alive && self.error.is_none() && self.place != Place::Gone
     }
 
-    /// What the peer may still send, given what it has in hand and what goes through at once.
+    /// How much more the peer may send before it waits for the echo. `unit` bytes pass the server at once.
     pub fn may_send(&self, unit: u64) -> u64 {
         if self.fin || !self.is_alive() {
             return 0;
@@ -142,8 +142,8 @@ impl Socket {
         (OUTSTANDING * part).saturating_sub(self.sent - self.taken)
     }
 
-    /// A reset, or the kernel's own verdict.
-    pub fn break_off(&mut self, error: Errno, rng: &mut Rng) {
+    /// A reset arrives, or the kernel gives the connection up.
+    pub fn fail_with(&mut self, error: Errno, rng: &mut Rng) {
         if self.error.is_none() && self.place != Place::Gone {
             self.error = Some(error);
             self.error_first = rng.chance(512);
@@ -151,23 +151,23 @@ impl Socket {
         }
     }
 
-    /// Lets the network do its part, some of it or all. Returns whether there was any.
+    /// Lets the network move bytes in both directions: some, or all that it can. Returns whether any moved.
     pub fn flow(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
         if self.error.is_some() || self.peer == Peer::Vanished {
             return false;
         }
-        let came = self.come(rng, all);
-        let went = self.peer == Peer::Alive && self.is_reading && self.go(rng, all, now);
+        let came = self.arrive(rng, all);
+        let went = self.peer == Peer::Alive && self.is_reading && self.deliver(rng, all, now);
         if self.peer == Peer::Closed && self.written > self.taken {
-            self.break_off(Errno::CONNRESET, rng);
+            self.fail_with(Errno::CONNRESET, rng);
             return true;
         }
         came || went
     }
 
-    fn come(&mut self, rng: &mut Rng, all: bool) -> bool {
+    fn arrive(&mut self, rng: &mut Rng, all: bool) -> bool {
         let most = (self.sent - self.arrived).min(self.receive_space - (self.arrived - self.read));
-        let n = part(most, rng, all);
+        let n = some_of(most, rng, all);
         self.arrived += n;
         let fin_comes = self.fin && !self.fin_arrived && self.arrived == self.sent;
         self.fin_arrived |= fin_comes;
@@ -176,12 +176,13 @@ impl Socket {
         came
     }
 
-    fn go(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
-        let sip = if self.is_sipping && !all { self.send_space / SIPS + 1 } else { u64::MAX };
-        let n = part((self.written - self.taken).min(sip), rng, all);
+    fn deliver(&mut self, rng: &mut Rng, all: bool, now: Duration) -> bool {
+        let slow_read =
+            if self.is_slow_reader && !all { self.send_space / SLOW_READS + 1 } else { u64::MAX };
+        let n = some_of((self.written - self.taken).min(slow_read), rng, all);
         self.taken += n;
         if n > 0 {
-            self.ledger.took = now;
+            self.ledger.last_taken = now;
         }
         if n > 0 && self.wants_space && self.is_writable() {
             self.wants_space = false;
@@ -190,8 +191,8 @@ impl Socket {
         n > 0
     }
 
-    /// An urgent byte, after all that was sent.
-    pub fn urge(&mut self) {
+    /// Sends an urgent byte, after all that was sent.
+    pub fn send_urgent(&mut self) {
         if self.is_tcp && self.urgent.is_none() && !self.fin && self.is_alive() {
             self.urgent = Some(self.sent);
             self.edge |= self.is_urgent();
@@ -206,7 +207,7 @@ impl Socket {
         self.arrived > self.read || self.fin_arrived || self.error.is_some()
     }
 
-    /// As poll sees it: a third of the space is free.
+    /// As the kernel defines it: a third of the space is free.
     pub fn is_writable(&self) -> bool {
         3 * self.free() >= self.send_space || self.error.is_some()
     }
@@ -215,7 +216,7 @@ impl Socket {
         self.send_space - (self.written - self.taken)
     }
 
-    /// What an event would tell of now: nothing, or something, or something special.
+    /// What an event would report now: nothing, or whether it is exceptional.
     pub fn poll(&self) -> Option<bool> {
         let exceptional = self.fin_arrived || self.error.is_some() || self.is_urgent();
         (exceptional || self.is_readable() || self.is_writable()).then_some(exceptional)
@@ -232,7 +233,7 @@ impl Socket {
         let mark = self.urgent.unwrap_or(self.arrived).min(self.arrived);
         let most = (mark - self.read).min(buffer.len() as u64);
         if most == 0 {
-            return self.nothing();
+            return self.read_nothing();
         }
         let cut = !self.is_tcp && rng.chance(cut);
         let n = if cut { rng.size(1, most) } else { most } as usize;
@@ -242,7 +243,7 @@ impl Socket {
         Ok(n)
     }
 
-    fn nothing(&mut self) -> io::Result<usize> {
+    fn read_nothing(&mut self) -> io::Result<usize> {
         if !self.fin_arrived {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -274,7 +275,7 @@ impl Socket {
     }
 }
 
-fn part(most: u64, rng: &mut Rng, all: bool) -> u64 {
+fn some_of(most: u64, rng: &mut Rng, all: bool) -> u64 {
     match most {
         0 => 0,
         _ if all || rng.chance(512) => most,
@@ -282,45 +283,46 @@ fn part(most: u64, rng: &mut Rng, all: bool) -> u64 {
     }
 }
 
-/// What a stamp and some counts tell of how the server treats one connection.
+/// What the simulator knows of the server's treatment of one connection.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// What the server calls it.
+    /// Its identifier in the server's reports.
     pub conn: Option<ConnId>,
-    /// Bytes that the server reported as read, and as written.
-    pub told_read: u64,
-    pub told_wrote: u64,
-    /// When bytes last moved, or the goodbye was said.
-    pub active: Duration,
+    /// Bytes that the server reported as read and as written.
+    pub reported_read: u64,
+    pub reported_wrote: u64,
+    /// When bytes last moved, or the server shut down writing.
+    pub last_active: Duration,
     /// When its peer last took something.
-    pub took: Duration,
-    pub goodbye: Option<Duration>,
-    /// What was read before the goodbye, and so is owed.
+    pub last_taken: Duration,
+    pub half_closed_at: Option<Duration>,
+    /// Bytes that were read before the server shut down writing, all of which it must write.
     pub owed: u64,
-    /// What is pending was so much at first.
-    pub held: u64,
-    /// It has been silent for so long that it may be asked to end...
-    pub may_part: bool,
-    /// ...and not because the server is stopping.
-    pub may_idle: bool,
-    /// Everything that had arrived was read since the server began to stop.
-    pub emptied: bool,
-    pub is_refused: bool,
+    /// Bytes that were pending at first, while any are.
+    pub buffered: u64,
+    /// Its timeout for silence has passed: it may be asked to end.
+    pub may_end: bool,
+    /// This was so before the server was asked to stop.
+    pub may_end_idle: bool,
+    /// Since the server was asked to stop, all that had arrived was read at some time.
+    pub is_drained_since_stop: bool,
     pub fails_to_register: bool,
     pub is_registered: bool,
-    pub is_announced: bool,
-    /// System calls in the turn of that number.
+    pub is_end_reported: bool,
+    /// The server reported that its idle timeout has passed.
+    pub is_expired_idle: bool,
+    /// System calls in the turn of this number.
     pub turn: u64,
     pub calls: usize,
-    /// The first call of that turn brought all that was pending on its way.
+    /// The first call of that turn wrote all that was pending.
     pub is_flushed: bool,
     pub has_read: bool,
     /// The last read was interrupted.
     pub is_interrupted: bool,
-    /// How often it was told to wait since it was woken or got something done.
-    pub vain: usize,
-    /// Turns since its deadline and all patience were over.
-    pub late: usize,
-    /// Turns in which it should have been asked to end, as the server's patience is half over.
-    pub unasked: usize,
+    /// Calls that returned `WouldBlock` since the last event, or since bytes last moved.
+    pub futile: usize,
+    /// Turns since its deadline passed.
+    pub late_turns: usize,
+    /// Turns in which the server should have asked it to finish, as half of the drain timeout is over.
+    pub unfinished_turns: usize,
 }

@@ -7,21 +7,21 @@ use resound::observe::{ConnId, Event, Expiry, Refusal};
 use rustix::io::Errno;
 
 use crate::coverage::Feature;
-use crate::grammar::OF_ONE;
+use crate::grammar::PER_CONNECTION;
+use crate::kit::pattern;
 use crate::laws;
-use crate::pattern;
 use crate::socket::Place;
 use crate::world::{Exhaustion, World};
 
-/// What was pending, a read, and its echo. More would be unfair to the others.
+/// A write of what was pending, a read, and the write of its echo. More would be unfair to the others.
 const CALLS_PER_TURN: usize = 3;
 
-/// Connections that may be accepted from one queue in one turn: README.md says that batches are bounded.
+/// Connections that may be accepted from one listener in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-/// How often a call may say "not now" to one who was not woken: after a stranger's event, say, or at
-/// some deadline, to which come the looks at whether it takes anything. More is spinning.
-const IN_VAIN: usize = 16;
+/// How often calls may return `WouldBlock` without an event of their own. Spurious events, deadlines and looks at slow
+/// peers lead to some. More are a busy loop.
+const MAX_FUTILE: usize = 16;
 
 impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
@@ -39,16 +39,16 @@ impl World {
             return Err(ErrorKind::Interrupted.into());
         }
         self.sockets[id].ledger.is_interrupted = false;
-        let cut = if self.is_calm { 0 } else { self.scenario.fault_rates.cut };
+        let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
-        self.count(id, &read);
+        self.note_result(id, &read);
         if urgent.is_some() && self.sockets[id].urgent.is_none() {
             self.coverage.note(Feature::Urgent);
         }
         if self.is_stopping() {
             let socket = &mut self.sockets[id];
-            socket.ledger.emptied |= socket.arrived == socket.read;
+            socket.ledger.is_drained_since_stop |= socket.arrived == socket.read;
         }
         read
     }
@@ -60,28 +60,28 @@ impl World {
             self.coverage.note(Feature::Interrupted);
             return Err(ErrorKind::Interrupted.into());
         }
-        let cut = if self.is_calm { 0 } else { self.scenario.fault_rates.cut };
+        let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
         let socket = &self.sockets[id];
         if socket.wants_space && socket.free() > 0 && !socket.is_writable() {
             self.coverage.note(Feature::RoomWithoutEdge);
         }
         let wrote = self.sockets[id].send(bytes.len(), &mut self.rng, cut);
-        self.count(id, &wrote);
+        self.note_result(id, &wrote);
         let socket = &mut self.sockets[id];
         if socket.written == socket.read {
-            socket.ledger.held = 0;
+            socket.ledger.buffered = 0;
             socket.ledger.is_flushed |= socket.ledger.calls == 1;
         }
         wrote
     }
 
-    /// Fidelity: what is written is the next of what was read.
+    /// Fidelity: the written bytes are the next of those that were read.
     fn check_written(&mut self, id: usize, bytes: &[u8]) {
         let socket = &self.sockets[id];
         let (written, read) = (socket.written, socket.read);
         let len = bytes.len();
-        if socket.ledger.goodbye.is_some() {
-            self.fail(|| format!("socket {id}: {len} bytes are written after the goodbye"));
+        if socket.ledger.half_closed_at.is_some() {
+            self.fail(|| format!("socket {id}: {len} bytes are written after the half-close"));
         } else if len == 0 || len as u64 > read - written {
             self.fail(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
         } else if bytes != pattern::bytes(id, written, len) {
@@ -115,22 +115,24 @@ impl World {
         self.meanwhile(id);
     }
 
-    /// Counts what came of a read or a write.
-    fn count(&mut self, id: usize, result: &io::Result<usize>) {
+    /// Notes the result of a read or a write.
+    fn note_result(&mut self, id: usize, result: &io::Result<usize>) {
         let ledger = &mut self.sockets[id].ledger;
         match result {
             Ok(1..) => {
-                ledger.vain = 0;
-                match ledger.goodbye {
+                ledger.futile = 0;
+                match ledger.half_closed_at {
                     Some(_) => self.coverage.note(Feature::Discarded),
-                    None => ledger.active = self.clock.served,
+                    None => ledger.last_active = self.clock.served,
                 }
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                ledger.vain += 1;
-                let vain = ledger.vain;
-                if vain > IN_VAIN {
-                    self.fail(|| format!("socket {id}: tried {vain} times in vain: a spin"));
+                ledger.futile += 1;
+                let futile = ledger.futile;
+                if futile > MAX_FUTILE {
+                    self.fail(|| {
+                        format!("socket {id}: {futile} calls without an event: a busy loop")
+                    });
                 }
             }
             _ => {}
@@ -139,22 +141,22 @@ impl World {
 
     pub fn sys_shutdown_write(&mut self, id: usize) -> io::Result<()> {
         self.calls += 1;
-        laws::goodbye(self, id);
+        laws::half_close(self, id);
         let served = self.clock.served;
         let socket = &mut self.sockets[id];
-        socket.ledger.active = served;
-        if socket.ledger.goodbye.is_none() {
+        socket.ledger.last_active = served;
+        if socket.ledger.half_closed_at.is_none() {
             socket.ledger.owed = socket.read;
-            socket.ledger.goodbye = Some(served);
+            socket.ledger.half_closed_at = Some(served);
         }
         if socket.error.is_some() { Err(Errno::NOTCONN.into()) } else { Ok(()) }
     }
 
-    /// What the kernel says of a peer that was told goodbye.
+    /// What the kernel reports of a lingering connection.
     pub fn sys_unacknowledged(&mut self, id: usize) -> u32 {
-        let left = self.sockets[id].left();
+        let left = self.sockets[id].unacknowledged();
         if left > 0 {
-            self.coverage.note(Feature::LeftAfterLinger);
+            self.coverage.note(Feature::UnacknowledgedAfterLinger);
         }
         left as u32
     }
@@ -162,7 +164,7 @@ impl World {
     pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
         self.check_token(token);
         let ledger = &mut self.sockets[id].ledger;
-        ledger.active = self.clock.served;
+        ledger.last_active = self.clock.served;
         if self.chance(self.scenario.fault_rates.register_fails) {
             self.sockets[id].ledger.fails_to_register = true;
             return Err(Errno::NOSPC.into());
@@ -170,7 +172,7 @@ impl World {
         let socket = &mut self.sockets[id];
         socket.ledger.is_registered = true;
         socket.token = Some(token);
-        // It can be written to, if nothing else.
+        // It is writable, at least.
         socket.edge = true;
         Ok(())
     }
@@ -181,15 +183,15 @@ impl World {
         self.listeners[listener].is_open = true;
     }
 
-    /// Slots are used again, and none by two.
+    /// Slots are reused, but never shared.
     fn check_token(&mut self, token: Token) {
         let taken = |other: Option<Token>| other == Some(token);
-        let twice = self.live.iter().any(|id| taken(self.sockets[*id].token))
+        let twice = self.accepted.iter().any(|id| taken(self.sockets[*id].token))
             || self.listeners.iter().any(|listening| taken(listening.token));
-        self.most_live = self.most_live.max(self.live.len());
-        let bound = self.listeners.len() + self.most_live;
+        self.most_accepted = self.most_accepted.max(self.accepted.len());
+        let bound = self.listeners.len() + self.most_accepted;
         if twice || token.0 >= bound {
-            self.fail(|| format!("{token:?} for a socket; {bound} would do; taken: {twice}"));
+            self.fail(|| format!("{token:?} is given; it must be below {bound}; in use: {twice}"));
         }
         if token.0 < self.tokens_used {
             self.coverage.note(Feature::SlotReused);
@@ -205,53 +207,55 @@ impl World {
         let is_stopping = self.is_stopping();
         let listening = &mut self.listeners[listener];
         listening.calls += 1;
-        listening.due = None;
+        listening.retry_due = None;
         let calls = listening.calls;
-        // What waits when the server stops is taken all at once.
+        // A stopping server empties its queue in one turn.
         if calls > ACCEPTS_PER_TURN && !is_stopping {
             self.fail(|| format!("listener {listener}: accept is call {calls} of one turn"));
         }
         let accepted = self.accept(listener);
         match &accepted {
-            Ok(id) => self.accepted(listener, *id),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => self.accepted_in_vain(listener),
+            Ok(id) => self.on_accept(listener, *id),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.on_empty_queue(listener),
             Err(e) => {
-                self.listeners[listener].deaf = None;
-                // One after the other: that may be taken for no fault of each.
+                self.listeners[listener].unserved_since = None;
+                // After many in a row, the server may blame the listener, and back off.
                 self.listeners[listener].failures += 1;
                 self.listeners[listener].has_failed |=
                     self.listeners[listener].failures >= ACCEPTS_PER_TURN;
-                if !Errno::from_io_error(e).is_some_and(|errno| OF_ONE.contains(&errno)) {
-                    self.exhausted(listener);
+                if !Errno::from_io_error(e).is_some_and(|errno| PER_CONNECTION.contains(&errno)) {
+                    self.on_exhaustion(listener);
                 }
             }
         }
         accepted
     }
 
-    fn accepted(&mut self, listener: usize, id: usize) {
+    fn on_accept(&mut self, listener: usize, id: usize) {
         let listening = &mut self.listeners[listener];
         listening.has_accepted = true;
         listening.failures = 0;
-        listening.vain = 0;
+        listening.futile = 0;
         listening.exhaustion = None;
-        self.sockets[id].ledger.active = self.clock.served;
+        self.sockets[id].ledger.last_active = self.clock.served;
     }
 
-    fn accepted_in_vain(&mut self, listener: usize) {
+    fn on_empty_queue(&mut self, listener: usize) {
         let is_stopping = self.is_stopping();
         let listening = &mut self.listeners[listener];
         listening.exhaustion = None;
         listening.has_failed = false;
-        listening.vain += 1;
-        let vain = listening.vain;
-        if vain > IN_VAIN && !is_stopping {
-            self.fail(|| format!("listener {listener}: accepted {vain} times in vain: a spin"));
+        listening.futile += 1;
+        let futile = listening.futile;
+        if futile > MAX_FUTILE && !is_stopping {
+            self.fail(|| {
+                format!("listener {listener}: {futile} accepts from an empty queue: a busy loop")
+            });
         }
     }
 
-    /// While descriptors are short, accepting may be tried now and then, and whenever one is set free.
-    fn exhausted(&mut self, listener: usize) {
+    /// While descriptors are short, the server may retry whenever one is freed, and four times a second besides.
+    fn on_exhaustion(&mut self, listener: usize) {
         self.coverage.note(Feature::Exhausted);
         let raw = self.clock.raw;
         let listening = &mut self.listeners[listener];
@@ -264,7 +268,9 @@ impl World {
         exhaustion.failures += 1;
         let (failures, time) = (exhaustion.failures, raw - exhaustion.since);
         if u128::from(failures - exhaustion.allowed.min(failures)) > time.as_millis() / 250 {
-            self.fail(|| format!("listener {listener}: {failures} failures in {time:?}: a spin"));
+            self.fail(|| {
+                format!("listener {listener}: {failures} failures in {time:?}: a busy loop")
+            });
         }
     }
 
@@ -278,70 +284,76 @@ impl World {
 
     pub fn sys_close(&mut self, id: usize) {
         let socket = &self.sockets[id];
-        let (is_watched, is_known) = (socket.token.is_some(), socket.ledger.is_announced);
+        let (is_watched, is_known) = (socket.token.is_some(), socket.ledger.is_end_reported);
         if is_watched {
             self.fail(|| format!("socket {id}: closed while registered"));
         }
         let was_served = self.sockets[id].ledger.is_registered;
-        self.gone += 1;
-        self.unannounced += i64::from(!is_known);
+        self.closed += 1;
+        self.unreported += i64::from(!is_known);
         for listening in &mut self.listeners {
             if let Some(exhaustion) = &mut listening.exhaustion {
                 exhaustion.allowed += 1;
                 if was_served {
-                    listening.due.get_or_insert(self.turn + 2);
+                    listening.retry_due.get_or_insert(self.turn + 2);
                 }
             }
         }
-        self.lose(id);
+        self.remove(id);
     }
 
-    /// The server reports what it did itself.
+    /// Handles a report of what the server itself did.
     pub fn on_server_event(&mut self, event: Event<'_>) {
         match event {
             Event::AcceptFailed { .. } => self.coverage.note(Feature::BackedOff),
-            Event::Draining { connections, .. } if connections != self.live.len() => {
-                let live = self.live.len();
-                self.fail(|| format!("{connections} connections are left, of {live}"));
+            Event::Draining { connections, .. } if connections != self.accepted.len() => {
+                let accepted = self.accepted.len();
+                self.fail(|| {
+                    format!("{connections} connections are reported, but {accepted} are open")
+                });
             }
             _ => {}
         }
     }
 
-    /// The server reports what it did to a connection, or what the connection did.
+    /// Handles a report about a connection.
     pub fn on_event(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
         self.check_id(id, conn, event);
         match event {
-            Event::Read(n) => self.sockets[id].ledger.told_read += n as u64,
-            Event::Wrote(n) => self.sockets[id].ledger.told_wrote += n as u64,
+            Event::Read(n) => self.sockets[id].ledger.reported_read += n as u64,
+            Event::Wrote(n) => self.sockets[id].ledger.reported_wrote += n as u64,
             Event::WriteBlocked => self.coverage.note(Feature::Blocked),
             Event::Accepted => self.coverage.note(Feature::Accepted),
             Event::Yielded => self.coverage.note(Feature::Yielded),
-            Event::HalfClosed if self.sockets[id].ledger.goodbye.is_none() => {
-                self.fail(|| format!("socket {id}: half-closed, but its writing side is open"));
+            Event::HalfClosed if self.sockets[id].ledger.half_closed_at.is_none() => {
+                self.fail(|| {
+                    format!("socket {id}: reported as half-closed, but its writing side is open")
+                });
             }
-            Event::Expired(expiry) => self.coverage.note(expired(expiry)),
+            Event::Expired(expiry) => {
+                self.sockets[id].ledger.is_expired_idle |= expiry == Expiry::Idle;
+                self.coverage.note(expired(expiry));
+            }
             Event::Refused(why) => {
                 laws::refused(self, id, why);
-                self.sockets[id].ledger.is_refused = true;
-                self.announce(id);
+                self.note_end(id);
             }
             Event::Closed { why, is_cut } => {
                 laws::closed(self, id, why);
                 laws::counted(self, id, why, is_cut);
                 self.check_counts(id);
-                self.announce(id);
+                self.note_end(id);
             }
             _ => {}
         }
     }
 
-    /// A connection keeps its identifier, and no other ever has the same.
+    /// A connection keeps its identifier, which no other ever gets.
     fn check_id(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
         let known = &mut self.sockets[id].ledger.conn;
         match *known {
             Some(known) if known != conn => {
-                self.fail(|| format!("socket {id} is {known}, and {conn} in {event:?}"));
+                self.fail(|| format!("socket {id} is {known}, but {conn} in {event:?}"));
             }
             Some(_) => {}
             None if self.last_conn >= Some(conn) => {
@@ -354,22 +366,26 @@ impl World {
         }
     }
 
-    /// The reported bytes are those that moved.
+    /// The server reported exactly the bytes that moved.
     fn check_counts(&mut self, id: usize) {
         let socket = &self.sockets[id];
-        let (told, moved) =
-            ((socket.ledger.told_read, socket.ledger.told_wrote), (socket.read, socket.written));
-        if told != moved {
-            self.fail(|| format!("socket {id}: {told:?} bytes were reported, {moved:?} moved"));
+        let (reported, moved) = (
+            (socket.ledger.reported_read, socket.ledger.reported_wrote),
+            (socket.read, socket.written),
+        );
+        if reported != moved {
+            self.fail(|| {
+                format!("socket {id}: {reported:?} bytes were reported, but {moved:?} moved")
+            });
         }
     }
 
-    fn announce(&mut self, id: usize) {
+    fn note_end(&mut self, id: usize) {
         let socket = &mut self.sockets[id];
-        let is_again = std::mem::replace(&mut socket.ledger.is_announced, true);
-        self.unannounced -= i64::from(socket.place == Place::Gone);
+        let is_again = std::mem::replace(&mut socket.ledger.is_end_reported, true);
+        self.unreported -= i64::from(socket.place == Place::Gone);
         if is_again {
-            self.fail(|| format!("socket {id}: its end is told twice"));
+            self.fail(|| format!("socket {id}: its end is reported twice"));
         }
     }
 }
@@ -388,7 +404,7 @@ pub fn feature(why: Refusal) -> Feature {
     match why {
         Refusal::MaxConnections => Feature::RefusedMaxConnections,
         Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
-        // There always is memory: what makes it fail is another test's to find.
+        // The simulator never lacks memory.
         Refusal::RegisterFailed | Refusal::NoMemory => Feature::RefusedRegisterFailed,
     }
 }

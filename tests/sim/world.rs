@@ -1,7 +1,7 @@
-//! The kernel, the network and everybody else: what the server's system calls act on.
+//! The kernel, the network and the peers: what the server's system calls act on.
 //!
-//! Edges are kept as epoll keeps them. One arises when something changes; it is told once; and what is
-//! told is what is true at the time of telling, if anything still is.
+//! Edges work as in epoll. An edge arises when something changes, and is delivered once. The event reports what is true
+//! at the time of delivery, and there is no event if nothing is ready then.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -14,12 +14,12 @@ use rustix::io::Errno;
 
 use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
-use crate::grammar::OF_ONE;
-use crate::rng::Rng;
+use crate::grammar::PER_CONNECTION;
+use crate::kit::rng::Rng;
 use crate::scenario::Scenario;
 use crate::socket::{Peer, Place, Socket};
 
-/// Connection attempts that go on while the accept queue is full.
+/// Connection attempts that wait while the accept queue is full.
 const WAITING: usize = 64;
 
 #[derive(Debug)]
@@ -28,47 +28,47 @@ pub struct World {
     pub rng: Rng,
     pub clock: Clock,
     pub sockets: Vec<Socket>,
-    /// Those which are not gone.
+    /// The sockets that are not gone.
     pub alive: Vec<usize>,
-    /// Those which the server has accepted.
-    pub live: Vec<usize>,
+    /// Of those, the ones that the server has accepted.
+    pub accepted: Vec<usize>,
     pub listeners: [Listening; 2],
-    /// How many connections can be accepted before there are no descriptors left.
+    /// Accepted connections for which there are descriptors.
     pub descriptors: usize,
-    pub life: Life,
-    /// Faults have stopped.
-    pub is_calm: bool,
-    /// The first thing that was wrong.
-    pub wrong: Option<String>,
+    pub request: Request,
+    /// Whether faults are injected.
+    pub has_faults: bool,
+    /// The first failure.
+    pub failure: Option<String>,
     /// The number of this turn, and the system calls in it.
     pub turn: u64,
     pub calls: usize,
-    /// Connections that went in this turn.
-    pub gone: usize,
-    /// Connections that went and of whose end the server has not told, less those it told of too soon.
-    pub unannounced: i64,
-    /// The most connections at once, and the slots used for all, since the server started.
-    pub most_live: usize,
+    /// Connections that the server closed in this turn.
+    pub closed: usize,
+    /// Closed connections whose end the server has not reported, less those whose end it reported before closing them.
+    pub unreported: i64,
+    /// The most connections at once, and the slots that were ever used, since the server started.
+    pub most_accepted: usize,
     pub tokens_used: usize,
     /// The newest identifier of a connection.
     pub last_conn: Option<ConnId>,
-    /// Whose events this turn deals with, and whose the next one will.
+    /// Tokens with events in the last turn, and in this one.
     pub batches: [Vec<Token>; 2],
     /// Turns since the server should have stopped.
-    pub late: usize,
+    pub late_turns: usize,
     pub coverage: Coverage,
 }
 
-/// What was asked of the server.
+/// What the server was asked to do.
 #[derive(Clone, Copy, Debug)]
-pub enum Life {
-    Serving,
-    /// Since then, as the server has it and as the wall has it.
-    Stopping {
+pub enum Request {
+    None,
+    /// To stop: since when, on the served clock and on the caller's.
+    Stop {
         since: Duration,
         raw: Duration,
     },
-    Aborted,
+    Abort,
 }
 
 #[derive(Debug, Default)]
@@ -83,21 +83,21 @@ pub struct Listening {
     pub calls: usize,
     /// Whether a connection was accepted in this turn.
     pub has_accepted: bool,
-    pub vain: usize,
-    /// How often accepting has failed since somebody was accepted.
+    pub futile: usize,
+    /// Failures in a row.
     pub failures: usize,
-    /// Whether accepting has failed for want of something since the queue was last seen to be empty.
+    /// Whether the server may back off: accepting has failed since the queue was last found empty.
     pub has_failed: bool,
     pub exhaustion: Option<Exhaustion>,
-    /// The turn in which accepting is to be tried again at the latest, since a descriptor was set free.
-    pub due: Option<u64>,
-    /// There has been somebody to accept, and no reason not to, since then...
-    pub deaf: Option<Duration>,
-    /// ...and for so many turns for too long.
-    pub late: usize,
+    /// The turn by which the server must retry, since a descriptor was freed.
+    pub retry_due: Option<u64>,
+    /// Since when the queue holds connections that the server has no reason to leave...
+    pub unserved_since: Option<Duration>,
+    /// ...and for how many turns it has been too late.
+    pub late_turns: usize,
 }
 
-/// Accepting fails for want of descriptors.
+/// Accepting fails because descriptors are short.
 #[derive(Debug)]
 pub struct Exhaustion {
     pub since: Duration,
@@ -113,47 +113,47 @@ impl World {
             clock: Clock::default(),
             sockets: Vec::new(),
             alive: Vec::new(),
-            live: Vec::new(),
+            accepted: Vec::new(),
             listeners: Default::default(),
             descriptors: usize::MAX,
-            life: Life::Serving,
-            is_calm: false,
-            wrong: None,
+            request: Request::None,
+            has_faults: true,
+            failure: None,
             turn: 0,
             calls: 0,
-            gone: 0,
-            unannounced: 0,
-            most_live: 0,
+            closed: 0,
+            unreported: 0,
+            most_accepted: 0,
             tokens_used: 0,
             last_conn: None,
             batches: Default::default(),
-            late: 0,
+            late_turns: 0,
             coverage: Coverage::default(),
         }
     }
 
     pub fn fail(&mut self, what: impl FnOnce() -> String) {
-        if self.wrong.is_none() {
-            self.wrong = Some(what());
+        if self.failure.is_none() {
+            self.failure = Some(what());
         }
     }
 
-    /// Whether the server was told to stop so long ago, on the wall's clock.
+    /// Whether the server was asked to stop at least `time` ago, on the caller's clock.
     pub fn has_stopped_for(&self, time: Duration) -> bool {
-        match self.life {
-            Life::Serving => false,
-            Life::Stopping { raw, .. } => self.clock.raw - raw >= time,
-            Life::Aborted => true,
+        match self.request {
+            Request::None => false,
+            Request::Stop { raw, .. } => self.clock.raw - raw >= time,
+            Request::Abort => true,
         }
     }
 
     pub fn is_stopping(&self) -> bool {
-        !matches!(self.life, Life::Serving)
+        !matches!(self.request, Request::None)
     }
 
-    /// Whether something happens that may happen so often of 1024 times.
+    /// Whether a fault with this rate happens now.
     pub fn chance(&mut self, of_1024: u32) -> bool {
-        !self.is_calm && self.rng.chance(of_1024)
+        self.has_faults && self.rng.chance(of_1024)
     }
 
     pub fn connect(&mut self, listener: usize, ip: u8, spaces: [u64; 2]) {
@@ -167,7 +167,7 @@ impl World {
         self.enqueue(listener);
     }
 
-    /// Lets in whoever waits, while there is room in the accept queue.
+    /// Moves waiting connection attempts into the accept queue while there is room.
     pub fn enqueue(&mut self, listener: usize) {
         let backlog = self.scenario.backlog;
         let listening = &mut self.listeners[listener];
@@ -183,25 +183,25 @@ impl World {
         }
     }
 
-    /// Lets the network do its part for everybody. Returns whether there was any.
+    /// Lets the network move bytes of all connections. Returns whether any moved.
     pub fn flow(&mut self) -> bool {
-        let Self { sockets, alive, rng, is_calm, clock, .. } = self;
+        let Self { sockets, alive, rng, has_faults, clock, .. } = self;
         let mut flowed = false;
         for id in alive.iter() {
-            flowed |= sockets[*id].flow(rng, *is_calm, clock.served);
+            flowed |= sockets[*id].flow(rng, !*has_faults, clock.served);
         }
         (0..2).for_each(|listener| self.enqueue(listener));
-        flowed | self.answer_goodbyes()
+        flowed | self.answer_half_closes()
     }
 
-    /// Whoever has been told goodbye, and sees it, says goodbye too, sooner or later.
-    fn answer_goodbyes(&mut self) -> bool {
-        let Self { sockets, live, rng, is_calm, .. } = self;
+    /// A peer that has read the end of its echo ends its own stream too, sooner or later.
+    fn answer_half_closes(&mut self) -> bool {
+        let Self { sockets, accepted, rng, has_faults, .. } = self;
         let mut answered = false;
-        for id in live.iter() {
+        for id in accepted.iter() {
             let socket = &mut sockets[*id];
-            let sees = socket.ledger.goodbye.is_some() && socket.taken == socket.written;
-            if sees && socket.is_alive() && !socket.fin && (*is_calm || rng.chance(200)) {
+            let sees_end = socket.ledger.half_closed_at.is_some() && socket.taken == socket.written;
+            if sees_end && socket.is_alive() && !socket.fin && (!*has_faults || rng.chance(200)) {
                 socket.fin = true;
                 answered = true;
             }
@@ -216,61 +216,61 @@ impl World {
         }
         if self.chance(self.scenario.fault_rates.reset) {
             self.coverage.note(Feature::ResetMidTurn);
-            self.sockets[id].break_off(Errno::CONNRESET, &mut self.rng);
+            self.sockets[id].fail_with(Errno::CONNRESET, &mut self.rng);
         }
     }
 
-    /// Tells of the edges, of each once.
-    pub fn tell(&mut self, told: &mut Vec<Ready>) {
+    /// Delivers the edges, each once.
+    pub fn deliver_events(&mut self, events: &mut Vec<Ready>) {
         for listener in 0..2 {
-            told.extend(self.tell_listener(listener));
+            events.extend(self.listener_event(listener));
         }
-        for at in 0..self.live.len() {
-            told.extend(self.tell_socket(self.live[at]));
+        for at in 0..self.accepted.len() {
+            events.extend(self.socket_event(self.accepted[at]));
         }
         if self.chance(self.scenario.fault_rates.spurious) {
-            told.push(self.spurious());
+            events.push(self.spurious());
         }
-        if !told.is_empty() && !self.is_calm {
-            let by = self.rng.index(told.len());
-            told.rotate_left(by);
+        if !events.is_empty() && self.has_faults {
+            let by = self.rng.index(events.len());
+            events.rotate_left(by);
         }
-        self.batches[1].extend(told.iter().map(|ready| ready.token));
+        self.batches[1].extend(events.iter().map(|ready| ready.token));
     }
 
-    fn tell_listener(&mut self, listener: usize) -> Option<Ready> {
+    fn listener_event(&mut self, listener: usize) -> Option<Ready> {
         if !self.listeners[listener].edge || self.chance(self.scenario.fault_rates.withheld) {
             return None;
         }
         let listening = &mut self.listeners[listener];
         let token = listening.token?;
         listening.edge = false;
-        listening.vain = 0;
+        listening.futile = 0;
         (!listening.queue.is_empty()).then_some(Ready { token, exceptional: false })
     }
 
-    fn tell_socket(&mut self, id: usize) -> Option<Ready> {
+    fn socket_event(&mut self, id: usize) -> Option<Ready> {
         if !self.sockets[id].edge || self.chance(self.scenario.fault_rates.withheld) {
             return None;
         }
         let socket = &mut self.sockets[id];
         let token = socket.token?;
         socket.edge = false;
-        socket.ledger.vain = 0;
+        socket.ledger.futile = 0;
         socket.poll().map(|exceptional| Ready { token, exceptional })
     }
 
-    /// An event about nothing, perhaps of somebody who is gone.
+    /// An event for no reason, perhaps for a source that is gone.
     fn spurious(&mut self) -> Ready {
         self.coverage.note(Feature::Spurious);
-        let token = Token(self.rng.index(4 + self.live.len()));
-        for id in &self.live {
+        let token = Token(self.rng.index(4 + self.accepted.len()));
+        for id in &self.accepted {
             if self.sockets[*id].token == Some(token) {
-                self.sockets[*id].ledger.vain = 0;
+                self.sockets[*id].ledger.futile = 0;
             }
         }
         for listening in self.listeners.iter_mut().filter(|l| l.token == Some(token)) {
-            listening.vain = 0;
+            listening.futile = 0;
         }
         Ready { token, exceptional: self.rng.chance(512) }
     }
@@ -282,12 +282,12 @@ impl World {
         }
         let listening = &mut self.listeners[listener];
         match listening.failing.front().copied() {
-            // Needs somebody to have gone wrong.
-            Some(error) if OF_ONE.contains(&error) && listening.queue.is_empty() => {}
+            // Such an error needs a connection to fail.
+            Some(error) if PER_CONNECTION.contains(&error) && listening.queue.is_empty() => {}
             Some(error) => return Err(self.fail_to_accept(listener, error)),
             None => {}
         }
-        if self.live.len() >= self.descriptors {
+        if self.accepted.len() >= self.descriptors {
             return Err(Errno::MFILE.into());
         }
         let Some(id) = self.listeners[listener].queue.pop_front() else {
@@ -295,46 +295,46 @@ impl World {
         };
         self.enqueue(listener);
         self.sockets[id].place = Place::Accepted;
-        self.live.push(id);
+        self.accepted.push(id);
         Ok(id)
     }
 
     fn fail_to_accept(&mut self, listener: usize, error: Errno) -> io::Error {
         let listening = &mut self.listeners[listener];
         listening.failing.pop_front();
-        if OF_ONE.contains(&error) {
-            self.coverage.note(Feature::AcceptFailsOfOne);
+        if PER_CONNECTION.contains(&error) {
+            self.coverage.note(Feature::AcceptFailsPerConnection);
             if error != Errno::INTR
                 && let Some(id) = listening.queue.pop_front()
             {
-                self.lose(id);
+                self.remove(id);
             }
         }
         error.into()
     }
 
-    /// The server has no more to do with it.
-    pub fn lose(&mut self, id: usize) {
+    /// Forgets a socket that the server has closed, or that it can no longer accept.
+    pub fn remove(&mut self, id: usize) {
         self.sockets[id].place = Place::Gone;
         self.alive.retain(|other| *other != id);
-        self.live.retain(|other| *other != id);
+        self.accepted.retain(|other| *other != id);
     }
 
-    /// The queue of a listener that is closed goes with it.
+    /// Closes a listener with all that waits in its queue.
     pub fn close_listener(&mut self, listener: usize) {
         let listening = std::mem::take(&mut self.listeners[listener]);
-        listening.queue.into_iter().chain(listening.waiting).for_each(|id| self.lose(id));
+        listening.queue.into_iter().chain(listening.waiting).for_each(|id| self.remove(id));
     }
 
-    /// Somebody who can still do something.
-    pub fn somebody(&mut self, who: u16) -> Option<&mut Socket> {
-        let id = *self.alive.get(usize::from(who).checked_rem(self.alive.len())?)?;
+    /// The peer that `index` means, if it can still act.
+    pub fn nth_peer(&mut self, index: u16) -> Option<&mut Socket> {
+        let id = *self.alive.get(usize::from(index).checked_rem(self.alive.len())?)?;
         Some(&mut self.sockets[id]).filter(|socket| socket.is_alive())
     }
 
-    /// From now on everybody who can means well.
-    pub fn calm(&mut self) {
-        self.is_calm = true;
+    /// Injects no more faults: errors stop, and each peer reads.
+    pub fn stop_faults(&mut self) {
+        self.has_faults = false;
         self.descriptors = usize::MAX;
         for listening in &mut self.listeners {
             listening.failing.clear();
@@ -342,21 +342,23 @@ impl World {
         for id in &self.alive {
             let socket = &mut self.sockets[*id];
             socket.is_reading = true;
-            socket.ledger.unasked = 0;
-            // The kernel gives up what nobody acknowledges.
-            if socket.peer == Peer::Vanished && (socket.pending() > 0 || socket.left() > 0) {
-                socket.break_off(Errno::TIMEDOUT, &mut self.rng);
+            socket.ledger.unfinished_turns = 0;
+            // The kernel gives up a connection whose peer acknowledges nothing.
+            if socket.peer == Peer::Vanished
+                && (socket.pending() > 0 || socket.unacknowledged() > 0)
+            {
+                socket.fail_with(Errno::TIMEDOUT, &mut self.rng);
             }
         }
     }
 
-    /// A new server is about to take the place of one that has ended.
+    /// Prepares for a new server, after one has ended.
     pub fn restart(&mut self) {
-        self.life = Life::Serving;
+        self.request = Request::None;
         self.clock.served = self.clock.raw;
-        self.most_live = 0;
+        self.most_accepted = 0;
         self.tokens_used = 0;
         self.last_conn = None;
-        self.late = 0;
+        self.late_turns = 0;
     }
 }

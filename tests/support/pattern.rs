@@ -1,35 +1,28 @@
-//! Long streams of bytes to send, and their comparison with what comes back.
+//! Long streams of bytes to send, and how to compare them with what comes back.
 
 use std::io::{self, Read};
-use std::iter;
+
+use crate::kit::pattern::{MAX_BYTES, bytes};
 
 pub const MIB: u64 = 1024 * 1024;
 
 /// More than all buffers between client and server hold together.
 pub const MUCH: u64 = 64 * MIB;
 
-/// A stream of `bytes` bytes, in which a lost or repeated piece shows.
-pub fn pattern(bytes: u64) -> impl Read + Send {
-    // A prime number, so that no buffer is a multiple of a block.
-    const BLOCK_BYTES: usize = 1_048_573;
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let random = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    };
-    let block = iter::repeat_with(random).take(BLOCK_BYTES).collect();
-    Cycle { block, at: 0 }.take(bytes)
+/// A stream of `len` bytes, in which a lost or repeated piece shows.
+pub fn pattern(len: u64) -> impl Read + Send {
+    Endless { offset: 0 }.take(len)
 }
 
-struct Cycle {
-    block: Vec<u8>,
-    at: usize,
+struct Endless {
+    offset: u64,
 }
 
-impl Read for Cycle {
+impl Read for Endless {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = (&self.block[self.at..]).read(buffer)?;
-        self.at = (self.at + n) % self.block.len();
+        let n = buffer.len().min(MAX_BYTES);
+        buffer[..n].copy_from_slice(bytes(0, self.offset, n));
+        self.offset += n as u64;
         Ok(n)
     }
 }

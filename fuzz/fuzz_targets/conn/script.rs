@@ -1,37 +1,33 @@
-//! What a socket answers and how a connection is driven, read off the fuzzer's bytes.
+//! A script made of the fuzzer's bytes: what the socket answers, and how the connection is driven.
 
 use std::io::ErrorKind;
 
 use resound::conn::ShortRead;
 
-/// Around the sizes at which the machine changes how much it reads, and the smallest ones.
-const SCRATCH_BYTES: [usize; 8] = [1, 2, 5, 64, 4095, 4097, 16_385, MAX_SCRATCH_BYTES];
+use crate::kit::socket::{Answer, Call, Script};
 
-/// Room for the first read, twice it, and a little.
-pub const MAX_SCRATCH_BYTES: usize = 40_000;
-
-/// What a call returns: 0 is the end of file to a read, and a fault to a write.
-pub type Answer = Result<usize, ErrorKind>;
+/// The smallest lengths of the scratch, and some around powers of two.
+const SCRATCH_BYTES: [usize; 8] = [1, 2, 5, 64, 4095, 4097, 16_385, 40_000];
 
 /// What is decided before a drive.
 #[derive(Clone, Copy, Debug)]
 pub struct Before {
-    pub hint: ShortRead,
+    pub short_read: ShortRead,
     pub finish: bool,
     pub scratch_bytes: usize,
 }
 
-/// One byte decides about a drive, or a call. At its end the socket stays silent until the connection
-/// waits, and then the peer takes everything and closes.
+/// Each byte decides on a drive or on a call. After the last one, the socket stays silent until the connection waits;
+/// then the peer takes all that is pending, and closes.
 #[derive(Debug)]
-pub struct Script<'a> {
+pub struct Bytes<'a> {
     rest: &'a [u8],
-    obliging: bool,
+    is_ending: bool,
 }
 
-impl<'a> Script<'a> {
+impl<'a> Bytes<'a> {
     pub fn new(rest: &'a [u8]) -> Self {
-        Self { rest, obliging: false }
+        Self { rest, is_ending: false }
     }
 
     fn next(&mut self) -> Option<u8> {
@@ -40,46 +36,45 @@ impl<'a> Script<'a> {
         Some(*first)
     }
 
-    /// Whether there is to be but one echo.
+    /// Whether only the first read is echoed.
     pub fn once(&mut self) -> bool {
         self.next().is_some_and(|byte| byte & 1 == 1)
     }
 
     /// How the next drive is made.
-    pub fn before(&mut self) -> Before {
+    pub fn before_drive(&mut self) -> Before {
         let byte = self.next().unwrap_or(0);
+        let proves_nothing = byte & 1 == 1;
         Before {
-            hint: if byte & 1 == 1 { ShortRead::ProvesNothing } else { ShortRead::MeansEmpty },
+            short_read: if proves_nothing {
+                ShortRead::ProvesNothing
+            } else {
+                ShortRead::MeansEmpty
+            },
             finish: byte >> 4 == 0xf,
             scratch_bytes: SCRATCH_BYTES[usize::from(byte >> 1 & 7)],
         }
     }
 
-    /// The answer to a read into so many bytes of room.
-    pub fn on_read(&mut self, room: usize) -> Answer {
-        match self.next() {
-            Some(byte) => answer(byte, room),
-            None if self.obliging => Ok(0),
-            None => Err(ErrorKind::WouldBlock),
-        }
-    }
-
-    /// The answer to a write of so many bytes.
-    pub fn on_write(&mut self, offered: usize) -> Answer {
-        match self.next() {
-            Some(byte) => answer(byte, offered),
-            None if self.obliging => Ok(offered),
-            None => Err(ErrorKind::WouldBlock),
-        }
-    }
-
-    /// The connection waited, and is driven again all the same.
-    pub fn woken(&mut self) {
-        self.obliging = self.rest.is_empty();
+    /// The connection waits. It is driven again all the same.
+    pub fn on_wait(&mut self) {
+        self.is_ending = self.rest.is_empty();
     }
 }
 
-/// Moves all, few, nearly all or a part of at most `most` bytes, which are at least one, or none.
+impl Script for Bytes<'_> {
+    fn answer(&mut self, call: Call) -> Answer {
+        let (Call::Read(most) | Call::Write(most)) = call;
+        match (self.next(), call) {
+            (Some(byte), _) => answer(byte, most),
+            (None, _) if !self.is_ending => Err(ErrorKind::WouldBlock),
+            (None, Call::Read(_)) => Ok(0),
+            (None, Call::Write(_)) => Ok(most),
+        }
+    }
+}
+
+/// Moves all of `most` bytes, a few, nearly all or a part, or fails. `most` is at least 1.
 fn answer(byte: u8, most: usize) -> Answer {
     let n = usize::from(byte >> 3);
     match byte & 7 {

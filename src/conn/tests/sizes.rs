@@ -1,54 +1,51 @@
-//! How much is read: in one call, in one turn, and for every way to cut a message up.
+//! How much is read: in one call, in one drive, and for every way to cut up a message.
 
 use super::*;
+use ErrorKind::WouldBlock;
 
 const KIB: usize = 1024;
 
-/// A peer that can always do all it is asked to.
-fn tireless(ask: Ask) -> Step {
-    match ask {
-        Ask::Read(_) => GivesAll,
-        Ask::Write(_) => TakesAll,
+/// A peer that always has bytes, and takes all that it is offered.
+fn tireless(call: Call) -> Answer {
+    match call {
+        Call::Read(n) | Call::Write(n) => Ok(n),
     }
 }
 
-/// How much each read of the last drive asked for.
-fn asked<A>(run: &Run<A>) -> Vec<usize> {
-    run.peer
-        .calls
-        .iter()
-        .filter_map(|(ask, _)| if let Ask::Read(n) = ask { Some(*n) } else { None })
-        .collect()
+/// How much each read since the last look asked for.
+fn asked<S>(run: &Checked<S>) -> Vec<usize> {
+    let calls = run.socket.calls.iter();
+    calls.filter_map(|(call, _)| if let Call::Read(n) = call { Some(*n) } else { None }).collect()
 }
 
 #[test]
-fn a_turn_is_bounded() {
+fn a_drive_is_bounded() {
     for scratch_bytes in [1, 64, 16 * KIB, 100 * KIB, 256 * KIB] {
-        let mut run = Run::of(Echo::new(), scratch_bytes, tireless);
+        let mut run = Checked::new(scratch_bytes, tireless);
         for _ in 0..8 {
-            let before = run.peer.given;
-            run.peer.calls.clear();
-            assert_eq!(run.turn(ProvesNothing), Ok(Yield));
-            assert!(run.peer.given - before <= scratch_bytes);
-            assert_eq!((run.peer.reads(), run.peer.writes()), (1, 1));
+            let before = run.socket.given;
+            run.socket.calls.clear();
+            assert_eq!(run.drive(ProvesNothing), Ok(Yield));
+            assert!(run.socket.given - before <= scratch_bytes);
+            assert_eq!((run.socket.reads(), run.socket.writes()), (1, 1));
         }
     }
 }
 
 #[test]
-fn a_turn_of_lingering_is_bounded() {
-    let mut run = Run::of(Echo::once(), 64, tireless);
-    assert_eq!(run.turn(MeansEmpty), Ok(ShutdownWrite));
-    run.peer.calls.clear();
-    assert_eq!(run.turn(MeansEmpty), Ok(Yield));
-    assert_eq!((run.peer.reads(), run.peer.writes()), (1, 0));
+fn a_drive_of_a_lingering_connection_is_bounded() {
+    let mut run = Checked::once(64, tireless);
+    assert_eq!(run.drive(MeansEmpty), Ok(ShutdownWrite));
+    run.socket.calls.clear();
+    assert_eq!(run.drive(MeansEmpty), Ok(Yield));
+    assert_eq!((run.socket.reads(), run.socket.writes()), (1, 0));
 }
 
-/// Also after the peer did not keep up: what it can pin is for the caller to bound, who sees them all.
+/// Also after the peer did not keep up. To bound what all peers can hold is the caller's task.
 #[test]
 fn every_read_asks_for_the_whole_scratch() {
     for scratch_bytes in [1, 64, 1000, 256 * KIB] {
-        let mut run = Run::of(Echo::new(), scratch_bytes, Script::default());
+        let mut run = Checked::new(scratch_bytes, Steps::default());
         run.expect(ProvesNothing, &[GivesAll, TakesAll, Gives(1), TakesAll, ReadBlocks], Ok(Wait));
         assert_eq!(asked(&run), [scratch_bytes; 3]);
         run.expect(ProvesNothing, &[GivesAll, WriteBlocks], Ok(Wait));
@@ -58,12 +55,12 @@ fn every_read_asks_for_the_whole_scratch() {
 }
 
 #[test]
-fn a_scratch_that_changes_is_filled_as_far_as_it_goes() {
-    let mut run = Run::of(Echo::new(), 64, tireless);
+fn the_scratch_may_change_between_drives() {
+    let mut run = Checked::new(64, tireless);
     for scratch_bytes in [64, 1, 4096] {
         run.scratch = vec![0; scratch_bytes];
-        run.peer.calls.clear();
-        assert_eq!(run.turn(MeansEmpty), Ok(Yield));
+        run.socket.calls.clear();
+        assert_eq!(run.drive(MeansEmpty), Ok(Yield));
         assert_eq!(asked(&run), [scratch_bytes]);
     }
 }
@@ -89,33 +86,33 @@ fn a_message_survives_every_way_to_cut_it_up() {
     const CUTS: usize = 1 << (MESSAGE_BYTES - 1);
     for (given, taken) in (0..CUTS * CUTS).map(|i| (i / CUTS, i % CUTS)) {
         let (mut give, mut take) = (pieces(MESSAGE_BYTES, given), pieces(MESSAGE_BYTES, taken));
-        // Between two pieces, either way, nothing moves: the peer is as slow as it is choppy.
+        // Between two pieces nothing moves, in either direction.
         let (mut read_pause, mut write_pause) = (false, true);
-        let mut left = 0; // of the piece that the peer is taking
-        let peer = move |ask| match ask {
-            Ask::Read(_) => {
+        let mut left = 0; // Of the piece that the peer takes now.
+        let peer = move |call| match call {
+            Call::Read(_) => {
                 read_pause = !read_pause;
-                if read_pause { give.next().map_or(Eof, Gives) } else { ReadBlocks }
+                if read_pause { Ok(give.next().unwrap_or(0)) } else { Err(WouldBlock) }
             }
-            Ask::Write(offered) => {
+            Call::Write(offered) => {
                 if left == 0 {
                     write_pause = !write_pause;
                     if write_pause {
-                        return WriteBlocks;
+                        return Err(WouldBlock);
                     }
                     left = take.next().expect("no more is offered than was given");
                 }
                 let n = left.min(offered);
                 left -= n;
-                Takes(n)
+                Ok(n)
             }
         };
-        let mut run = Run::of(Echo::new(), 8, peer);
-        // Each piece, and each pause before one, costs a turn or two at the most.
+        let mut run = Checked::new(8, peer);
+        // Each piece, and each pause before one, takes two drives at most.
         let ended =
-            (0..8 * MESSAGE_BYTES).find(|_| !matches!(run.turn(MeansEmpty), Ok(Wait | Yield)));
+            (0..8 * MESSAGE_BYTES).find(|_| !matches!(run.drive(MeansEmpty), Ok(Wait | Yield)));
         assert!(ended.is_some(), "cut at {given:b} and {taken:b}");
-        assert_eq!(run.peer.calls.last(), Some(&(Ask::Read(8), Eof)));
-        assert_eq!((run.peer.given, run.peer.taken), (MESSAGE_BYTES, MESSAGE_BYTES));
+        assert_eq!(run.socket.calls.last(), Some(&(Call::Read(8), Ok(0))));
+        assert_eq!((run.socket.given, run.socket.taken), (MESSAGE_BYTES, MESSAGE_BYTES));
     }
 }

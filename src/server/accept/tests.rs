@@ -1,4 +1,4 @@
-//! Back-off, listeners that are lost, and what a batch does with the errors in it.
+//! Back-off, lost listeners, and errors within a batch.
 
 use super::*;
 use crate::server::Config;
@@ -6,12 +6,13 @@ use crate::server::tests::{Scripted, server};
 
 type Script = Vec<Result<(), Errno>>;
 
-/// A server, its listener's token, and the events of accepting in words.
+/// A server whose listener answers from `script`, and the listener's token.
 fn scripted(script: Script) -> (Server<Scripted, Events>, Token) {
     let config = Config { max_connections: 1_000, ..Config::default() };
     server(config, Events::default(), Instant::now(), script)
 }
 
+/// The events of accepting, in a word each.
 #[derive(Default)]
 struct Events(Vec<&'static str>);
 
@@ -31,7 +32,7 @@ fn retry_at<O: Observer>(server: &Server<Scripted, O>) -> Option<Instant> {
 }
 
 #[test]
-fn an_error_of_one_connection_is_passed_over() {
+fn an_error_of_one_connection_is_skipped() {
     for errno in [
         Errno::CONNABORTED,
         Errno::PROTO,
@@ -57,12 +58,12 @@ fn a_listener_backs_off_until_its_time_or_until_a_descriptor_is_free() {
         server.accept(token, now);
         let retry = retry_at(&server).unwrap();
         assert_eq!(retry, now + BACK_OFF);
-        // An event before that is no reason to try.
+        // An event does not end the back-off.
         server.accept(token, retry - Duration::from_millis(1));
         assert_eq!(server.shared.observer.0, ["failed"], "{errno:?}");
         server.accept(token, retry);
         assert_eq!(server.shared.observer.0, ["failed", "accepted", "failed"], "{errno:?}");
-        // A connection that ends makes it try again.
+        // The end of a connection does.
         server.end_backoff(retry);
         assert_eq!(retry_at(&server), Some(retry));
         server.accept(token, retry);
@@ -71,7 +72,7 @@ fn a_listener_backs_off_until_its_time_or_until_a_descriptor_is_free() {
     }
 }
 
-/// No event comes for what the queue holds by then.
+/// No event comes for connections that are in the queue already.
 #[test]
 fn a_back_off_that_is_over_requeues_the_listener() {
     let now = Instant::now();
@@ -83,7 +84,7 @@ fn a_back_off_that_is_over_requeues_the_listener() {
     assert!(server.reactor.has_more());
 }
 
-/// Failing one after the other would keep the server busy with nothing.
+/// Without a back-off, accepting would fail again and again, and keep the server busy.
 #[test]
 fn a_listener_backs_off_when_every_accept_of_a_batch_failed() {
     let now = Instant::now();
@@ -104,7 +105,7 @@ fn a_listener_does_not_back_off_when_one_accept_of_a_batch_succeeded() {
         script.push(Ok(()));
         let (mut server, token) = scripted(script);
         server.accept(token, now);
-        assert_eq!(retry_at(&server), None, "after one in place {there}");
+        assert_eq!(retry_at(&server), None, "success in place {there}");
         assert!(server.reactor.has_more(), "the queue may hold more");
         server.accept(token, now);
         assert_eq!(server.shared.observer.0, ["accepted"; 2]);
@@ -112,13 +113,13 @@ fn a_listener_does_not_back_off_when_one_accept_of_a_batch_succeeded() {
 }
 
 #[test]
-fn a_free_descriptor_means_nothing_while_all_is_well() {
+fn a_free_descriptor_changes_nothing_without_a_back_off() {
     let (mut server, _) = scripted(vec![]);
     server.end_backoff(Instant::now());
     assert_eq!(retry_at(&server), None);
 }
 
-/// Failed when the server tried again for ever, with a warning each minute.
+/// Failed when the server retried for ever, with a warning each minute.
 #[test]
 fn a_listener_is_lost_after_some_hopeless_failures() {
     for errno in [Errno::INVAL, Errno::BADF, Errno::NOTSOCK] {

@@ -3,7 +3,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_nanos(1);
 
-/// Waits right after the last wait.
+/// Begins a wait as soon as the last one has ended.
 fn waits(clock: &mut ServedClock, timer: Option<Instant>) -> Option<Duration> {
     let woke = clock.now();
     clock.begin_wait(timer, woke)
@@ -15,23 +15,23 @@ fn the_clock_stands_still_while_the_server_is_suspended() {
     let mut clock = ServedClock::new(start);
     let at = |seconds: u32| start + seconds * SECOND;
     assert_eq!(clock.advance(at(1)), at(1));
-    // It meant to sleep for 5 seconds, and did.
+    // A wait of 5 seconds takes 5 seconds.
     assert_eq!(waits(&mut clock, Some(at(6))), Some(5 * SECOND));
     assert_eq!(clock.advance(at(6)), at(6));
-    // It meant to sleep for 5 seconds, and was suspended for a minute, from an unknown moment on.
+    // A wait of 5 seconds takes 65: the server was suspended, and cannot know since when.
     waits(&mut clock, Some(at(11)));
     assert_eq!(clock.advance(at(71)), at(6));
-    // From then on it goes as before.
+    // The next wait counts as usual.
     assert_eq!(waits(&mut clock, Some(at(12))), Some(6 * SECOND));
     assert_eq!(clock.advance(at(72)), at(7));
     assert_eq!((clock.real(), clock.now()), (at(72), at(7)));
-    // Without a deadline, no wait is too long.
+    // A wait without a deadline is never late.
     assert_eq!(waits(&mut clock, None), None);
     assert_eq!(clock.advance(at(1000)), at(935));
 }
 
 #[test]
-fn a_wait_that_is_a_little_late_counts_for_the_most_part() {
+fn a_wait_that_is_a_little_late_still_counts_in_part() {
     let start = Instant::now();
     let late = LATE + INSTANT;
     for (elapsed, served) in [
@@ -45,18 +45,18 @@ fn a_wait_that_is_a_little_late_counts_for_the_most_part() {
     }
 }
 
-/// Failed when a turn with much work passed for one in which the server was suspended.
+/// Failed when the clock took a turn with much work for a suspension.
 #[test]
 fn slow_work_counts_from_the_second_slow_turn_on() {
     let start = Instant::now();
     let mut clock = ServedClock::new(start);
     let mut real = start;
-    // The first takes two seconds, at once.
+    // The first turn takes two seconds without a look at the clock.
     waits(&mut clock, Some(real));
     assert!(!clock.is_watching());
     real += 2 * SECOND;
     assert_eq!(clock.advance(real), start, "it may have been suspended");
-    // The others take as long, in pieces.
+    // The other turns take as long, in pieces.
     for turn in 0..20 {
         let woke = clock.in_served(real);
         for piece in 1..=20 {
@@ -79,7 +79,7 @@ fn turns_are_watched_for_some_time_after_the_last_slow_one() {
     waits(&mut clock, Some(start));
     let mut real = start + 2 * SECOND;
     let mut woke = clock.advance(real);
-    // Each turn is slow, for longer than turns are watched after one.
+    // These turns are slow, and together they last longer than `WATCH`.
     for _ in 0..30 {
         real += SECOND;
         clock.advance(real);

@@ -1,72 +1,17 @@
 //! What a drive reports, stamps and enters into the accounts.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
-
 use super::*;
+use crate::kit::socket::{Answer, Socket};
 use crate::server::Config;
 use crate::server::limits::Admission;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers its calls from a script.
-struct Scripted(VecDeque<Result<usize, ErrorKind>>);
-
-impl Scripted {
-    fn answer(&mut self) -> io::Result<usize> {
-        Ok(self.0.pop_front().expect("the script has an answer")?)
-    }
-}
-
-impl Read for Scripted {
-    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        self.answer()
-    }
-}
-
-impl Write for Scripted {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        self.answer()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Source for Scripted {
-    fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Stream for Scripted {
-    fn short_read_drains(&self) -> bool {
-        true
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn unacknowledged(&self) -> Option<u32> {
-        None
-    }
-}
-
-/// Every event, as it is written.
+/// Every event as text.
 #[derive(Default)]
 struct Events(Vec<String>);
 
@@ -86,7 +31,7 @@ struct Driven {
 }
 
 /// Drives a connection once for each script.
-fn drive(scripts: &[&[Result<usize, ErrorKind>]]) -> Vec<Driven> {
+fn drive(scripts: &[&[Answer]]) -> Vec<Driven> {
     let start = Instant::now();
     let config = Config { buffer_bytes: 8, pending_limit_bytes: 1 << 10, ..Config::default() };
     let peer = Endpoint::Unix(None);
@@ -98,7 +43,7 @@ fn drive(scripts: &[&[Result<usize, ErrorKind>]]) -> Vec<Driven> {
     };
     let mut connection = Connection {
         id: ConnId::default(),
-        stream: Scripted(VecDeque::new()),
+        stream: Socket::new(VecDeque::new()),
         echo: Echo::new(),
         permit: Admission::new(&config).admit(&peer).unwrap(),
         peer,
@@ -108,7 +53,7 @@ fn drive(scripts: &[&[Result<usize, ErrorKind>]]) -> Vec<Driven> {
     };
     let mut drives = Vec::new();
     for (n, script) in (1..).zip(scripts) {
-        connection.stream.0.extend(*script);
+        connection.stream.script.extend(*script);
         let now = start + n * SECOND;
         let next = connection.drive(false, now, &mut shared);
         drives.push(Driven {

@@ -1,7 +1,9 @@
-use std::io;
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 
 use super::*;
 use crate::conn::{Next, ShortRead};
+use crate::kit::socket::Socket;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INSTANT: Duration = Duration::from_nanos(1);
@@ -10,29 +12,11 @@ fn config(idle_timeout: Option<Duration>, stall_timeout: Option<Duration>) -> Co
     Config { idle_timeout, stall_timeout, ..Config::default() }
 }
 
-/// A peer that sends one byte and takes nothing.
-struct Stuck(Option<u8>);
-
-impl io::Read for Stuck {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        buffer[0] = self.0.take().ok_or(io::ErrorKind::WouldBlock)?;
-        Ok(1)
-    }
-}
-
-impl io::Write for Stuck {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::WouldBlock.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
+/// The echo of a peer that has sent one byte, and takes nothing.
 fn stuck_echo() -> Echo {
     let mut echo = Echo::new();
-    let drive = echo.drive(&mut Stuck(Some(1)), ShortRead::ProvesNothing, &mut [0; 8]);
+    let mut socket = Socket::new(VecDeque::from([Ok(1), Err(ErrorKind::WouldBlock)]));
+    let drive = echo.drive(&mut socket, ShortRead::ProvesNothing, &mut [0; 8]);
     assert_eq!((drive.next.unwrap(), echo.buffered_bytes()), (Next::Wait, 1));
     echo
 }
@@ -54,8 +38,8 @@ fn what_a_connection_waits_for_decides_its_deadline() {
     assert_eq!(deadlines.of(&lingering, 1, now), Some((now + look, Expiry::Lingering)));
 }
 
-/// The server looks at a peer that takes nothing once in each quarter of its timeout, and at the end, however often
-/// it sweeps.
+/// However often it sweeps, the server looks at a peer that takes nothing once in each quarter of the timeout, and once
+/// at its end.
 #[test]
 fn looks_come_at_quarters_and_at_the_end() {
     let start = Instant::now();
@@ -75,9 +59,9 @@ fn looks_come_at_quarters_and_at_the_end() {
     assert_eq!(looks, [(11, false), (21, false), (31, false), (41, true)]);
 }
 
-/// Without a stall timeout no peer is given up, but the server still sees when one has taken the rest.
+/// Without a stall timeout no peer is given up, but the server must still see when one has taken the rest.
 #[test]
-fn without_a_stall_timeout_a_lingering_peer_is_looked_at_all_the_same() {
+fn without_a_stall_timeout_a_lingering_peer_is_still_looked_at() {
     let now = Instant::now();
     let deadlines = Deadlines::new(&config(None, None), now);
     let mut lingering = Echo::new();
@@ -89,9 +73,9 @@ fn without_a_stall_timeout_a_lingering_peer_is_looked_at_all_the_same() {
     assert_eq!(deadlines.of(&stuck_echo(), 0, now), None);
 }
 
-/// A server that is suspended in a wait cannot know since when. So waits are short beside the timeouts.
+/// A server that is suspended in a wait cannot know since when, so waits are short compared with the timeouts.
 #[test]
-fn no_wait_is_long_beside_the_timeouts() {
+fn no_wait_is_longer_than_a_quarter_of_the_timeouts() {
     let now = Instant::now();
     let mut deadlines = Deadlines::new(&config(Some(8 * SECOND), Some(60 * SECOND)), now);
     assert_eq!(deadlines.next(now), Some(now + 2 * SECOND));
@@ -112,7 +96,7 @@ fn without_timeouts_nothing_is_ever_due() {
     assert!(deadlines.of(&Echo::new(), 0, now).is_none());
 }
 
-/// Wherever the deadlines lie, a pass comes within the gap after each, and passes keep that distance.
+/// A pass comes within the gap after each deadline, and the next pass comes no sooner than the gap after it.
 #[test]
 fn a_pass_comes_soon_after_every_deadline() {
     let start = Instant::now();
@@ -127,7 +111,7 @@ fn a_pass_comes_soon_after_every_deadline() {
         assert!(due >= earliest && due <= earliest + SECOND, "{known:?}: {:?}", due - start);
         assert_eq!(deadlines.slice(10, due - Duration::from_nanos(1)), None);
         assert_eq!(deadlines.slice(10, due), Some(0..10));
-        assert!(deadlines.due.unwrap() >= due + SECOND, "the next follows too soon");
+        assert!(deadlines.due.unwrap() >= due + SECOND, "the next pass comes too soon");
     }
 }
 
@@ -141,9 +125,9 @@ fn the_earliest_noted_deadline_counts() {
     }
 }
 
-/// Their distance follows from the shortest timeout.
+/// The gap between passes follows from the shortest timeout.
 #[test]
-fn passes_are_some_time_apart() {
+fn passes_are_a_gap_apart() {
     let start = Instant::now();
     let ms = Duration::from_millis;
     let passes = [
@@ -160,13 +144,13 @@ fn passes_are_some_time_apart() {
 }
 
 #[test]
-fn a_long_pass_is_cut_in_slices_that_follow_at_once() {
+fn a_long_pass_is_cut_into_slices_without_a_gap() {
     let start = Instant::now();
     let mut deadlines = Deadlines::new(&config(Some(SECOND), None), start);
     let now = start + SECOND;
     let bound = 2 * SLOTS_PER_TURN + 7;
     assert_eq!(deadlines.slice(bound, now), Some(0..SLOTS_PER_TURN));
-    // What is noted on the way counts for the next pass, and does not end this one.
+    // A deadline that is noted during a pass counts for the next pass, and does not end this one.
     deadlines.note(now + SECOND / 2);
     assert!(deadlines.due.unwrap() <= now);
     assert_eq!(deadlines.slice(bound, now), Some(SLOTS_PER_TURN..2 * SLOTS_PER_TURN));

@@ -10,9 +10,9 @@ fn config(pending_limit_bytes: usize, max_connections: usize) -> Config {
     }
 }
 
-/// The worst that peers can do: each that reads keeps all of it.
+/// The worst case: all that is read becomes pending.
 #[test]
-fn with_any_number_of_stuck_peers_the_limit_holds_and_each_connection_may_read() {
+fn the_limit_holds_and_each_connection_may_read_beside_any_number_of_stuck_peers() {
     for (bytes, connections) in [(20, 10), (4_000, 10), (10_000, 100), (1_000_000, 100)] {
         let mut limit = PendingLimit::new(&config(bytes, connections));
         let mut held = Vec::new();
@@ -23,7 +23,7 @@ fn with_any_number_of_stuck_peers_the_limit_holds_and_each_connection_may_read()
             held.push(budget);
         }
         assert!(held.iter().sum::<usize>() <= bytes, "{bytes} are exceeded by {held:?}");
-        // When they let go, reads may be as large as at first.
+        // When all of it is written, reads may be as large as at first.
         held.iter().for_each(|n| limit.account(*n, 0));
         assert_eq!(
             limit.read_budget(),
@@ -37,7 +37,7 @@ fn nothing_pending_leaves_the_whole_buffer() {
     let mut limit = PendingLimit::new(&config(10_000, 10));
     assert_eq!(limit.read_budget(), 1000);
     limit.account(0, 4_200);
-    assert_eq!(limit.read_budget(), 500, "what is reserved for each");
+    assert_eq!(limit.read_budget(), 500, "the reserved part");
     limit.account(4_200, 0);
     assert_eq!(limit.read_budget(), 1000);
 }
@@ -56,7 +56,7 @@ fn held_memory_shrinks_the_next_read() {
     assert_eq!(limit.read_budget(), 1_000, "and never less than its reserved part");
 }
 
-/// With the defaults, one more stuck peer makes reads a little smaller, and 300 do not make them tiny.
+/// With the defaults, each stuck peer makes reads a little smaller, and 300 of them leave reads of a useful size.
 #[test]
 fn reads_shrink_gradually() {
     let defaults = Config { buffer_bytes: 256 << 10, ..config(64 << 20, 20_000) };
@@ -72,7 +72,7 @@ fn reads_shrink_gradually() {
         );
         budget = limit.read_budget();
     }
-    assert!(budget > 16 << 10, "after 300 there are {budget} bytes left for a read");
+    assert!(budget > 16 << 10, "300 stuck peers leave {budget} bytes for a read");
 }
 
 fn inet(text: &str) -> Endpoint {
@@ -90,7 +90,7 @@ fn refuse(admission: &mut Admission, peer: &str, expected: Refusal) {
 }
 
 #[test]
-fn each_address_is_counted_for_itself_and_given_back() {
+fn each_address_has_its_own_count() {
     let mut admission = Admission::new(&config(1000, 100));
     let one = admit(&mut admission, "127.0.0.1:1");
     let mapped = admit(&mut admission, "[::ffff:127.0.0.1]:3");
@@ -108,7 +108,7 @@ fn each_address_is_counted_for_itself_and_given_back() {
 }
 
 #[test]
-fn unix_sockets_have_no_address_to_count() {
+fn connections_over_unix_sockets_count_for_no_address() {
     let mut admission = Admission::new(&config(1000, 5));
     for _ in 0..5 {
         assert!(admission.admit(&Endpoint::Unix(None)).is_ok());
@@ -127,7 +127,7 @@ fn connections_are_counted_over_all_addresses() {
     let _three = admit(&mut admission, "127.0.0.3:1");
 }
 
-/// Failed when a peer could pass the limit from other addresses of its own network.
+/// Failed when a peer could exceed the limit with other addresses of its network.
 #[test]
 fn ipv6_is_counted_by_its_64_network_and_mapped_ipv4_by_its_address() {
     let mut admission = Admission::new(&config(1000, 100));
@@ -135,7 +135,7 @@ fn ipv6_is_counted_by_its_64_network_and_mapped_ipv4_by_its_address() {
     let two = admit(&mut admission, "[fd00:0:0:1:ffff:2:3:4]:1");
     refuse(&mut admission, "[fd00:0:0:1::2]:1", Refusal::MaxPerIp);
     let _neighbour = admit(&mut admission, "[fd00:0:0:2::1]:1");
-    // All mapped addresses are of one /64.
+    // All mapped addresses are in one /64 network.
     for mapped in ["[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.1]:2", "[::ffff:10.0.0.2]:1"] {
         let _ = admit(&mut admission, mapped);
     }
@@ -144,7 +144,7 @@ fn ipv6_is_counted_by_its_64_network_and_mapped_ipv4_by_its_address() {
     let _three = admit(&mut admission, "[fd00:0:0:1::2]:1");
 }
 
-/// The reserved prefixes in which IPv4 addresses are kept belong to no IPv6 host but the machine itself.
+/// IPv4 addresses stand behind a reserved prefix of IPv6, which ::1 shares.
 #[test]
 fn the_loopback_of_ipv6_is_counted_apart_from_ipv4() {
     let mut admission = Admission::new(&config(1000, 100));

@@ -30,7 +30,7 @@ impl Dice {
 /// A server that does anything but send a wrong byte.
 struct Moody {
     dice: Dice,
-    /// One message in so many meets a fault, if any does.
+    /// One message in this many meets a fault, if any does.
     fault_rate: Option<u64>,
 }
 

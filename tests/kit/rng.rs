@@ -1,4 +1,4 @@
-//! Random numbers that come again with their seed: splitmix64.
+//! Random numbers that a seed repeats: splitmix64.
 
 use std::time::Duration;
 
@@ -17,23 +17,24 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// Less than `bound`, which is not 0.
+    /// Less than `bound`, which must not be 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
+    /// An index into a list of `len` items.
     pub fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
 
-    /// From `low` to `high`, both included; small ones are as likely as large ones of any size.
+    /// From `low` to `high`, both included. Each power of two is as likely as any other.
     pub fn size(&mut self, low: u64, high: u64) -> u64 {
         let bits = u64::BITS - (high - low).leading_zeros();
         let most = if bits == 0 { 0 } else { u64::MAX >> (64 - 1 - self.below(u64::from(bits))) };
         low + self.below(most + 1).min(high - low)
     }
 
-    /// True in so many cases of 1024.
+    /// True with a probability of `of_1024` / 1024.
     pub fn chance(&mut self, of_1024: u32) -> bool {
         of_1024 > 0 && self.next() % 1024 < u64::from(of_1024)
     }

@@ -1,0 +1,24 @@
+//! The bytes that a test sends: each follows from its stream and its offset, so no test needs to store them.
+
+use std::iter;
+use std::sync::LazyLock;
+
+use super::rng::Rng;
+
+/// The most that [`bytes`] returns at once.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// A prime number, so that no buffer is a whole number of periods: a lost or repeated piece shows.
+const PERIOD: usize = 65_521;
+
+static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut rng = Rng::new(7);
+    let period: Vec<u8> = iter::repeat_with(|| rng.next() as u8).take(PERIOD).collect();
+    period.iter().copied().cycle().take(PERIOD + MAX_BYTES).collect()
+});
+
+/// The bytes of stream `stream` from `offset` on: `len` of them, which is at most [`MAX_BYTES`].
+pub fn bytes(stream: usize, offset: u64, len: usize) -> &'static [u8] {
+    let start = (stream * 7_919 + (offset % PERIOD as u64) as usize) % PERIOD;
+    &TABLE[start..start + len]
+}
