@@ -12,13 +12,13 @@
 //! ```
 //!
 //! Each arrow into `Lingering` returns [`Next::ShutdownWrite`]. In every phase, the peer's end of file returns
-//! [`Next::Close`] as soon as nothing is pending. [`abandon()`](Echo::abandon) leads to `Lingering` from anywhere.
+//! [`Next::Close`] once all pending bytes are written. [`abandon()`](Echo::abandon) leads to `Lingering` from anywhere.
 //!
 //! # How a byte travels
 //!
 //! `read` into the caller's scratch buffer, `write` straight from it. Only what `write` does not take is copied
-//! into the connection's own pending buffer. While anything is pending, nothing more is read: the peer's TCP window
-//! then holds the peer back.
+//! into the connection's own pending buffer. While bytes are pending, the connection does not read: the peer's TCP
+//! window then holds the peer back.
 //!
 //! # Example
 //!
@@ -74,8 +74,8 @@ pub enum Next {
     /// Drive the connection again after the other connections have had their turn. There may be more to do, and no
     /// event will say so.
     Yield,
-    /// Shut down the writing side, then drive on until [`Next::Close`]: all that was read has been written, and
-    /// nothing more will be echoed, though the peer may still be sending.
+    /// Shut down the writing side, then drive on until [`Next::Close`]: the echo is complete, though the peer may still
+    /// be sending.
     ShutdownWrite,
     /// Shut down and close: the peer has finished and was sent all of its echo.
     Close,
@@ -108,7 +108,7 @@ enum Phase {
     EchoOnce,
     /// Echoes what has already arrived, until the socket is empty.
     Draining,
-    /// Reads no more, and shuts down writing when nothing is pending.
+    /// Does not read, and shuts down writing once all pending bytes are written.
     Closing,
     /// The writing side is shut down: discards what still comes, until the peer's end of file.
     ///
@@ -173,13 +173,11 @@ impl Echo {
     }
 
     /// Bytes of memory that the pending bytes hold: as many as were pending at first, until the last is written.
-    #[inline]
     pub fn buffered_bytes(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.bytes.len())
     }
 
-    /// Whether the connection echoes all that comes, and nothing is pending: as most are, most of the time.
-    #[inline(always)]
+    /// Whether the connection echoes all that comes and has no pending bytes: the state of most connections.
     pub fn is_echoing_freely(&self) -> bool {
         self.phase == Phase::Echoing && self.pending.is_none()
     }
@@ -225,16 +223,25 @@ impl Echo {
         drive: &mut Drive,
     ) -> io::Result<Next> {
         if self.pending.is_some() {
-            let wrote = self.flush(io)?;
-            drive.add(wrote);
+            drive.add(self.flush(io)?);
             if self.pending.is_some() {
-                return Ok(wrote.resume());
+                return Ok(drive.resume());
             }
         }
-        let phase = self.phase;
-        if phase == Phase::Closing {
-            return Ok(self.shutdown_write());
+        match self.phase {
+            Phase::Closing => Ok(self.shutdown_write()),
+            phase => self.read_and_echo(phase, io, scratch, drive),
         }
+    }
+
+    #[inline(always)]
+    fn read_and_echo(
+        &mut self,
+        phase: Phase,
+        io: &mut (impl Read + Write),
+        scratch: &mut [u8],
+        drive: &mut Drive,
+    ) -> io::Result<Next> {
         let bytes = match read(io, scratch)? {
             Got::Bytes(n) => &scratch[..n],
             Got::Nothing => return Ok(self.on_drained(phase)),
@@ -242,25 +249,21 @@ impl Echo {
             Got::Interrupted => return Ok(Next::Yield),
         };
         drive.read = bytes.len();
-        match phase {
-            Phase::Echoing | Phase::Draining => {
-                let wrote = self.echo(io, bytes)?;
-                drive.add(wrote);
-                if wrote.bytes < bytes.len() {
-                    return Ok(wrote.resume());
-                }
-            }
-            Phase::EchoOnce | Phase::Closing => {
-                self.phase = Phase::Closing;
-                let wrote = self.echo(io, bytes)?;
-                drive.add(wrote);
-                let is_done = self.pending.is_none();
-                return Ok(if is_done { self.shutdown_write() } else { wrote.resume() });
-            }
-            Phase::Lingering | Phase::Discarding => self.phase = Phase::Discarding,
-        }
+        let is_written = match phase {
+            Phase::Lingering | Phase::Discarding => self.discard(),
+            _ => self.echo(io, bytes, drive)?,
+        };
         let is_drained = bytes.len() < scratch.len() && self.short_read == ShortRead::MeansEmpty;
-        Ok(if is_drained { self.on_drained(phase) } else { Next::Yield })
+        Ok(match phase {
+            Phase::EchoOnce if is_written => self.shutdown_write(),
+            Phase::EchoOnce => {
+                self.phase = Phase::Closing;
+                drive.resume()
+            }
+            _ if !is_written => drive.resume(),
+            _ if is_drained => self.on_drained(phase),
+            _ => Next::Yield,
+        })
     }
 
     /// Writes what is pending.
@@ -275,14 +278,22 @@ impl Echo {
         Ok(wrote)
     }
 
-    /// Writes what was just read, and buffers what the peer does not take.
+    /// Writes what was just read, and buffers what the peer does not take. Returns whether it took all.
     #[inline(always)]
-    fn echo(&mut self, io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
+    fn echo(&mut self, io: &mut impl Write, bytes: &[u8], drive: &mut Drive) -> io::Result<bool> {
         let wrote = write(io, bytes)?;
-        if wrote.bytes < bytes.len() {
-            self.buffer_rest(&bytes[wrote.bytes..])?;
+        drive.add(wrote);
+        if wrote.bytes == bytes.len() {
+            return Ok(true);
         }
-        Ok(wrote)
+        self.buffer_rest(&bytes[wrote.bytes..])?;
+        Ok(false)
+    }
+
+    /// Throws away what was just read. Returns that nothing of it is left to write.
+    fn discard(&mut self) -> bool {
+        self.phase = Phase::Discarding;
+        true
     }
 
     #[cold]
@@ -295,8 +306,7 @@ impl Echo {
         Ok(())
     }
 
-    /// The socket is empty, and nothing is pending.
-    #[inline(always)]
+    /// The socket is empty, and all that was read is written.
     fn on_drained(&mut self, phase: Phase) -> Next {
         self.short_read = ShortRead::MeansEmpty;
         if phase == Phase::Draining { self.shutdown_write() } else { Next::Wait }
@@ -309,10 +319,16 @@ impl Echo {
 }
 
 impl Drive {
-    #[inline(always)]
     fn add(&mut self, wrote: Wrote) {
         self.wrote += wrote.bytes;
         self.blocked = wrote.blocked;
+    }
+
+    /// When to go on after a write that did not take everything. Unless the socket is known to be full, no event says
+    /// when it takes more.
+    #[inline(always)] // Out of line, it would keep every drive in memory.
+    fn resume(&self) -> Next {
+        if self.blocked { Next::Wait } else { Next::Yield }
     }
 }
 
@@ -335,7 +351,6 @@ enum Got {
     Interrupted,
 }
 
-#[inline(always)]
 fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
     match io.read(buffer) {
         Ok(0) => Ok(Got::EndOfFile),
@@ -352,14 +367,6 @@ struct Wrote {
     blocked: bool,
 }
 
-impl Wrote {
-    /// When to write the rest.
-    fn resume(self) -> Next {
-        if self.blocked { Next::Wait } else { Next::Yield }
-    }
-}
-
-#[inline(always)]
 fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
     match io.write(bytes) {
         Ok(0) => Err(ErrorKind::WriteZero.into()),

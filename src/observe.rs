@@ -1,8 +1,7 @@
 //! The seam through which counters, logs and tests see what the server did.
 //!
-//! The server reports every [`Event`] to an [`Observer`], and does nothing else to be watched: it logs nothing and
-//! counts nothing itself. It is generic over its observer, so watching costs what the observer does, and nothing if
-//! it does nothing. A tuple of two observers is an observer.
+//! The server reports every [`Event`] to an [`Observer`]. It writes no log and keeps no counts itself. It is generic over
+//! its observer, so that an observer that ignores an event costs nothing. A tuple of two observers is an observer.
 //!
 //! # Example
 //!
@@ -68,7 +67,6 @@ impl<'a> At<'a> {
     }
 
     /// Something happened to the connection `id`, whose peer is `peer`.
-    #[inline]
     pub fn conn(now: Instant, id: ConnId, peer: &'a Endpoint) -> Self {
         Self { now, conn: Some((id, peer)) }
     }
@@ -86,7 +84,7 @@ pub enum Event<'a> {
     },
     /// The system could not accept on a listener: the server backs off.
     AcceptFailed {
-        /// Where it listens.
+        /// The address of the listener.
         listener: &'a Endpoint,
         /// What accept(2) returned.
         error: &'a io::Error,

@@ -1,28 +1,46 @@
 //! The reactor: a poll, a slab of what is polled, and a queue of what has more to do.
 //!
-//! It knows tokens and readiness, and nothing of echoing. The caller owns the loop: [`Reactor::wait`]
-//! fills a list of ready tokens and returns, so no callback runs inside the reactor, and the slab may
-//! change freely while the caller walks the list.
+//! It knows tokens and readiness, and nothing of echoing. The caller owns the loop: [`Reactor::wait`] fills a list of
+//! ready tokens and returns. So no callback runs inside the reactor, and the slab may change freely while the caller
+//! walks the list.
 //!
 //! # Registered once
 //!
-//! A source is registered for everything when it is inserted, and never re-registered: an event means
-//! "something may have changed", and the source is then driven in every direction it wants. Following
-//! a source's changing wishes would cost a system call for each change.
+//! A source is registered for every kind of event when it is inserted, and never re-registered. An event means
+//! "something may have changed": the caller then drives the source in every direction. To follow what a source wants
+//! would cost a system call for each change.
 //!
-//! # Edges, and what to do about them
+//! # Edges
 //!
-//! An event is told once, when something changes. So whoever stops before the system call said
-//! `WouldBlock` (to let others have their turn, say) must call [`Reactor::requeue`]; nobody else will
-//! mention it.
+//! mio is edge-triggered: an event comes once, when something changes. A caller that stops before a system call said
+//! `WouldBlock`, to let other sources have their turn, must call [`Reactor::requeue`], since no further event comes.
 //!
 //! # Stale events
 //!
-//! A token in the list may belong to a source that was removed while an earlier one was dealt with, or
-//! even to another that took its slot since. The first is not found; the second is driven for nothing,
-//! which costs it one `WouldBlock`. Readiness is a hint: the system call decides.
+//! A token in the list may belong to a source that was removed while an earlier one was handled, or to another source
+//! that took its slot since. The first is not found; the second is driven for nothing, which costs one `WouldBlock`.
+//! Readiness is a hint: the system call decides.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use mio::net::TcpListener;
+//! use resound::reactor::Reactor;
+//!
+//! let mut reactor = Reactor::new()?;
+//! let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+//! let token = reactor.insert(listener)?;
+//! let mut ready = Vec::new();
+//!
+//! reactor.requeue(token); // As if accept(2) had not said WouldBlock yet.
+//! reactor.wait(Some(Duration::from_secs(1)), &mut ready)?;
+//! assert_eq!(ready[0].token, token);
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::time::Duration;
 
 use mio::event::{Event, Source};
@@ -31,17 +49,17 @@ use slab::Slab;
 
 use crate::memory;
 
-/// Events fetched by one system call. Enough to share its cost among many, and few enough that what
-/// one batch brings is soon dealt with: 12 bytes each on Linux.
+/// Events fetched by one system call, at 12 bytes each on Linux. Enough to share its cost among many, and few enough
+/// that the caller soon takes the time again.
 const EVENTS_PER_WAIT: usize = 1024;
 
-/// Room in a list of ready sources that lets a wait report something of everything, without memory for more.
+/// A list of ready sources with this capacity always has room for something of everything.
 pub const READY_CAPACITY: usize = 2 * EVENTS_PER_WAIT;
 
-/// What the slab begins with.
+/// The slots of a new slab.
 const FIRST_SLOTS: usize = 4;
 
-/// Urgent data makes a read stop short at its mark. Only Linux tells of it here.
+/// Urgent data makes a read stop short at its mark. Only Linux reports it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -52,7 +70,7 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 pub struct Ready {
     /// What [`Reactor::insert`] returned for it.
     pub token: Token,
-    /// The event told of more than bytes: end of file, an error or urgent data. A hint like the rest.
+    /// The event reported more than bytes: end of file, an error or urgent data. This too is a hint.
     pub exceptional: bool,
 }
 
@@ -61,25 +79,19 @@ pub struct Ready {
 pub struct Reactor<T> {
     poll: Poll,
     events: Events,
-    slots: Slab<Slot<T>>,
-    /// Slots to report without an event. Whether an entry still counts stands in the slot itself.
+    sources: Slab<T>,
+    /// Slots to report without an event, each once.
     queue: Vec<Token>,
-    /// The queue could not grow: some slots that are queued are missing from it.
-    queue_is_short: bool,
-    /// Something was queued by [`Reactor::requeue`] since the last wait, and not only reported from outside.
-    has_more: bool,
+    /// Of each slot, whether it is in the queue. A mark outlives its source, so the queue is never longer than the slab.
+    marks: Vec<Mark>,
 }
 
-#[derive(Debug)]
-struct Slot<T> {
-    source: T,
-    queued: Queued,
-}
-
-/// Whether a slot is to be reported without an event, and as what. The later outdoes the earlier.
+/// Whether a slot is in the queue, and as what. A later mark prevails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Queued {
-    No,
+enum Mark {
+    NotQueued,
+    /// In the queue, but the source was removed.
+    Cancelled,
     Plain,
     Exceptional,
 }
@@ -89,201 +101,151 @@ impl<T: Source> Reactor<T> {
     ///
     /// # Errors
     ///
-    /// Where the system gives no further poll descriptor: epoll_create1(2).
+    /// If the system gives no further poll descriptor: epoll_create1(2).
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_WAIT),
-            slots: Slab::new(),
+            sources: Slab::new(),
             queue: Vec::new(),
-            queue_is_short: false,
-            has_more: false,
+            marks: Vec::new(),
         })
     }
 
-    /// Registers `source` for every kind of event, once and for all.
+    /// Registers `source` for every kind of event.
     ///
     /// # Errors
     ///
-    /// Where the system cannot watch it, epoll_ctl(2), or there is no memory for it. The source is dropped
-    /// then.
+    /// If the system cannot register it, epoll_ctl(2), or if there is no memory for it. Then the source is dropped.
     pub fn insert(&mut self, mut source: T) -> io::Result<Token> {
-        self.reserve_slot()?;
-        let entry = self.slots.vacant_entry();
+        if self.sources.len() == self.sources.capacity() {
+            self.add_slots(self.sources.capacity().max(FIRST_SLOTS))?;
+        }
+        let entry = self.sources.vacant_entry();
         let token = Token(entry.key());
         self.poll.registry().register(&mut source, token, INTEREST)?;
-        entry.insert(Slot { source, queued: Queued::No });
+        entry.insert(source);
         Ok(token)
     }
 
-    /// Makes sure that the slab has room for one more.
-    ///
-    /// A slab that finds no memory ends the program. So this tries first whether there is as much as it will
-    /// ask for, and gives that back: with a single thread, it is still there then.
-    fn reserve_slot(&mut self) -> io::Result<()> {
-        let capacity = self.slots.capacity();
-        if self.slots.len() < capacity {
-            return Ok(());
-        }
-        let more = capacity.max(FIRST_SLOTS);
-        let bytes = (capacity + more) * (size_of::<Slot<T>>() + size_of::<usize>());
-        if !memory::is_available(bytes) {
+    /// Makes room for `more` sources, and for all of them in the queue.
+    fn add_slots(&mut self, more: usize) -> io::Result<()> {
+        let slots = self.sources.capacity() + more;
+        // A slab keeps a word beside some types of source.
+        let slot_bytes = size_of::<T>() + size_of::<(usize, Token, Mark)>();
+        if !memory::is_available(slots * slot_bytes) {
             return Err(ErrorKind::OutOfMemory.into());
         }
-        self.slots.reserve_exact(more);
+        self.sources.reserve_exact(more);
+        self.queue.reserve_exact(slots - self.queue.len());
+        self.marks.resize(slots, Mark::NotQueued);
         Ok(())
     }
 
     /// The source behind `token`, unless it was removed.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
-        self.slots.get_mut(token.0).map(|slot| &mut slot.source)
+        self.sources.get_mut(token.0)
     }
 
-    /// Reports `token` with the next [`wait`](Self::wait), which will not block.
+    /// Reports `token` with the next [`wait`](Self::wait), which does not block.
     pub fn requeue(&mut self, token: Token) {
-        self.has_more = true;
         self.inject(Ready { token, exceptional: false });
     }
 
-    /// The same for a source whose readiness no poll tells, in all its particulars.
+    /// Reports `ready` with the next [`wait`](Self::wait), as if an event had come for it. For sources that no poll
+    /// reports, and for events that are deferred.
     pub fn inject(&mut self, Ready { token, exceptional }: Ready) {
-        let Some(slot) = self.slots.get_mut(token.0) else { return };
-        if slot.queued == Queued::No {
-            let is_full = self.queue.len() == self.queue.capacity();
-            if is_full && self.queue.try_reserve(1).is_err() {
-                self.queue_is_short = true;
-            } else {
-                self.queue.push(token);
-            }
+        if !self.sources.contains(token.0) {
+            return;
         }
-        slot.queued =
-            slot.queued.max(if exceptional { Queued::Exceptional } else { Queued::Plain });
+        let mark = &mut self.marks[token.0];
+        if *mark == Mark::NotQueued {
+            self.queue.push(token);
+        }
+        *mark = (*mark).max(if exceptional { Mark::Exceptional } else { Mark::Plain });
     }
 
-    /// Takes a source out. It is deregistered first: a duplicate of its descriptor, held elsewhere,
-    /// would otherwise go on making events (epoll(7), question 6).
+    /// Takes a source out. It is deregistered first: if a duplicate of its descriptor is open elsewhere, the system
+    /// would otherwise go on reporting events (epoll(7), question 6).
     pub fn remove(&mut self, token: Token) -> Option<T> {
-        let mut source = self.slots.try_remove(token.0)?.source;
-        // Fails only where the registration is gone already, which is what was wanted.
+        let mut source = self.sources.try_remove(token.0)?;
+        let mark = &mut self.marks[token.0];
+        *mark = (*mark).min(Mark::Cancelled);
+        // Fails only if the registration is gone already, which is what was wanted.
         let _ = self.poll.registry().deregister(&mut source);
         Some(source)
     }
 
-    /// How many sources there are.
+    /// The number of sources.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.sources.len()
     }
 
     /// Whether there are no sources.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.sources.is_empty()
     }
 
-    /// Whether the next [`wait`](Self::wait) will not block, since [`requeue`](Self::requeue) was called.
+    /// Whether something is queued, so that the next [`wait`](Self::wait) does not block.
     pub fn has_more(&self) -> bool {
-        self.has_more
-    }
-
-    fn has_queued(&self) -> bool {
-        !self.queue.is_empty() || self.queue_is_short
+        !self.queue.is_empty()
     }
 
     /// Every token's number is less than this, at present.
     pub fn token_bound(&self) -> usize {
-        self.slots.capacity()
+        self.sources.capacity()
     }
 
-    /// Waits until a source is ready or `timeout` has passed, for ever if it is `None`, and fills `ready`
-    /// with each source that is, once. Does not wait while anything is queued by [`requeue`](Self::requeue).
+    /// Waits until a source is ready or `timeout` has passed, without a limit if it is `None`, and fills `ready` with
+    /// each source that is ready, once. Does not block while anything is queued.
     ///
-    /// If there is no memory for a longer list, what is queued is reported over several waits: as much as there is
-    /// room for, beside the events. A list with [`READY_CAPACITY`] from the start always has some.
+    /// If there is no memory for a longer list, several waits report what is queued: as much as there is room for
+    /// beside the events. A list that starts with [`READY_CAPACITY`] always has some.
     ///
-    /// A wait that a signal interrupts ends early with what is queued, so that the caller can look at
-    /// the clock before it waits on.
+    /// A wait that a signal interrupts ends early with what is queued.
     ///
     /// # Errors
     ///
-    /// Only where the poll itself is broken: epoll_wait(2).
+    /// If polling fails: epoll_wait(2).
     pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         ready.clear();
-        let has_queued = self.has_queued();
-        let timeout = if has_queued { Some(Duration::ZERO) } else { timeout };
+        let timeout = if self.has_more() { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.events, timeout) {
             Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
         ready.extend(self.events.iter().map(Ready::from));
-        if has_queued {
+        if self.has_more() {
             self.report_queue(ready);
         }
         Ok(())
     }
 
-    /// Adds what was queued; to its event, where there is one.
+    /// Adds what is queued: to a source's event if one came, and as an entry of its own if not.
+    #[inline(never)] // Keeps the common wait short.
     fn report_queue(&mut self, ready: &mut Vec<Ready>) {
         for ready in &mut *ready {
-            ready.exceptional |= self.unqueue(ready.token) == Queued::Exceptional;
+            ready.exceptional |= self.take_mark(ready.token) == Mark::Exceptional;
         }
-        if self.queue_is_short || ready.capacity() - ready.len() < self.queue.len() {
-            return self.report_in_part(ready);
-        }
-        let slots = &mut self.slots;
-        for token in &self.queue {
-            if let Some(slot) = slots.get_mut(token.0) {
-                let queued = std::mem::replace(&mut slot.queued, Queued::No);
-                if queued != Queued::No {
-                    ready.push(Ready { token: *token, exceptional: queued == Queued::Exceptional });
-                }
-            }
-        }
-        self.queue.clear();
-        self.has_more = false;
-    }
-
-    /// The same if the list or the queue must grow. Without memory for all, the rest stays in the queue.
-    #[cold]
-    fn report_in_part(&mut self, ready: &mut Vec<Ready>) {
+        // Without memory for more, the rest stays queued.
         let _ = ready.try_reserve(self.queue.len());
-        let mut queue = std::mem::take(&mut self.queue);
-        let fit = queue.len().min(ready.capacity() - ready.len());
-        for token in queue.drain(..fit) {
-            self.report_queued(token, ready);
-        }
-        self.has_more = !queue.is_empty();
-        self.queue = queue;
-        if self.queue_is_short {
-            self.report_missing(ready);
-        }
+        self.report_queued(ready.capacity() - ready.len(), ready);
     }
 
-    fn report_queued(&mut self, token: Token, ready: &mut Vec<Ready>) {
-        match self.unqueue(token) {
-            Queued::No => {} // By its event, or it was removed.
-            queued => ready.push(Ready { token, exceptional: queued == Queued::Exceptional }),
-        }
-    }
-
-    /// Adds, in place of a queue that could not grow, whatever is queued, as far as there is room.
-    #[cold]
-    fn report_missing(&mut self, ready: &mut Vec<Ready>) {
-        self.queue.clear();
-        self.queue_is_short = false;
-        for token in (0..self.token_bound()).map(Token) {
-            if ready.len() == ready.capacity() {
-                // There may be more.
-                (self.queue_is_short, self.has_more) = (true, true);
-                return;
+    /// Adds the first `most` of what is queued.
+    fn report_queued(&mut self, most: usize, ready: &mut Vec<Ready>) {
+        let mut queue = mem::take(&mut self.queue);
+        for token in queue.drain(..most.min(queue.len())) {
+            let mark = self.take_mark(token);
+            if mark > Mark::Cancelled {
+                ready.push(Ready { token, exceptional: mark == Mark::Exceptional });
             }
-            self.report_queued(token, ready);
         }
+        self.queue = queue;
     }
 
-    fn unqueue(&mut self, token: Token) -> Queued {
-        match self.slots.get_mut(token.0) {
-            Some(slot) => std::mem::replace(&mut slot.queued, Queued::No),
-            None => Queued::No,
-        }
+    fn take_mark(&mut self, token: Token) -> Mark {
+        mem::replace(&mut self.marks[token.0], Mark::NotQueued)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The echo server: one event loop over listeners, connections and services.
 //!
 //! [`Server::run`] is the page to read first: wait, look at the clock, handle each event, handle the timeouts, look at the
-//! outcome. Nothing below it blocks or reads a clock: the time is a parameter. What the server accepts from is a type
+//! outcome. Nothing else blocks or reads a clock: the time is a parameter. What the server accepts from is a type
 //! parameter, so a simulator calls the same verbs on listeners, streams and a clock that are made up.
 //!
 //! # Example
@@ -59,7 +59,7 @@ mod signals;
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was asked to stop, and its connections ended in order or because the drain timeout had passed.
+    /// It was asked to stop. Its connections finished, or the drain timeout passed.
     Stopped,
     /// It was asked to stop twice.
     Aborted,
@@ -149,7 +149,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
-    /// How long the next [`wait`](Self::wait) may block: until the first deadline, for ever if it is `None`.
+    /// How long the next [`wait`](Self::wait) may block: until the first deadline, or without a limit if there is none.
     #[inline(never)] // Leaves the registers of the loop to the path of an echo.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         let deadline = self.next_deadline();
@@ -167,7 +167,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// A wait has ended at `now`, on the caller's clock, with this many events. Returns the time of the turn: the caller's,
     /// less the time in which the server was suspended. `now` must not go backwards.
-    #[inline]
     pub fn begin_turn(&mut self, now: Instant, ready: usize) -> Instant {
         self.woke = self.clock.advance(now);
         if ready > 0 {
@@ -179,14 +178,12 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// Whether a turn was late not long ago. Then the caller looks at the clock after each event, and
     /// [advances](Self::advance) the time: that shows whether the work is slow or the server was suspended.
-    #[inline]
     pub fn is_slow(&self) -> bool {
         self.clock.is_watching()
     }
 
-    /// Handles each event, and looks at the clock after it.
+    /// Handles each event, and looks at the clock after it. Only slow turns need that: see [`is_slow`](Self::is_slow).
     #[cold]
-    #[inline(never)]
     fn handle_slowly(&mut self, ready: &[Ready], mut now: Instant) -> Instant {
         for event in ready {
             self.handle_event(*event, now);
@@ -205,7 +202,13 @@ impl<L: Listen, O: Observer> Server<L, O> {
     #[inline(always)]
     pub fn handle_event(&mut self, Ready { token, exceptional }: Ready, now: Instant) {
         if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
-            match connection.drive(exceptional, now, &mut self.shared) {
+            // Compiled twice: if the connection just echoes, the compiler leaves out all the rest.
+            let next = if connection.echo.is_echoing_freely() {
+                connection.drive(exceptional, now, &mut self.shared)
+            } else {
+                connection.drive_apart(exceptional, now, &mut self.shared)
+            };
+            match next {
                 Ok(Next::Wait) => {}
                 next => self.apply(token, next, now),
             }
@@ -215,7 +218,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// Does what time has made due: timeouts, back-offs that are over, deadlines of services, the next step of stopping.
-    #[inline(never)] // As above.
+    #[inline(never)] // As for poll_timeout.
     pub fn handle_timeouts(&mut self, now: Instant) {
         self.resume_accepting(now);
         self.sweep(now);
@@ -288,7 +291,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.end_backoff(now);
     }
 
-    /// When the next turn must be taken although nothing is ready, in served time.
+    /// When the next turn is due even without an event, in served time.
     fn next_deadline(&self) -> Option<Instant> {
         let now = self.clock.now();
         let is_spinning = || self.config.spin.is_some_and(|spin| now < self.last_event + spin);

@@ -16,7 +16,7 @@ const REFUSALS: Duration = Duration::from_secs(10);
 /// A server at the edge of its descriptors fails and recovers all the time, so one failure is logged in this time.
 const ACCEPT_FAILURES: Duration = Duration::from_secs(60);
 
-/// Logs what operators need to know: where the server listens, that it stops, and rate-limited warnings of
+/// Logs what operators need: the addresses on which the server listens, that it stops, and rate-limited warnings of
 /// refusals and of listeners that cannot accept.
 #[derive(Clone, Debug)]
 pub struct ServerLog {
@@ -102,7 +102,7 @@ impl Observer for ConnectionLog {
     }
 }
 
-// Out of line: a log that nobody reads must not lengthen the path of an echo.
+// Out of line, so that it does not lengthen the path of an echo.
 #[cold]
 fn log_connection(peer: &Endpoint, event: Event<'_>) {
     match event {

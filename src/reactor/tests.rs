@@ -451,38 +451,45 @@ fn interrupt_until_it_ends(mut child: Child) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Failed when the reactor forgot what did not fit into the queue: no event would have reported it again.
+/// Failed when what did not fit into the list was forgotten: no event comes for it.
 #[test]
-fn without_memory_for_the_queue_every_queued_source_is_still_reported() {
+fn what_the_list_has_no_room_for_stays_queued() {
     let mut reactor = reactor();
     let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
     tokens.iter().for_each(|token| reactor.requeue(*token));
-    // As if it could not have grown.
-    reactor.queue.truncate(1);
-    reactor.queue_is_short = true;
-    assert!(reactor.has_more());
+    let mut ready = Vec::new();
+    for reported in [2, 4, 5] {
+        assert!(reactor.has_more());
+        reactor.report_queued(2, &mut ready);
+        assert_eq!(ready.len(), reported);
+    }
+    assert!(!reactor.has_more());
     let all: Vec<_> = tokens.iter().copied().map(plain).collect();
-    let mut ready = Vec::with_capacity(READY_CAPACITY);
-    reactor.wait(Some(LONG), &mut ready).unwrap();
     assert_eq!(ready, all);
-    assert!(!reactor.has_more() && !reactor.has_queued());
+}
+
+/// A slot that is left and taken again while it is queued does not make the queue grow.
+#[test]
+fn a_slot_is_queued_once_even_if_its_source_changes() {
+    let mut reactor = reactor();
+    let mut token = reactor.insert(Fake::default()).unwrap();
+    let room = reactor.queue.capacity();
+    for _ in 0..100 {
+        reactor.requeue(token);
+        reactor.remove(token);
+        token = reactor.insert(Fake::default()).unwrap();
+    }
+    assert_eq!((reactor.queue.len(), reactor.queue.capacity()), (1, room));
+    reactor.remove(token);
+    assert_eq!(ready_now(&mut reactor), [], "a source that was removed is not reported");
 }
 
 #[test]
-fn what_the_list_has_no_room_for_waits_in_the_queue() {
+fn the_queue_has_room_for_every_slot() {
     let mut reactor = reactor();
-    let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
+    let tokens: Vec<_> = (0..100).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
+    let room = reactor.queue.capacity();
+    assert!(room >= reactor.token_bound());
     tokens.iter().for_each(|token| reactor.requeue(*token));
-    reactor.queue.clear();
-    reactor.queue_is_short = true;
-    // The list does not grow for what is missing from the queue.
-    let mut ready = Vec::with_capacity(2);
-    let mut reported = Vec::new();
-    while reactor.has_more() {
-        reactor.wait(Some(LONG), &mut ready).unwrap();
-        assert!(ready.len() <= ready.capacity());
-        reported.extend_from_slice(&ready);
-    }
-    let all: Vec<_> = tokens.iter().copied().map(plain).collect();
-    assert_eq!(reported, all);
+    assert_eq!(reactor.queue.capacity(), room);
 }

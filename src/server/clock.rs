@@ -45,7 +45,6 @@ impl ServedClock {
     }
 
     /// The caller's clock shows `real`. Returns the served time.
-    #[inline]
     pub(super) fn advance(&mut self, real: Instant) -> Instant {
         match self.late_at {
             Some(late_at) if real > late_at => self.discount(real, late_at),
@@ -81,14 +80,12 @@ impl ServedClock {
     }
 
     /// Whether the next look at the clock must come after a single piece of work.
-    #[inline]
     pub(super) fn is_watching(&self) -> bool {
         self.watch_until.is_some()
     }
 
     /// A wait begins that ends at `deadline`, in served time, if not before. The server worked since `woke`. Returns
     /// how long the wait may take.
-    #[inline]
     pub(super) fn begin_wait(
         &mut self,
         deadline: Option<Instant>,

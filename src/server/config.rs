@@ -28,8 +28,7 @@ pub struct Config {
     pub once: bool,
 }
 
-/// What `resound serve` allows if nothing else is asked for, but for the limit of connections, which there follows
-/// from the limit of descriptors.
+/// The defaults of `resound serve`, except that it derives the limit of connections from the limit of descriptors.
 impl Default for Config {
     fn default() -> Self {
         Self {

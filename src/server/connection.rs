@@ -37,37 +37,9 @@ pub(super) struct Shared<O> {
 }
 
 impl<S: Stream> Connection<S> {
-    /// Drives the echo, and enters all that it did into the accounts.
-    ///
-    /// This is the path of every echo. It is compiled twice: where the compiler knows that the connection just echoes, it
-    /// leaves out all the rest.
+    /// Drives the echo, and enters all that it did into the accounts. This is the path of every echo.
     #[inline(always)]
     pub(super) fn drive<O: Observer>(
-        &mut self,
-        exceptional: bool,
-        now: Instant,
-        shared: &mut Shared<O>,
-    ) -> io::Result<Next> {
-        if self.echo.is_echoing_freely() {
-            self.drive_here(exceptional, now, shared)
-        } else {
-            self.drive_apart(exceptional, now, shared)
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(super) fn drive_apart<O: Observer>(
-        &mut self,
-        exceptional: bool,
-        now: Instant,
-        shared: &mut Shared<O>,
-    ) -> io::Result<Next> {
-        self.drive_here(exceptional, now, shared)
-    }
-
-    #[inline(always)]
-    fn drive_here<O: Observer>(
         &mut self,
         exceptional: bool,
         now: Instant,
@@ -89,21 +61,37 @@ impl<S: Stream> Connection<S> {
         if blocked {
             self.report(Event::WriteBlocked, now, &mut shared.observer);
         }
-        // Otherwise all that was read is written, and nothing is buffered.
-        if before > 0 || read != wrote {
-            self.account(before, now, shared);
+        if before == 0 && read == wrote {
+            return next; // The common case: all that was read is written.
         }
-        next
+        self.account(before, next, now, shared)
     }
 
-    #[inline(always)]
+    /// The same, off the path of an echo.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn drive_apart<O: Observer>(
+        &mut self,
+        exceptional: bool,
+        now: Instant,
+        shared: &mut Shared<O>,
+    ) -> io::Result<Next> {
+        self.drive(exceptional, now, shared)
+    }
+
     pub(super) fn report(&self, event: Event<'_>, now: Instant, observer: &mut impl Observer) {
         observer.observe(At::conn(now, self.id, &self.peer), event);
     }
 
     /// Enters what the connection buffers into the accounts. It buffered `before` bytes before a drive.
     #[cold]
-    fn account<O>(&mut self, before: usize, now: Instant, shared: &mut Shared<O>) {
+    fn account<O>(
+        &mut self,
+        before: usize,
+        next: io::Result<Next>,
+        now: Instant,
+        shared: &mut Shared<O>,
+    ) -> io::Result<Next> {
         let after = self.echo.buffered_bytes();
         shared.pending.account(before, after);
         if before == 0 && after > 0 {
@@ -111,6 +99,7 @@ impl<S: Stream> Connection<S> {
             self.last_active = now;
             self.note_deadline(&mut shared.deadlines);
         }
+        next
     }
 
     /// When the connection must be looked at although there is no event, and for which timeout.

@@ -1,8 +1,8 @@
 //! Idle, stall and linger timeouts, enforced by periodic sweeps instead of timers.
 //!
 //! A connection carries one stamp: when its bytes last moved. Its deadline follows from the stamp and from what it waits
-//! for. So an echo only writes the stamp, and moves nothing in a heap or a wheel. In return, the server passes over all
-//! connections now and then, and finds those whose deadlines are over.
+//! for. So an echo only writes the stamp, and moves no timer in a heap or a wheel. In return, the server regularly passes
+//! over all connections, and finds those whose deadlines are over.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -14,8 +14,8 @@ use crate::observe::Expiry;
 /// How long a peer may take to close after it was sent all of its echo and the server shut down writing.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// While the server is stopping, a connection on which nothing moves for this long is asked to end: nothing is on its
-/// way any more, even from the other side of the world.
+/// While the server is stopping, it asks a connection to end if no byte moved on it for this long. By then, bytes have
+/// arrived even from the other side of the world.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Slots looked at in one turn. That takes some 50 µs if they are not in the cache.
@@ -26,7 +26,7 @@ const SLOTS_PER_TURN: usize = 4096;
 const LATENESS: u32 = 16;
 /// ...but at least this, the resolution of epoll_wait(2)...
 const MIN_GAP: Duration = Duration::from_millis(1);
-/// ...and at most this. So no connection ends before its deadline, and none later than this after it.
+/// ...and no more than this. So a connection ends at its deadline, or within this time after it.
 const MAX_GAP: Duration = Duration::from_secs(1);
 
 /// The kernel reports room only when there is much of it, so no event says that a peer takes a few bytes. The server looks

@@ -71,7 +71,7 @@ pub(super) struct Admission {
 }
 
 /// Allows one connection, until it is [released](Admission::release). It knows the network that the connection is
-/// counted under, whatever address is shown for its peer.
+/// counted under, even if another address is shown for its peer.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(super) struct Permit(Option<Network>);

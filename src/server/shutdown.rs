@@ -1,4 +1,4 @@
-//! Stopping in order: accept no more, let connections finish, then close those that are left.
+//! Stopping: close the listeners, let connections finish, then close those that are left.
 
 use std::time::Instant;
 

@@ -12,7 +12,8 @@ use super::service::{Action, Context, Service};
 use crate::net::delegate_source;
 use crate::signals::{TOGETHER, is_stop};
 
-/// Stops the server in order at the first signal, and at once at the second, if that is not SIGHUP.
+/// Asks the server to stop at each signal, except for SIGHUP if the server is stopping already. The server stops at once
+/// if it is asked a second time.
 ///
 /// Signals that come together are one request, since timeout(1) sends SIGTERM twice, and systemd can send SIGHUP with
 /// it. So the service reads them a moment after the first.
