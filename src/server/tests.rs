@@ -33,7 +33,7 @@ impl<S: Script> Stream for Socket<S> {
     }
 
     fn unacknowledged(&self) -> Option<u32> {
-        None
+        self.unacknowledged
     }
 }
 
@@ -122,6 +122,36 @@ fn a_connection_is_asked_to_end_when_its_idle_timeout_is_over() {
         };
         assert_eq!(connection.expired, expected);
     }
+}
+
+/// Looks at the only connection, whose peer has not acknowledged `left` bytes. Returns whether it is still open.
+fn is_open_after_look(server: &mut Server<Scripted, ()>, left: u32, now: Instant) -> bool {
+    let Some(Slot::Connection(connection)) = server.reactor.get_mut(Token(1)) else { return false };
+    connection.stream.unacknowledged = Some(left);
+    server.woke = now;
+    server.shared.deadlines.note(now); // So that a sweep is due.
+    server.sweep(now);
+    server.admission.connections() == 1
+}
+
+#[test]
+fn a_lingering_connection_ends_when_its_peer_has_taken_nothing_for_the_stall_timeout() {
+    let (start, stall) = (Instant::now(), 4 * SECOND);
+    let config = Config { stall_timeout: Some(stall), ..config() };
+    let (mut server, listener) = server(config, (), start, [Ok(())]);
+    server.accept(listener, start);
+    let Some(Slot::Connection(connection)) = server.reactor.get_mut(Token(1)) else {
+        panic!("no connection")
+    };
+    connection.echo.abandon();
+    // The peer takes a byte now and then, for much longer than the timeout.
+    let mut now = start;
+    for left in (1..=10).rev() {
+        now += 2 * SECOND;
+        assert!(is_open_after_look(&mut server, left, now), "{left} bytes are left");
+    }
+    assert!(is_open_after_look(&mut server, 1, now + stall - SECOND / 10));
+    assert!(!is_open_after_look(&mut server, 1, now + stall + SECOND / 10));
 }
 
 #[test]

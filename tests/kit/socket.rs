@@ -47,11 +47,13 @@ pub struct Socket<S> {
     pub taken: usize,
     /// Every call, until the test clears them.
     pub calls: Vec<(Call, Answer)>,
+    /// Written bytes that the peer's system has not acknowledged, if the test says so.
+    pub unacknowledged: Option<u32>,
 }
 
 impl<S> Socket<S> {
     pub fn new(script: S) -> Self {
-        Self { script, given: 0, taken: 0, calls: Vec::new() }
+        Self { script, given: 0, taken: 0, calls: Vec::new(), unacknowledged: None }
     }
 
     pub fn reads(&self) -> usize {
