@@ -144,7 +144,7 @@ fn a_lingering_connection_ends_when_its_peer_has_taken_nothing_for_the_stall_tim
         panic!("no connection")
     };
     connection.echo.abandon();
-    // The peer takes a byte now and then, for much longer than the timeout.
+    // The peer takes a byte every two seconds, for much longer than the timeout.
     let mut now = start;
     for left in (1..=10).rev() {
         now += 2 * SECOND;

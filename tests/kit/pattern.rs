@@ -17,7 +17,7 @@ static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     period.iter().copied().cycle().take(PERIOD + MAX_BYTES).collect()
 });
 
-/// The bytes of stream `stream` from `offset` on: `len` of them, which is at most [`MAX_BYTES`].
+/// Returns `len` bytes of stream `stream`, from `offset` on. `len` must not exceed [`MAX_BYTES`].
 pub fn bytes(stream: usize, offset: u64, len: usize) -> &'static [u8] {
     let start = (stream * 7_919 + (offset % PERIOD as u64) as usize) % PERIOD;
     &TABLE[start..start + len]

@@ -119,7 +119,7 @@ fn a_free_descriptor_changes_nothing_without_a_back_off() {
     assert_eq!(retry_at(&server), None);
 }
 
-/// Failed when the server retried for ever, with a warning each minute.
+/// Failed when the server retried without end, with a warning each minute.
 #[test]
 fn a_listener_is_lost_after_some_hopeless_failures() {
     for errno in [Errno::INVAL, Errno::BADF, Errno::NOTSOCK] {
