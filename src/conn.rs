@@ -100,7 +100,8 @@ pub struct Drive {
     pub next: io::Result<Next>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a connection is in its life. It only moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// Echoes all that comes, until the peer's end of file.
     Echoing,
@@ -108,7 +109,7 @@ enum Phase {
     EchoOnce,
     /// Echoes what has already arrived, until the socket is empty.
     Draining,
-    /// Does not read, and shuts down writing once all pending bytes are written.
+    /// Has pending bytes, and shuts down writing once they are written. Does not read.
     Closing,
     /// The writing side is shut down: discards what still comes, until the peer's end of file.
     ///
@@ -179,12 +180,12 @@ impl Echo {
 
     /// Whether the connection echoes all that comes and has no pending bytes: the state of most connections.
     pub fn is_echoing_freely(&self) -> bool {
-        self.phase == Phase::Echoing && self.pending.is_none()
+        self.pending.is_none() && self.phase == Phase::Echoing
     }
 
     /// Whether the connection no longer writes, since it asked for [`Next::ShutdownWrite`] or was abandoned.
     pub fn is_lingering(&self) -> bool {
-        matches!(self.phase, Phase::Lingering | Phase::Discarding)
+        self.phase >= Phase::Lingering
     }
 
     /// Whether fewer bytes were written to the peer than were read from it.
@@ -226,22 +227,11 @@ impl Echo {
             drive.add(self.flush(io)?);
             if self.pending.is_some() {
                 return Ok(drive.resume());
+            } else if self.phase == Phase::Closing {
+                return Ok(self.shutdown_write());
             }
         }
-        match self.phase {
-            Phase::Closing => Ok(self.shutdown_write()),
-            phase => self.read_and_echo(phase, io, scratch, drive),
-        }
-    }
-
-    #[inline(always)]
-    fn read_and_echo(
-        &mut self,
-        phase: Phase,
-        io: &mut (impl Read + Write),
-        scratch: &mut [u8],
-        drive: &mut Drive,
-    ) -> io::Result<Next> {
+        let phase = self.phase; // The compiler may know it here, but not after a call.
         let bytes = match read(io, scratch)? {
             Got::Bytes(n) => &scratch[..n],
             Got::Nothing => return Ok(self.on_drained(phase)),
@@ -249,10 +239,8 @@ impl Echo {
             Got::Interrupted => return Ok(Next::Yield),
         };
         drive.read = bytes.len();
-        let is_written = match phase {
-            Phase::Lingering | Phase::Discarding => self.discard(),
-            _ => self.echo(io, bytes, drive)?,
-        };
+        let is_lingering = phase >= Phase::Lingering;
+        let is_written = if is_lingering { self.discard() } else { self.echo(io, bytes, drive)? };
         let is_drained = bytes.len() < scratch.len() && self.short_read == ShortRead::MeansEmpty;
         Ok(match phase {
             Phase::EchoOnce if is_written => self.shutdown_write(),
@@ -291,6 +279,7 @@ impl Echo {
     }
 
     /// Throws away what was just read. Returns that nothing of it is left to write.
+    #[cold]
     fn discard(&mut self) -> bool {
         self.phase = Phase::Discarding;
         true
@@ -307,6 +296,7 @@ impl Echo {
     }
 
     /// The socket is empty, and all that was read is written.
+    #[inline(always)]
     fn on_drained(&mut self, phase: Phase) -> Next {
         self.short_read = ShortRead::MeansEmpty;
         if phase == Phase::Draining { self.shutdown_write() } else { Next::Wait }
@@ -319,6 +309,7 @@ impl Echo {
 }
 
 impl Drive {
+    #[inline(always)]
     fn add(&mut self, wrote: Wrote) {
         self.wrote += wrote.bytes;
         self.blocked = wrote.blocked;
@@ -351,6 +342,7 @@ enum Got {
     Interrupted,
 }
 
+#[inline(always)]
 fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
     match io.read(buffer) {
         Ok(0) => Ok(Got::EndOfFile),
@@ -367,6 +359,7 @@ struct Wrote {
     blocked: bool,
 }
 
+#[inline(always)]
 fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
     match io.write(bytes) {
         Ok(0) => Err(ErrorKind::WriteZero.into()),

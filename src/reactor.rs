@@ -222,10 +222,10 @@ impl<T: Source> Reactor<T> {
     }
 
     /// Adds what is queued: to a source's event if one came, and as an entry of its own if not.
-    #[inline(never)] // Keeps the common wait short.
     fn report_queue(&mut self, ready: &mut Vec<Ready>) {
         for ready in &mut *ready {
-            ready.exceptional |= self.take_mark(ready.token) == Mark::Exceptional;
+            let mark = mem::replace(&mut self.marks[ready.token.0], Mark::NotQueued);
+            ready.exceptional |= mark == Mark::Exceptional;
         }
         // Without memory for more, the rest stays queued.
         let _ = ready.try_reserve(self.queue.len());
@@ -234,18 +234,14 @@ impl<T: Source> Reactor<T> {
 
     /// Adds the first `most` of what is queued.
     fn report_queued(&mut self, most: usize, ready: &mut Vec<Ready>) {
-        let mut queue = mem::take(&mut self.queue);
-        for token in queue.drain(..most.min(queue.len())) {
-            let mark = self.take_mark(token);
+        let most = most.min(self.queue.len());
+        for token in &self.queue[..most] {
+            let mark = mem::replace(&mut self.marks[token.0], Mark::NotQueued);
             if mark > Mark::Cancelled {
-                ready.push(Ready { token, exceptional: mark == Mark::Exceptional });
+                ready.push(Ready { token: *token, exceptional: mark == Mark::Exceptional });
             }
         }
-        self.queue = queue;
-    }
-
-    fn take_mark(&mut self, token: Token) -> Mark {
-        mem::replace(&mut self.marks[token.0], Mark::NotQueued)
+        self.queue.drain(..most);
     }
 }
 

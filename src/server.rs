@@ -134,14 +134,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
         loop {
             let timeout = self.poll_timeout();
             self.wait(timeout, &mut ready)?; // The only call that blocks.
-            let mut now = self.begin_turn(Instant::now(), ready.len());
-            if self.is_slow() {
-                now = self.handle_slowly(&ready, now);
-            } else {
-                for event in &ready {
-                    self.handle_event(*event, now);
-                }
-            }
+            let now = self.begin_turn(Instant::now(), ready.len());
+            let now = self.handle_events(&ready, now);
             self.handle_timeouts(now);
             if let Some(outcome) = self.take_outcome() {
                 return outcome;
@@ -150,7 +144,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// How long the next [`wait`](Self::wait) may block: until the first deadline, or without a limit if there is none.
-    #[inline(never)] // Leaves the registers of the loop to the path of an echo.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         let deadline = self.next_deadline();
         self.clock.begin_wait(deadline, self.woke)
@@ -180,6 +173,17 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// [advances](Self::advance) the time: that shows whether the work is slow or the server was suspended.
     pub fn is_slow(&self) -> bool {
         self.clock.is_watching()
+    }
+
+    #[inline(never)] // On its own, the loop keeps more in registers.
+    fn handle_events(&mut self, ready: &[Ready], now: Instant) -> Instant {
+        if self.is_slow() {
+            return self.handle_slowly(ready, now);
+        }
+        for event in ready {
+            self.handle_event(*event, now);
+        }
+        now
     }
 
     /// Handles each event, and looks at the clock after it. Only slow turns need that: see [`is_slow`](Self::is_slow).
@@ -218,7 +222,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// Does what time has made due: timeouts, back-offs that are over, deadlines of services, the next step of stopping.
-    #[inline(never)] // As for poll_timeout.
     pub fn handle_timeouts(&mut self, now: Instant) {
         self.resume_accepting(now);
         self.sweep(now);
