@@ -52,6 +52,10 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use crate::memory;
 
+use transfer::{Got, Wrote, read, write};
+
+mod transfer;
+
 /// What a read proves if it returns fewer bytes than it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShortRead {
@@ -330,52 +334,6 @@ struct Pending {
     /// Bytes at the front that are written already. To move the rest to the front instead would copy a slow reader's
     /// whole buffer at each of its small reads.
     taken: usize,
-}
-
-/// The outcome of a read.
-enum Got {
-    Bytes(usize),
-    /// The socket is empty.
-    Nothing,
-    EndOfFile,
-    /// A signal came first.
-    Interrupted,
-}
-
-#[inline(always)]
-fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
-    match io.read(buffer) {
-        Ok(0) => Ok(Got::EndOfFile),
-        Ok(n) => Ok(Got::Bytes(n)),
-        Err(e) => Ok(if is_would_block(e)? { Got::Nothing } else { Got::Interrupted }),
-    }
-}
-
-/// The outcome of a write.
-#[derive(Clone, Copy, Default)]
-struct Wrote {
-    bytes: usize,
-    /// The socket is full. Otherwise, only another write shows whether it takes more.
-    blocked: bool,
-}
-
-#[inline(always)]
-fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
-    match io.write(bytes) {
-        Ok(0) => Err(ErrorKind::WriteZero.into()),
-        Ok(n) => Ok(Wrote { bytes: n, blocked: false }),
-        Err(e) => Ok(Wrote { bytes: 0, blocked: is_would_block(e)? }),
-    }
-}
-
-/// Tells `WouldBlock` (true) from `Interrupted` (false), which are no failures, and returns any other error.
-#[cold]
-fn is_would_block(error: io::Error) -> io::Result<bool> {
-    match error.kind() {
-        ErrorKind::WouldBlock => Ok(true),
-        ErrorKind::Interrupted => Ok(false),
-        _ => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -147,15 +147,9 @@ impl fmt::Display for Head<'_> {
             }
             N::Sent { message } => write!(f, "sent {}", bytes(message.len())),
             N::Received { echo, took } => {
-                let took = elapsed(*took);
-                write!(f, "received {} in {took}", bytes(echo.len()))
+                write!(f, "received {} in {}", bytes(echo.len()), elapsed(*took))
             }
-            N::Differs(Difference { offset, sent, received }) => write!(
-                f,
-                "the echo is wrong, first at offset {offset}: sent {}, received {}",
-                Byte(*sent),
-                Byte(*received)
-            ),
+            N::Differs(difference) => difference.fmt(f),
             N::Late(late) => late.fmt(f),
             N::Surplus(surplus) => {
                 write!(f, "the server sent {} too many", bytes(surplus.len()))
@@ -169,15 +163,23 @@ impl fmt::Display for Head<'_> {
             N::Status { totals, is_connected, waits_for } => {
                 let connected = if *is_connected { "connected" } else { "not connected" };
                 write!(f, "{connected}; {totals}")?;
-                match waits_for {
-                    Some((received, of)) => {
-                        write!(f, "; waiting for an echo: {received} of {} came back", bytes(*of))
-                    }
-                    None => Ok(()),
-                }
+                waits_for.map_or(Ok(()), |(received, of)| {
+                    write!(f, "; waiting for an echo: {received} of {} came back", bytes(of))
+                })
             }
             N::Ended(totals) => totals.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sent, received) = (Byte(self.sent), Byte(self.received));
+        write!(
+            f,
+            "the echo is wrong, first at offset {}: sent {sent}, received {received}",
+            self.offset
+        )
     }
 }
 
