@@ -36,7 +36,7 @@ impl Default for Config {
             max_per_ip: None,
             idle_timeout: None,
             stall_timeout: Some(Duration::from_secs(60)),
-            drain_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(8),
             buffer_bytes: 256 << 10,
             pending_limit_bytes: 64 << 20,
             spin: None,
