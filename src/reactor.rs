@@ -90,7 +90,7 @@ pub struct Reactor<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mark {
     NotQueued,
-    /// In the queue, but the source was removed.
+    /// In the queue, but the source was reported or removed.
     Cancelled,
     Plain,
     Exceptional,
@@ -221,19 +221,19 @@ impl<T: Source> Reactor<T> {
         Ok(())
     }
 
-    /// Adds what is queued: to a source's event if one came, and as an entry of its own if not.
+    /// Adds what is queued, as far as there is memory. The rest stays queued.
     fn report_queue(&mut self, ready: &mut Vec<Ready>) {
-        for ready in &mut *ready {
-            let mark = mem::replace(&mut self.marks[ready.token.0], Mark::NotQueued);
-            ready.exceptional |= mark == Mark::Exceptional;
-        }
-        // Without memory for more, the rest stays queued.
         let _ = ready.try_reserve(self.queue.len());
         self.report_queued(ready.capacity() - ready.len(), ready);
     }
 
-    /// Adds the first `most` of what is queued.
+    /// Adds the first `most` of what is queued: to a source's event if one came, and as an entry of its own if not.
     fn report_queued(&mut self, most: usize, ready: &mut Vec<Ready>) {
+        for ready in &mut *ready {
+            let mark = &mut self.marks[ready.token.0];
+            ready.exceptional |= *mark == Mark::Exceptional;
+            *mark = (*mark).min(Mark::Cancelled); // The entry stays in the queue.
+        }
         let most = most.min(self.queue.len());
         for token in &self.queue[..most] {
             let mark = mem::replace(&mut self.marks[token.0], Mark::NotQueued);

@@ -131,15 +131,16 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// connection ends that one alone.
     pub fn run(&mut self) -> io::Result<Outcome> {
         let mut ready = Vec::with_capacity(READY_CAPACITY);
+        self.advance(Instant::now()); // It may have taken a while to get here.
         loop {
+            if let Some(outcome) = self.take_outcome() {
+                return outcome;
+            }
             let timeout = self.poll_timeout();
             self.wait(timeout, &mut ready)?; // The only call that blocks.
             let now = self.begin_turn(Instant::now(), ready.len());
             let now = self.handle_events(&ready, now);
             self.handle_timeouts(now);
-            if let Some(outcome) = self.take_outcome() {
-                return outcome;
-            }
         }
     }
 
@@ -196,10 +197,14 @@ impl<L: Listen, O: Observer> Server<L, O> {
         now
     }
 
-    /// The caller's clock shows `now`, within a turn. Returns the time from here on.
+    /// The caller's clock shows `now`, within a turn. Returns the time from here on. Signals and the steps of stopping do
+    /// not wait for the end of a slow turn.
     #[cold]
     pub fn advance(&mut self, now: Instant) -> Instant {
-        self.clock.advance(now)
+        let now = self.clock.advance(now);
+        self.serve_due();
+        self.advance_shutdown(now);
+        now
     }
 
     /// Handles an event. For a connection that means: drive both directions.

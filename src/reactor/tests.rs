@@ -493,3 +493,19 @@ fn the_queue_has_room_for_every_slot() {
     tokens.iter().for_each(|token| reactor.requeue(*token));
     assert_eq!(reactor.queue.capacity(), room);
 }
+
+/// Failed when an event for a queued source made room for a second entry, and the list had no room for the first: then
+/// the queue outgrew its room, just when memory was out.
+#[test]
+fn an_event_for_a_queued_source_leaves_no_place_for_a_second_entry() {
+    let mut reactor = reactor();
+    let token = reactor.insert(Fake::default()).unwrap();
+    reactor.requeue(token);
+    let mut ready = vec![plain(token)];
+    reactor.report_queued(0, &mut ready);
+    reactor.requeue(token);
+    assert_eq!(reactor.queue, [token]);
+    ready.clear();
+    reactor.report_queued(1, &mut ready);
+    assert_eq!((ready, reactor.has_more()), (vec![plain(token)], false));
+}

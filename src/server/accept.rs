@@ -35,7 +35,7 @@ pub(super) struct Listening {
     /// When to accept although there is no event, from the first failure until the accept queue is empty. No event comes
     /// for what the queue holds by then, and none at all if it is full.
     retry_at: Option<Instant>,
-    /// Failures in a row from which there is no recovery.
+    /// Failures in a row from which there is no recovery. The listener is lost when they reach [`ATTEMPTS`].
     hopeless: u32,
 }
 
@@ -60,7 +60,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// Accepts a batch from the listener with this token.
     pub(super) fn accept(&mut self, token: Token, now: Instant) {
         let Some(i) = self.listeners.iter().position(|l| l.token == token) else { return };
-        if self.listeners[i].retry_at.is_some_and(|at| now < at) {
+        let listening = &self.listeners[i];
+        if listening.retry_at.is_some_and(|at| now < at) || listening.hopeless == ATTEMPTS {
             return;
         }
         let (mut none_accepted, mut failure) = (true, None);

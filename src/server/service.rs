@@ -14,7 +14,7 @@ use crate::observe::Observer;
 /// A source on the server's reactor that is neither a listener nor a connection: signals, for example.
 ///
 /// Services are behind a `Box<dyn Service>`, off the path of an echo.
-pub trait Service: Source {
+pub trait Service: Source + Send {
     /// The source is ready, or the [deadline](Self::deadline) has come, or neither: events can be spurious.
     fn ready(&mut self, cx: &Context) -> Action;
 

@@ -63,20 +63,18 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.shutdown {
             Shutdown::Draining { finish_at, .. } => Some(finish_at),
             Shutdown::Finishing { until } => Some(until),
-            Shutdown::Serving | Shutdown::Aborted => None,
+            Shutdown::Aborted => Some(self.clock.real()),
+            Shutdown::Serving => None,
         }
     }
 
     /// How the server ended, if it has. If it ended for the loss of a listener, the error says so, once.
     pub fn take_outcome(&mut self) -> Option<std::io::Result<Outcome>> {
         let outcome = match self.shutdown {
+            Shutdown::Serving => return None,
+            _ if self.admission.connections() > 0 => return None,
             Shutdown::Aborted => Outcome::Aborted,
-            Shutdown::Draining { .. } | Shutdown::Finishing { .. }
-                if self.admission.connections() == 0 =>
-            {
-                Outcome::Stopped
-            }
-            _ => return None,
+            Shutdown::Draining { .. } | Shutdown::Finishing { .. } => Outcome::Stopped,
         };
         Some(self.lost_listener.take().map_or(Ok(outcome), Err))
     }

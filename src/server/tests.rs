@@ -240,3 +240,57 @@ fn after_a_late_turn_slow_work_counts_and_a_suspension_does_not() {
     assert_eq!(server.advance(start + 11 * SECOND), before + SECOND, "slow work counts");
     assert_eq!(server.advance(start + 60 * SECOND), before + SECOND, "a suspension does not");
 }
+
+/// Failed when the server waited once more before it looked at its outcome.
+#[test]
+fn a_server_that_was_stopped_before_it_ran_ends_at_once() {
+    for (stops, expected) in [(1, Outcome::Stopped), (2, Outcome::Aborted)] {
+        let (mut server, _) = server(config(), (), Instant::now(), []);
+        (0..stops).for_each(|_| server.stop());
+        assert_eq!(server.run().unwrap(), expected);
+    }
+}
+
+/// Failed when a second request waited for the next event or deadline.
+#[test]
+fn an_aborted_server_with_connections_takes_its_last_turn_at_once() {
+    let now = Instant::now();
+    let (mut server, _) = server(config(), (), now, [Ok(())]);
+    server.stop();
+    server.stop();
+    assert_eq!(server.poll_timeout(), Some(Duration::ZERO));
+    turn(&mut server, now);
+    assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Aborted);
+}
+
+/// Failed when a server that was set up slowly took the set-up for a suspension.
+#[test]
+fn a_slow_start_is_no_suspension() {
+    let start = Instant::now() - SECOND;
+    let (mut server, _) = server(Config { spin: Some(SPIN), ..config() }, (), start, []);
+    server.stop();
+    assert_eq!(server.run().unwrap(), Outcome::Stopped);
+    assert!(!server.is_slow());
+    assert!(server.clock.now() >= start + SECOND);
+}
+
+/// Failed when signals and the drain timeout waited for the end of a slow turn.
+#[test]
+fn within_a_slow_turn_services_are_served_and_stopping_goes_on() {
+    let start = Instant::now();
+    let (mut server, listener) = server(config(), (), start, [Ok(())]);
+    server.accept(listener, start);
+    server.add_service(Box::new(Alarm(Some(start + SECOND / 4)))).unwrap();
+    server.advance(start + SECOND / 4);
+    assert!(matches!(server.shutdown, Shutdown::Draining { .. }));
+    server.advance(start + SECOND / 4 + config().drain_timeout / 2);
+    assert!(matches!(server.shutdown, Shutdown::Finishing { .. }));
+    server.advance(start + SECOND / 4 + config().drain_timeout);
+    assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
+}
+
+#[test]
+fn a_server_can_be_moved_to_another_thread() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Server<crate::net::Listener, ()>>();
+}

@@ -24,7 +24,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
                 Some((_, Expiry::Stalled)) => self.look_at_pending(token, now),
                 Some((_, Expiry::Lingering)) => self.look_at_lingering(token, now),
                 Some((_, expiry)) => {
-                    connection.expired = Some(expiry);
+                    connection.expired.get_or_insert(expiry);
                     connection.report(Event::Expired(expiry), now, &mut self.shared.observer);
                     self.finish(token);
                 }

@@ -109,7 +109,8 @@ impl Run {
             self.server.handle_event(*event, now);
             if self.server.is_slow() {
                 self.world.borrow_mut().coverage.note(Feature::SlowTurn);
-                now = self.server.advance(self.base + self.world.borrow().clock.raw);
+                let raw = self.world.borrow().clock.raw;
+                now = self.server.advance(self.base + raw);
             }
         }
         self.check_time(now)?;
