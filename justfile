@@ -1,5 +1,8 @@
 # Shortcuts for common tasks. CONTRIBUTING.md explains each; .ci/run does all that must hold before a change lands.
 
+# So that an argument with a space stays one.
+set positional-arguments
+
 # Check the format, the lints and the tests.
 check:
     cargo fmt --check
@@ -17,11 +20,11 @@ peers:
 
 # Compare all servers, into docs/benchmarks.md. For a quick look: `just compare --rounds 1 --sizes 64`.
 compare *options:
-    ./ci/compare {{options}}
+    ./ci/compare "$@"
 
 # Run all benches, or one: `just bench echo`.
 bench *filter:
-    cargo bench --benches -- {{filter}}
+    cargo bench --benches -- "$@"
 
 # Count instructions, and fail if there are more than the limits. Needs valgrind and gungraun-runner (see ci/real).
 cost:
@@ -33,7 +36,7 @@ soak time="60s":
 
 # Find changes that no test notices (docs/mutants.md), for an hour, or in one part: `just mutants -F reactor`.
 mutants *args:
-    cargo mutants {{args}} -- --lib --test sim || cargo mutants --iterate {{args}}
+    cargo mutants "$@" -- --lib --test sim || cargo mutants --iterate "$@"
 
 # Fuzz one target (addr, conn or units) for this number of seconds.
 fuzz target seconds="60":

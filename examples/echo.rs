@@ -17,7 +17,9 @@ enum Slot {
 }
 
 fn main() -> io::Result<()> {
-    serve(TcpListener::bind(([127, 0, 0, 1], 7007).into())?)
+    let listener = TcpListener::bind(([127, 0, 0, 1], 7007).into())?;
+    println!("listening on {}", listener.local_addr()?);
+    serve(listener)
 }
 
 /// The event loop.

@@ -1,4 +1,4 @@
-//! An echo server (RFC 862) and its client on one hand-written mio reactor: a single thread, no async
+//! An echo server (RFC 862) and its clients on one hand-written mio reactor: a single thread, no async
 //! runtime.
 //!
 //! The modules stand in reading order. Each knows only those above it: a connection without a socket, a reactor that
