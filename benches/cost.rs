@@ -43,10 +43,10 @@ const MAX_ECHO_OF_1M: u64 = 245;
 /// Measured: 69. A third of it is the benchmark itself, which walks the list of busy sources.
 const MAX_TURN: u64 = 74;
 
-/// Measured: 153.
-const MAX_TURN_WITH_1: u64 = 155;
+/// Measured: 156. Three of them keep an entry in the queue if an event has reported its source already.
+const MAX_TURN_WITH_1: u64 = 160;
 
-/// Measured: 2652, which is 52 for each source: to queue it and to report it.
+/// Measured: 2655, which is 52 for each source: to queue it and to report it.
 const MAX_TURN_WITH_50: u64 = 2800;
 
 /// Measured: 310.
