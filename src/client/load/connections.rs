@@ -231,6 +231,7 @@ impl<'a, N: Connect> Connections<'a, N> {
     /// Has a connection made at `at`.
     pub(super) fn defer(&mut self, at: Instant, lane: Lane) {
         let number = lane.number;
+        debug_assert!(matches!(self.places[number], Place::Empty), "it has no successor");
         self.reconnect_queue.push(Reverse((at, number)));
         self.places[number] = Place::Waiting(Box::new(lane));
     }

@@ -224,3 +224,27 @@ fn a_run_that_fails_early_counts_what_was_due_by_then() {
     assert!((48..=49).contains(&unsent), "{unsent}");
     seen.assert_messages(100, 2, unsent);
 }
+
+/// Echoes during 50 ms, and sends more 80 ms after the client has shut down writing.
+struct LateSurplus;
+
+impl Server for LateSurplus {
+    fn receive(&mut self, _: usize, at: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+        if at < 50 * MS { vec![(MS, Sent::Bytes(bytes.to_vec()))] } else { Vec::new() }
+    }
+
+    fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+        vec![(80 * MS, Sent::Bytes(b"one more thing".to_vec()))]
+    }
+}
+
+/// Failed when the place of the successor became that of the retired connection, with fewer messages begun.
+#[test]
+fn a_surplus_of_a_retired_connection_changes_no_figure_of_its_successor() {
+    let options = Options { reconnect_every: Some(3), ..open_loop(100.0, S) };
+    let seen = Run::new(options, LateSurplus).run();
+    seen.assert_end(End::Failed, &[("surplus", 1)]);
+    assert_eq!(seen.ended, 101 * MS);
+    // The sixth message is in flight, and the next five wait for it.
+    seen.assert_messages(5, 1, 5);
+}
