@@ -120,17 +120,21 @@ impl Run {
         Seen { outcome, stages, ended, reports, attempts, received_bytes, most_connections }
     }
 
+    fn next_act(&self) -> Option<Duration> {
+        self.acts.front().map(|(at, _)| *at)
+    }
+
     /// As the engine's own, but for the wait: that moves the clock.
     fn turn(&mut self, engine: &mut Engine<'_, FakeNetwork, FakeClock, Reports>) {
         let clock = &self.network.clock;
         let timeout = engine.poll_timeout(clock.now()).unwrap();
-        let act = self.acts.front().map(|(at, _)| *at);
+        let act = self.next_act();
         if !engine.connections.reactor.has_more() {
             let end = clock.elapsed() + timeout;
             let first = [Some(end), self.network.next_arrival(), act].into_iter().flatten().min();
             clock.pass(first.unwrap().saturating_sub(clock.elapsed()));
         }
-        if act.is_some_and(|at| at <= clock.elapsed()) {
+        while self.next_act().is_some_and(|at| at <= clock.elapsed()) {
             match self.acts.pop_front().unwrap().1 {
                 Act::Signals(batch) => engine.handle_signals(batch),
                 Act::StandStill(time) => clock.pass(time),

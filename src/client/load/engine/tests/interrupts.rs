@@ -84,6 +84,27 @@ fn an_interrupt_before_the_measured_part_ends_the_run_at_once() {
     }
 }
 
+/// Failed when the messages began after the end, if the last connection was made in the same turn.
+#[test]
+fn no_stage_begins_when_an_interrupt_has_ended_the_run() {
+    struct Slow;
+    impl Server for Slow {
+        fn accept(&mut self, _: usize, _: Duration) -> Answer {
+            Answer::Accept(10 * MS)
+        }
+
+        fn receive(&mut self, _: usize, _: Duration, _: &[u8]) -> Vec<(Duration, Sent)> {
+            Vec::new()
+        }
+    }
+    let seen = Run::new(endless(), Slow).at(10 * MS, INT).run();
+    seen.assert_end(End::Interrupted, &[]);
+    assert_eq!(
+        (seen.stages, seen.outcome.connections_made),
+        (vec![(Duration::ZERO, Stage::Connecting)], 1)
+    );
+}
+
 /// The measured part is over, and the only echo does not come.
 #[test]
 fn an_interrupt_after_the_measured_part_waits_until_a_second_after_its_end() {
