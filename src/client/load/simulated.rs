@@ -165,10 +165,10 @@ impl FakeNetwork {
         self.world.borrow().arrivals.keys().next().map(|(at, _)| *at)
     }
 
-    /// Delivers what has arrived by now. Returns the events.
+    /// Delivers what has arrived by now. Returns one event for each connection, as epoll_wait(2) does.
     pub(super) fn deliver(&self) -> Vec<Ready> {
         let mut world = self.world.borrow_mut();
-        let mut ready = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
         while let Some(first) = world.arrivals.first_entry() {
             if first.key().0 > self.clock.elapsed() {
                 break;
@@ -177,8 +177,11 @@ impl FakeNetwork {
             let wire = &mut world.wires[number];
             let is_reported = !matches!(arrival, Arrival::Connected { is_reported: false });
             let exceptional = wire.arrive(arrival);
-            let token = wire.token.filter(|_| is_reported);
-            ready.extend(token.map(|token| Ready { token, exceptional }));
+            let Some(token) = wire.token.filter(|_| is_reported) else { continue };
+            match ready.iter_mut().find(|ready| ready.token == token) {
+                Some(ready) => ready.exceptional |= exceptional,
+                None => ready.push(Ready { token, exceptional }),
+            }
         }
         ready
     }

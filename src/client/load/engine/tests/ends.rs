@@ -24,6 +24,23 @@ fn a_run_in_which_no_echo_came_back_has_failed() {
     seen.assert_messages(0, 0, 0);
 }
 
+/// The larger message takes more reads than a turn has. A short read does not hide the end behind it.
+#[test]
+fn an_end_that_comes_with_the_echo_is_noticed_at_once() {
+    for size in [64, 9 << 17] {
+        let mut received = 0;
+        let server = move |_: usize, _: Duration, bytes: &[u8]| {
+            received += bytes.len();
+            let echo = (MS, Sent::Bytes(bytes.to_vec()));
+            if received == size { vec![echo, (MS, Sent::End)] } else { vec![echo] }
+        };
+        let seen = Run::new(Options { sizes: size..=size, ..open_loop(1.0, 10 * S) }, server).run();
+        seen.assert_end(End::Failed, &[("closed", 1)]);
+        seen.assert_messages(1, 0, 0);
+        assert_eq!(seen.ended, MS, "{size}");
+    }
+}
+
 #[test]
 fn messages_in_flight_on_a_failed_connection_are_lost_and_not_sent_again() {
     for rate in [None, Some(1000.0)] {
