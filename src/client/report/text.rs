@@ -198,10 +198,7 @@ pub(super) fn unanswered(outcome: &Outcome) -> Option<String> {
     let messages = counted(outcome.unanswered_count(), "message", "messages");
     let [min, max] = [outcome.unanswered.min(), outcome.unanswered.max()].map(elapsed);
     let range = if min == max { min } else { format!("{min} to {max}") };
-    let parts = [
-        (outcome.unsent, "not sent, since no connection had room for them"),
-        (outcome.lost, "lost with connections that died"),
-    ];
+    let parts = [(outcome.unsent, "not sent by the end"), (outcome.lost, "lost in flight")];
     let parts =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
     let parts = parts.collect::<Vec<_>>().join(", ");
