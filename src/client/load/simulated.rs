@@ -76,6 +76,8 @@ pub(super) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     Bytes(Vec<u8>),
+    /// An urgent mark: an event that reports more than bytes.
+    Urgent,
     /// It shuts down writing.
     End,
     Reset,
@@ -133,6 +135,10 @@ struct World {
     sent: usize,
     received_bytes: usize,
     attempts: Vec<Duration>,
+    reads: usize,
+    /// How many connections the client has.
+    open: usize,
+    most_open: usize,
 }
 
 /// A network with one server, and the clock of both ends.
@@ -152,6 +158,9 @@ impl FakeNetwork {
             sent: 0,
             received_bytes: 0,
             attempts: Vec::new(),
+            reads: 0,
+            open: 0,
+            most_open: 0,
         };
         Self {
             clock: FakeClock::new(),
@@ -191,6 +200,16 @@ impl FakeNetwork {
         self.world.borrow().received_bytes
     }
 
+    /// How often the client has read.
+    pub(super) fn reads(&self) -> usize {
+        self.world.borrow().reads
+    }
+
+    /// The highest number of connections that the client had at the same time.
+    pub(super) fn most_open(&self) -> usize {
+        self.world.borrow().most_open
+    }
+
     /// When each attempt to connect began.
     pub(super) fn attempts(&self) -> Vec<Duration> {
         self.world.borrow().attempts.clone()
@@ -215,13 +234,15 @@ impl World {
 impl Wire {
     /// Returns whether the event is about more than bytes.
     fn arrive(&mut self, arrival: Arrival) -> bool {
+        let is_urgent = matches!(arrival, Arrival::Sent(Sent::Urgent));
         match arrival {
+            Arrival::Sent(Sent::Urgent) => {}
             Arrival::Connected { .. } => self.is_connected = true,
             Arrival::Sent(Sent::Bytes(bytes)) => self.incoming.extend(bytes),
             Arrival::Sent(Sent::End) => self.has_ended = true,
             Arrival::Sent(Sent::Reset) => self.error = Some(ErrorKind::ConnectionReset),
         }
-        self.has_ended || self.error.is_some()
+        is_urgent || self.has_ended || self.error.is_some()
     }
 }
 
@@ -248,6 +269,8 @@ impl Connect for FakeNetwork {
             }
             Answer::Silence => world.wires.push(Wire::default()),
         }
+        world.open += 1;
+        world.most_open = world.most_open.max(world.open);
         Ok(Attempt { link: FakeLink { number, network: self.clone() }, took: Duration::ZERO })
     }
 }
@@ -268,8 +291,15 @@ impl FakeLink {
     }
 }
 
+impl Drop for FakeLink {
+    fn drop(&mut self) {
+        self.network.world.borrow_mut().open -= 1;
+    }
+}
+
 impl Read for FakeLink {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.network.world.borrow_mut().reads += 1;
         self.check()?;
         self.with(|wire| match wire.incoming.read(buffer)? {
             0 if wire.has_ended => Ok(0),

@@ -34,11 +34,12 @@ fn an_interrupt_ends_a_run_with_its_figures() {
 
 #[test]
 fn an_interrupted_run_waits_a_second_for_the_last_echo() {
-    let seen = Run::new(endless(), stopping_at(100 * MS)).at(500 * MS, INT).run();
+    let seen = Run::new(endless(), stopping_at(100 * MS)).at(505 * MS, INT).run();
     seen.assert_end(End::Interrupted, &[]);
     seen.assert_messages(10, 1, 0);
-    assert_eq!(seen.ended, 1500 * MS);
-    assert_times(&seen.outcome.unanswered, 1400 * MS, 1400 * MS);
+    // Not when the next report is due.
+    assert_eq!(seen.ended, 1505 * MS);
+    assert_times(&seen.outcome.unanswered, 1405 * MS, 1405 * MS);
 }
 
 #[test]
@@ -145,4 +146,13 @@ fn a_run_without_a_reader_ends_as_if_it_was_interrupted() {
     let seen = Run::new(endless(), echo(30 * MS)).run_with(reports);
     seen.assert_end(End::Interrupted, &[]);
     assert_eq!((seen.outcome.measured, seen.ended), (120 * MS, 150 * MS));
+}
+
+#[test]
+fn a_run_without_a_reader_waits_for_the_last_echo_although_each_report_finds_no_reader() {
+    let reports = Reports { is_abandoned: true, ..Reports::default() };
+    let seen = Run::new(endless(), echo(450 * MS)).run_with(reports);
+    seen.assert_end(End::Interrupted, &[]);
+    seen.assert_messages(1, 0, 0);
+    assert_eq!(seen.ended, 450 * MS);
 }
