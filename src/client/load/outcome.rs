@@ -298,7 +298,19 @@ impl fmt::Display for ClientLimit {
     }
 }
 
-fn per_second(n: u64, time: Duration) -> f64 {
+impl Interval {
+    /// Messages a second.
+    pub(in crate::client) fn rate(&self) -> f64 {
+        per_second(self.messages, self.length)
+    }
+
+    /// Bytes a second, one way.
+    pub(in crate::client) fn byte_rate(&self) -> f64 {
+        per_second(self.bytes, self.length)
+    }
+}
+
+pub(super) fn per_second(n: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { n as f64 / time.as_secs_f64() }
 }
 

@@ -17,8 +17,6 @@ pub const INTERVAL_HEADER: &str =
 
 /// An interval in a line, under [`INTERVAL_HEADER`]. Its time is that of its end.
 pub fn interval_line(interval: &Interval) -> String {
-    let length = interval.length.as_secs_f64();
-    let per_second = |n: u64| if length > 0.0 { n as f64 / length } else { 0.0 };
     let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.responses {
         0 => "-".into(),
         _ => elapsed(time),
@@ -27,8 +25,8 @@ pub fn interval_line(interval: &Interval) -> String {
     format!(
         "{:>6.1} s {:>12} {:>12} {p50:>11} {p99:>11} {max:>11}",
         (interval.start + interval.length).as_secs_f64(),
-        rate(per_second(interval.messages)),
-        byte_rate(per_second(interval.bytes)),
+        rate(interval.rate()),
+        byte_rate(interval.byte_rate()),
     )
 }
 
