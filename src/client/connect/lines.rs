@@ -206,11 +206,7 @@ impl LineClient<'_> {
     fn talk(&mut self, now: Instant) -> io::Result<bool> {
         let State::Talking(exchange) = &mut self.state else { return Ok(false) };
         let Some(connection) = self.connection else { return Ok(false) };
-        let before = (exchange.sent_bytes(), exchange.echo().len());
-        let driven = exchange.drive(self.io.server(connection)?, now);
-        self.totals.sent_bytes += exchange.sent_bytes() - before.0;
-        self.totals.received_bytes += exchange.echo().len() - before.1;
-        match driven {
+        match self.totals.drive(exchange, self.io.server(connection)?, now) {
             Ok(None) => return Ok(false),
             Ok(Some(took)) => log(&Notice::Received { echo: exchange.echo(), took }),
             Err(why) => return self.cut_short(&why, now),

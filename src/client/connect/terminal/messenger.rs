@@ -158,7 +158,7 @@ impl<'a> Messenger<'a> {
             State::Closing { is_last: true, .. } | State::Over => Ok(()),
             State::Dialing(None) => Err(interrupted()),
             State::Dialing(Some(exchange)) | State::Talking(exchange) => {
-                self.account(&exchange)?;
+                self.judge(&exchange)?;
                 if self.totals.received_bytes > 0 { Ok(()) } else { Err(interrupted()) }
             }
         }
