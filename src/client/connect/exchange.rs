@@ -50,14 +50,15 @@ impl Exchange {
         self.timer.renew(now);
     }
 
-    /// Prepares to send the message again, on another connection, and returns whether that makes sense. It does once,
-    /// if none of the echo has come: probably the server left before the message reached it.
-    pub fn retry(&mut self) -> bool {
-        let retries = !self.is_second_try && self.received == 0;
-        if retries {
-            (self.sent, self.is_second_try) = (0, true);
-        }
-        retries
+    /// Whether it makes sense to send the message again, on another connection. It does once, if none of the echo has
+    /// come: probably the server left before the message reached it.
+    pub fn may_retry(&self) -> bool {
+        !self.is_second_try && self.received == 0
+    }
+
+    /// Prepares to send the message again, for the second and last time.
+    pub fn begin_again(&mut self) {
+        (self.sent, self.is_second_try) = (0, true);
     }
 
     /// Leaves out a time in which the program did not run. It counts against no server.
@@ -277,14 +278,15 @@ mod tests {
         let mut exchange = exchange(MESSAGE, now);
         let mut cut = Scripted::new(&[Gives::Blocks], &[Takes::Bytes(3)]);
         exchange.drive(&mut cut, now).unwrap();
-        assert!(exchange.retry());
+        assert!(exchange.may_retry());
+        exchange.begin_again();
         exchange.restart(now + S);
         let mut io = Scripted::new(&[Gives::Blocks], &[Takes::Bytes(3)]);
         exchange.drive(&mut io, now + S).unwrap();
         assert_eq!(io.taken, MESSAGE);
-        assert!(!exchange.retry(), "a second time");
-        let (mut begun, ..) = driven(&[Gives::Bytes(1)], &[Takes::Bytes(3)]);
-        assert!(!begun.retry(), "some of the echo came");
+        assert!(!exchange.may_retry(), "a second time");
+        let (begun, ..) = driven(&[Gives::Bytes(1)], &[Takes::Bytes(3)]);
+        assert!(!begun.may_retry(), "some of the echo came");
     }
 
     #[test]

@@ -218,14 +218,16 @@ impl LineClient<'_> {
     /// The connection ended before the echo was complete.
     fn cut_short(&mut self, why: &io::Error, now: Instant) -> io::Result<bool> {
         self.close();
-        let State::Talking(exchange) = &mut self.state else { return Ok(false) };
+        let State::Talking(exchange) = &self.state else { return Ok(false) };
         let of = exchange.message().len();
         log(&Notice::CutShort { echo: exchange.echo(), of, why });
-        if !exchange.retry() {
+        if !exchange.may_retry() {
             self.judge();
-        } else if let State::Talking(exchange) = std::mem::replace(&mut self.state, State::Reading)
+        } else if let State::Talking(mut exchange) =
+            std::mem::replace(&mut self.state, State::Reading)
         {
             log(&Notice::SendingAgain);
+            exchange.begin_again();
             self.totals.again += 1;
             self.begin(exchange, now)?;
         }

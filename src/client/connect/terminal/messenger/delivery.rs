@@ -62,9 +62,10 @@ impl Messenger<'_> {
         let State::Talking(exchange) = &mut self.state else { return Ok(()) };
         let (echo, of) = (exchange.echo(), exchange.message().len());
         self.view.report(&Notice::CutShort { echo, of, why })?;
-        if !exchange.retry() {
+        if !exchange.may_retry() {
             return self.settle(now);
         }
+        exchange.begin_again();
         self.totals.again += 1;
         self.view.report(&Notice::SendingAgain)?;
         match std::mem::replace(&mut self.state, State::Idle) {
