@@ -143,6 +143,17 @@ pub(super) fn drive_on<D: Driven>(
     }
 }
 
+/// Asserts that a client owes its server time, and that a standstill takes none of it.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn assert_discounts(client: &mut impl Driven, now: Instant) {
+    let standstill = Duration::from_secs(100);
+    let before = client.poll_timeout(now);
+    assert!(matches!(before, Timeout::Owed(left) if !left.is_zero()), "{before:?}");
+    client.discount(standstill, now + standstill);
+    assert_eq!(client.poll_timeout(now + standstill), before);
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};

@@ -29,15 +29,7 @@ const MAX_FINISHED: usize = 64;
 /// Sends each line of standard input on a new connection, and writes what comes back to standard output.
 pub fn run(options: &Options) -> io::Result<()> {
     let now = Instant::now();
-    let mut lines = LineClient {
-        options,
-        io: ClientIo::open(options, now)?,
-        connection: None,
-        finished: VecDeque::new(),
-        totals: Totals::default(),
-        line: Vec::new(),
-        state: State::Connecting(None),
-    };
+    let mut lines = LineClient::new(options, now)?;
     let echoed = drive(&mut lines, now);
     log(&Notice::Ended(&lines.totals));
     echoed.and_then(|()| lines.totals.verdict())
@@ -138,7 +130,19 @@ impl Driven for LineClient<'_> {
     }
 }
 
-impl LineClient<'_> {
+impl<'a> LineClient<'a> {
+    fn new(options: &'a Options, now: Instant) -> io::Result<Self> {
+        Ok(Self {
+            options,
+            io: ClientIo::open(options, now)?,
+            connection: None,
+            finished: VecDeque::new(),
+            totals: Totals::default(),
+            line: Vec::new(),
+            state: State::Connecting(None),
+        })
+    }
+
     /// Takes one step, and returns whether another one can follow at once.
     fn advance(&mut self, now: Instant) -> io::Result<bool> {
         match &self.state {
@@ -321,4 +325,23 @@ impl LineClient<'_> {
 
 fn log(notice: &Notice<'_>) {
     if notice.is_warning() { log::warn!("{notice}") } else { log::debug!("{notice}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::connect::scripted::unanswered;
+    use crate::client::drive::assert_discounts;
+
+    #[test]
+    fn a_standstill_counts_against_no_server_in_any_state() {
+        let ((_listener, options), now) = (unanswered(), Instant::now());
+        let mut client = LineClient::new(&options, now).unwrap();
+        client.handle_ready(&[], now).unwrap();
+        assert_discounts(&mut client, now);
+        client.state = State::Talking(Exchange::new(vec![0], options.timeout, now));
+        assert_discounts(&mut client, now);
+        client.state = State::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
+        assert_discounts(&mut client, now);
+    }
 }

@@ -360,6 +360,50 @@ fn a_standstill_counts_against_no_server() {
     assert_eq!(dialer.poll_timeout(now), Timeout::Never);
 }
 
+/// It delays the next attempt, extends the wait for a server that is not up, and is no part of the time to connect.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standstill_counts_neither_for_the_next_address_nor_for_the_wait() {
+    let ((_socket, _queue, silent), (_listener, answering)) = (silent(), listening());
+    let limits = Limits { wait: Some(MS * 600), ..Limits::new(LONG) };
+    let peers = vec![silent.clone(), answering.clone()];
+    let resolve = Arc::new(move |_: &Addr| Ok(peers.clone()));
+    let needs_no_lookup = "127.0.0.1:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&needs_no_lookup, limits, resolve).unwrap();
+    let start = Instant::now();
+    dialer.start(start);
+    while matches!(dialer.poll(start), Step::Progress(_)) {}
+    let now = start + LONG;
+    dialer.discount(LONG);
+    assert_eq!(dialer.poll_timeout(now), Timeout::Owed(MS * 200), "a third of the wait");
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    let now = now + MS * 200;
+    assert!(matches!(dialer.poll(now), Step::Progress(DialProgress::Connecting(_))));
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    dialer.discount(LONG);
+    match dialer.poll(now + LONG + MS) {
+        Step::Connected(made) => assert_eq!((made.peer, made.took), (answering, MS)),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn a_standstill_does_not_count_for_the_look_up() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let resolve = move |_: &Addr| {
+        let _ = gate.lock().unwrap().recv();
+        Ok(Vec::new())
+    };
+    let name = "name.example:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&name, Limits::new(LONG), Arc::new(resolve)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    dialer.discount(LONG);
+    assert_eq!(dialer.poll_timeout(now + LONG), Timeout::Owed(LONG));
+}
+
 /// Under each name of the address: the dialled one can differ from the kernel's.
 #[test]
 fn a_socket_connected_to_itself_is_no_connection() {

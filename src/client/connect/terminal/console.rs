@@ -216,7 +216,7 @@ pub struct Plain {
 }
 
 impl Plain {
-    fn open() -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         let prompt = io::stderr().is_terminal().then(Standard::error).transpose()?;
         Ok(Self {
             prompt: prompt.map(Waiting::new),

@@ -204,3 +204,6 @@ impl<'a> Messenger<'a> {
 fn interrupted() -> io::Error {
     io::Error::new(ErrorKind::Interrupted, "interrupted before anything came back")
 }
+
+#[cfg(test)]
+mod tests;
