@@ -256,6 +256,35 @@ fn the_end_of_a_slow_look_up_wakes_the_caller() {
     }
 }
 
+/// It may be old by the time of the next start.
+#[test]
+fn an_answer_that_comes_after_its_round_is_not_used() {
+    let (_listener, answering) = listening();
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let (old, new) = (refusing(), answering.clone());
+    let resolve = move |_: &Addr| match gate.lock().unwrap().recv() {
+        Ok(()) => Ok(vec![old.clone()]),
+        Err(_) => Ok(vec![new.clone()]),
+    };
+    let name = "name.example:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&name, Limits::new(LONG), Arc::new(resolve)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    assert!(matches!(dialer.poll(now + LONG), Step::Failed(_)));
+    let mut reactor = Reactor::new().unwrap();
+    let token = reactor.insert(dialer).unwrap();
+    open.send(()).unwrap();
+    drop(open);
+    let mut ready = Vec::new();
+    reactor.wait(Some(LONG), &mut ready).unwrap();
+    assert!(!ready.is_empty(), "the answer made no event");
+    let mut dialer = reactor.remove(token).unwrap();
+    dialer.start(now + LONG);
+    assert_eq!(finish(dialer).0.unwrap().peer, answering);
+}
+
 #[test]
 fn the_dialer_connects_to_a_server_that_comes_up_in_time_and_reports_the_wait_once() {
     let (listener, endpoint) = listening();
