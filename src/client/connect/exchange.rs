@@ -3,9 +3,9 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::client::attempt;
 use crate::client::drive::Timeout;
 use crate::client::idle_timer::IdleTimer;
+use crate::client::{attempt, write_rest};
 
 /// A message on its way to the server and back.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Exchange {
 /// The first byte of an echo that is not what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Difference {
-    pub offset: usize,
+    pub offset: u64,
     pub sent: u8,
     pub received: u8,
 }
@@ -91,22 +91,12 @@ impl Exchange {
         // It receives before it sends: an echo must not come in the turn that sent its message, or it took no time.
         self.receive(io)?;
         // If sending fails, the bytes that came meanwhile count.
-        self.send(io).or_else(|error| self.receive(io).and(Err(error)))?;
+        write_rest(io, &self.message, &mut self.sent)
+            .or_else(|error| self.receive(io).and(Err(error)))?;
         if self.moved_bytes() != before {
             self.timer.renew(now);
         }
         Ok(self.is_complete().then(|| now.saturating_duration_since(self.began)))
-    }
-
-    fn send(&mut self, io: &mut impl Write) -> io::Result<()> {
-        while !self.is_sent() {
-            match attempt(|| io.write(&self.message[self.sent..]))? {
-                Some(0) => return Err(ErrorKind::WriteZero.into()),
-                Some(n) => self.sent += n,
-                None => break,
-            }
-        }
-        Ok(())
     }
 
     fn receive(&mut self, io: &mut impl Read) -> io::Result<()> {
@@ -151,7 +141,7 @@ impl Exchange {
     pub fn difference(&self) -> Option<Difference> {
         let mut pairs = self.message.iter().zip(self.echo()).enumerate();
         let (offset, (&sent, &received)) = pairs.find(|(_, (sent, received))| sent != received)?;
-        Some(Difference { offset, sent, received })
+        Some(Difference { offset: offset as u64, sent, received })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lines of standard input. The server echoes each over a connection of its own.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -16,7 +16,7 @@ use super::watched::Watched;
 use crate::client::dial::{Established, Step};
 use crate::client::drive::{Driven, Timeout, drive};
 use crate::client::idle_timer::IdleTimer;
-use crate::client::{CLOSE_TIMEOUT, attempt};
+use crate::client::{CLOSE_TIMEOUT, write_rest};
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::complain;
 use input::read_line;
@@ -251,14 +251,9 @@ impl<'a> LineClient<'a> {
 
     fn write(&mut self) -> io::Result<bool> {
         let State::Writing(exchange, written) = &mut self.state else { return Ok(false) };
-        let output = self.io.output()?;
-        while *written < exchange.echo().len() {
-            let bytes = &exchange.echo()[*written..];
-            match attempt(|| output.write(bytes)).map_err(|e| unwritable(&e))? {
-                Some(0) => return Err(unwritable(&ErrorKind::WriteZero.into())),
-                Some(n) => *written += n,
-                None => return Ok(false),
-            }
+        let all = write_rest(self.io.output()?, exchange.echo(), written);
+        if !all.map_err(|e| unwritable(&e))? {
+            return Ok(false);
         }
         self.finish_connection();
         self.state = State::Reading;

@@ -216,8 +216,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// A byte in hexadecimal, and as a character if that is visible.
-#[derive(Debug)]
-pub struct Byte(pub u8);
+struct Byte(u8);
 
 impl fmt::Display for Byte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
