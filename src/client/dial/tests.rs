@@ -323,6 +323,18 @@ fn the_dialer_gives_up_a_server_that_does_not_come_up() {
 }
 
 #[test]
+fn no_server_owes_anything_between_two_rounds() {
+    let limits = Limits { wait: Some(LONG), ..Limits::new(LONG) };
+    let resolve = |_: &Addr| Err(io::Error::other("no such name"));
+    let needs_no_lookup = "127.0.0.1:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&needs_no_lookup, limits, Arc::new(resolve)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Progress(DialProgress::Waiting { .. })));
+    assert_eq!(dialer.poll_timeout(now), Timeout::Idle(MS * 200));
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn the_dialer_waits_for_room_in_the_accept_queue_of_a_unix_server() {
     let dir = tempfile::tempdir().unwrap();
