@@ -19,7 +19,7 @@ use crate::client::idle_timer::IdleTimer;
 use crate::client::{CLOSE_TIMEOUT, write_rest};
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::complain;
-use input::read_line;
+use input::{LineRead, read_line};
 
 mod input;
 
@@ -56,7 +56,9 @@ enum State {
     Talking(Exchange),
     /// The exchange is over, and its echo goes to the output. This many bytes are written.
     Writing(Exchange, usize),
-    /// The input has ended, and the servers have some time to close.
+    /// The input has ended, and the output may not have taken everything.
+    Ending,
+    /// All is written, and the servers have some time to close.
     Closing(IdleTimer),
     Over,
 }
@@ -76,7 +78,7 @@ impl Driven for LineClient<'_> {
             }
             State::Talking(exchange) => exchange.poll_timeout(now),
             State::Closing(timer) => Timeout::Owed(timer.left(now)),
-            State::Reading | State::Writing(..) | State::Over => Timeout::Never,
+            State::Reading | State::Writing(..) | State::Ending | State::Over => Timeout::Never,
         }
     }
 
@@ -150,6 +152,7 @@ impl<'a> LineClient<'a> {
             State::Reading => self.read(now),
             State::Talking(_) => self.talk(now),
             State::Writing(..) => self.write(),
+            State::Ending => self.end(now),
             State::Closing(_) | State::Over => Ok(false),
         }
     }
@@ -182,19 +185,31 @@ impl<'a> LineClient<'a> {
 
     /// Reads the next line and begins its exchange, or begins to close after the last line.
     fn read(&mut self, now: Instant) -> io::Result<bool> {
-        let Some(is_line) = read_line(self.io.input()?, &mut self.line)? else { return Ok(false) };
-        self.look();
-        if is_line {
-            self.totals.messages += 1;
-            let line = std::mem::take(&mut self.line);
-            self.begin(Exchange::new(line, self.options.timeout, now), now)?;
-        } else {
-            self.finish_connection();
-            self.io.output()?.end().map_err(|e| unwritable(&e))?;
+        match read_line(self.io.input()?, &mut self.line)? {
+            LineRead::Partial => return Ok(false),
+            LineRead::Whole => {
+                self.look();
+                self.totals.messages += 1;
+                let line = std::mem::take(&mut self.line);
+                self.begin(Exchange::new(line, self.options.timeout, now), now)?;
+            }
+            LineRead::End => {
+                self.look();
+                self.finish_connection();
+                self.state = State::Ending;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends the output, and begins to close once it has taken everything.
+    fn end(&mut self, now: Instant) -> io::Result<bool> {
+        let is_done = self.io.output()?.end().map_err(|e| unwritable(&e))?;
+        if is_done {
             self.state = State::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
             self.look_at_finished();
         }
-        Ok(true)
+        Ok(is_done)
     }
 
     fn begin(&mut self, exchange: Exchange, now: Instant) -> io::Result<()> {
