@@ -1,4 +1,4 @@
-//! What the client reports, step by step. All of its wording is here.
+//! What the client reports, step by step, and the words for it.
 
 use std::fmt;
 use std::io::{self, ErrorKind};

@@ -1,7 +1,7 @@
 //! Sends messages to the server one after the other, and reports each echo.
 //!
-//! It never blocks, and it watches the server all the time. So it notices at once if the server closes, speaks unasked
-//! or comes back.
+//! It waits for no server, and it watches the server all the time. So it notices at once if the server closes, speaks
+//! unasked or comes back. Only its view can block, on a terminal that takes no output.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
