@@ -10,6 +10,9 @@ mod command;
 #[path = "support/deadline.rs"]
 mod deadline;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "support/passed.rs"]
+mod passed;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/pty.rs"]
 mod pty;
 #[path = "support/server.rs"]

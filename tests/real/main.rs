@@ -19,6 +19,8 @@ mod deadline;
 mod kit;
 #[path = "../load/loader.rs"]
 mod loader;
+#[path = "../support/passed.rs"]
+mod passed;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/pattern.rs"]
 mod pattern;
