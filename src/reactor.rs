@@ -137,6 +137,8 @@ impl<T: Source> Reactor<T> {
             return Err(ErrorKind::OutOfMemory.into());
         }
         self.sources.reserve_exact(more);
+        // As many as the slab has room for, if that is more than it was asked for.
+        let slots = self.sources.capacity();
         self.queue.reserve_exact(slots - self.queue.len());
         self.marks.resize(slots, Mark::NotQueued);
         Ok(())
@@ -174,16 +176,6 @@ impl<T: Source> Reactor<T> {
         // Fails only if the registration is gone already, which is what was wanted.
         let _ = self.poll.registry().deregister(&mut source);
         Some(source)
-    }
-
-    /// The number of sources.
-    pub fn len(&self) -> usize {
-        self.sources.len()
-    }
-
-    /// Whether there are no sources.
-    pub fn is_empty(&self) -> bool {
-        self.sources.is_empty()
     }
 
     /// Whether something is queued, so that the next [`wait`](Self::wait) does not block.

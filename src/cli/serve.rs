@@ -295,7 +295,29 @@ fn leaves_ipv4<'a>(at: &Endpoint, mut all: impl Iterator<Item = &'a Endpoint>) -
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    /// What users of the library get by default is what users of the program get.
+    #[test]
+    fn the_defaults_of_the_options_are_those_of_the_library() {
+        let Program { serve } = Program::parse_from(["serve"]);
+        let config = serve.config(1).unwrap();
+        let max_connections = config.max_connections;
+        let expected = Config { max_connections, ..Config::default() };
+        assert_eq!(format!("{config:?}"), format!("{expected:?}"));
+        let ListenOptions { backlog, reuse_port, only_v6: _, stall_timeout, unix_mode } =
+            ListenOptions::default();
+        assert_eq!((serve.backlog, serve.reuse_port), (backlog, reuse_port));
+        assert_eq!((Some(serve.stall_timeout), serve.unix_mode), (stall_timeout, unix_mode));
+    }
 
     /// Failed when `[::]:0` left IPv4 to a listener that has another port.
     #[test]

@@ -32,7 +32,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let same = |found: Metadata| Identity::of(&found) == self.identity;
         // One attempt is enough: a file that stays is stale, and the next server replaces it.
-        if let Ok(_lock) = Lock::at_once(&self.path)
+        if let Ok(Some(_lock)) = Lock::at_once(&self.path)
             && fs::symlink_metadata(&self.path).is_ok_and(same)
         {
             let _ = fs::remove_file(&self.path);

@@ -146,7 +146,7 @@ fn a_source_that_cannot_be_registered_takes_no_slot() {
     let held = Rc::downgrade(&refuses.asked);
     assert_eq!(reactor.insert(refuses).unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert!(held.upgrade().is_none(), "the source is dropped");
-    assert!(reactor.is_empty() && reactor.get_mut(Token(0)).is_none());
+    assert!(reactor.sources.is_empty() && reactor.get_mut(Token(0)).is_none());
     assert_eq!(reactor.insert(Fake::default()).unwrap(), Token(0));
 }
 
@@ -161,13 +161,13 @@ fn a_source_whose_registration_is_gone_is_handed_back_all_the_same() {
 #[test]
 fn tokens_are_counted_and_bounded() {
     let mut reactor = reactor();
-    assert!(reactor.is_empty() && reactor.token_bound() == 0);
+    assert!(reactor.sources.is_empty() && reactor.token_bound() == 0);
     let tokens: Vec<_> = (0..5).map(|_| reactor.insert(Fake::default()).unwrap()).collect();
-    assert_eq!(reactor.len(), 5);
-    assert!(!reactor.is_empty());
+    assert_eq!(reactor.sources.len(), 5);
+    assert!(!reactor.sources.is_empty());
     assert!(tokens.iter().all(|t| t.0 < reactor.token_bound()));
     reactor.remove(tokens[4]);
-    assert_eq!(reactor.len(), 4);
+    assert_eq!(reactor.sources.len(), 4);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Stopping: close the listeners, let connections finish, then close those that are left.
 
+use std::io;
 use std::time::Instant;
 
 use mio::Token;
@@ -69,7 +70,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// How the server ended, if it has. If it ended for the loss of a listener, the error says so, once.
-    pub fn take_outcome(&mut self) -> Option<std::io::Result<Outcome>> {
+    pub fn take_outcome(&mut self) -> Option<io::Result<Outcome>> {
         let outcome = match self.shutdown {
             Shutdown::Serving => return None,
             _ if self.admission.connections() > 0 => return None,

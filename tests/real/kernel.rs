@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use rustix::process::{
 };
 use socket2::SockRef;
 
+use crate::command::{output, run_by};
 use crate::programs::{Under, program, within};
-use crate::server::{Server, connect, eventually};
+use crate::server::{Server, command, connect, eventually};
+use crate::unix::SocketPath;
 use crate::wire::{expect_echo, expect_end};
 
 /// The test holds a duplicate of the server's descriptor and takes the bytes that wake the server before the server
@@ -236,6 +239,28 @@ fn a_unix_socket_gets_its_permissions_without_proc() {
     let _server = Under::start_at(&addr, "unshare", &words, &["--unix-mode", "0666"]);
     let found = fs::symlink_metadata(&path).unwrap().permissions().mode();
     assert_eq!(found & 0o777, 0o666);
+}
+
+/// Runs the server as a user who is not root, since root opens any file. Failed when the error called the lock file no
+/// file of this user, and advised to remove it.
+#[test]
+fn a_lock_file_that_its_owner_cannot_open_is_reported_with_the_reason() {
+    let nobody = Some(65_534);
+    let socket = SocketPath::new();
+    let lock = socket.path.with_extension("lock");
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o400)).unwrap();
+    chown(&lock, nobody, nobody).unwrap();
+    chown(socket.dir.path(), nobody, nobody).unwrap();
+    let mut as_nobody = Command::new("setpriv");
+    as_nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let output = output(&mut run_by(as_nobody, &command(&[&socket.addr], &[])));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains(&format!("cannot open {}: permission denied", lock.display())),
+        "{error}"
+    );
+    assert_eq!(output.status.code(), Some(1));
 }
 
 /// The child of `unshare`, which is the first process of the new namespace.

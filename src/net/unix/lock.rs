@@ -5,16 +5,21 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::Identity;
+use crate::net::cannot;
 use crate::text::Escaped;
 
-/// How often a server that starts tries to get the lock: for about 100 ms. A holder needs it for some
-/// microseconds. One that still has it after this time is stopped, and could keep it for hours.
-const LOCK_ATTEMPTS: usize = 10_000;
+/// How long a server that starts tries to get the lock. A holder needs it for some microseconds. One that still has it
+/// after this time is stopped, and could keep it for hours.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The pause between two attempts. The system cannot wait for a lock with a timeout.
+const LOCK_RETRY: Duration = Duration::from_millis(1);
 
 /// The right to make or remove one socket's file. One server at a time has it.
 ///
@@ -31,29 +36,29 @@ pub(in crate::net) struct Lock {
 }
 
 impl Lock {
-    /// Gets the lock, or fails after [`LOCK_ATTEMPTS`].
+    /// Gets the lock, or fails after [`LOCK_TIMEOUT`].
     pub(in crate::net) fn of(socket: &Path) -> io::Result<Self> {
-        Self::within(LOCK_ATTEMPTS, socket)
+        let until = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            if let Some(lock) = Self::at_once(socket)? {
+                return Ok(lock);
+            }
+            if Instant::now() >= until {
+                let text = "another program is starting or stopping there; try again";
+                return Err(io::Error::other(text));
+            }
+            thread::sleep(LOCK_RETRY);
+        }
     }
 
-    /// Gets the lock, or fails at once if another program has it.
-    pub(super) fn at_once(socket: &Path) -> io::Result<Self> {
-        Self::within(1, socket)
-    }
-
-    fn within(attempts: usize, socket: &Path) -> io::Result<Self> {
+    /// Gets the lock, unless another program has it.
+    pub(super) fn at_once(socket: &Path) -> io::Result<Option<Self>> {
         let mut path = socket.as_os_str().to_os_string();
         path.push(".lock");
         let path = PathBuf::from(path);
-        for _ in 0..attempts {
-            let file = open_lock(&path)?;
-            if try_lock(&file, &path) {
-                return Ok(Self { path, _file: file });
-            }
-            // The holder may need this processor to finish.
-            thread::yield_now();
-        }
-        Err(io::Error::other("another program is starting or stopping there; try again"))
+        let file = open_lock(&path)?;
+        // A lock that is made is a lock that is dropped, so it is made only if it is held.
+        Ok(if try_lock(&file, &path) { Some(Self { path, _file: file }) } else { None })
     }
 }
 
@@ -86,10 +91,16 @@ pub(in crate::net) fn open_lock(path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    if fs::symlink_metadata(path).is_ok_and(|found| !is_ours(&found)) {
+        return Err(foreign(path));
+    }
     match options.open(path) {
         Ok(file) if is_ours(&file.metadata()?) => Ok(file),
-        Err(e) if fs::symlink_metadata(path).is_err() => Err(e),
-        _ => Err(foreign(path)),
+        Ok(_) => Err(foreign(path)),
+        Err(e) if fs::symlink_metadata(path).is_ok() => {
+            Err(cannot("open", &Escaped(&path.to_string_lossy()), &e))
+        }
+        Err(e) => Err(e),
     }
 }
 
