@@ -19,15 +19,15 @@ pub(crate) use explain::{cannot, reason, with_help};
 pub use listener::{ListenOptions, Listener};
 pub use unix::SocketFile;
 
-mod addr;
-mod endpoint;
 mod explain;
-mod listener;
+mod endpoint;
+mod services;
+mod addr;
 mod options;
+mod unix;
+mod listener;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod queue;
-mod services;
-mod unix;
 
 /// A listener, from which a server accepts connections.
 pub trait Listen: Source {

@@ -31,8 +31,8 @@ pub use counters::Counters;
 pub use log::{ConnectionLog, ServerLog};
 
 mod counters;
-mod log;
 mod rate_limit;
+mod log;
 
 /// Identifies one connection of a server. No other connection of that server ever has the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
