@@ -152,6 +152,8 @@ mod tests {
     /// Failed when the simulation silenced the whole process, so that other tests failed without a message.
     #[test]
     fn only_the_panics_of_a_run_are_silent() {
+        // After this, no other test sets a hook.
+        catch_quietly(|| ()).unwrap();
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             PRINTED.set(PRINTED.get() + 1);
