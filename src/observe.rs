@@ -29,7 +29,13 @@ use crate::net::{Endpoint, reason};
 
 pub use counters::Counters;
 pub use log::{ConnectionLog, ServerLog};
+pub use reason::{ByReason, Reason};
+pub use turns::TurnTimes;
 
+use reason::reasons;
+
+mod reason;
+mod turns;
 mod counters;
 mod rate_limit;
 mod log;
@@ -82,6 +88,9 @@ pub enum Event<'a> {
         /// The number of sources, listeners and services among them.
         ready: usize,
     },
+    /// A turn ended, and took this long from the end of its wait. The server times one turn in many, and each turn
+    /// after one that was late.
+    TurnTimed(Duration),
     /// The system could not accept on a listener: the server backs off.
     AcceptFailed {
         /// The address of the listener.
@@ -125,17 +134,18 @@ pub enum Event<'a> {
     },
 }
 
-/// Why a connection was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The server has as many connections as its limit allows.
-    MaxConnections,
-    /// The server has as many connections from that address as its limit allows.
-    MaxPerIp,
-    /// The system could not register it: epoll_ctl(2).
-    RegisterFailed,
-    /// There was no memory for it.
-    NoMemory,
+reasons! {
+    /// Why a connection was refused.
+    Refusal {
+        /// The server has as many connections as its limit allows.
+        MaxConnections = "max_connections",
+        /// The server has as many connections from that address as its limit allows.
+        MaxPerIp = "max_per_ip",
+        /// The system could not register it: epoll_ctl(2).
+        RegisterFailed = "register_failed",
+        /// There was no memory for it.
+        NoMemory = "no_memory",
+    }
 }
 
 /// A timeout of a connection.
@@ -168,27 +178,49 @@ pub enum Closed {
     Failed(io::Error),
 }
 
+reasons! {
+    /// Why a connection was closed, without what the system said.
+    CloseReason {
+        /// [`Closed::Finished`].
+        Finished = "finished",
+        /// [`Closed::ByServer`].
+        ByServer = "by_server",
+        /// [`Closed::Idle`].
+        Idle = "idle",
+        /// [`Closed::Stalled`].
+        Stalled = "stalled",
+        /// [`Closed::Aborted`].
+        Aborted = "aborted",
+        /// The peer, or something on the way to it, broke the connection off.
+        Reset = "reset",
+        /// The kernel gave the peer up.
+        TimedOut = "timed_out",
+        /// Another system call failed.
+        Failed = "failed",
+    }
+}
+
 impl Closed {
-    /// Whether the peer, or something on the way to it, broke the connection off.
-    pub fn is_reset(&self) -> bool {
-        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        matches!(self, Self::Failed(e)
-            if matches!(e.kind(), ConnectionReset | ConnectionAborted | BrokenPipe))
+    /// The reason, without what the system said.
+    pub fn reason(&self) -> CloseReason {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+        match self {
+            Self::Finished => CloseReason::Finished,
+            Self::ByServer => CloseReason::ByServer,
+            Self::Idle => CloseReason::Idle,
+            Self::Stalled => CloseReason::Stalled,
+            Self::Aborted => CloseReason::Aborted,
+            Self::Failed(e) => match e.kind() {
+                ConnectionReset | ConnectionAborted | BrokenPipe => CloseReason::Reset,
+                TimedOut => CloseReason::TimedOut,
+                _ => CloseReason::Failed,
+            },
+        }
     }
 
     /// Whether the server ended it, and not its peer or the network.
     pub fn is_by_server(&self) -> bool {
         !matches!(self, Self::Failed(e) if e.kind() != ErrorKind::OutOfMemory)
-    }
-
-    /// Whether it was closed because something took too long: by a timeout of the server, or by the kernel, which
-    /// gives silent peers up.
-    pub fn is_timeout(&self) -> bool {
-        match self {
-            Self::Idle | Self::Stalled => true,
-            Self::Failed(e) => e.kind() == ErrorKind::TimedOut,
-            Self::Finished | Self::ByServer | Self::Aborted => false,
-        }
     }
 }
 
@@ -220,6 +252,11 @@ impl fmt::Display for Closed {
 pub trait Observer {
     /// `event` happened at `at`.
     fn observe(&mut self, at: At<'_>, event: Event<'_>);
+
+    /// The counts of this observer, if it counts. A service that reports the state of the server asks for them.
+    fn counters(&self) -> Option<&Counters> {
+        None
+    }
 }
 
 /// Ignores every event.
@@ -233,12 +270,20 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.0.observe(at, event);
         self.1.observe(at, event);
     }
+
+    fn counters(&self) -> Option<&Counters> {
+        self.0.counters().or_else(|| self.1.counters())
+    }
 }
 
 impl<O: Observer> Observer for &mut O {
     #[inline(always)]
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         (**self).observe(at, event);
+    }
+
+    fn counters(&self) -> Option<&Counters> {
+        (**self).counters()
     }
 }
 

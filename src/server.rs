@@ -56,6 +56,10 @@ mod shutdown;
 mod service;
 mod signals;
 
+/// One turn in this many is timed, so that the clock is read once in the others. A slow turn is timed too, once the turn
+/// before it was late.
+const TURNS_PER_TIMED_TURN: u32 = 64;
+
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -89,6 +93,8 @@ pub struct Server<L: Listen, O> {
     shared: Shared<O>,
     clock: ServedClock,
     shutdown: Shutdown,
+    /// The number of the turn.
+    turn: u32,
     /// When the last wait ended: what happened before is in its events.
     woke: Instant,
     /// When something was last ready.
@@ -117,6 +123,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             },
             clock: ServedClock::new(now),
             shutdown: Shutdown::Serving,
+            turn: 0,
             woke: now,
             last_event: now,
             config,
@@ -138,9 +145,13 @@ impl<L: Listen, O: Observer> Server<L, O> {
             }
             let timeout = self.poll_timeout();
             self.wait(timeout, &mut ready)?; // The only call that blocks.
-            let now = self.begin_turn(Instant::now(), ready.len());
+            let began = Instant::now();
+            let now = self.begin_turn(began, ready.len());
             let now = self.handle_events(&ready, now);
             self.handle_timeouts(now);
+            if self.is_timed_turn() {
+                self.end_turn(began.elapsed());
+            }
         }
     }
 
@@ -166,8 +177,20 @@ impl<L: Listen, O: Observer> Server<L, O> {
         if ready > 0 {
             self.last_event = self.woke;
         }
+        self.turn = self.turn.wrapping_add(1);
         self.shared.observer.observe(At::server(self.woke), Event::Woke { ready });
         self.woke
+    }
+
+    /// Whether the caller reports how long this turn took: see [`end_turn`](Self::end_turn).
+    pub fn is_timed_turn(&self) -> bool {
+        self.turn.is_multiple_of(TURNS_PER_TIMED_TURN) || self.is_slow()
+    }
+
+    /// A turn has ended that took `time` since the end of its wait.
+    #[cold]
+    pub fn end_turn(&mut self, time: Duration) {
+        self.shared.observer.observe(At::server(self.woke), Event::TurnTimed(time));
     }
 
     /// Whether a turn was late not long ago. Then the caller looks at the clock after each event, and

@@ -2,26 +2,48 @@
 
 use std::fmt;
 
-use super::{At, Event, Observer};
-use crate::text::Plural;
+use super::{At, ByReason, CloseReason, Event, Observer, Refusal, TurnTimes};
+use crate::text::format::{count, counted};
 
-/// Sums over all connections since the start.
+/// Sums since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Connections accepted and served.
     pub accepted: u64,
     /// Connections accepted and closed at once.
-    pub refused: u64,
+    pub refused: ByReason<Refusal>,
+    /// Connections closed after they were served.
+    pub closed: ByReason<CloseReason>,
+    /// Connections that the server ended although fewer bytes were written than were read.
+    pub cut: u64,
     /// Bytes read from peers.
     pub bytes_in: u64,
     /// Bytes written to peers.
     pub bytes_out: u64,
+    /// Writes that took less than there was to write.
+    pub blocked_writes: u64,
+    /// Times that the server backed a listener off.
+    pub accept_back_offs: u64,
+    /// Turns of the event loop.
+    pub turns: u64,
+    /// Sources that were ready in these turns.
+    pub events: u64,
+    /// How long the turns took that the server timed.
+    pub turn_times: TurnTimes,
+}
+
+impl Counters {
     /// Connections that the peer, or something on the way to it, broke off.
-    pub reset: u64,
-    /// Connections closed because something took too long.
-    pub timed_out: u64,
-    /// Connections that the server ended although fewer bytes were written than were read.
-    pub cut: u64,
+    pub fn reset(&self) -> u64 {
+        self.closed.get(CloseReason::Reset)
+    }
+
+    /// Connections closed because something took too long: by a timeout of the server, or by the kernel, which gives
+    /// silent peers up.
+    pub fn timed_out(&self) -> u64 {
+        let timeouts = [CloseReason::Idle, CloseReason::Stalled, CloseReason::TimedOut];
+        timeouts.into_iter().map(|reason| self.closed.get(reason)).sum()
+    }
 }
 
 impl Observer for Counters {
@@ -30,27 +52,42 @@ impl Observer for Counters {
         match event {
             Event::Read(n) => self.bytes_in += n as u64,
             Event::Wrote(n) => self.bytes_out += n as u64,
+            Event::WriteBlocked => self.blocked_writes += 1,
+            Event::Woke { ready } => {
+                self.turns += 1;
+                self.events += ready as u64;
+            }
+            Event::TurnTimed(time) => self.turn_times.record(time),
             Event::Accepted => self.accepted += 1,
-            Event::Refused(_) => self.refused += 1,
+            Event::Refused(why) => self.refused.add(why),
+            Event::AcceptFailed { .. } => self.accept_back_offs += 1,
             Event::Closed { why, is_cut } => {
                 self.cut += u64::from(is_cut);
-                self.reset += u64::from(why.is_reset());
-                self.timed_out += u64::from(why.is_timeout());
+                self.closed.add(why.reason());
             }
             _ => {}
         }
     }
+
+    fn counters(&self) -> Option<&Self> {
+        Some(self)
+    }
 }
 
+/// What became of all connections, in one line.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, refused, bytes_in, bytes_out, reset, timed_out, cut } = self;
+        let bytes = |n| counted(n, "byte", "bytes");
         write!(
             f,
-            "{}, {} in, {} out, {refused} refused, {reset} reset, {timed_out} timed out, {cut} cut off",
-            Plural(*accepted, "connection"),
-            Plural(*bytes_in, "byte"),
-            Plural(*bytes_out, "byte"),
+            "{}, {} in, {} out, {} refused, {} reset, {} timed out, {} cut off",
+            counted(self.accepted, "connection", "connections"),
+            bytes(self.bytes_in),
+            bytes(self.bytes_out),
+            count(self.refused.total()),
+            count(self.reset()),
+            count(self.timed_out()),
+            count(self.cut),
         )
     }
 }

@@ -10,26 +10,26 @@ fn failed(kind: ErrorKind) -> Closed {
     Closed::Failed(kind.into())
 }
 
-/// Every reason to close, with whether it counts as a reset and as a timeout.
-fn reasons() -> [(Closed, bool, bool); 10] {
+/// Every reason to close, and what it counts as.
+fn reasons() -> [(Closed, CloseReason); 10] {
     [
-        (Closed::Finished, false, false),
-        (Closed::ByServer, false, false),
-        (Closed::Idle, false, true),
-        (Closed::Stalled, false, true),
-        (Closed::Aborted, false, false),
-        (failed(ErrorKind::ConnectionReset), true, false),
-        (failed(ErrorKind::ConnectionAborted), true, false),
-        (failed(ErrorKind::BrokenPipe), true, false),
-        (failed(ErrorKind::TimedOut), false, true),
-        (failed(ErrorKind::OutOfMemory), false, false),
+        (Closed::Finished, CloseReason::Finished),
+        (Closed::ByServer, CloseReason::ByServer),
+        (Closed::Idle, CloseReason::Idle),
+        (Closed::Stalled, CloseReason::Stalled),
+        (Closed::Aborted, CloseReason::Aborted),
+        (failed(ErrorKind::ConnectionReset), CloseReason::Reset),
+        (failed(ErrorKind::ConnectionAborted), CloseReason::Reset),
+        (failed(ErrorKind::BrokenPipe), CloseReason::Reset),
+        (failed(ErrorKind::TimedOut), CloseReason::TimedOut),
+        (failed(ErrorKind::OutOfMemory), CloseReason::Failed),
     ]
 }
 
 #[test]
 fn resets_and_timeouts_are_recognized() {
-    for (why, is_reset, is_timeout) in reasons() {
-        assert_eq!((why.is_reset(), why.is_timeout()), (is_reset, is_timeout), "{why:?}");
+    for (why, reason) in reasons() {
+        assert_eq!(why.reason(), reason, "{why:?}");
     }
     assert!(failed(ErrorKind::OutOfMemory).is_by_server() && Closed::Idle.is_by_server());
     assert!(!failed(ErrorKind::TimedOut).is_by_server());
@@ -45,11 +45,16 @@ fn counted() -> Counters {
         both.observe(somewhere(), Event::Read(20));
         both.observe(somewhere(), Event::Wrote(10));
         both.observe(somewhere(), Event::WriteBlocked);
+        both.observe(somewhere(), Event::Woke { ready: 7 });
+        both.observe(somewhere(), Event::TurnTimed(Duration::from_micros(5)));
+        let (listener, error) = (&Endpoint::Unix(None), &ErrorKind::Other.into());
+        let event = Event::AcceptFailed { listener, error, retry: Instant::now() };
+        both.observe(somewhere(), event);
     }
     for why in [Refusal::MaxConnections, Refusal::MaxPerIp, Refusal::NoMemory] {
         both.observe(somewhere(), Event::Refused(why));
     }
-    for (why, ..) in &reasons() {
+    for (why, _) in &reasons() {
         let is_cut = matches!(why, Closed::Aborted | Closed::Stalled);
         both.observe(somewhere(), Event::Closed { why, is_cut });
     }
@@ -60,16 +65,29 @@ fn counted() -> Counters {
 
 #[test]
 fn everything_is_counted() {
-    let expected = Counters {
-        accepted: 2,
-        refused: 3,
-        bytes_in: 40,
-        bytes_out: 20,
-        reset: 3,
-        timed_out: 3,
-        cut: 2,
-    };
-    assert_eq!(counted(), expected);
+    let counters = counted();
+    let Counters { accepted, bytes_in, bytes_out, cut, .. } = counters;
+    assert_eq!((accepted, bytes_in, bytes_out, cut), (2, 40, 20, 2));
+    assert_eq!((counters.refused.total(), counters.refused.get(Refusal::MaxPerIp)), (3, 1));
+    assert_eq!((counters.closed.total(), counters.closed.get(CloseReason::Stalled)), (10, 1));
+    assert_eq!((counters.reset(), counters.timed_out()), (3, 3));
+    let Counters { blocked_writes, accept_back_offs, turns, events, turn_times, .. } = counters;
+    assert_eq!((blocked_writes, accept_back_offs, turns, events), (2, 2, 2, 14));
+    assert_eq!((turn_times.count(), turn_times.sum()), (2, Duration::from_micros(10)));
+}
+
+/// A service finds the counts wherever the counter stands among the observers.
+#[test]
+fn the_counts_are_found_among_several_observers() {
+    let mut counters = Counters { accepted: 3, ..Counters::default() };
+    assert!(().counters().is_none() && ((), ServerLog::default()).counters().is_none());
+    for found in [
+        (&mut counters, ()).counters().copied(),
+        ((), &mut counters).counters().copied(),
+        (((), &mut counters), ()).counters().copied(),
+    ] {
+        assert_eq!(found.map(|counters| counters.accepted), Some(3));
+    }
 }
 
 #[test]
@@ -78,6 +96,13 @@ fn counts_are_written_in_one_line() {
         counted().to_string(),
         "2 connections, 40 bytes in, 20 bytes out, 3 refused, 3 reset, 3 timed out, 2 cut off"
     );
+}
+
+#[test]
+fn long_counts_are_written_with_commas() {
+    let many = Counters { accepted: 1234, bytes_in: 5_678_901, ..Counters::default() };
+    let said = many.to_string();
+    assert!(said.starts_with("1,234 connections, 5,678,901 bytes in, 0 bytes out"), "{said}");
 }
 
 #[test]

@@ -15,20 +15,26 @@ use crate::observe::Observer;
 ///
 /// Services are behind a `Box<dyn Service>`, off the path of an echo.
 pub trait Service: Source + Send {
-    /// The source is ready, or the [deadline](Self::deadline) has come, or neither: events can be spurious.
-    fn ready(&mut self, cx: &Context) -> Action;
+    /// The source is ready, the [deadline](Self::deadline) has come, the server begins to stop, or none of these: events
+    /// can be spurious. It must not block, and must bound its work: the connections wait for it.
+    fn ready(&mut self, cx: &mut Context<'_>) -> Action;
 
     /// When to call [`ready`](Self::ready) although there is no event, on the caller's clock.
     fn deadline(&self) -> Option<Instant>;
 }
 
-/// What a service may know of the server.
-#[derive(Clone, Copy, Debug)]
-pub struct Context {
+/// What a service may know of the server, and do to it.
+pub struct Context<'a> {
     /// The caller's clock.
     pub now: Instant,
     /// Whether the server is stopping.
     pub is_stopping: bool,
+    /// Connections that are open.
+    pub connections: usize,
+    /// Bytes that were read and that their peers have not taken yet.
+    pub pending_bytes: usize,
+    /// Sees what the service does, and can know the [counts](Observer::counters) of all that the server did.
+    pub observer: &'a mut dyn Observer,
 }
 
 /// What a service wants from the server.
@@ -62,16 +68,27 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// Lets a service do its work.
     pub(super) fn serve(&mut self, token: Token) {
-        let cx =
-            Context { now: self.clock.real(), is_stopping: self.shutdown != Shutdown::Serving };
         let Some(Slot::Service(service)) = self.reactor.get_mut(token) else { return };
-        let action = service.ready(&cx);
+        let action = service.ready(&mut Context {
+            now: self.clock.real(),
+            is_stopping: self.shutdown != Shutdown::Serving,
+            connections: self.admission.connections(),
+            pending_bytes: self.shared.pending.held,
+            observer: &mut self.shared.observer,
+        });
         let deadline = service.deadline();
         let registered = self.services.iter_mut().filter(|service| service.token == token);
         registered.for_each(|service| service.deadline = deadline);
         match action {
             Action::Wait => {}
             Action::Stop => self.stop(),
+        }
+    }
+
+    /// Lets every service see that the server begins to stop.
+    pub(super) fn notify_services(&mut self) {
+        for Registered { token, .. } in &self.services {
+            self.reactor.requeue(*token);
         }
     }
 

@@ -42,6 +42,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.shared.observer.observe(At::server(now), event);
         self.shutdown = Shutdown::Draining { finish_at: real + timeout / 2, until: real + timeout };
         self.shared.deadlines.drain(now);
+        self.notify_services();
     }
 
     /// Takes a server that is stopping a step further, if it is time.

@@ -34,7 +34,7 @@ impl StopOnSignals {
 }
 
 impl Service for StopOnSignals {
-    fn ready(&mut self, cx: &Context) -> Action {
+    fn ready(&mut self, cx: &mut Context<'_>) -> Action {
         let read_at = *self.read_at.get_or_insert(cx.now + TOGETHER);
         if cx.now < read_at {
             return Action::Wait;
@@ -82,13 +82,23 @@ mod tests {
     fn signals_are_read_a_moment_after_the_first() {
         let mut service = StopOnSignals::new(Signals::new([] as [i32; 0]).unwrap());
         let now = Instant::now();
-        let at = |now| Context { now, is_stopping: false };
+        let ready = |service: &mut StopOnSignals, now| {
+            let observer = &mut ();
+            let cx = &mut Context {
+                now,
+                is_stopping: false,
+                connections: 0,
+                pending_bytes: 0,
+                observer,
+            };
+            service.ready(cx)
+        };
         assert_eq!(service.deadline(), None);
-        assert_eq!(service.ready(&at(now)), Action::Wait);
+        assert_eq!(ready(&mut service, now), Action::Wait);
         assert_eq!(service.deadline(), Some(now + TOGETHER));
-        assert_eq!(service.ready(&at(now + TOGETHER / 2)), Action::Wait);
+        assert_eq!(ready(&mut service, now + TOGETHER / 2), Action::Wait);
         assert_eq!(service.deadline(), Some(now + TOGETHER));
-        assert_eq!(service.ready(&at(now + TOGETHER)), Action::Wait, "there was no signal");
+        assert_eq!(ready(&mut service, now + TOGETHER), Action::Wait, "there was no signal");
         assert_eq!(service.deadline(), None);
     }
 }

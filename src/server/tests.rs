@@ -1,6 +1,7 @@
 //! The server on scripted sockets, with times that are exact to the nanosecond.
 
 use std::collections::VecDeque;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -10,6 +11,7 @@ use super::*;
 use crate::kit::socket::{Answer, Call, Script, Socket};
 use crate::kit::source::unpolled;
 use crate::net::Endpoint;
+use crate::observe::Counters;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SPIN: Duration = Duration::from_micros(50);
@@ -203,7 +205,7 @@ struct Alarm(Option<Instant>);
 unpolled!(Alarm);
 
 impl Service for Alarm {
-    fn ready(&mut self, cx: &Context) -> Action {
+    fn ready(&mut self, cx: &mut Context<'_>) -> Action {
         let is_due = self.0.is_some_and(|at| at <= cx.now) && !cx.is_stopping;
         if is_due { Action::Stop } else { Action::Wait }
     }
@@ -224,6 +226,61 @@ fn a_service_is_called_at_its_deadline_and_can_stop_the_server() {
     assert!(server.take_outcome().is_none());
     turn(&mut server, start + SECOND);
     assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
+}
+
+/// What a service was shown: whether the server stops, its connections, and how many it had accepted.
+type Shown = (bool, usize, u64);
+
+/// Sends on what it is shown.
+struct Onlooker(mpsc::Sender<Shown>);
+
+unpolled!(Onlooker);
+
+impl Service for Onlooker {
+    fn ready(&mut self, cx: &mut Context<'_>) -> Action {
+        let accepted = cx.observer.counters().unwrap().accepted;
+        self.0.send((cx.is_stopping, cx.connections, accepted)).unwrap();
+        Action::Wait
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+#[test]
+fn a_service_sees_the_state_of_the_server_and_that_it_begins_to_stop() {
+    let now = Instant::now();
+    let (sender, shown) = mpsc::channel();
+    let (mut server, listener) = server(config(), Counters::default(), now, [Ok(()), Ok(())]);
+    server.add_service(Box::new(Onlooker(sender))).unwrap();
+    server.accept(listener, now);
+    turn(&mut server, now);
+    assert_eq!(shown.try_iter().count(), 0, "nothing has happened to the service");
+    server.stop();
+    turn(&mut server, now);
+    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(true, 2, 2)]);
+}
+
+/// A clock that is read twice in each turn would cost each echo of a lone connection some nanoseconds.
+#[test]
+fn one_turn_in_many_is_timed_and_so_are_the_turns_after_a_late_one() {
+    let start = Instant::now();
+    let (mut server, _) = server(config(), Counters::default(), start, []);
+    let mut timed = Vec::new();
+    for number in 1..=2 * TURNS_PER_TIMED_TURN {
+        turn(&mut server, start);
+        timed.extend(server.is_timed_turn().then_some(number));
+    }
+    assert_eq!(timed, [TURNS_PER_TIMED_TURN, 2 * TURNS_PER_TIMED_TURN]);
+    server.poll_timeout();
+    server.begin_turn(start + SECOND, 0);
+    assert!(!server.is_timed_turn(), "a wait without a limit is never late");
+    server.clock.begin_wait(Some(server.clock.now()), server.woke);
+    server.begin_turn(start + 60 * SECOND, 0);
+    assert!(server.is_timed_turn());
+    server.end_turn(SECOND);
+    assert_eq!(server.shared.observer.turn_times.sum(), SECOND);
 }
 
 #[test]

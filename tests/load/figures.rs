@@ -16,7 +16,7 @@ fn every_message_is_sent_once_and_comes_back() {
     assert_eq!(report["response_latency_nanoseconds"]["count"], 5000);
     assert_eq!(report["options"]["connections"], 20);
     let last = server.stop();
-    assert!(last.contains("20 connections, 500000 bytes in, 500000 bytes out, "), "{last}");
+    assert!(last.contains("20 connections, 500,000 bytes in, 500,000 bytes out, "), "{last}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn an_open_loop_sends_exactly_what_falls_due() {
     assert_eq!(report["response_latency_nanoseconds"]["count"], *messages);
     assert_eq!(report["options"]["rate_target_per_second"], 2000.0);
     // The server counts the messages of the warm-up too.
-    assert!(server.stop().contains("7 connections, 76800 bytes in, "));
+    assert!(server.stop().contains("7 connections, 76,800 bytes in, "));
 }
 
 #[test]

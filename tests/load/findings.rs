@@ -168,5 +168,5 @@ fn a_server_for_one_echo_is_loaded_with_one_message_on_each_connection() {
     let report = fine(&[server.addr(), "-c", "4", "-n", "40", "--reconnect-every", "1"]);
     assert_eq!(report["messages"], 40);
     let last = server.stop();
-    assert!(last.contains("2560 bytes in, 2560 bytes out, 0 refused, 0 reset"), "{last}");
+    assert!(last.contains("2,560 bytes in, 2,560 bytes out, 0 refused, 0 reset"), "{last}");
 }

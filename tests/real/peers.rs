@@ -38,7 +38,8 @@ fn expect_echo_to(client: &mut Command, server: Server) {
     let ended = run(client, &bytes);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout == bytes, "{} bytes came back: {}", ended.stdout.len(), ended.stderr);
-    let all = "1 connection, 1048576 bytes in, 1048576 bytes out, 0 refused, 0 reset, 0 timed out";
+    let all =
+        "1 connection, 1,048,576 bytes in, 1,048,576 bytes out, 0 refused, 0 reset, 0 timed out";
     let last = server.stop();
     assert!(last.contains(all), "{last}");
 }

@@ -91,7 +91,7 @@ fn minutes_of_churn_leave_nothing_behind() {
 fn expect_accounts(summary: &str, done: &Done) {
     let count = |name: &str| -> u64 {
         let before = summary.split_once(name).expect(summary).0;
-        before.rsplit_once(' ').unwrap().1.parse().expect(summary)
+        before.rsplit_once(' ').unwrap().1.replace(',', "").parse().expect(summary)
     };
     assert_eq!(count(" connections"), done.connections + 1);
     for name in [" refused", " timed out", " cut off"] {

@@ -37,7 +37,7 @@ fn interrupted_system_calls_are_retried() {
         let is_interrupted = |call: &Call<'_>| call.name == name && call.is_injected;
         assert!(calls(&trace).iter().any(is_interrupted), "no {name} was interrupted");
     }
-    let all = "7 connections, 18874379 bytes in, 18874379 bytes out, 0 refused, 0 reset";
+    let all = "7 connections, 18,874,379 bytes in, 18,874,379 bytes out, 0 refused, 0 reset";
     assert!(log.last().unwrap().contains(all), "{log:#?}");
 }
 

@@ -22,7 +22,7 @@ fn a_message_comes_back() {
     stream.shutdown(Shutdown::Write).unwrap();
     expect_end(&stream);
     assert!(server.stop().contains(
-        "1 connection, 100006 bytes in, 100006 bytes out, 0 refused, 0 reset, 0 timed out, 0 cut"
+        "1 connection, 100,006 bytes in, 100,006 bytes out, 0 refused, 0 reset, 0 timed out, 0 cut"
     ));
 }
 
@@ -55,7 +55,7 @@ fn five_hundred_connections_each_get_their_own_echo() {
         }
     }
     drop(streams);
-    assert!(server.stop().contains("500 connections, 15500500 bytes in, 15500500 bytes out"));
+    assert!(server.stop().contains("500 connections, 15,500,500 bytes in, 15,500,500 bytes out"));
 }
 
 /// Failed when the server tried a connection again at once although its peer took no more.
