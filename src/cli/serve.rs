@@ -222,7 +222,7 @@ impl Serve {
                 bound.push((listener, at));
             }
         }
-        let hint = bound.first().map(|(_, at)| hint(at)).filter(|_| stderr().is_terminal());
+        let hint = bound.first().and_then(|(_, at)| hint(at)).filter(|_| stderr().is_terminal());
         server.listen(bound)?;
         hint.into_iter().for_each(|hint| info!("{hint}"));
         Ok(files)
