@@ -43,10 +43,10 @@ pub struct Serve {
     #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
     listen: Vec<Addr>,
 
-    /// Connections at once [default: ulimit -n]
+    /// Open connections [default: ulimit -n, max 1m]
     ///
     /// The server closes a new connection beyond this number. By default, it takes as many connections as the limit
-    /// of descriptors allows.
+    /// of descriptors allows, but at most 1m (1,000,000).
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 
@@ -277,8 +277,8 @@ impl Serve {
                  bytes, or a smaller --max-connections"
             ),
             None => format!(
-                "--pending-limit is too small for {max_connections} connections, as many as the limit of \
-                 descriptors allows: give at least {least} bytes, or --max-connections {most} or less"
+                "--pending-limit is too small for {max_connections} connections, the default under \
+                 this limit of descriptors: give at least {least} bytes, or --max-connections {most} or less"
             ),
         })
     }
