@@ -9,13 +9,13 @@
 
 mod text;
 mod memory;
-mod signals;
 
 pub mod units;
 
 pub mod conn;
 pub mod reactor;
 pub mod net;
+mod signals;
 mod stdio;
 pub mod observe;
 pub mod server;

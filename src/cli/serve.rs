@@ -190,9 +190,10 @@ impl Serve {
         let mut server = Server::new(config, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // This comes before the first listener: a program that can reach the server must be able to stop it.
-        signals::watch_for_server()
-            .and_then(|signals| server.add_service(Box::new(StopOnSignals::new(signals))))
-            .map_err(|e| cannot("watch for", &"signals", &e))?;
+        let signals = signals::watch_for_server()?;
+        server
+            .add_service(Box::new(StopOnSignals::new(signals)))
+            .map_err(|e| signals::cannot_watch(&e))?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
         Ok(server.run())
