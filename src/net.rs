@@ -14,6 +14,7 @@ use socket2::{Domain, Type};
 use options::{bind_without_port, set_tcp_options};
 
 pub use addr::{Addr, ParseAddrError};
+pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
 pub use listener::{ListenOptions, Listener};
