@@ -100,10 +100,11 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
-    /// Busy-poll for this long [default: off]
+    /// Poll for this long before sleeping [default: off]
     ///
-    /// After an event, the server polls for this long before it sleeps, such as 50us. This lowers the latency and
-    /// costs processor time.
+    /// If messages come close together, the server polls for the next one for this long, such as 50us, before it
+    /// sleeps. One or two busy connections then get their echoes sooner, for less processor time. The server sleeps at
+    /// once if messages come too far apart, and lets other programs run between two polls.
     #[arg(long, value_name = "DURATION", value_parser = spin)]
     spin: Option<Duration>,
 

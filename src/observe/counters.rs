@@ -24,7 +24,7 @@ pub struct Counters {
     pub blocked_writes: u64,
     /// Times that the server backed a listener off.
     pub accept_back_offs: u64,
-    /// Turns of the event loop.
+    /// Turns of the event loop in which something was ready.
     pub turns: u64,
     /// Sources that were ready in these turns.
     pub events: u64,
@@ -54,7 +54,7 @@ impl Observer for Counters {
             Event::Wrote(n) => self.bytes_out += n as u64,
             Event::WriteBlocked => self.blocked_writes += 1,
             Event::Woke { ready } => {
-                self.turns += 1;
+                self.turns += u64::from(ready > 0);
                 self.events += ready as u64;
             }
             Event::TurnTimed(time) => self.turn_times.record(time),

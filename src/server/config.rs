@@ -22,7 +22,8 @@ pub struct Config {
     /// The most memory that pending echoes may hold, over all connections. At least twice
     /// [`max_connections`](Self::max_connections), so that each connection can have a byte of its own.
     pub pending_limit_bytes: usize,
-    /// After something was ready, the server polls for this long without blocking: lower latency for CPU time.
+    /// After something was ready, the server polls for this long before it sleeps, if events come close together: then
+    /// that takes less time than to sleep and be woken.
     pub spin: Option<Duration>,
     /// Whether to shut down each connection after its first echo.
     pub once: bool,
