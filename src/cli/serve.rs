@@ -74,7 +74,7 @@ pub struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
-    /// Time to go on accepting after a signal
+    /// Accept this long after a signal
     ///
     /// After a signal, the server accepts and echoes for this long as before, so that a load balancer notices first
     /// and sends its connections elsewhere. A second signal stops it at once.
