@@ -4,8 +4,10 @@
 pub(crate) mod escape;
 pub(crate) mod format;
 pub(crate) mod plural;
+#[cfg(feature = "clients")]
 pub(crate) mod wrap;
 
 pub(crate) use escape::{Escaped, Excerpt};
 pub(crate) use plural::Plural;
+#[cfg(feature = "clients")]
 pub(crate) use wrap::wrapped;
