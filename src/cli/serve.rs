@@ -74,9 +74,16 @@ pub struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
+    /// Time to go on accepting after a signal
+    ///
+    /// After a signal, the server accepts and echoes for this long as before, so that a load balancer notices first
+    /// and sends its connections elsewhere. A second signal stops it at once.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    drain_delay: Duration,
+
     /// Time to finish after a signal
     ///
-    /// After a signal the server accepts no connection, and echoes on those where bytes still move, for this long
+    /// After a signal, or after --drain-delay, the server accepts no connection, and echoes on those where bytes still move, for this long
     /// and no longer. Then it closes the rest as they are. A second signal does that at once.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "8s")]
     drain_timeout: Duration,
@@ -117,7 +124,8 @@ pub struct Serve {
     /// Share the address with other servers
     ///
     /// Other servers can listen on the same address, and the kernel distributes its connections among them
-    /// (SO_REUSEPORT).
+    /// (SO_REUSEPORT). If one of the servers is killed, connections that it has not accepted yet are lost, unless
+    /// net.ipv4.tcp_migrate_req is 1.
     #[arg(long)]
     reuse_port: bool,
 
@@ -239,6 +247,7 @@ impl Serve {
             max_per_ip: self.max_per_ip,
             idle_timeout: self.idle_timeout,
             stall_timeout: Some(self.stall_timeout),
+            drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
             buffer_bytes: self.buffer,
             pending_limit_bytes: self.pending_limit,

@@ -16,7 +16,7 @@ const REFUSALS: Duration = Duration::from_secs(10);
 /// A server at the edge of its descriptors fails and recovers all the time, so one failure is logged in this time.
 const ACCEPT_FAILURES: Duration = Duration::from_secs(60);
 
-/// Logs what operators need: the addresses on which the server listens, that it stops, and rate-limited warnings of
+/// Logs what operators need: the addresses on which the server listens, each step of its stop, and rate-limited warnings of
 /// refusals and of listeners that cannot accept.
 #[derive(Clone, Debug)]
 pub struct ServerLog {
@@ -38,6 +38,7 @@ impl Observer for ServerLog {
             Event::Listening(_)
             | Event::AcceptFailed { .. }
             | Event::ListenerLost(_)
+            | Event::DrainDelayed { .. }
             | Event::Draining { .. }
             | Event::Refused(_) => self.log(at, event),
             _ => {}
@@ -57,6 +58,10 @@ impl ServerLog {
                 warn!("cannot accept on {listener} for now: {}; trying again", reason(error));
             }
             Event::ListenerLost(error) => error!("{error}; stopping"),
+            Event::DrainDelayed { delay } => info!(
+                "stopping: still accepting for {}; a second signal stops at once",
+                setting(delay),
+            ),
             Event::Draining { connections: 0, .. } => info!("stopping"),
             Event::Draining { connections, timeout } => info!(
                 "stopping: {} to finish, within {}; a second signal stops at once",

@@ -15,7 +15,9 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// A peer that takes nothing of its pending echo for this long is closed.
     pub stall_timeout: Option<Duration>,
-    /// A server that stops waits this long for its connections.
+    /// A server that is asked to stop goes on accepting for this long, so that a load balancer can notice first.
+    pub drain_delay: Duration,
+    /// A server that stops then waits this long for its connections.
     pub drain_timeout: Duration,
     /// The size of the one buffer that every read goes through, and so the bound of one read. At least 1.
     pub buffer_bytes: usize,
@@ -37,6 +39,7 @@ impl Default for Config {
             max_per_ip: None,
             idle_timeout: None,
             stall_timeout: Some(Duration::from_secs(60)),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(8),
             buffer_bytes: 256 << 10,
             pending_limit_bytes: 64 << 20,
