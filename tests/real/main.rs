@@ -50,6 +50,7 @@ mod load_cost;
 mod peers;
 mod addresses;
 mod reach;
+mod scale;
 mod soak;
 mod time;
 mod traced;
