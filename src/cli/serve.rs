@@ -74,7 +74,7 @@ pub struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
-    /// Time to go on accepting after a signal
+    /// Time to accept after a signal
     ///
     /// After a signal, the server accepts and echoes for this long as before, so that a load balancer notices first
     /// and sends its connections elsewhere. A second signal stops it at once.
@@ -107,7 +107,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
-    /// Poll for this long before sleeping [default: off]
+    /// Poll this long before sleeping [default: off]
     ///
     /// If messages come close together, the server polls for the next one for this long, such as 50us, before it
     /// sleeps. One or two busy connections then get their echoes sooner, for less processor time. The server sleeps at
