@@ -52,13 +52,13 @@ pub struct Cli {
 }
 
 const ABOUT: &str = match cfg!(feature = "clients") {
-    true => "An echo server (RFC 862) and the clients to try and measure it with, on one thread",
+    true => "An echo server (RFC 862) on one thread, and the clients to try and measure it with",
     false => "An echo server (RFC 862) on one thread; built without the clients",
 };
 
 const LONG_ABOUT: &str = match cfg!(feature = "clients") {
     true => {
-        "An echo server (RFC 862) and the clients to try and measure it with, on one thread
+        "An echo server (RFC 862) on one thread, and the clients to try and measure it with
 
 `resound serve` sends every byte back on the connection that it came from. `resound connect` talks to it, or to any \
 other echo server, from a terminal or a pipe. `resound ping` measures how long an echo takes. `resound load` sends \

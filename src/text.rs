@@ -4,6 +4,7 @@
 pub(crate) mod escape;
 pub(crate) mod format;
 pub(crate) mod plural;
+pub(crate) mod shell;
 #[cfg(feature = "clients")]
 pub(crate) mod wrap;
 
