@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::net::{Addr, ParseAddrError};
+use crate::net::{Addr, ParseAddrError, has_scheme, is_name_char};
 use crate::text::Excerpt;
 
 /// For examples.
@@ -20,8 +20,7 @@ address with the same port is given.
 
 proxy+ADDR expects each connection from a proxy that names its client in a PROXY header of version 1 or 2 (HAProxy's \
 send-proxy, nginx's proxy_protocol on). The client's address then counts for the limits and stands in the log. Over \
-TCP, --proxy-from names the proxies; each process that may connect to a \
-Unix socket is one.";
+TCP, --proxy-from names the proxies; each process that may connect to a Unix socket is one.";
 
 /// Stands before the address of a proxied listener.
 const PROXIED: &str = "proxy+";
@@ -37,17 +36,17 @@ impl FromStr for ListenAddr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let Some(rest) = strip_scheme(text, PROXIED) else {
+        let Some(rest) = strip_proxied(text) else {
             let addr = text.parse().map_err(|fault| with_example(text.as_ref(), &fault))?;
             return Ok(Self { addr, is_proxied: false });
         };
-        if strip_scheme(rest, "udp:").is_some() {
+        if has_scheme(rest, "udp:") {
             return Err(
                 "a proxy names the client of a stream, and UDP has none; write udp:HOST:PORT"
                     .into(),
             );
         }
-        if strip_scheme(rest, PROXIED).is_some() {
+        if strip_proxied(rest).is_some() {
             return Err(format!("write {PROXIED} once"));
         }
         let addr = rest.parse().map_err(|fault| with_example(rest.as_ref(), &fault))?;
@@ -78,15 +77,20 @@ pub(super) fn listen_addr(text: &str) -> Result<ListenAddr, String> {
 /// Reads an address to connect to.
 pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     let text = text.as_ref();
-    if let Some(rest) = text.to_str().and_then(|text| strip_scheme(text, PROXIED)) {
+    if let Some(rest) = text.to_str().and_then(|text| strip_proxied(text)) {
         return Err(format!("{PROXIED} is for listeners; write {rest}, with --send-proxy v2"));
     }
     Addr::of_server(text).map_err(|fault| with_example(text, &fault))
 }
 
+/// What stands behind `proxy+`, if that is there.
+fn strip_proxied(text: &str) -> Option<&str> {
+    has_scheme(text, PROXIED).then(|| &text[PROXIED.len()..])
+}
+
 fn with_example(text: &OsStr, fault: &ParseAddrError) -> String {
     match text.to_str() {
-        Some(text) if strip_scheme(text, "unix:").is_none() => match guess(text) {
+        Some(text) if !has_scheme(text, "unix:") => match guess(text) {
             Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
             Some(addr) => format!("{fault}; write HOST:PORT, such as {}", shown(&addr)),
             None => format!("{fault}; write HOST:PORT, such as 127.0.0.1:{PORT}"),
@@ -102,7 +106,8 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     }
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
-    let rest = ["tcp:", "udp:"].iter().find_map(|it| strip_scheme(rest, it)).unwrap_or(rest);
+    let scheme = ["tcp:", "udp:"].into_iter().find(|scheme| has_scheme(rest, scheme));
+    let rest = &rest[scheme.map_or(0, str::len)..];
     let (host, port) = match rest.rsplit_once(':') {
         Some(pair) => pair,
         None if rest.bytes().all(|byte| byte.is_ascii_digit()) => ("", rest),
@@ -119,16 +124,9 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     candidates.iter().find_map(|text| Addr::of_server(text).ok())
 }
 
-/// What follows the scheme, which can be in capitals.
-fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
-    let (start, rest) = text.split_at_checked(scheme.len())?;
-    start.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
 /// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
 fn is_name(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_name_char)
 }
 
 /// An address for a line that quotes it.
