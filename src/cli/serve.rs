@@ -17,7 +17,7 @@ use crate::signals;
 use crate::text::Plural;
 use crate::units::{count, duration, size, timeout, within};
 
-use access::Access;
+use access::AccessArgs;
 use hint::hint;
 
 mod access;
@@ -125,7 +125,7 @@ pub struct Serve {
     reuse_port: bool,
 
     #[command(flatten)]
-    access: Access,
+    access: AccessArgs,
 
     /// Close each connection after its first echo
     ///
@@ -257,6 +257,7 @@ impl Serve {
             pending_limit_bytes: self.pending_limit,
             spin: self.spin,
             once: self.once,
+            access: self.access.access(),
             proxies: self.access.proxies(),
         })
     }
