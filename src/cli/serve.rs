@@ -8,18 +8,20 @@ use clap::Args;
 use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
-use super::address::listen_addr;
+use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-use crate::net::{Addr, Endpoint, ListenOptions, Listener, SocketFile, cannot};
+use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, cannot};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
-use crate::server::{Config, Outcome, Server, StopOnSignals};
+use crate::server::{Config, ListenAt, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
 use crate::units::{count, duration, size, timeout, within};
 
+use access::Access;
 use hint::hint;
 
+mod access;
 mod hint;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
@@ -30,19 +32,12 @@ const RESERVED_DESCRIPTORS: usize = 8;
 /// kilobytes, so this many fill the memory of a machine.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
-const LISTEN_HELP: &str = "Where to listen
-
-HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several times to \
-listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as echo. With \
-port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 connections too, unless an IPv4 \
-address with the same port is given.";
-
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
     #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
-    listen: Vec<Addr>,
+    listen: Vec<ListenAddr>,
 
     /// Open connections [default: ulimit -n, max 1m]
     ///
@@ -130,6 +125,9 @@ pub struct Serve {
     #[arg(long)]
     reuse_port: bool,
 
+    #[command(flatten)]
+    access: Access,
+
     /// Close each connection after its first echo
     ///
     /// The first echo is what the first read returns.
@@ -140,16 +138,8 @@ pub struct Serve {
     ///
     /// With json, each line is one JSON object (RFC 8259). Each has the keys time (RFC 3339, in UTC), level and message;
     /// event, conn, peer, listener, reason and others are there if they apply.
-    #[arg(long, value_name = "FORMAT", value_parser = log_format, default_value = "text")]
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
-}
-
-fn log_format(text: &str) -> Result<Format, &'static str> {
-    match text {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
-        _ => Err("write text or json"),
-    }
 }
 
 fn connections(text: &str) -> Result<usize, String> {
@@ -209,8 +199,10 @@ impl Serve {
 
     /// Starts a server and runs it to its end. The outer error is one of the start.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
+        self.access.check(&self.listen)?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
-        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
+        let resolved = self.listen.iter().map(|at| at.addr.resolve());
+        let endpoints: Vec<_> = resolved.collect::<io::Result<_>>()?;
         let config = self.config(endpoints.iter().map(Vec::len).sum())?;
         let mut server = Server::new(config, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
@@ -221,6 +213,7 @@ impl Serve {
             .map_err(|e| signals::cannot_watch(&e))?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
+        self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
         Ok(server.run())
     }
 
@@ -239,16 +232,18 @@ impl Serve {
         };
         // The server logs the addresses after all of them are bound: if one fails, it listens at none.
         let (mut bound, mut files) = (Vec::new(), Vec::new());
-        for endpoints in endpoints {
+        for (ListenAddr { is_proxied, .. }, endpoints) in self.listen.iter().zip(endpoints) {
             let (listeners, missing) = Listener::bind_all(endpoints, options)?;
             missing.iter().for_each(|e| warn!("{e}"));
             for mut listener in listeners {
                 files.extend(listener.take_file());
                 let at = listener.local_addr()?;
-                bound.push((listener, at));
+                bound.push((listener, ListenAt { at, is_proxied: *is_proxied }));
             }
         }
-        let hint = bound.first().and_then(|(_, at)| hint(at)).filter(|_| stderr().is_terminal());
+        let mut plain = bound.iter().filter(|(_, at)| !at.is_proxied);
+        let hint = plain.next().and_then(|(_, at)| hint(&at.at));
+        let hint = hint.filter(|_| stderr().is_terminal());
         server.listen(bound)?;
         hint.into_iter().for_each(|hint| info!("{hint}"));
         Ok(files)
@@ -270,6 +265,7 @@ impl Serve {
             pending_limit_bytes: self.pending_limit,
             spin: self.spin,
             once: self.once,
+            proxies: self.access.proxies(),
         })
     }
 

@@ -36,6 +36,7 @@ fn a_wrong_variable_is_one_line_and_exit_code_2() {
     for (name, value) in [
         ("RESOUND_LISTEN", "localhost"),
         ("RESOUND_ONCE", "perhaps"),
+        ("RESOUND_LOG_FORMAT", "xml"),
         ("RESOUND_IDLE_TIMEOUT", "\u{1b}[2J"),
     ] {
         let output = output(&mut serve(&[(name, value)], &[]));

@@ -1,6 +1,7 @@
 //! Log records as lines: as text for people, or as JSON objects for programs.
 
 use std::fmt::{Display, Write as _};
+use std::str::FromStr;
 
 use log::kv::{Error, Key, Value, VisitSource, VisitValue};
 use log::{Level, Record};
@@ -40,6 +41,18 @@ pub(crate) enum Format {
     Text,
     /// One JSON object in each line, with the message and all fields of the record.
     Json,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("write text or json"),
+        }
+    }
 }
 
 impl Format {
