@@ -45,3 +45,5 @@ mod addresses;
 mod start;
 #[path = "serve/messages.rs"]
 mod messages;
+#[path = "serve/environment.rs"]
+mod environment;
