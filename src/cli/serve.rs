@@ -15,10 +15,12 @@ use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
-use crate::units::{count, duration, size, timeout, within};
+use crate::units::{duration, timeout};
 
 use hint::hint;
+use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
+mod values;
 mod hint;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
@@ -134,33 +136,6 @@ pub struct Serve {
     /// The first echo is what the first read returns.
     #[arg(long)]
     once: bool,
-}
-
-fn connections(text: &str) -> Result<usize, String> {
-    within(count(text)?, (1, "1"), (100_000_000, "100m"))
-}
-
-fn spin(text: &str) -> Result<Duration, String> {
-    let (least, most) = (Duration::from_micros(1), Duration::from_secs(1));
-    within(duration(text)?, (least, "1us"), (most, "1s"))
-}
-
-fn buffer(text: &str) -> Result<usize, String> {
-    within(size(text)?, (1, "1"), (64 << 20, "64m"))
-}
-
-fn pending_limit(text: &str) -> Result<usize, String> {
-    within(size(text)?, (1 << 10, "1k"), (1 << 40, "1024g"))
-}
-
-fn unix_mode(text: &str) -> Result<u32, &'static str> {
-    let is_octal = text.len() <= 4 && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
-    mode.ok_or("write permissions in octal, such as 0600 or 0660")
-}
-
-fn backlog(text: &str) -> Result<u32, String> {
-    within(count(text)?, (1, "1"), (1_000_000, "1m")).map(|n| n as u32)
 }
 
 impl Serve {
