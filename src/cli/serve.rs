@@ -109,7 +109,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
-    /// Poll for this long before sleeping [default: off]
+    /// Poll before sleeping [default: off]
     ///
     /// If messages come close together, the server polls for the next one for this long, such as 50us, before it
     /// sleeps. One or two busy connections then get their echoes sooner, for less processor time. The server sleeps at
