@@ -16,6 +16,7 @@ pub mod units;
 pub mod conn;
 pub mod reactor;
 pub mod net;
+pub mod http;
 mod stdio;
 pub mod observe;
 pub mod server;
