@@ -30,6 +30,7 @@ use crate::net::{Endpoint, reason};
 pub use counters::Counters;
 pub use log::{ConnectionLog, ServerLog};
 pub use reason::{ByReason, Reason};
+pub use status::Status;
 pub use turns::TurnTimes;
 
 use reason::reasons;
@@ -37,6 +38,7 @@ use reason::reasons;
 mod reason;
 mod turns;
 mod counters;
+mod status;
 mod log;
 mod rate_limit;
 
@@ -114,6 +116,8 @@ pub enum Event<'a> {
         /// How long they may take.
         timeout: Duration,
     },
+    /// A signal asked how the server is doing.
+    StatusRequested(&'a Status),
     /// The connection was accepted and is served.
     Accepted,
     /// The connection was accepted and closed at once.

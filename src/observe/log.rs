@@ -40,6 +40,7 @@ impl Observer for ServerLog {
             | Event::ListenerLost(_)
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
+            | Event::StatusRequested(_)
             | Event::Refused(_) => self.log(at, event),
             _ => {}
         }
@@ -68,6 +69,7 @@ impl ServerLog {
                 Plural(connections as u64, "connection"),
                 setting(timeout),
             ),
+            Event::StatusRequested(status) => info!("status: {status}"),
             Event::Refused(why) => self.warn_of_refusal(at, why),
             _ => {}
         }
