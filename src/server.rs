@@ -44,6 +44,7 @@ use shutdown::Shutdown;
 use spin::Spin;
 
 pub use config::Config;
+pub use metrics::Metrics;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
 
@@ -58,6 +59,7 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
+mod metrics;
 
 /// One turn in this many is timed, so that the clock is read once in the others. A slow turn is timed too, once the turn
 /// before it was late.

@@ -8,7 +8,7 @@ use clap::Args;
 use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
-use super::address::listen_addr;
+use super::address::{listen_addr, metrics_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use crate::net::{Addr, Endpoint, ListenOptions, Listener, SocketFile, cannot};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
@@ -22,6 +22,7 @@ use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
 mod hint;
+mod metrics;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
 /// only to be refused, standard error, and some for libraries.
@@ -131,6 +132,13 @@ pub struct Serve {
     #[arg(long)]
     reuse_port: bool,
 
+    /// Serve metrics over HTTP [default: off]
+    ///
+    /// Where Prometheus finds /metrics, and probes find /healthz and /readyz: HOST:PORT, such as 127.0.0.1:9464, or
+    /// unix:PATH. Without --metrics, SIGUSR1 and Ctrl-\ still log the same figures.
+    #[arg(long, value_name = "ADDR", value_parser = metrics_addr)]
+    metrics: Option<Addr>,
+
     /// Close each connection after its first echo
     ///
     /// The first echo is what the first read returns.
@@ -170,15 +178,19 @@ impl Serve {
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
         let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
-        let config = self.config(endpoints.iter().map(Vec::len).sum())?;
-        let mut server = Server::new(config, observer, Instant::now())
+        let metrics_at = self.metrics.as_ref().map_or(Ok(Vec::new()), Addr::resolve)?;
+        let listeners = endpoints.iter().chain([&metrics_at]).map(Vec::len).sum();
+        let config = self.config(listeners)?;
+        let mut server = Server::new(config.clone(), observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // This comes before the first listener: a program that can reach the server must be able to stop it.
         signals::watch_for_server()
             .and_then(|signals| server.add_service(Box::new(StopOnSignals::new(signals))))
             .map_err(|e| cannot("watch for", &"signals", &e))?;
+        let metrics_at = metrics::add_to(&mut server, &metrics_at, &config, self.unix_mode)?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
+        metrics::announce(&metrics_at);
         Ok(server.run())
     }
 
@@ -234,7 +246,8 @@ impl Serve {
     /// The limit of connections. By default, it is what the limit of descriptors leaves.
     fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
         let limit = raise_descriptor_limit();
-        let needed = listeners + RESERVED_DESCRIPTORS;
+        let for_metrics = self.metrics.as_ref().map_or(0, |_| metrics::DESCRIPTORS);
+        let needed = listeners + RESERVED_DESCRIPTORS + for_metrics;
         let room = limit.saturating_sub(open_descriptors(limit) + needed);
         if room == 0 {
             let listeners = Plural(listeners as u64, "listener");
