@@ -24,15 +24,18 @@ use crate::reactor::{Reactor, Ready};
 use client::{Client, Next};
 
 pub use client::answer_to;
-pub use request::{MAX_HEAD_BYTES, Request};
+pub use request::Request;
 pub use response::{Response, StatusCode};
 
-mod request;
 mod response;
+mod request;
 mod client;
 
 /// Clients at once: a few scrapers and probes, each with a client to spare. Further ones wait in the accept queue.
 pub const MAX_CLIENTS: usize = 16;
+
+/// The longest head of a request: its first line and its headers.
+pub const MAX_HEAD_BYTES: usize = 8 << 10;
 
 /// How long a client may take, from when it is accepted until it has its response and has closed.
 const TIMEOUT: Duration = Duration::from_secs(10);

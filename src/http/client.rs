@@ -11,9 +11,9 @@ use std::io::{self, ErrorKind};
 
 use mio::event::Source;
 
-use super::Answer;
-use super::request::{MAX_HEAD_BYTES, respond};
+use super::request::respond;
 use super::response::{Response, StatusCode};
+use super::{Answer, MAX_HEAD_BYTES};
 use crate::memory;
 use crate::net::Stream;
 

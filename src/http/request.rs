@@ -2,11 +2,8 @@
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
-use super::Answer;
 use super::response::{Response, StatusCode};
-
-/// The longest head of a request: its first line and its headers.
-pub const MAX_HEAD_BYTES: usize = 8 << 10;
+use super::{Answer, MAX_HEAD_BYTES};
 
 /// A browser sends some twenty.
 const MAX_HEADERS: usize = 64;

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::FormatItem;
 use time::macros::format_description;
 
-use super::request::MAX_HEAD_BYTES;
+use super::MAX_HEAD_BYTES;
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 

@@ -14,8 +14,8 @@ use crate::net::{Listen, delegate_source};
 use exposition::{Figures, Format};
 use process::Process;
 
-mod exposition;
 mod process;
+mod exposition;
 
 const PATHS: &str = "\
 /metrics  the counts since the start, for Prometheus

@@ -147,7 +147,20 @@ impl Figures {
     }
 }
 
-/// Names every field: a count that is added to [`Counters`] must be added here too.
+const ACCEPTED: &str = "Connections accepted and served.";
+const REFUSED: &str = "Connections accepted and closed at once, by reason.";
+const CLOSED: &str = "Connections closed after they were served, by reason.";
+const CUT: &str = "Connections that the server ended although not all that was read was echoed.";
+const RECEIVED: &str = "Bytes read from peers.";
+const SENT: &str = "Bytes written to peers.";
+const BLOCKED: &str = "Writes that took less than there was to write: the peer reads too slowly.";
+const BACK_OFFS: &str =
+    "Times that accepting failed and the server waited, for lack of descriptors for example.";
+const TURNS: &str = "Turns of the event loop.";
+const EVENTS: &str = "Sources that were ready in these turns.";
+const TURN_TIMES: &str = "Time of a turn, without its wait. The server times one turn in 64, and each turn after a late one.";
+
+/// Names every field, so that a count that is added to [`Counters`] must be added here too.
 fn encode_counters(counters: &Counters, out: &mut Families<'_, '_>) -> fmt::Result {
     let Counters {
         accepted,
@@ -162,41 +175,17 @@ fn encode_counters(counters: &Counters, out: &mut Families<'_, '_>) -> fmt::Resu
         events,
         turn_times,
     } = counters;
-    out.counter("resound_connections_accepted", "Connections accepted and served.", *accepted)?;
-    out.by_reason(
-        "resound_connections_refused",
-        "Connections accepted and closed at once, by reason.",
-        refused,
-    )?;
-    out.by_reason(
-        "resound_connections_closed",
-        "Connections closed after they were served, by reason.",
-        closed,
-    )?;
-    out.counter(
-        "resound_connections_cut",
-        "Connections that the server ended although not all that was read was echoed.",
-        *cut,
-    )?;
-    out.counter_of("resound_received", "Bytes read from peers.", Unit::Bytes, *bytes_in)?;
-    out.counter_of("resound_sent", "Bytes written to peers.", Unit::Bytes, *bytes_out)?;
-    out.counter(
-        "resound_blocked_writes",
-        "Writes that took less than there was to write: the peer reads too slowly.",
-        *blocked_writes,
-    )?;
-    out.counter(
-        "resound_accept_back_offs",
-        "Times that accepting failed and the server waited, for lack of descriptors for example.",
-        *accept_back_offs,
-    )?;
-    out.counter("resound_turns", "Turns of the event loop.", *turns)?;
-    out.counter("resound_ready_events", "Sources that were ready in these turns.", *events)?;
-    out.histogram(
-        "resound_turn_duration",
-        "Time of a turn, without its wait. The server times one turn in 64, and each turn after a late one.",
-        turn_times,
-    )
+    out.counter("resound_connections_accepted", ACCEPTED, *accepted)?;
+    out.by_reason("resound_connections_refused", REFUSED, refused)?;
+    out.by_reason("resound_connections_closed", CLOSED, closed)?;
+    out.counter("resound_connections_cut", CUT, *cut)?;
+    out.counter_of("resound_received", RECEIVED, Unit::Bytes, *bytes_in)?;
+    out.counter_of("resound_sent", SENT, Unit::Bytes, *bytes_out)?;
+    out.counter("resound_blocked_writes", BLOCKED, *blocked_writes)?;
+    out.counter("resound_accept_back_offs", BACK_OFFS, *accept_back_offs)?;
+    out.counter("resound_turns", TURNS, *turns)?;
+    out.counter("resound_ready_events", EVENTS, *events)?;
+    out.histogram("resound_turn_duration", TURN_TIMES, turn_times)
 }
 
 /// Writes metrics, each with its description.
