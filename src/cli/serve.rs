@@ -8,19 +8,22 @@ use clap::Args;
 use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
-use super::address::{listen_addr, metrics_addr};
+use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
-use crate::net::{Addr, Endpoint, ListenOptions, Listener, SocketFile, cannot};
+use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, cannot};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
-use crate::server::{Config, Outcome, Server, StopOnSignals};
+use crate::server::{Config, ListenAt, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
 use crate::units::{duration, timeout};
 
+use access::Access;
 use hint::hint;
+use metrics::MetricsAddr;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
+mod access;
 mod hint;
 mod metrics;
 
@@ -32,19 +35,12 @@ const RESERVED_DESCRIPTORS: usize = 8;
 /// kilobytes, so this many fill the memory of a machine.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
-const LISTEN_HELP: &str = "Where to listen
-
-HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several times to \
-listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as echo. With \
-port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 connections too, unless an IPv4 \
-address with the same port is given.";
-
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
     #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
-    listen: Vec<Addr>,
+    listen: Vec<ListenAddr>,
 
     /// Open connections [default: ulimit -n, max 1m]
     ///
@@ -132,12 +128,11 @@ pub struct Serve {
     #[arg(long)]
     reuse_port: bool,
 
-    /// Serve metrics over HTTP [default: off]
-    ///
-    /// Where Prometheus finds /metrics, and probes find /healthz and /readyz: HOST:PORT, such as 127.0.0.1:9464, or
-    /// unix:PATH. Without --metrics, SIGUSR1 and Ctrl-\ still log the same figures.
-    #[arg(long, value_name = "ADDR", value_parser = metrics_addr)]
-    metrics: Option<Addr>,
+    #[command(flatten)]
+    access: Access,
+
+    #[command(flatten)]
+    metrics: MetricsAddr,
 
     /// Close each connection after its first echo
     ///
@@ -176,9 +171,11 @@ impl Serve {
 
     /// Starts a server and runs it to its end. The outer error is one of the start.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
+        self.access.check(&self.listen)?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
-        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
-        let metrics_at = self.metrics.as_ref().map_or(Ok(Vec::new()), Addr::resolve)?;
+        let resolved = self.listen.iter().map(|at| at.addr.resolve());
+        let endpoints: Vec<_> = resolved.collect::<io::Result<_>>()?;
+        let metrics_at = self.metrics.resolve()?;
         let listeners = endpoints.iter().chain([&metrics_at]).map(Vec::len).sum();
         let config = self.config(listeners)?;
         let mut server = Server::new(config.clone(), observer, Instant::now())
@@ -192,6 +189,7 @@ impl Serve {
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
         metrics::announce(&metrics_at);
+        self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
         Ok(server.run())
     }
 
@@ -210,16 +208,18 @@ impl Serve {
         };
         // The server logs the addresses after all of them are bound: if one fails, it listens at none.
         let (mut bound, mut files) = (Vec::new(), Vec::new());
-        for endpoints in endpoints {
+        for (ListenAddr { is_proxied, .. }, endpoints) in self.listen.iter().zip(endpoints) {
             let (listeners, missing) = Listener::bind_all(endpoints, options)?;
             missing.iter().for_each(|e| warn!("{e}"));
             for mut listener in listeners {
                 files.extend(listener.take_file());
                 let at = listener.local_addr()?;
-                bound.push((listener, at));
+                bound.push((listener, ListenAt { at, is_proxied: *is_proxied }));
             }
         }
-        let hint = bound.first().and_then(|(_, at)| hint(at)).filter(|_| stderr().is_terminal());
+        let mut plain = bound.iter().filter(|(_, at)| !at.is_proxied);
+        let hint = plain.next().and_then(|(_, at)| hint(&at.at));
+        let hint = hint.filter(|_| stderr().is_terminal());
         server.listen(bound)?;
         hint.into_iter().for_each(|hint| info!("{hint}"));
         Ok(files)
@@ -241,13 +241,14 @@ impl Serve {
             pending_limit_bytes: self.pending_limit,
             spin: self.spin,
             once: self.once,
+            proxies: self.access.proxies(),
         })
     }
 
     /// The limit of connections. By default, it is what the limit of descriptors leaves.
     fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
         let limit = raise_descriptor_limit();
-        let for_metrics = self.metrics.as_ref().map_or(0, |_| metrics::DESCRIPTORS);
+        let for_metrics = self.metrics.descriptors();
         let needed = listeners + RESERVED_DESCRIPTORS + for_metrics;
         let room = limit.saturating_sub(open_descriptors(limit) + needed);
         if room == 0 {

@@ -59,7 +59,7 @@ impl Observer for Counters {
             }
             Event::TurnTimed(time) => self.turn_times.record(time),
             Event::Accepted => self.accepted += 1,
-            Event::Refused(why) => self.refused.add(why),
+            Event::Refused(why) | Event::HeaderRefused { why, .. } => self.refused.add(why),
             Event::AcceptFailed { .. } => self.accept_back_offs += 1,
             Event::Closed { why, is_cut } => {
                 self.cut += u64::from(is_cut);

@@ -1,17 +1,43 @@
-//! Listens for HTTP, and adds the metrics to a server.
+//! The option that says where to serve metrics.
 
 use std::io;
 use std::time::Instant;
 
+use clap::Args;
 use log::{info, warn};
 
+use crate::cli::address::metrics_addr;
 use crate::http::{HttpServer, MAX_CLIENTS};
-use crate::net::{Endpoint, ListenOptions, Listener};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener};
 use crate::observe::Observer;
 use crate::server::{Config, Metrics, Server};
 
-/// Descriptors that the metrics take beside their listeners: the clients, and a poll.
-pub(super) const DESCRIPTORS: usize = MAX_CLIENTS + 1;
+/// Where to serve metrics.
+#[derive(Args, Debug)]
+pub(super) struct MetricsAddr {
+    /// Serve metrics over HTTP [default: off]
+    ///
+    /// Prometheus finds /metrics at HOST:PORT, such as 127.0.0.1:9464, or at unix:PATH. Probes find /healthz and
+    /// /readyz there. Without this option, SIGUSR1 and Ctrl-\ still log the same figures.
+    #[arg(long, value_name = "ADDR", value_parser = metrics_addr)]
+    metrics: Option<Addr>,
+}
+
+impl MetricsAddr {
+    /// The endpoints that it stands for. None if there are no metrics.
+    ///
+    /// # Errors
+    ///
+    /// If the name is unknown.
+    pub(super) fn resolve(&self) -> io::Result<Vec<Endpoint>> {
+        self.metrics.as_ref().map_or(Ok(Vec::new()), Addr::resolve)
+    }
+
+    /// Descriptors that metrics take beside their listeners: those of clients, and a poll.
+    pub(super) fn descriptors(&self) -> usize {
+        self.metrics.as_ref().map_or(0, |_| MAX_CLIENTS + 1)
+    }
+}
 
 /// Lets `server` serve its metrics at all of `endpoints`, if there are any. Returns their real addresses.
 ///

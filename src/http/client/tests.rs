@@ -68,6 +68,14 @@ impl Stream for Scripted {
         false
     }
 
+    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
+        unreachable!("a request is read")
+    }
+
+    fn is_read_closed(&self) -> bool {
+        unreachable!("a read finds the end of file")
+    }
+
     fn shutdown_write(&self) -> io::Result<()> {
         self.is_shut.set(true);
         Ok(())
