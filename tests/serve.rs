@@ -47,3 +47,5 @@ mod metrics;
 mod status;
 #[path = "serve/messages.rs"]
 mod messages;
+#[path = "serve/environment.rs"]
+mod environment;
