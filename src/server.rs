@@ -47,6 +47,7 @@ use spin::Spin;
 
 pub use accept::ListenAt;
 pub use config::Config;
+pub use metrics::Metrics;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
 
@@ -64,6 +65,7 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
+mod metrics;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
