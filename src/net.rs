@@ -79,8 +79,8 @@ pub trait Stream: Source + Read + Write {
     fn is_read_closed(&self) -> bool;
 
     /// Makes the system close the connection with a reset when it is dropped: socket(7), `SO_LINGER`. The peer then knows
-    /// that it was refused, and this end remembers nothing of it. A Unix socket has no reset.
-    fn reset_on_close(&self);
+    /// that it was refused, and this end remembers nothing of it. Does nothing if there is no reset, as over a Unix socket.
+    fn reset_on_close(&self) {}
 
     /// Ends this direction of the connection: shutdown(2) with `SHUT_WR`.
     ///

@@ -52,10 +52,6 @@ impl<S: Script> Stream for Socket<S> {
         unreachable!("no listener is proxied")
     }
 
-    fn reset_on_close(&self) {
-        unreachable!("no address is denied")
-    }
-
     fn shutdown_write(&self) -> io::Result<()> {
         Ok(())
     }

@@ -88,10 +88,6 @@ impl Stream for FakeStream {
         unreachable!("no listener is proxied")
     }
 
-    fn reset_on_close(&self) {
-        unreachable!("no address is denied")
-    }
-
     fn shutdown_write(&self) -> io::Result<()> {
         self.world.borrow_mut().sys_shutdown_write(self.id)
     }

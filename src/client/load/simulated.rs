@@ -297,10 +297,6 @@ impl Stream for FakeLink {
         unreachable!("only a server peeks")
     }
 
-    fn reset_on_close(&self) {
-        unreachable!("only a server refuses")
-    }
-
     fn shutdown_write(&self) -> io::Result<()> {
         let now = self.network.clock.elapsed();
         let world = &mut *self.network.world.borrow_mut();
