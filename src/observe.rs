@@ -119,6 +119,8 @@ pub enum Event<'a> {
         /// How long they may take.
         timeout: Duration,
     },
+    /// A message to the service manager could not be sent. It is not repeated.
+    NotifyFailed(&'a io::Error),
     /// The connection was accepted and is served.
     Accepted,
     /// A proxy passes the connection on, and its header names the client: the connection's peer from here on.

@@ -46,6 +46,7 @@ use spin::Spin;
 
 pub use accept::ListenAt;
 pub use config::Config;
+pub use notify::Notify;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
 
@@ -62,6 +63,7 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
+mod notify;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
