@@ -30,6 +30,7 @@ use crate::net::{Endpoint, reason};
 pub use counters::Counters;
 pub use log::{ConnectionLog, ServerLog};
 pub use reason::{ByReason, Reason};
+pub use status::Status;
 pub use turns::TurnTimes;
 
 use reason::reasons;
@@ -37,6 +38,7 @@ use reason::reasons;
 mod reason;
 mod turns;
 mod counters;
+mod status;
 mod rate_limit;
 mod log;
 
@@ -119,6 +121,8 @@ pub enum Event<'a> {
         /// How long they may take.
         timeout: Duration,
     },
+    /// A signal asked how the server is doing.
+    StatusRequested(&'a Status),
     /// A message to the service manager could not be sent. It is not repeated.
     NotifyFailed(&'a io::Error),
     /// The connection was accepted and is served.

@@ -46,6 +46,7 @@ use spin::Spin;
 
 pub use accept::ListenAt;
 pub use config::Config;
+pub use metrics::Metrics;
 pub use notify::Notify;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
@@ -63,6 +64,7 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
+mod metrics;
 mod notify;
 
 /// How a server ended.

@@ -43,6 +43,10 @@ mod log;
 mod addresses;
 #[path = "serve/start.rs"]
 mod start;
+#[path = "serve/metrics.rs"]
+mod metrics;
+#[path = "serve/status.rs"]
+mod status;
 #[path = "serve/activation.rs"]
 mod activation;
 #[path = "serve/notify.rs"]

@@ -42,6 +42,7 @@ impl Observer for ServerLog {
             | Event::NotifyFailed(_)
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
+            | Event::StatusRequested(_)
             | Event::Refused(_)
             | Event::HeaderRefused { .. } => self.log(at, event),
             _ => {}
@@ -74,6 +75,7 @@ impl ServerLog {
                 Plural(connections as u64, "connection"),
                 setting(timeout),
             ),
+            Event::StatusRequested(status) => info!("status: {status}"),
             Event::Refused(why) => self.warn_of_refusal(at, &why),
             Event::HeaderRefused { why, start } => {
                 self.warn_of_refusal(at, &format_args!("{why}{}", Sent(start)));
