@@ -141,7 +141,7 @@ pub struct Serve {
     #[arg(long)]
     once: bool,
 
-    /// How the log is written: text or json
+    /// Write the log as text or json
     ///
     /// With json, each line is one JSON object (RFC 8259). Each has the keys time (RFC 3339, in UTC), level and message;
     /// event, conn, peer, listener, reason and others are there if they apply.
