@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use crate::net::{Endpoint, reason};
 
 pub use counters::Counters;
+pub use datagram::DatagramDrop;
 pub use log::{ConnectionLog, ServerLog};
 pub use reason::{ByReason, Reason};
 pub use turns::TurnTimes;
@@ -35,6 +36,7 @@ pub use turns::TurnTimes;
 use reason::reasons;
 
 mod reason;
+mod datagram;
 mod turns;
 mod counters;
 mod log;
@@ -81,7 +83,7 @@ impl<'a> At<'a> {
 /// Something that the server did, or that happened to it.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// The server listens there, and can be connected to.
+    /// The server listens there, and can be connected to, or sent datagrams.
     Listening(&'a Endpoint),
     /// A wait ended, with this many sources ready.
     Woke {
@@ -99,6 +101,36 @@ pub enum Event<'a> {
         error: &'a io::Error,
         /// When the server tries again, unless a connection ends sooner.
         retry: Instant,
+    },
+    /// The system could not receive datagrams: the server waits a while.
+    ReceiveFailed {
+        /// The address of the socket.
+        socket: &'a Endpoint,
+        /// What recvmsg(2) returned.
+        error: &'a io::Error,
+    },
+    /// A datagram was answered with all of its bytes.
+    DatagramEchoed {
+        /// Its sender.
+        peer: &'a Endpoint,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A datagram was received and not answered.
+    DatagramDropped {
+        /// Its sender.
+        peer: &'a Endpoint,
+        /// The reason.
+        why: DatagramDrop,
+        /// What sendmsg(2) returned, if that is the reason.
+        error: Option<&'a io::Error>,
+    },
+    /// The kernel has dropped datagrams since the last such event, for want of room or for a wrong checksum.
+    KernelDropped {
+        /// The address of the socket.
+        socket: &'a Endpoint,
+        /// How many.
+        datagrams: u32,
     },
     /// A listener is gone for good, as the error says. The server stops for it.
     ListenerLost(&'a io::Error),

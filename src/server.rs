@@ -55,6 +55,8 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
+mod source_rates;
+mod udp;
 
 /// One turn in this many is timed, so that the clock is read once in the others. A slow turn is timed too, once the turn
 /// before it was late.

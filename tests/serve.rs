@@ -35,3 +35,5 @@ mod addresses;
 mod start;
 #[path = "serve/messages.rs"]
 mod messages;
+#[path = "serve/udp.rs"]
+mod udp;

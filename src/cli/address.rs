@@ -24,13 +24,19 @@ pub(super) fn listen_addr(text: &str) -> Result<Addr, String> {
 /// Reads an address to connect to.
 pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     let text = text.as_ref();
-    Addr::of_server(text).map_err(|fault| with_example(text, &fault))
+    match Addr::of_server(text).map_err(|fault| with_example(text, &fault))? {
+        Addr::Udp { .. } => Err("the clients do not speak UDP; try nc -u HOST PORT".into()),
+        addr => Ok(addr),
+    }
 }
 
 fn with_example(text: &OsStr, fault: &ParseAddrError) -> String {
     match text.to_str() {
         Some(text) if strip_scheme(text, "unix:").is_none() => match guess(text) {
             Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
+            Some(addr @ Addr::Udp { .. }) => {
+                format!("{fault}; write udp:HOST:PORT, such as {}", shown(&addr))
+            }
             Some(addr) => format!("{fault}; write HOST:PORT, such as {}", shown(&addr)),
             None => format!("{fault}; write HOST:PORT, such as 127.0.0.1:{PORT}"),
         },
@@ -45,6 +51,7 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     }
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let udp = strip_scheme(text, "udp:").map_or("", |_| "udp:");
     let rest = ["tcp:", "udp:"].iter().find_map(|it| strip_scheme(rest, it)).unwrap_or(rest);
     let (host, port) = match rest.rsplit_once(':') {
         Some(pair) => pair,
@@ -59,7 +66,7 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     };
     let whole = format!("[{}]:{PORT}", rest.trim_matches(['[', ']']));
     let candidates = [format!("{host}:{port}"), whole, format!("{host}:{PORT}")];
-    candidates.iter().find_map(|text| Addr::of_server(text).ok())
+    candidates.iter().find_map(|text| Addr::of_server(format!("{udp}{text}")).ok())
 }
 
 /// What follows the scheme, which can be in capitals.
@@ -89,8 +96,7 @@ mod tests {
         const NO_PORT: &str = "there is no port";
         const BRACKETS: &str = "an IPv6 address needs brackets";
         const NO_IPV6: &str = "the brackets hold no IPv6 address";
-        const SCHEME: &str = "only unix: can stand before an address";
-        const NO_UDP: &str = "udp: is not supported yet";
+        const SCHEME: &str = "only unix: or udp: can stand before an address";
         const NO_SERVICE: &str = " is neither a port up to 65535 nor a service of /etc/services";
         for (text, fault, example) in [
             ("", NO_PORT, "127.0.0.1:7007"),
@@ -115,7 +121,6 @@ mod tests {
             ("http://localhost/x", SCHEME, "localhost:7007"),
             ("tcp://[::1]:7", SCHEME, "[::1]:7"),
             ("TCP:[::1]:7", SCHEME, "[::1]:7"),
-            ("Udp:127.0.0.1:7", NO_UDP, "127.0.0.1:7"),
             ("localhost:0", "a client cannot connect to port 0", "localhost:7007"),
             ("localhost:7107/", &format!("\"7107/\"{NO_SERVICE}"), "localhost:7107"),
             ("localhost:ecko", &format!("\"ecko\"{NO_SERVICE}"), "localhost:7007"),
@@ -131,6 +136,23 @@ mod tests {
             let expected = format!("a path needs unix: before it; write {path}");
             assert_eq!(server_addr(text).unwrap_err(), expected, "{text:?}");
         }
+    }
+
+    /// Failed when the example for udp:localhost was a TCP address.
+    #[test]
+    fn the_example_for_a_udp_address_is_one() {
+        for (text, fault, example) in [
+            ("udp:localhost", "there is no port", "udp:localhost:7007"),
+            ("Udp:7107", "there is no host", "udp:127.0.0.1:7107"),
+            ("udp:::1:7", "an IPv6 address needs brackets", "udp:[::1]:7"),
+            ("udp:", "there is no port", "udp:127.0.0.1:7007"),
+        ] {
+            let expected = format!("{fault}; write udp:HOST:PORT, such as {example}");
+            assert_eq!(listen_addr(text).unwrap_err(), expected, "{text:?}");
+        }
+        let scheme = listen_addr("udp://[::1]:7").unwrap_err();
+        let expected = "only unix: or udp: can stand before an address; write udp:HOST:PORT, such as udp:[::1]:7";
+        assert_eq!(scheme, expected);
     }
 
     #[test]

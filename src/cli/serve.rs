@@ -14,7 +14,7 @@ use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
-use crate::units::{count, duration, size, timeout, within};
+use crate::units::{count, duration, per_second, size, timeout, within};
 
 mod binding;
 mod hint;
@@ -29,10 +29,13 @@ const MAX_CONNECTIONS: usize = 1_000_000;
 
 const LISTEN_HELP: &str = "Where to listen
 
-HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several times to \
-listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as echo. With \
-port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 connections too, unless an IPv4 \
-address with the same port is given.";
+HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several \
+times to listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as \
+echo. With port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 too, unless an IPv4 \
+address with the same port is given.
+
+udp:HOST:PORT answers datagrams, except those that come from a port below 1024 or from the port of one of the server's \
+UDP addresses, and those that were sent to many hosts. Otherwise two servers could answer each other for ever.";
 
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
@@ -92,9 +95,18 @@ pub struct Serve {
     #[arg(long, value_name = "SIZE", value_parser = pending_limit, default_value = "64m")]
     pending_limit: usize,
 
+    /// Datagrams per second and source
+    ///
+    /// The server answers this many of one IPv4 address, or of one /64 network of IPv6, and drops the others. A source
+    /// that was quiet gets a tenth of a second's worth at once, or 100 datagrams if that is more and the rate allows them
+    /// in a second. The server tells some 4,096 sources apart; if there are more, some of them share a rate.
+    #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "10k")]
+    udp_rate: f64,
+
     /// Length of the accept queue
     ///
-    /// The kernel holds this many connections until the server accepts them. net.core.somaxconn limits it too.
+    /// The kernel holds this many connections until the server accepts them. net.core.somaxconn limits it too. UDP has
+    /// no such queue.
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
@@ -113,7 +125,7 @@ pub struct Serve {
 
     /// Share the address with other servers
     ///
-    /// Other servers can listen on the same address, and the kernel distributes its connections among them
+    /// Other servers can listen on the same address, and the kernel distributes its connections and datagrams among them
     /// (SO_REUSEPORT).
     #[arg(long)]
     reuse_port: bool,

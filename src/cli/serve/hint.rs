@@ -9,10 +9,12 @@ pub(super) fn hint(at: &Endpoint) -> String {
     let (addr, other) = match at {
         Endpoint::Inet(addr) => {
             let addr = reachable(*addr).to_string();
-            // The zone of an IPv6 address stays with it.
-            let (host, port) = addr.rsplit_once(':').unwrap_or((&addr, ""));
-            let nc = format!("nc {} {port}", host.trim_matches(['[', ']']));
+            let nc = format!("nc {}", host_and_port(&addr));
             (addr, nc)
+        }
+        Endpoint::Udp(addr) => {
+            let addr = reachable(*addr).to_string();
+            return format!("try it from another terminal: nc -u {}", host_and_port(&addr));
         }
         Endpoint::Unix(_) => {
             let addr = at.to_string();
@@ -26,6 +28,12 @@ pub(super) fn hint(at: &Endpoint) -> String {
         }
     };
     format!("try it from another terminal: resound connect {addr}, or {other}")
+}
+
+/// An address as two arguments. The zone of an IPv6 address stays with it.
+fn host_and_port(addr: &str) -> String {
+    let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
+    format!("{} {port}", host.trim_matches(['[', ']']))
 }
 
 /// The loopback address for a server that listens on every address.
@@ -58,6 +66,15 @@ mod tests {
         }
         let unix = hint(&Endpoint::Unix(Some(std::path::Path::new("/run/echo").into())));
         assert!(unix.ends_with("resound connect unix:/run/echo, or nc -U /run/echo"), "{unix}");
+    }
+
+    #[test]
+    fn the_hint_for_datagrams_names_a_client_that_sends_them() {
+        for (at, nc) in [("0.0.0.0:7", "nc -u 127.0.0.1 7"), ("[fe80::1%2]:7", "nc -u fe80::1%2 7")]
+        {
+            let hint = hint(&Endpoint::Udp(at.parse().unwrap()));
+            assert_eq!(hint, format!("try it from another terminal: {nc}"));
+        }
     }
 
     #[test]
