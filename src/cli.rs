@@ -54,8 +54,8 @@ finished.";
 enum Command {
     /// Echo on every connection until a signal stops it
     ///
-    /// Ctrl-C, SIGTERM or SIGHUP stops it: it accepts no more connections, finishes what is pending within
-    /// --drain-timeout, and exits with code 0. A second signal stops it at once, with exit code 1.
+    /// Ctrl-C, SIGTERM or SIGHUP stops it: after --drain-delay it accepts no more connections, finishes what is pending
+    /// within --drain-timeout, and exits with code 0. A second signal stops it at once, with exit code 1.
     ///
     /// It logs to standard error, and never waits for the reader of its log. If the reader does not keep up, the
     /// server drops log lines, and later logs how many.

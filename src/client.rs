@@ -2,7 +2,7 @@
 //!
 //! Each stands on the same reactor as the server.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::time::Duration;
 
 pub mod latency;
@@ -38,4 +38,17 @@ fn attempt(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usi
             Err(e) => return Err(e),
         }
     }
+}
+
+/// Writes the bytes from `written` on, until the sink would block, and counts them in `written`. Returns whether all are
+/// written.
+fn write_rest(sink: &mut impl Write, bytes: &[u8], written: &mut usize) -> io::Result<bool> {
+    while *written < bytes.len() {
+        match attempt(|| sink.write(&bytes[*written..]))? {
+            Some(0) => return Err(ErrorKind::WriteZero.into()),
+            Some(n) => *written += n,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
 }

@@ -42,6 +42,18 @@ pub trait Listen: Source {
     ///
     /// `WouldBlock` if the queue is empty, or another error of accept(2).
     fn accept(&mut self) -> io::Result<(Self::Stream, Endpoint)>;
+
+    /// Whether connections can come into its accept queue without an event. The server then looks into the queue once a
+    /// second.
+    fn fills_silently(&self) -> bool {
+        false
+    }
+
+    /// Whether its accept queue outlives it, since another process holds the socket too, and serves what is in the queue
+    /// when the server stops.
+    fn has_successor(&self) -> bool {
+        false
+    }
 }
 
 /// A connected, non-blocking byte stream.

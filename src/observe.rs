@@ -134,6 +134,11 @@ pub enum Event<'a> {
     },
     /// A listener is gone for good, as the error says. The server stops for it.
     ListenerLost(&'a io::Error),
+    /// The server was asked to stop. It goes on accepting before it drains.
+    DrainDelayed {
+        /// For how long.
+        delay: Duration,
+    },
     /// The server stops: it accepts no more, and lets its connections finish.
     Draining {
         /// Connections that are left.

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
+use rustix::thread::sched_yield;
 
 use crate::conn::Next;
 use crate::net::{Listen, Stream, delegate_source};
@@ -40,6 +41,7 @@ use deadlines::Deadlines;
 use limits::{Admission, PendingLimit};
 use service::Registered;
 use shutdown::Shutdown;
+use spin::Spin;
 
 pub use config::Config;
 pub use service::{Action, Context, Service};
@@ -48,6 +50,7 @@ pub use signals::StopOnSignals;
 mod config;
 mod limits;
 mod clock;
+mod spin;
 mod deadlines;
 mod connection;
 mod accept;
@@ -95,12 +98,12 @@ pub struct Server<L: Listen, O> {
     shared: Shared<O>,
     clock: ServedClock,
     shutdown: Shutdown,
-    /// The number of the turn.
+    spin: Option<Spin>,
+    /// The number of turns in which something was ready, and whether the turn under way is timed.
     turn: u32,
+    is_timed: bool,
     /// When the last wait ended: what happened before is in its events.
     woke: Instant,
-    /// When something was last ready.
-    last_event: Instant,
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
@@ -125,9 +128,10 @@ impl<L: Listen, O: Observer> Server<L, O> {
             },
             clock: ServedClock::new(now),
             shutdown: Shutdown::Serving,
+            spin: config.spin.map(|time| Spin::new(time, now)),
             turn: 0,
+            is_timed: false,
             woke: now,
-            last_event: now,
             config,
         })
     }
@@ -159,37 +163,51 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// How long the next [`wait`](Self::wait) may block: until the first deadline, or without a limit if there is none.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
-        let deadline = self.next_deadline();
+        let now = self.clock.now();
+        let is_spinning = self.spin.as_mut().is_some_and(|spin| spin.begin_wait(now));
+        let must_poll = is_spinning || self.reactor.has_more();
+        let deadline = if must_poll { Some(now) } else { self.next_deadline(now) };
         self.clock.begin_wait(deadline, self.woke)
     }
 
-    /// Waits until something is ready or `timeout` has passed, and fills `ready`.
+    /// Waits until something is ready or `timeout` has passed, and fills `ready`. A spinning server that finds nothing
+    /// gives the processor to another program that wants it.
     ///
     /// # Errors
     ///
     /// If polling fails: epoll_wait(2).
     pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        self.reactor.wait(timeout, ready)
+        self.reactor.wait(timeout, ready)?;
+        if ready.is_empty() && self.spin.as_ref().is_some_and(Spin::is_spinning) {
+            sched_yield();
+        }
+        Ok(())
     }
 
     /// A wait has ended at `now`, on the caller's clock, with this many events. Returns the time of the turn: the caller's,
     /// less the time in which the server was suspended. `now` must not go backwards.
     pub fn begin_turn(&mut self, now: Instant, ready: usize) -> Instant {
         self.woke = self.clock.advance(now);
-        if ready > 0 {
-            self.last_event = self.woke;
-        }
-        self.turn = self.turn.wrapping_add(1);
+        self.is_timed = ready > 0 && self.count_turn();
         self.shared.observer.observe(At::server(self.woke), Event::Woke { ready });
         self.woke
     }
 
-    /// Whether the caller reports how long this turn took: see [`end_turn`](Self::end_turn).
-    pub fn is_timed_turn(&self) -> bool {
+    /// Counts a turn in which something is ready. Returns whether it is timed.
+    fn count_turn(&mut self) -> bool {
+        if let Some(spin) = &mut self.spin {
+            spin.end_wait(self.woke);
+        }
+        self.turn = self.turn.wrapping_add(1);
         self.turn.is_multiple_of(TURNS_PER_TIMED_TURN) || self.is_slow()
     }
 
-    /// A turn has ended that took `time` since the end of its wait.
+    /// Whether the caller reports how long this turn took: see [`end_turn`](Self::end_turn).
+    pub fn is_timed_turn(&self) -> bool {
+        self.is_timed
+    }
+
+    /// A turn ended that took `time` since the end of its wait.
     #[cold]
     pub fn end_turn(&mut self, time: Duration) {
         self.shared.observer.observe(At::server(self.woke), Event::TurnTimed(time));
@@ -324,13 +342,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.end_backoff(now);
     }
 
-    /// When the next turn is due even without an event, in served time.
-    fn next_deadline(&self) -> Option<Instant> {
-        let now = self.clock.now();
-        let is_spinning = || self.config.spin.is_some_and(|spin| now < self.last_event + spin);
-        if self.reactor.has_more() || is_spinning() {
-            return Some(now);
-        }
+    /// When the next turn is due even without an event and with an empty queue, in served time.
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let has_connections = self.admission.connections() > 0;
         let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
         let on_callers_clock = self.shutdown_deadline().into_iter().chain(self.service_deadline());

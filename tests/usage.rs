@@ -135,7 +135,7 @@ fn clients_explain_how_to_write_the_server() {
             (":7107", "there is no host; write HOST:PORT, such as 127.0.0.1:7107"),
             (
                 "http://localhost:7107/",
-                "only unix: can stand before an address; write HOST:PORT, such as localhost:7107",
+                "only unix: or udp: can stand before an address; write HOST:PORT, such as localhost:7107",
             ),
             ("/tmp/s", "a path needs unix: before it; write unix:/tmp/s"),
         ];

@@ -35,7 +35,7 @@ echo. With port 0, the system chooses a free port, and the log names it. [::]:PO
 address with the same port is given.
 
 udp:HOST:PORT answers datagrams, except those that come from a port below 1024 or from the port of one of the server's \
-UDP addresses, and those that were sent to many hosts. Otherwise two servers could answer each other for ever.";
+UDP addresses, and those that were sent to many hosts. Otherwise two servers could answer each other without an end.";
 
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
@@ -75,9 +75,16 @@ pub struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
+    /// Time to accept after a signal
+    ///
+    /// After a signal, the server accepts and echoes for this long as before, so that a load balancer notices first
+    /// and sends its connections elsewhere. A second signal stops it at once.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    drain_delay: Duration,
+
     /// Time to finish after a signal
     ///
-    /// After a signal the server accepts no connection, and echoes on those where bytes still move, for this long
+    /// After a signal, or after --drain-delay, the server accepts no connection, and echoes on those where bytes still move, for this long
     /// and no longer. Then it closes the rest as they are. A second signal does that at once.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "8s")]
     drain_timeout: Duration,
@@ -110,10 +117,11 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
-    /// Busy-poll for this long [default: off]
+    /// Poll for this long before sleeping [default: off]
     ///
-    /// After an event, the server polls for this long before it sleeps, such as 50us. This lowers the latency and
-    /// costs processor time.
+    /// If messages come close together, the server polls for the next one for this long, such as 50us, before it
+    /// sleeps. One or two busy connections then get their echoes sooner, for less processor time. The server sleeps at
+    /// once if messages come too far apart, and lets other programs run between two polls.
     #[arg(long, value_name = "DURATION", value_parser = spin)]
     spin: Option<Duration>,
 
@@ -125,8 +133,9 @@ pub struct Serve {
 
     /// Share the address with other servers
     ///
-    /// Other servers can listen on the same address, and the kernel distributes its connections and datagrams among them
-    /// (SO_REUSEPORT).
+    /// Other servers can listen on the same address, and the kernel distributes its connections and datagrams among
+    /// them (SO_REUSEPORT). If one of the servers is killed, connections that it has not accepted yet are lost, unless
+    /// net.ipv4.tcp_migrate_req is 1.
     #[arg(long)]
     reuse_port: bool,
 
@@ -218,6 +227,7 @@ impl Serve {
             max_per_ip: self.max_per_ip,
             idle_timeout: self.idle_timeout,
             stall_timeout: Some(self.stall_timeout),
+            drain_delay: self.drain_delay,
             drain_timeout: self.drain_timeout,
             buffer_bytes: self.buffer,
             pending_limit_bytes: self.pending_limit,

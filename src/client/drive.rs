@@ -1,8 +1,11 @@
-//! The loop of a client: wait, look at the clock once, handle.
+//! The loop of `connect` and `ping`: wait, look at the clock once, handle.
 //!
 //! Waiting and handling are split, as in quinn-proto (`poll_timeout` and `handle_timeout`) and smoltcp (`poll_at` and
-//! `poll`). [`drive`] waits and reads the clock. What it drives implements [`Driven`], never blocks, and gets the
-//! time as a parameter. So a test can call the same methods with times of its own, without a wait.
+//! `poll`). [`drive`] waits and reads the clock. What it drives implements [`Driven`], waits for no server, and gets
+//! the time as a parameter. So a test can call the same methods with times of its own, without a wait.
+//!
+//! `load` makes its first connection by this loop, and then runs a loop of its own: it measures what each turn costs,
+//! and before a message is due it can spin instead of waiting.
 //!
 //! # How a client adopts it
 //!
@@ -25,7 +28,10 @@ pub use super::standstill::Timeout;
 use super::standstill::{Standstill, processor_time};
 use crate::reactor::{Reactor, Ready};
 
-/// A client that a loop drives until it is over. No method blocks, and none reads a clock.
+/// A client that a loop drives until it is over. No method waits for a server, and each takes the time from the loop.
+///
+/// A method can still block: a terminal takes no output, or SIGTSTP stops the program. The loop measures that as a
+/// standstill.
 pub trait Driven {
     /// What its reactor watches.
     type Watched: Source;
@@ -65,16 +71,67 @@ pub trait Driven {
 /// # Errors
 ///
 /// The client's own, or that the poll is broken: epoll_wait(2).
-pub fn drive<D: Driven>(client: &mut D, mut now: Instant) -> io::Result<D::Outcome> {
-    let mut standstill = Standstill::new(now, processor_time());
+pub fn drive<D: Driven>(client: &mut D, now: Instant) -> io::Result<D::Outcome> {
+    drive_on(&mut System, client, now)
+}
+
+/// What the loop gets from the system. A test can simulate it.
+pub(super) trait Host<D> {
+    fn now(&self) -> Instant;
+
+    /// How much processor time the program has used.
+    fn processor_time(&self) -> Duration;
+
+    /// Waits until something of the client's is ready, for `timeout` at most.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot wait.
+    fn wait(
+        &mut self,
+        client: &mut D,
+        timeout: Option<Duration>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()>;
+}
+
+struct System;
+
+impl<D: Driven> Host<D> for System {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn processor_time(&self) -> Duration {
+        processor_time()
+    }
+
+    fn wait(
+        &mut self,
+        client: &mut D,
+        timeout: Option<Duration>,
+        ready: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        client.reactor().wait(timeout, ready)
+    }
+}
+
+/// As [`drive`], on any host.
+pub(super) fn drive_on<D: Driven>(
+    host: &mut impl Host<D>,
+    client: &mut D,
+    mut now: Instant,
+) -> io::Result<D::Outcome> {
+    let mut standstill = Standstill::new(now, host.processor_time());
     let mut ready = Vec::new();
     loop {
         let timeout = standstill.plan(client.poll_timeout(now));
         // The timeout counts from `now`, and the work since then has taken some of it.
-        let left = timeout.map(|timeout| timeout.saturating_sub(now.elapsed()));
-        client.reactor().wait(left, &mut ready)?;
-        now = Instant::now();
-        let stood_still = standstill.end(now, processor_time());
+        let worked = host.now().saturating_duration_since(now);
+        let left = timeout.map(|timeout| timeout.saturating_sub(worked));
+        host.wait(client, left, &mut ready)?;
+        now = host.now();
+        let stood_still = standstill.end(now, host.processor_time());
         if !stood_still.is_zero() {
             client.discount(stood_still, now);
         }
@@ -86,8 +143,21 @@ pub fn drive<D: Driven>(client: &mut D, mut now: Instant) -> io::Result<D::Outco
     }
 }
 
+/// Asserts that a client owes its server time, and that a standstill takes none of it.
+#[cfg(test)]
+#[track_caller]
+pub(super) fn assert_discounts(client: &mut impl Driven, now: Instant) {
+    let standstill = Duration::from_secs(100);
+    let before = client.poll_timeout(now);
+    assert!(matches!(before, Timeout::Owed(left) if !left.is_zero()), "{before:?}");
+    client.discount(standstill, now + standstill);
+    assert_eq!(client.poll_timeout(now + standstill), before);
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
     use crate::client::alarm::Alarm;
 
@@ -172,5 +242,102 @@ mod tests {
             ("handle_timeout", 1),
         ];
         assert_eq!(calls, expected);
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A host whose clock moves only if its client works or waits. No event comes.
+    struct Simulated {
+        now: Cell<Instant>,
+        processor_time: Cell<Duration>,
+        waits: RefCell<Vec<Option<Duration>>>,
+    }
+
+    impl<D> Host<D> for &Simulated {
+        fn now(&self) -> Instant {
+            self.now.get()
+        }
+
+        fn processor_time(&self) -> Duration {
+            self.processor_time.get()
+        }
+
+        fn wait(
+            &mut self,
+            _: &mut D,
+            timeout: Option<Duration>,
+            _: &mut Vec<Ready>,
+        ) -> io::Result<()> {
+            self.waits.borrow_mut().push(timeout);
+            self.now.set(self.now.get() + timeout.unwrap());
+            Ok(())
+        }
+    }
+
+    /// A client that handles something in each turn, which takes this long and this much processor time.
+    struct Worker<'a> {
+        host: &'a Simulated,
+        takes: Duration,
+        uses: Duration,
+        turns: u32,
+        discounted: Duration,
+    }
+
+    impl Driven for Worker<'_> {
+        type Watched = Alarm;
+        type Outcome = Duration;
+
+        fn reactor(&mut self) -> &mut Reactor<Alarm> {
+            unreachable!("only the system waits on a reactor")
+        }
+
+        fn poll_timeout(&mut self, _: Instant) -> Timeout {
+            Timeout::Owed(MS * 50)
+        }
+
+        fn discount(&mut self, standstill: Duration, _: Instant) {
+            self.discounted += standstill;
+        }
+
+        fn handle_ready(&mut self, _: &[Ready], _: Instant) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn handle_timeout(&mut self, _: Instant) -> io::Result<()> {
+            self.turns += 1;
+            self.host.now.set(self.host.now.get() + self.takes);
+            self.host.processor_time.set(self.host.processor_time.get() + self.uses);
+            Ok(())
+        }
+
+        fn outcome(&mut self) -> Option<Duration> {
+            (self.turns == 3).then_some(self.discounted)
+        }
+    }
+
+    /// The waits of three turns with such work, in milliseconds, and the standstills in all.
+    fn work(takes: Duration, uses: Duration) -> (Vec<u128>, Duration) {
+        let now = Instant::now();
+        let host = Simulated {
+            now: Cell::new(now),
+            processor_time: Cell::new(MS * 7),
+            waits: RefCell::default(),
+        };
+        let mut worker = Worker { host: &host, takes, uses, turns: 0, discounted: Duration::ZERO };
+        let discounted = drive_on(&mut &host, &mut worker, now).unwrap();
+        let waits = host.waits.borrow().iter().map(|wait| wait.unwrap().as_millis()).collect();
+        (waits, discounted)
+    }
+
+    #[test]
+    fn the_work_of_a_turn_shortens_its_wait() {
+        assert_eq!(work(MS * 30, MS * 30).0, [50, 20, 20]);
+        assert_eq!(work(MS * 70, MS * 70).0, [50, 0, 0]);
+    }
+
+    #[test]
+    fn only_work_that_used_no_processor_is_a_standstill() {
+        assert_eq!(work(MS * 500, MS * 500).1, Duration::ZERO);
+        assert_eq!(work(MS * 500, Duration::ZERO).1, MS * 450 * 2);
     }
 }

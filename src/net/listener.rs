@@ -145,9 +145,28 @@ impl Listen for Listener {
             }
         }
     }
+
+    /// If several sockets listen on one address (`SO_REUSEPORT`), Linux can move what waits for one that closes to
+    /// another (`net.ipv4.tcp_migrate_req`). Without its commit 3864c6b, it reports no event there.
+    fn fills_silently(&self) -> bool {
+        match self {
+            Self::Tcp(listener) => is_shared(listener),
+            Self::Unix(..) => false,
+        }
+    }
 }
 
 delegate_source!(Listener);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_shared(listener: &TcpListener) -> bool {
+    socket2::SockRef::from(listener).reuse_port().unwrap_or(false)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_shared(_: &TcpListener) -> bool {
+    false
+}
 
 /// Binds a socket to each endpoint. Those that this machine does not have are in the second list, each with the reason.
 /// It is an error if it has none of them.

@@ -35,7 +35,7 @@ pub struct Counters {
     pub datagrams_dropped: ByReason<DatagramDrop>,
     /// Datagrams that the kernel dropped, since the server was slower or their checksum was wrong.
     pub kernel_drops: u64,
-    /// Turns of the event loop.
+    /// Turns of the event loop in which something was ready.
     pub turns: u64,
     /// Sources that were ready in these turns.
     pub events: u64,
@@ -65,7 +65,7 @@ impl Observer for Counters {
             Event::Wrote(n) => self.bytes_out += n as u64,
             Event::WriteBlocked => self.blocked_writes += 1,
             Event::Woke { ready } => {
-                self.turns += 1;
+                self.turns += u64::from(ready > 0);
                 self.events += ready as u64;
             }
             Event::TurnTimed(time) => self.turn_times.record(time),

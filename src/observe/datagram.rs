@@ -12,7 +12,7 @@ reasons! {
         /// Its source port is below 1024. Servers have such ports, and some of them answer an answer.
         LowPort = "low_port",
         /// Its source port is one that this server answers on, on any host: another server like this one would answer the
-        /// answer, and so on for ever (CVE-2024-2169).
+        /// answer, without an end (CVE-2024-2169).
         OwnPort = "own_port",
         /// Its source is no single host: a broadcast, multicast or unspecified address.
         NoSingleSource = "no_single_source",

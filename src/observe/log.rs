@@ -56,6 +56,7 @@ impl Observer for ServerLog {
             | Event::DatagramDropped { .. }
             | Event::KernelDropped { .. }
             | Event::ListenerLost(_)
+            | Event::DrainDelayed { .. }
             | Event::Draining { .. }
             | Event::Refused(_) => self.log(at, event),
             _ => {}
@@ -84,6 +85,10 @@ impl ServerLog {
                 self.warn_of_kernel_drops(at.now, socket, datagrams);
             }
             Event::ListenerLost(error) => error!("{error}; stopping"),
+            Event::DrainDelayed { delay } => info!(
+                "stopping: still accepting for {}; a second signal stops at once",
+                setting(delay),
+            ),
             Event::Draining { connections: 0, .. } => info!("stopping"),
             Event::Draining { connections, timeout } => info!(
                 "stopping: {} to finish, within {}; a second signal stops at once",

@@ -24,6 +24,10 @@ pub(super) const LAST_ACCEPTS: usize = 4096;
 /// and short enough that a waiting client hardly notices.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(500);
 
+/// How often the server looks into an accept queue that can [fill without an event](Listen::fills_silently). A client
+/// hardly notices, and one system call in this time costs nothing.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A listener is given up after this many failures in a row from which there is no recovery.
 const ATTEMPTS: u32 = 3;
 
@@ -32,11 +36,41 @@ const ATTEMPTS: u32 = 3;
 pub(super) struct Listening {
     token: Token,
     at: Endpoint,
-    /// When to accept although there is no event, from the first failure until the accept queue is empty. No event comes
-    /// for what the queue holds by then, and none at all if it is full.
-    retry_at: Option<Instant>,
+    /// When to accept next although there is no event.
+    retry: Option<Retry>,
+    /// [`Listen::fills_silently`]
+    fills_silently: bool,
+    /// [`Listen::has_successor`]
+    has_successor: bool,
     /// Failures in a row from which there is no recovery. The listener is lost when they reach [`ATTEMPTS`].
     hopeless: u32,
+}
+
+/// When to accept although there is no event, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retry {
+    at: Instant,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Accepting failed, and events are ignored until then. No event comes for what the queue holds by then, and none at
+    /// all if it is full.
+    BackOff,
+    /// The queue can fill without an event.
+    Look,
+}
+
+impl Listening {
+    /// The accept queue was empty at `now`.
+    fn on_empty(&mut self, now: Instant) {
+        self.retry = self.fills_silently.then(|| Retry { at: now + LOOK, why: Why::Look });
+    }
+
+    fn is_backed_off(&self, now: Instant) -> bool {
+        self.retry.is_some_and(|retry| retry.why == Why::BackOff && now < retry.at)
+    }
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
@@ -46,13 +80,18 @@ impl<L: Listen, O: Observer> Server<L, O> {
     ///
     /// If the system cannot register one of them: epoll_ctl(2).
     pub fn listen(&mut self, listeners: impl IntoIterator<Item = (L, Endpoint)>) -> io::Result<()> {
-        let first = self.listeners.len();
+        let (first, now) = (self.listeners.len(), self.clock.now());
         for (listener, at) in listeners {
+            let (fills_silently, has_successor) =
+                (listener.fills_silently(), listener.has_successor());
             let token = self.reactor.insert(Slot::Listener(listener))?;
-            self.listeners.push(Listening { token, at, retry_at: None, hopeless: 0 });
+            let mut listening =
+                Listening { token, at, retry: None, fills_silently, has_successor, hopeless: 0 };
+            listening.on_empty(now);
+            self.listeners.push(listening);
         }
         for Listening { at, .. } in &self.listeners[first..] {
-            self.shared.observer.observe(At::server(self.clock.now()), Event::Listening(at));
+            self.shared.observer.observe(At::server(now), Event::Listening(at));
         }
         Ok(())
     }
@@ -61,7 +100,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     pub(super) fn accept(&mut self, token: Token, now: Instant) {
         let Some(i) = self.listeners.iter().position(|l| l.token == token) else { return };
         let listening = &self.listeners[i];
-        if listening.retry_at.is_some_and(|at| now < at) || listening.hopeless == ATTEMPTS {
+        if listening.is_backed_off(now) || listening.hopeless == ATTEMPTS {
             return;
         }
         let (mut none_accepted, mut failure) = (true, None);
@@ -90,7 +129,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let fault = Fault::of(error);
         listening.hopeless = if fault == Fault::Gone { listening.hopeless + 1 } else { 0 };
         if fault == Fault::QueueEmpty {
-            listening.retry_at = None;
+            listening.on_empty(now);
         } else if listening.hopeless == ATTEMPTS {
             self.lose_listener(i, error, now);
         } else {
@@ -102,7 +141,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     fn back_off(&mut self, i: usize, error: &io::Error, now: Instant) {
         let listening = &mut self.listeners[i];
         let (listener, retry) = (&listening.at, now + BACK_OFF);
-        listening.retry_at = Some(retry);
+        listening.retry = Some(Retry { at: retry, why: Why::BackOff });
         let event = Event::AcceptFailed { listener, error, retry };
         self.shared.observer.observe(At::server(now), event);
     }
@@ -110,7 +149,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     #[cold]
     fn lose_listener(&mut self, i: usize, error: &io::Error, now: Instant) {
         let listening = &mut self.listeners[i];
-        listening.retry_at = None;
+        listening.retry = None;
         let text = format!("the listener on {} is gone for good: {}", listening.at, reason(error));
         let error = io::Error::new(error.kind(), text);
         self.shared.observer.observe(At::server(now), Event::ListenerLost(&error));
@@ -119,33 +158,42 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// A descriptor is free again: it may be what accepting failed for.
     pub(super) fn end_backoff(&mut self, now: Instant) {
-        for listening in &mut self.listeners {
-            listening.retry_at = listening.retry_at.map(|at| at.min(now));
+        let retries = self.listeners.iter_mut().filter_map(|listening| listening.retry.as_mut());
+        for retry in retries.filter(|retry| retry.why == Why::BackOff) {
+            retry.at = retry.at.min(now);
         }
     }
 
-    /// Requeues the listeners whose back-off is over, since no event comes for them.
+    /// Requeues the listeners whose time has come, since no event comes for them.
     pub(super) fn resume_accepting(&mut self, now: Instant) {
         for listening in &self.listeners {
-            if listening.retry_at.is_some_and(|at| at <= now) {
+            if listening.retry.is_some_and(|retry| retry.at <= now) {
                 self.reactor.requeue(listening.token);
             }
         }
     }
 
-    /// When the first back-off ends.
+    /// When to accept from a listener although there is no event.
     pub(super) fn accept_deadline(&self) -> Option<Instant> {
-        self.listeners.iter().filter_map(|listening| listening.retry_at).min()
+        self.listeners.iter().filter_map(|listening| listening.retry).map(|retry| retry.at).min()
     }
 
     /// Accepts what the queues hold, and closes the listeners. A peer in an accept queue is connected as far as it
-    /// knows, and may have sent something.
+    /// knows, and may have sent something. A queue that has a successor is left to it: there, the peers are served for
+    /// as long as they want.
     pub(super) fn stop_accepting(&mut self, now: Instant) {
         for i in 0..self.listeners.len() {
+            if self.listeners[i].has_successor {
+                continue;
+            }
             for _ in 0..LAST_ACCEPTS / ACCEPTS_PER_TURN {
                 self.accept(self.listeners[i].token, now);
             }
         }
+        self.close_listeners();
+    }
+
+    pub(super) fn close_listeners(&mut self) {
         for listening in std::mem::take(&mut self.listeners) {
             self.reactor.remove(listening.token);
         }

@@ -15,14 +15,17 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// A peer that takes nothing of its pending echo for this long is closed.
     pub stall_timeout: Option<Duration>,
-    /// A server that stops waits this long for its connections.
+    /// A server that is asked to stop goes on accepting for this long, so that a load balancer can notice first.
+    pub drain_delay: Duration,
+    /// A server that stops then waits this long for its connections.
     pub drain_timeout: Duration,
     /// The size of the one buffer that every read goes through, and so the bound of one read. At least 1.
     pub buffer_bytes: usize,
     /// The most memory that pending echoes may hold, over all connections. At least twice
     /// [`max_connections`](Self::max_connections), so that each connection can have a byte of its own.
     pub pending_limit_bytes: usize,
-    /// After something was ready, the server polls for this long without blocking: lower latency for CPU time.
+    /// After something was ready, the server polls for this long before it sleeps, if events come close together: then
+    /// that takes less time than to sleep and be woken.
     pub spin: Option<Duration>,
     /// Whether to shut down each connection after its first echo.
     pub once: bool,
@@ -36,6 +39,7 @@ impl Default for Config {
             max_per_ip: None,
             idle_timeout: None,
             stall_timeout: Some(Duration::from_secs(60)),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(8),
             buffer_bytes: 256 << 10,
             pending_limit_bytes: 64 << 20,

@@ -15,7 +15,7 @@ use crate::observe::Observer;
 ///
 /// Services are behind a `Box<dyn Service>`, off the path of an echo.
 pub trait Service: Source + Send {
-    /// The source is ready, the [deadline](Self::deadline) has come, the server begins to stop, or none of these: events
+    /// The source is ready, the [deadline](Self::deadline) has come, the server begins to stop or to drain, or none of these: events
     /// can be spurious. It must not block, and must bound its work: the connections wait for it.
     fn ready(&mut self, cx: &mut Context<'_>) -> Action;
 
@@ -27,8 +27,10 @@ pub trait Service: Source + Send {
 pub struct Context<'a> {
     /// The caller's clock.
     pub now: Instant,
-    /// Whether the server is stopping.
+    /// Whether the server was asked to stop. It may still accept, for the drain delay.
     pub is_stopping: bool,
+    /// Whether the server takes nothing new any more: it lets what it has finish.
+    pub is_draining: bool,
     /// Connections that are open.
     pub connections: usize,
     /// Bytes that were read and that their peers have not taken yet.
@@ -76,6 +78,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let action = service.ready(&mut Context {
             now: self.clock.real(),
             is_stopping: self.shutdown != Shutdown::Serving,
+            is_draining: !self.shutdown.is_accepting(),
             connections: self.admission.connections(),
             pending_bytes: self.shared.pending.held,
             observer: &mut self.shared.observer,
@@ -96,7 +99,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.reactor.remove(token);
     }
 
-    /// Lets every service see that the server begins to stop. It may be the last thing that they see: a server without
+    /// Lets every service see that the server begins to stop, or to drain. It may be the last thing that they see: a server without
     /// connections ends with this turn.
     pub(super) fn notify_services(&mut self) {
         let tokens: Vec<_> = self.services.iter().map(|service| service.token).collect();

@@ -1,4 +1,4 @@
-//! Stopping: close the listeners, let connections finish, then close those that are left.
+//! Stopping: announce it, close the listeners, let connections finish, then close those that are left.
 
 use std::io;
 use std::time::Instant;
@@ -14,6 +14,10 @@ use crate::observe::{At, Closed, Event, Observer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shutdown {
     Serving,
+    /// Accepts and echoes as before. A load balancer that asks a service learns that the server is about to stop.
+    Delaying {
+        drain_at: Instant,
+    },
     /// Accepts no more, and echoes on while something moves. A peer that is sending does not know that the server
     /// wants to stop, and must not lose what is on its way.
     Draining {
@@ -27,14 +31,37 @@ pub(super) enum Shutdown {
     Aborted,
 }
 
+impl Shutdown {
+    /// Whether the server takes new connections.
+    pub(super) fn is_accepting(self) -> bool {
+        matches!(self, Self::Serving | Self::Delaying { .. })
+    }
+}
+
 impl<L: Listen, O: Observer> Server<L, O> {
-    /// Begins to stop: accepts no more, and ends each connection when nothing has moved on it for a moment, or when half
-    /// of the drain timeout has passed and what has arrived is echoed. Called again, it stops at once.
+    /// Begins to stop. For the [drain delay](super::Config::drain_delay), it only lets the services know. Then it accepts
+    /// no more, and ends each connection when nothing has moved on it for a moment, or when half of the drain timeout has
+    /// passed and what has arrived is echoed. Called again, it stops at once.
     pub fn stop(&mut self) {
-        if self.shutdown != Shutdown::Serving {
-            self.shutdown = Shutdown::Aborted;
-            return;
+        match self.shutdown {
+            Shutdown::Serving if self.config.drain_delay.is_zero() => self.drain(),
+            Shutdown::Serving => self.delay_drain(),
+            _ => {
+                self.close_listeners();
+                self.shutdown = Shutdown::Aborted;
+            }
         }
+    }
+
+    fn delay_drain(&mut self) {
+        let delay = self.config.drain_delay;
+        self.shutdown = Shutdown::Delaying { drain_at: self.clock.real() + delay };
+        let at = At::server(self.clock.now());
+        self.shared.observer.observe(at, Event::DrainDelayed { delay });
+        self.notify_services();
+    }
+
+    fn drain(&mut self) {
         let (now, real) = (self.clock.now(), self.clock.real());
         self.stop_accepting(now);
         let (connections, timeout) = (self.admission.connections(), self.config.drain_timeout);
@@ -50,6 +77,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let real = self.clock.real();
         match self.shutdown {
             Shutdown::Serving if self.lost_listener.is_some() => self.stop(),
+            Shutdown::Delaying { drain_at } if drain_at <= real => self.drain(),
             Shutdown::Draining { finish_at, until } if finish_at <= real => {
                 self.shutdown = Shutdown::Finishing { until };
                 self.each_connection(Self::finish);
@@ -63,6 +91,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// When [`advance_shutdown`](Self::advance_shutdown) has something to do, on the caller's clock.
     pub(super) fn shutdown_deadline(&self) -> Option<Instant> {
         match self.shutdown {
+            Shutdown::Delaying { drain_at } => Some(drain_at),
             Shutdown::Draining { finish_at, .. } => Some(finish_at),
             Shutdown::Finishing { until } => Some(until),
             Shutdown::Aborted => Some(self.clock.real()),
@@ -73,7 +102,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// How the server ended, if it has. If it ended for the loss of a listener, the error says so, once.
     pub fn take_outcome(&mut self) -> Option<io::Result<Outcome>> {
         let outcome = match self.shutdown {
-            Shutdown::Serving => return None,
+            Shutdown::Serving | Shutdown::Delaying { .. } => return None,
             _ if self.admission.connections() > 0 => return None,
             Shutdown::Aborted => Outcome::Aborted,
             Shutdown::Draining { .. } | Shutdown::Finishing { .. } => Outcome::Stopped,

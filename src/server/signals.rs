@@ -87,6 +87,7 @@ mod tests {
             let cx = &mut Context {
                 now,
                 is_stopping: false,
+                is_draining: false,
                 connections: 0,
                 pending_bytes: 0,
                 observer,

@@ -9,7 +9,7 @@ use super::limits::Network;
 /// Rows of the table. A source belongs to one row.
 const ROWS: usize = 1024;
 
-/// Sources that a row tells apart.
+/// Sources for which a row has a place.
 const PLACES: usize = 4;
 
 /// A source that was quiet may have this time's worth at once...
@@ -21,8 +21,8 @@ const LEAST_BURST: f64 = 100.0;
 ///
 /// The table has room for some 4,096 sources and never grows, so a flood from forged addresses costs no memory. A source
 /// for which its row has no place takes the place of the one that has used least, *with* what that one has used. So
-/// sources that share a row can only get less than their rate, and each row gets four rates or less. Nobody outside can
-/// choose who shares a row: the key of the hash is random.
+/// sources that share a row can only get less than their rate, and each row gets four rates or less. No peer can
+/// choose which sources share a row: the key of the hash is random.
 ///
 /// Each place is a token bucket as the generic cell rate algorithm keeps it (ITU-T I.371): the time at which the bucket
 /// would be full again says how many tokens it lacks.

@@ -18,7 +18,20 @@ const SPIN: Duration = Duration::from_micros(50);
 const INSTANT: Duration = Duration::from_nanos(1);
 
 /// Answers each accept from a script. After its end, the queue is empty.
-pub(super) struct Scripted(pub(super) VecDeque<Result<(), Errno>>);
+pub(super) struct Scripted {
+    pub(super) answers: VecDeque<Result<(), Errno>>,
+    queue: Queue,
+}
+
+/// Whose an accept queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    Own,
+    /// Others move connections into it.
+    Shared,
+    /// Another process has it too.
+    Inherited,
+}
 
 unpolled!(Scripted);
 
@@ -43,8 +56,16 @@ impl Listen for Scripted {
     type Stream = Finished;
 
     fn accept(&mut self) -> io::Result<(Finished, Endpoint)> {
-        self.0.pop_front().unwrap_or(Err(Errno::AGAIN))?;
+        self.answers.pop_front().unwrap_or(Err(Errno::AGAIN))?;
         Ok((Socket::new(|_| Ok(0)), Endpoint::Unix(None)))
+    }
+
+    fn fills_silently(&self) -> bool {
+        self.queue == Queue::Shared
+    }
+
+    fn has_successor(&self) -> bool {
+        self.queue == Queue::Inherited
     }
 }
 
@@ -60,9 +81,18 @@ pub(super) fn server<O: Observer>(
     script: impl IntoIterator<Item = Result<(), Errno>>,
 ) -> (Server<Scripted, O>, Token) {
     let mut server = Server::new(config, observer, now).unwrap();
-    let listener = Scripted(script.into_iter().collect());
-    server.listen([(listener, Endpoint::Unix(None))]).unwrap();
+    listen(&mut server, Queue::Own, script);
     (server, Token(0))
+}
+
+/// Adds a listener that answers from a script.
+pub(super) fn listen<O: Observer>(
+    server: &mut Server<Scripted, O>,
+    queue: Queue,
+    script: impl IntoIterator<Item = Result<(), Errno>>,
+) {
+    let listener = Scripted { answers: script.into_iter().collect(), queue };
+    server.listen([(listener, Endpoint::Unix(None))]).unwrap();
 }
 
 /// Lets time pass until `now`.
@@ -84,6 +114,7 @@ fn turn<O: Observer>(server: &mut Server<Scripted, O>, now: Instant) -> usize {
     ready.len()
 }
 
+/// The first event shows that events come close together. Then the server polls after each, for the set time.
 #[test]
 fn it_spins_for_the_set_time_after_the_last_event() {
     let start = Instant::now();
@@ -93,9 +124,9 @@ fn it_spins_for_the_set_time_after_the_last_event() {
         assert_eq!(turn(&mut server, busy), 1);
         advance(&mut server, busy + SPIN - INSTANT);
         assert_eq!(server.poll_timeout(), Some(Duration::ZERO));
-        advance(&mut server, busy + SPIN);
-        assert_eq!(server.poll_timeout(), None);
     }
+    advance(&mut server, start + SPIN / 2 + SPIN);
+    assert_eq!(server.poll_timeout(), None);
 }
 
 #[test]
@@ -165,6 +196,48 @@ fn a_server_that_stops_accepts_what_the_queue_holds_up_to_a_bound() {
     assert!(server.listeners.is_empty());
 }
 
+/// Failed when the server took all queues for its own.
+#[test]
+fn a_server_that_stops_leaves_an_inherited_queue_to_its_successor() {
+    let mut server = Server::new(config(), (), Instant::now()).unwrap();
+    listen(&mut server, Queue::Inherited, [Ok(()); 3]);
+    listen(&mut server, Queue::Own, [Ok(()); 2]);
+    server.stop();
+    assert_eq!(server.admission.connections(), 2);
+    assert!(server.listeners.is_empty());
+}
+
+#[test]
+fn for_the_drain_delay_a_server_that_stops_accepts_as_before() {
+    let (start, delay) = (Instant::now(), 3 * SECOND);
+    let config = Config { drain_delay: delay, ..config() };
+    let (mut server, listener) =
+        server(config.clone(), (), start, [Ok(()), Err(Errno::AGAIN), Ok(())]);
+    server.stop();
+    assert_eq!(server.poll_timeout(), Some(delay));
+    server.accept(listener, start);
+    turn(&mut server, start + delay - INSTANT);
+    assert_eq!(server.admission.connections(), 1);
+    assert!(matches!(server.shutdown, Shutdown::Delaying { .. }));
+    turn(&mut server, start + delay);
+    assert_eq!(server.admission.connections(), 2, "what the queue holds by then is served");
+    let expected = start + delay + config.drain_timeout / 2;
+    assert_eq!(server.shutdown_deadline(), Some(expected), "the drain timeout begins then");
+}
+
+#[test]
+fn a_second_request_during_the_drain_delay_aborts() {
+    let now = Instant::now();
+    let config = Config { drain_delay: SECOND, ..config() };
+    let (mut server, listener) = server(config, (), now, [Ok(())]);
+    server.accept(listener, now);
+    server.stop();
+    assert!(server.take_outcome().is_none());
+    server.stop();
+    turn(&mut server, now);
+    assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Aborted);
+}
+
 #[test]
 fn each_step_of_stopping_comes_exactly_at_its_deadline() {
     let start = Instant::now();
@@ -228,8 +301,8 @@ fn a_service_is_called_at_its_deadline_and_can_stop_the_server() {
     assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
 }
 
-/// What a service was shown: whether the server stops, its connections, and how many it had accepted.
-type Shown = (bool, usize, u64);
+/// What a service was shown: whether the server stops, whether it drains, its connections, and how many it had accepted.
+type Shown = (bool, bool, usize, u64);
 
 /// Sends on what it is shown.
 struct Onlooker(mpsc::Sender<Shown>);
@@ -239,7 +312,7 @@ unpolled!(Onlooker);
 impl Service for Onlooker {
     fn ready(&mut self, cx: &mut Context<'_>) -> Action {
         let accepted = cx.observer.counters().unwrap().accepted;
-        self.0.send((cx.is_stopping, cx.connections, accepted)).unwrap();
+        self.0.send((cx.is_stopping, cx.is_draining, cx.connections, accepted)).unwrap();
         Action::Wait
     }
 
@@ -249,17 +322,21 @@ impl Service for Onlooker {
 }
 
 #[test]
-fn a_service_sees_the_state_of_the_server_and_that_it_begins_to_stop() {
+fn a_service_sees_the_state_of_the_server_and_each_step_of_its_stop() {
     let now = Instant::now();
     let (sender, shown) = mpsc::channel();
-    let (mut server, listener) = server(config(), Counters::default(), now, [Ok(()), Ok(())]);
+    let config = Config { drain_delay: SECOND, ..config() };
+    let (mut server, listener) = server(config, Counters::default(), now, [Ok(()), Ok(())]);
     server.add_service(Box::new(Onlooker(sender))).unwrap();
     server.accept(listener, now);
     turn(&mut server, now);
     assert_eq!(shown.try_iter().count(), 0, "nothing has happened to the service");
     server.stop();
     turn(&mut server, now);
-    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(true, 2, 2)]);
+    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(true, false, 2, 2)]);
+    turn(&mut server, now + SECOND);
+    turn(&mut server, now + SECOND);
+    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(true, true, 2, 2)]);
 }
 
 /// A clock that is read twice in each turn would cost each echo of a lone connection some nanoseconds.
@@ -269,15 +346,17 @@ fn one_turn_in_many_is_timed_and_so_are_the_turns_after_a_late_one() {
     let (mut server, _) = server(config(), Counters::default(), start, []);
     let mut timed = Vec::new();
     for number in 1..=2 * TURNS_PER_TIMED_TURN {
-        turn(&mut server, start);
+        server.begin_turn(start, 1);
         timed.extend(server.is_timed_turn().then_some(number));
+        server.begin_turn(start, 0);
+        assert!(!server.is_timed_turn(), "a turn without an event");
     }
     assert_eq!(timed, [TURNS_PER_TIMED_TURN, 2 * TURNS_PER_TIMED_TURN]);
     server.poll_timeout();
-    server.begin_turn(start + SECOND, 0);
+    server.begin_turn(start + SECOND, 1);
     assert!(!server.is_timed_turn(), "a wait without a limit is never late");
     server.clock.begin_wait(Some(server.clock.now()), server.woke);
-    server.begin_turn(start + 60 * SECOND, 0);
+    server.begin_turn(start + 60 * SECOND, 1);
     assert!(server.is_timed_turn());
     server.end_turn(SECOND);
     assert_eq!(server.shared.observer.turn_times.sum(), SECOND);

@@ -174,7 +174,7 @@ impl<S: Datagrams> UdpEcho<S> {
 
 impl<S: Datagrams> Service for UdpEcho<S> {
     fn ready(&mut self, cx: &mut Context<'_>) -> Action {
-        if cx.is_stopping {
+        if cx.is_draining {
             return self.finish(cx);
         }
         self.watch_kernel_drops(cx);

@@ -1,12 +1,14 @@
 //! `--reconnect` with a pipe: each line is a message.
 
-use std::io::Write;
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::peers::{self, serve};
-use super::piped::run;
+use super::piped::{Client, command, run, spawn};
 
 #[test]
 fn each_line_has_its_own_connection() {
@@ -59,7 +61,7 @@ fn bytes_after_an_echo_are_too_many_even_if_they_come_late() {
     }
 }
 
-/// The client waits for the server to close, but only for a second in all, and it keeps few descriptors.
+/// The client waits for the server to close, but only for a second in all, and it keeps few of the connections.
 #[test]
 fn the_client_ends_soon_if_the_server_keeps_many_connections() {
     let addr = serve(|stream| {
@@ -72,8 +74,16 @@ fn the_client_ends_soon_if_the_server_keeps_many_connections() {
         Ok(())
     });
     let text = b"x\n".repeat(100);
+    let mut command = command(&["--reconnect", &addr]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    child.stdin.as_mut().unwrap().write_all(&text).unwrap();
+    let mut echo = vec![0; text.len()];
+    child.stdout.as_mut().unwrap().read_exact(&mut echo).unwrap();
+    assert_eq!(echo, text);
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count();
+    assert!((64..90).contains(&descriptors), "{descriptors}");
     let since = Instant::now();
-    run(&["--reconnect", &addr], std::io::Cursor::new(text.clone())).assert_fine(&text);
+    Client::collect(child).end().assert_fine(b"");
     let took = since.elapsed();
     assert!((1..20).contains(&took.as_secs()), "{took:?}");
 }

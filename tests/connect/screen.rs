@@ -1,9 +1,11 @@
 //! A pipe as standard input and a terminal as standard output. Nothing that a server sends acts on the terminal.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::process::Stdio;
+use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::peers::{self, serve};
 use super::piped::{Client, Ended, command};
@@ -72,6 +74,43 @@ fn a_character_that_the_end_cuts_is_shown_as_a_replacement() {
     for args in BOTH {
         let (shown, ended) = show(args, &serve(peers::faithful), b"a\xf0\x9f");
         assert_eq!((ended.code, &*shown), (Some(0), "a\u{fffd}".as_bytes()), "{args:?}");
+    }
+}
+
+/// Failed when the client took a terminal that was held by Ctrl-S for a broken one, after all had gone well.
+#[test]
+fn a_terminal_that_is_held_at_the_end_is_waited_for() {
+    let (mut screen, terminal) = pty::open();
+    screen.write_all(b"\x13").unwrap();
+    let (ended, end) = mpsc::channel();
+    let addr = serve(move |stream| {
+        peers::faithful(stream)?;
+        ended.send(()).unwrap();
+        Ok(())
+    });
+    let mut command = command(&["--reconnect", &addr]);
+    let mut client = Client::start(command.stdin(Stdio::piped()).stdout(terminal));
+    drop(command);
+    client.child.stdin.take().unwrap().write_all(b"\xf0\x9f").unwrap();
+    end.recv().unwrap();
+    wait_until_it_waits(client.child.id());
+    screen.write_all(b"\x11").unwrap();
+    let shown = thread::spawn(move || read_all(&mut screen));
+    client.end().assert_fine(b"");
+    assert_eq!(shown.join().unwrap(), "\u{fffd}".as_bytes());
+}
+
+/// Waits until a process sleeps in a wait, or has ended: proc_pid_stat(5).
+fn wait_until_it_waits(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let is_waiting = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let state = stat.rsplit(')').next().unwrap().trim_start().chars().next();
+        matches!(state, Some('S' | 'Z'))
+    };
+    while !is_waiting() {
+        assert!(Instant::now() < deadline, "the client never waits");
+        thread::yield_now();
     }
 }
 

@@ -131,6 +131,28 @@ fn what_came_before_the_signal_is_written() {
     assert_interrupted(Client::collect(client), Signal::TERM, "5 bytes sent, 5 bytes received");
 }
 
+/// The server keeps the connection, so the client still waits for it to close.
+#[test]
+fn a_signal_ends_a_client_that_has_everything_back_without_an_error() {
+    // With `--reconnect`, only the connection before the first line is shut down at the very end of the input.
+    for (args, text) in [(&[][..], &b"hello\n"[..]), (&["--reconnect"], b"")] {
+        let (ended, end) = mpsc::channel();
+        let addr = serve(move |stream| {
+            peers::faithful(stream.try_clone()?)?;
+            ended.send(()).unwrap();
+            peers::silent(stream)
+        });
+        let mut command = command(&[args, &[&addr]].concat());
+        let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        child.stdin.as_ref().unwrap().write_all(text).unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut vec![0; text.len()]).unwrap();
+        drop(child.stdin.take());
+        end.recv().unwrap();
+        kill(&child, Signal::TERM);
+        Client::collect(child).end().assert_fine(b"");
+    }
+}
+
 /// The server's accept queue is full, so the client gets no answer.
 #[test]
 fn a_signal_ends_a_client_that_connects() {

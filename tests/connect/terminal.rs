@@ -464,7 +464,11 @@ fn ctrl_backslash_and_sigquit_show_how_things_stand() {
         } else {
             terminal.signal(Signal::QUIT)
         }
-        terminal.expect("waiting for an echo: 0 of 5 bytes came back\r\n");
+        // Failed when the totals had the bytes of an echo only once that was complete.
+        terminal.expect(
+            "connected; 1 message on 1 connection: 5 bytes sent, 0 bytes received; \
+             waiting for an echo: 0 of 5 bytes came back\r\n",
+        );
     }
     terminal.press("\x03");
     assert_eq!(terminal.end().0, Some(130));
@@ -482,6 +486,41 @@ fn ctrl_z_restores_the_terminal_and_later_the_same_line_goes_on() {
     assert_has(&say(&mut terminal, "!"), &[": half!\r\n"]);
     terminal.enter("bye");
     assert_eq!(terminal.end().0, Some(0));
+}
+
+/// Failed when the client took the terminal back twice: the second time, the first row of the line stayed above it.
+#[test]
+fn after_ctrl_z_a_line_of_two_rows_is_shown_once() {
+    let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
+    terminal.resize(20, 24);
+    terminal.signal(Signal::WINCH);
+    terminal.press("0123456789abcdefghijklmnop\x1a");
+    terminal.expect_stopped(true);
+    terminal.expect("\x1b[?2004l");
+    terminal.signal(Signal::CONT);
+    terminal.expect("> 0123456789abcdef");
+    // The client handles its signals before the status, so a second SIGCONT would show before that.
+    terminal.signal(Signal::QUIT);
+    let resumed = terminal.expect("connected; 0 messages");
+    assert!(!resumed.contains("\x1b[?2004h"), "{resumed:?}");
+    assert!(!resumed.contains("\r\x1b[J> 0123"), "{resumed:?}");
+    terminal.enter("");
+    terminal.expect(": 0123456789abcdefghijklmnop\r\n");
+    terminal.expect("> ");
+    terminal.enter("bye");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn a_signal_that_came_while_the_client_was_stopped_ends_it() {
+    let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
+    terminal.press("half\x1a");
+    terminal.expect_stopped(true);
+    terminal.signal(Signal::TERM);
+    terminal.signal(Signal::CONT);
+    let (code, all) = terminal.end();
+    assert_has(&all, &["closed the connection", "0 messages on 1 connection"]);
+    assert_eq!(code, Some(0));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Messages are due to the millisecond. `src/client/ping/session/tests.rs` tests the schedule itself.
+//! Messages are due to the millisecond. `src/client/ping/session/tests/schedule.rs` tests the schedule itself.
 
 use super::peers::{self, serve};
 use super::pinger::{json, ping};

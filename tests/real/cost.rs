@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use std::{fmt, thread};
+use std::{fmt, fs, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
@@ -245,33 +245,84 @@ fn fill_until_stuck(streams: &[UnixStream], bytes: &[u8]) {
     }
 }
 
-/// The figure is only printed: a time that is taken beside other tests proves nothing. Each end has its own processor,
-/// as on two machines. On a shared one they would take turns, and a server that spins would be in the way.
+/// How many processors server and client have, and how long the client waits before each message.
+type Setting = (&'static str, usize, Duration);
+
+const SETTINGS: [Setting; 3] = [
+    ("a processor each", 2, Duration::ZERO),
+    ("one shared processor", 1, Duration::ZERO),
+    ("a processor each, one message in a millisecond", 2, Duration::from_millis(1)),
+];
+
+/// The figures are only printed: times that are taken beside other tests prove nothing.
 #[test]
-fn spinning_speeds_up_a_single_connection() {
+fn spinning_pays_for_a_single_connection_and_costs_little_if_it_does_not() {
     const ROUNDS: usize = 7;
-    const ECHOES: usize = 2000;
     let servers = [Server::start(&[]), Server::start(&["--spin", "50us"])];
-    servers.iter().for_each(|server| pin(Some(server.pid()), 0));
     let streams = servers.each_ref().map(Server::connect);
-    pin(None, 1);
-    let mut rates = [vec![], vec![]];
-    for round in 0..ROUNDS {
-        for (rates, stream) in rates.iter_mut().zip(&streams) {
+    for (what, processors, pause) in SETTINGS {
+        servers.iter().for_each(|server| pin(Some(server.pid()), 0));
+        pin(None, processors - 1);
+        let mut ratios = [vec![], vec![]];
+        for round in 0..ROUNDS {
             let message = pattern(round, MESSAGE_BYTES);
-            let since = Instant::now();
-            (0..ECHOES).for_each(|_| expect_echo(stream, &message));
-            rates.push(ECHOES as f64 / since.elapsed().as_secs_f64());
+            let play = |i: usize| costs(&servers[i], &streams[i], &message, pause);
+            let [(time, cpu), (spun_time, spun_cpu)] = [0, 1].map(play);
+            ratios[0].push(time.div_duration_f64(spun_time));
+            ratios[1].push(spun_cpu.div_duration_f64(cpu));
         }
+        let [rate, cpu] = ratios.map(|mut ratios| {
+            ratios.sort_by(f64::total_cmp);
+            ratios[ROUNDS / 2]
+        });
+        let value = format!("{rate:.2} × the rate, {cpu:.2} × the processor time");
+        figure(&format!("--spin 50us, one connection, {what}"), value);
     }
-    let [without, with] = rates.map(|mut rates| {
-        rates.sort_by(f64::total_cmp);
-        rates[ROUNDS / 2]
-    });
-    figure(
-        "echoes a second on a single connection",
-        format_args!("{without:.0}, with --spin 50us {with:.0}: {:.2} ×", with / without),
-    );
+}
+
+/// How long some echoes take, and the processor time that the server takes for them.
+fn costs(
+    server: &Server,
+    stream: &TcpStream,
+    message: &[u8],
+    pause: Duration,
+) -> (Duration, Duration) {
+    let echoes = if pause.is_zero() { 2000 } else { 200 };
+    let (since, before) = (Instant::now(), cpu_of(server));
+    for _ in 0..echoes {
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+        expect_echo(stream, message);
+    }
+    (since.elapsed(), cpu_of(server) - before)
+}
+
+/// The processor time that a server has taken: schedstat, proc(5).
+fn cpu_of(server: &Server) -> Duration {
+    let path = format!("/proc/{}/schedstat", server.pid().as_raw_nonzero());
+    let stat = fs::read_to_string(path).unwrap();
+    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// The server polls between messages only if they come close together. Each poll that finds nothing yields.
+#[test]
+fn messages_that_come_seldom_are_not_spun_for() {
+    let yields = |pause| {
+        let server = Under::strace(&["-c"], &["--spin", "200us"]);
+        let stream = server.connect();
+        for i in 0..200 {
+            thread::sleep(pause);
+            expect_echo(&stream, &pattern(i, MESSAGE_BYTES));
+        }
+        drop(stream);
+        let (findings, _) = server.stop();
+        if findings.contains("sched_yield") { calls_of("sched_yield", &findings) } else { 0 }
+    };
+    assert!(yields(Duration::ZERO) > 0);
+    // The first events and the last come close together: one spin each, with some ten polls under strace.
+    let yields = yields(Duration::from_millis(5));
+    assert!(yields < 100, "{yields} yields for 200 messages");
 }
 
 /// Binds a process, or this thread if `None`, to one processor.

@@ -165,6 +165,40 @@ fn a_second_signal_stops_the_server_at_once() {
     assert!(start.elapsed() < Duration::from_secs(4), "after {:?}", start.elapsed());
 }
 
+/// Failed when the listeners were closed at the signal.
+#[test]
+fn for_the_drain_delay_the_server_accepts_and_echoes_as_before() {
+    let mut server = Server::start(&["--drain-delay", "1h"]);
+    let before = server.connect();
+    expect_echo(&before, b"before");
+    server.signal(Signal::TERM);
+    let line = server.expect_line("stopping");
+    let expected = "stopping: still accepting for 1 h; a second signal stops at once";
+    assert!(line.ends_with(expected), "{line}");
+    expect_echo(server.connect(), b"meanwhile");
+    // A closing terminal can send SIGHUP after another signal.
+    server.signal(Signal::HUP);
+    expect_echo(&before, b"still");
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(1));
+}
+
+/// Failed when the drain timeout began at the signal.
+#[test]
+fn after_the_drain_delay_connections_have_the_whole_drain_timeout() {
+    let mut server = Server::start(&["--drain-delay", "1500ms", "--drain-timeout", "1h"]);
+    let stream = server.connect();
+    expect_echo(&stream, b"before");
+    let start = Instant::now();
+    server.signal(Signal::TERM);
+    server.expect_line("stopping: still accepting for 1.5 s");
+    server.expect_line("stopping: 1 connection to finish, within 1 h");
+    assert!(start.elapsed() >= Duration::from_millis(1500), "after {:?}", start.elapsed());
+    assert!(TcpStream::connect(server.addr()).is_err(), "the server still listens");
+    drop(stream);
+    assert_eq!(server.wait().code(), Some(0));
+}
+
 /// A closing terminal can send SIGHUP twice. Failed when the first SIGHUP killed the server, which left its socket
 /// file behind, and when the second one cut off all connections.
 #[test]

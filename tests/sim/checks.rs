@@ -115,7 +115,7 @@ impl World {
         // Silence from before the stop counts by another timeout, so it is not late yet.
         let since_stop = match self.request {
             Request::Stop { since, .. } => self.clock.since(since),
-            Request::None | Request::Abort => Duration::MAX,
+            Request::None | Request::Leave { .. } | Request::Abort => Duration::MAX,
         };
         let ledger = &socket.ledger;
         let mut silent = self.clock.since(ledger.last_active).min(since_stop);
@@ -143,7 +143,7 @@ impl World {
         }
         let since = *listening.unserved_since.get_or_insert(served);
         listening.late_turns += usize::from(self.clock.since(since) > LATE);
-        let is_forgotten = is_idle && !listening.has_failed;
+        let is_forgotten = is_idle && !listening.has_failed && !listening.is_silent;
         if listening.late_turns > LATE_TURNS || is_forgotten {
             self.fail(|| format!("listener {listener} leaves connections in its queue"));
         }
@@ -151,13 +151,14 @@ impl World {
 
     /// A server that must stop does so in time.
     fn check_stop(&mut self) {
-        if !matches!(self.request, Request::Stop { .. }) {
-            return;
-        }
-        let is_late = self.has_stopped_for(self.scenario.config.drain_timeout);
+        let is_late = match self.request {
+            Request::None | Request::Abort => return,
+            Request::Leave { .. } => self.may_drain(),
+            Request::Stop { .. } => self.has_stopped_for(self.scenario.config.drain_timeout),
+        };
         self.late_turns = if is_late { self.late_turns + 1 } else { 0 };
-        // One turn asks all connections to finish, and one ends them.
-        if self.late_turns > 2 {
+        // One turn begins to drain, one asks all connections to finish, and one ends them.
+        if self.late_turns > 3 {
             self.fail(|| "the server does not stop".into());
         }
     }

@@ -42,6 +42,10 @@ features![
     OnceClosedFirst,
     Stopped,
     Aborted,
+    DrainedAfterDelay,
+    AbortedInDelay,
+    LeftToSuccessor,
+    AcceptedWithoutEvent,
     // What was done to it.
     Interrupted,
     ResetMidTurn,

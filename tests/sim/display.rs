@@ -57,9 +57,12 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, backlog, fault_rates, peer_mix, pace } = self;
+        let Self { config, backlog, fault_rates, peer_mix, pace, queues } = self;
         writeln!(f, "  {config:?}")?;
-        writeln!(f, "  backlog {backlog}, peer_mix {peer_mix:?}, pace {pace:?}")?;
+        writeln!(
+            f,
+            "  backlog {backlog}, queues {queues:?}, peer_mix {peer_mix:?}, pace {pace:?}"
+        )?;
         writeln!(f, "  faults per 1024 chances: {fault_rates:?}")
     }
 }

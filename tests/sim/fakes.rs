@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 use resound::net::{Endpoint, Listen, Stream};
 use resound::observe::{At, Event, Observer};
 
+use crate::scenario::Queue;
 use crate::world::World;
 
 pub type Shared = Rc<RefCell<World>>;
@@ -38,6 +39,14 @@ impl Listen for FakeListener {
         let socket = &world.sockets[id];
         let stream = FakeStream { world: Rc::clone(&self.world), id, is_tcp: socket.is_tcp };
         Ok((stream, endpoint(id, socket.is_tcp, socket.ip)))
+    }
+
+    fn fills_silently(&self) -> bool {
+        self.world.borrow().scenario.queues[self.id] == Queue::Shared
+    }
+
+    fn has_successor(&self) -> bool {
+        self.world.borrow().scenario.queues[self.id] == Queue::Inherited
     }
 }
 

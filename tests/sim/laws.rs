@@ -5,9 +5,10 @@ use std::time::Duration;
 use resound::observe::{Closed, Refusal};
 
 use crate::coverage::Feature;
+use crate::scenario::Queue;
 use crate::socket::{End, Socket};
 use crate::syscalls::feature;
-use crate::world::World;
+use crate::world::{Request, World};
 
 /// How long a peer may take to close after the server shut down writing.
 const LINGER: Duration = Duration::from_secs(1);
@@ -222,10 +223,20 @@ pub fn extra_calls(world: &World, id: usize) -> usize {
     usize::from(is_looked_at || socket.ledger.half_closed_at.is_some())
 }
 
-/// A stopping server accepts what its queue holds, unless accepting fails.
+/// A stopping server accepts what its queue holds, unless accepting fails, the next server has the queue too, or it must
+/// stop at once.
 pub fn listener_closed(world: &mut World, listener: usize) {
     let listening = &world.listeners[listener];
     let queued = listening.queue.len();
+    if world.scenario.queues[listener] == Queue::Inherited {
+        if queued > 0 {
+            world.coverage.note(Feature::LeftToSuccessor);
+        }
+        return;
+    }
+    if matches!(world.request, Request::Abort) {
+        return;
+    }
     if !listening.has_failed && world.accepted.len() < world.descriptors && queued > 0 {
         world.fail(|| format!("listener {listener}: closed while {queued} connections are queued"));
     }

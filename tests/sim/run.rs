@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use resound::net::Endpoint;
 use resound::reactor::Ready;
-use resound::server::{Outcome, Server};
+use resound::server::{Config, Outcome, Server};
 
 use crate::coverage::{Coverage, Feature};
 use crate::fakes::{FakeListener, Reporter, Shared};
@@ -147,7 +147,9 @@ impl Run {
     fn check_outcome(&mut self, outcome: Option<Outcome>) -> Check<bool> {
         let mut world = self.world.borrow_mut();
         match (outcome, world.request) {
-            (None, Request::None | Request::Stop { .. }) => return Ok(false),
+            (None, Request::None | Request::Leave { .. } | Request::Stop { .. }) => {
+                return Ok(false);
+            }
             (Some(Outcome::Stopped), Request::Stop { .. }) => {
                 world.coverage.note(Feature::Stopped);
             }
@@ -172,9 +174,12 @@ impl Run {
 
     fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.request = match world.request {
-            Request::None => Request::Stop { since: world.clock.served, raw: world.clock.raw },
-            Request::Stop { .. } | Request::Abort => Request::Abort,
+        world.request = match (world.request, world.next_request()) {
+            (Request::Leave { .. }, Request::Abort) => {
+                world.coverage.note(Feature::AbortedInDelay);
+                Request::Abort
+            }
+            (_, next) => next,
         };
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
@@ -262,7 +267,8 @@ impl Run {
 
     fn stop_in_time(&mut self) -> Check {
         self.stop();
-        let timeout = self.world.borrow().scenario.config.drain_timeout;
+        let Config { drain_delay, drain_timeout, .. } = self.world.borrow().scenario.config;
+        let timeout = drain_delay + drain_timeout;
         for _ in 0..timeout.as_millis() / 50 + 4 {
             self.world.borrow_mut().flow();
             if self.turn(Duration::from_millis(50), true)? {

@@ -13,9 +13,20 @@ const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 pub struct Scenario {
     pub config: Config,
     pub backlog: usize,
+    pub queues: [Queue; 2],
     pub fault_rates: FaultRates,
     pub peer_mix: PeerMix,
     pub pace: Pace,
+}
+
+/// Whose a listener's accept queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    Own,
+    /// Others move connections into it, sometimes without an event.
+    Shared,
+    /// It outlives the server, and the next server has it too.
+    Inherited,
 }
 
 /// How likely each fault is, of 1024 chances.
@@ -35,6 +46,8 @@ pub struct FaultRates {
     pub spurious: u32,
     /// A socket cannot be registered.
     pub register_fails: u32,
+    /// No event comes for a connection that joins a shared accept queue.
+    pub unreported: u32,
 }
 
 /// What most peers do.
@@ -73,6 +86,8 @@ impl Scenario {
                 PeerMix::Steady,
             ]),
             pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Fast, Pace::Even]),
+            queues: [(); 2]
+                .map(|()| rng.pick(&[Queue::Own, Queue::Own, Queue::Shared, Queue::Inherited])),
         }
     }
 
@@ -105,6 +120,7 @@ fn config(rng: &mut Rng) -> Config {
         max_per_ip: (rng.below(3) == 0).then(|| rng.size(1, 6) as usize),
         idle_timeout: (rng.below(2) == 0).then(|| timeout(rng)),
         stall_timeout: (rng.below(3) > 0).then(|| timeout(rng)),
+        drain_delay: if rng.below(4) == 0 { timeout(rng) } else { Duration::ZERO },
         drain_timeout: if rng.below(8) == 0 { Duration::ZERO } else { timeout(rng) },
         buffer_bytes,
         pending_limit_bytes,
@@ -121,6 +137,16 @@ fn fault_rates(rng: &mut Rng) -> FaultRates {
     let mut often = || rng.pick(&[0, 0, 10, 100, 300]);
     let [interrupted, cut, meanwhile, withheld, spurious] = [(); 5].map(|()| often());
     let reset = rng.pick(&[0, 0, 0, 1, 4]);
+    let unreported = rng.pick(&[100, 500]);
     let register_fails = rng.pick(&[0, 0, 0, 30]);
-    FaultRates { interrupted, cut, meanwhile, reset, withheld, spurious, register_fails }
+    FaultRates {
+        interrupted,
+        cut,
+        meanwhile,
+        reset,
+        withheld,
+        spurious,
+        register_fails,
+        unreported,
+    }
 }

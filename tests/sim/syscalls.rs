@@ -1,6 +1,7 @@
 //! The server's system calls, each checked against what the server may do at that moment.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use mio::Token;
 use resound::observe::{ConnId, Event, Expiry, Refusal};
@@ -10,8 +11,9 @@ use crate::coverage::Feature;
 use crate::grammar::PER_CONNECTION;
 use crate::kit::pattern;
 use crate::laws;
+use crate::scenario::Queue;
 use crate::socket::Place;
-use crate::world::{Exhaustion, World};
+use crate::world::{Exhaustion, Request, World};
 
 /// A write of what was pending, a read, and the write of its echo. More would be unfair to the others.
 const CALLS_PER_TURN: usize = 3;
@@ -22,6 +24,9 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// How often calls may return `WouldBlock` without an event of their own. Spurious events, deadlines and looks at slow
 /// peers lead to some. More are a busy loop.
 const MAX_FUTILE: usize = 16;
+
+/// How often the server may look into a shared accept queue without an event.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
@@ -183,6 +188,8 @@ impl World {
         self.check_token(token);
         self.listeners[listener].token = Some(token);
         self.listeners[listener].is_open = true;
+        // epoll reports what is true already.
+        self.listeners[listener].edge = !self.listeners[listener].queue.is_empty();
     }
 
     /// Slots are reused, but never shared.
@@ -211,8 +218,12 @@ impl World {
         listening.calls += 1;
         listening.retry_due = None;
         let calls = listening.calls;
+        if is_stopping && self.scenario.queues[listener] == Queue::Inherited {
+            self.fail(|| format!("listener {listener}: accepts what is its successor's"));
+            return Err(ErrorKind::WouldBlock.into());
+        }
         // A stopping server empties its queue in one turn.
-        if calls > ACCEPTS_PER_TURN && !is_stopping {
+        if calls > ACCEPTS_PER_TURN && !self.may_drain() {
             self.fail(|| format!("listener {listener}: accept is call {calls} of one turn"));
         }
         let accepted = self.accept(listener);
@@ -235,6 +246,9 @@ impl World {
 
     fn on_accept(&mut self, listener: usize, id: usize) {
         let listening = &mut self.listeners[listener];
+        if listening.is_silent && !listening.edge && listening.calls == 1 {
+            self.coverage.note(Feature::AcceptedWithoutEvent);
+        }
         listening.has_accepted = true;
         listening.failures = 0;
         listening.futile = 0;
@@ -243,13 +257,19 @@ impl World {
     }
 
     fn on_empty_queue(&mut self, listener: usize) {
-        let is_stopping = self.is_stopping();
+        let (may_drain, served) = (self.may_drain(), self.clock.served);
+        let is_shared = self.scenario.queues[listener] == Queue::Shared;
         let listening = &mut self.listeners[listener];
         listening.exhaustion = None;
         listening.has_failed = false;
+        listening.is_silent = false;
+        if is_shared && served - listening.looked >= LOOK {
+            // A look is no busy loop.
+            (listening.looked, listening.futile) = (served, 0);
+        }
         listening.futile += 1;
         let futile = listening.futile;
-        if futile > MAX_FUTILE && !is_stopping {
+        if futile > MAX_FUTILE && !may_drain {
             self.fail(|| {
                 format!("listener {listener}: {futile} accepts from an empty queue: a busy loop")
             });
@@ -308,13 +328,28 @@ impl World {
     pub fn on_server_event(&mut self, event: Event<'_>) {
         match event {
             Event::AcceptFailed { .. } => self.coverage.note(Feature::BackedOff),
+            Event::Draining { .. } if !self.may_drain() => {
+                self.fail(|| "the server drains before the drain delay is over".into());
+            }
             Event::Draining { connections, .. } if connections != self.accepted.len() => {
                 let accepted = self.accepted.len();
                 self.fail(|| {
                     format!("{connections} connections are reported, but {accepted} are open")
                 });
             }
+            Event::Draining { .. } => self.on_drain(),
             _ => {}
+        }
+    }
+
+    fn on_drain(&mut self) {
+        if let Request::Leave { .. } = self.request {
+            self.coverage.note(Feature::DrainedAfterDelay);
+            // In this turn, the server may have seen idle peers first.
+            for at in 0..self.accepted.len() {
+                laws::note_silence(self, self.accepted[at]);
+            }
+            self.request = Request::Stop { since: self.clock.served, raw: self.clock.raw };
         }
     }
 

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
 use crate::grammar::PER_CONNECTION;
 use crate::kit::rng::Rng;
-use crate::scenario::Scenario;
+use crate::scenario::{Queue, Scenario};
 use crate::socket::{Peer, Place, Socket};
 
 /// Connection attempts that wait while the accept queue is full.
@@ -63,7 +63,11 @@ pub struct World {
 #[derive(Clone, Copy, Debug)]
 pub enum Request {
     None,
-    /// To stop: since when, on the served clock and on the caller's.
+    /// To stop, since when on the caller's clock. It still accepts, for the drain delay.
+    Leave {
+        raw: Duration,
+    },
+    /// To stop, and it drains: since when, on the served clock and on the caller's.
     Stop {
         since: Duration,
         raw: Duration,
@@ -91,6 +95,10 @@ pub struct Listening {
     pub exhaustion: Option<Exhaustion>,
     /// The turn by which the server must retry, since a descriptor was freed.
     pub retry_due: Option<u64>,
+    /// Connections joined the queue without an event.
+    pub is_silent: bool,
+    /// When the server looked into the empty queue without an event.
+    pub looked: Duration,
     /// Since when the queue holds connections that the server has no reason to leave...
     pub unserved_since: Option<Duration>,
     /// ...and for how many turns it has been too late.
@@ -138,17 +146,39 @@ impl World {
         }
     }
 
-    /// Whether the server was asked to stop at least `time` ago, on the caller's clock.
+    /// Whether the server has drained for at least `time`, on the caller's clock.
     pub fn has_stopped_for(&self, time: Duration) -> bool {
         match self.request {
-            Request::None => false,
+            Request::None | Request::Leave { .. } => false,
             Request::Stop { raw, .. } => self.clock.raw - raw >= time,
             Request::Abort => true,
         }
     }
 
+    /// Whether the server drains, or must stop at once.
     pub fn is_stopping(&self) -> bool {
-        !matches!(self.request, Request::None)
+        !matches!(self.request, Request::None | Request::Leave { .. })
+    }
+
+    /// Whether it is time to drain: the server may do so before it reports it.
+    pub fn may_drain(&self) -> bool {
+        match self.request {
+            Request::None => false,
+            Request::Leave { raw } => self.clock.raw - raw >= self.scenario.config.drain_delay,
+            Request::Stop { .. } | Request::Abort => true,
+        }
+    }
+
+    /// What the server does if it is asked to stop now.
+    pub fn next_request(&self) -> Request {
+        let (served, raw) = (self.clock.served, self.clock.raw);
+        match self.request {
+            Request::None if self.scenario.config.drain_delay.is_zero() => {
+                Request::Stop { since: served, raw }
+            }
+            Request::None => Request::Leave { raw },
+            Request::Leave { .. } | Request::Stop { .. } | Request::Abort => Request::Abort,
+        }
     }
 
     /// Whether a fault with this rate happens now.
@@ -170,14 +200,18 @@ impl World {
     /// Moves waiting connection attempts into the accept queue while there is room.
     pub fn enqueue(&mut self, listener: usize) {
         let backlog = self.scenario.backlog;
-        let listening = &mut self.listeners[listener];
-        while listening.queue.len() < backlog
-            && let Some(id) = listening.waiting.pop_front()
+        while self.listeners[listener].queue.len() < backlog
+            && let Some(id) = self.listeners[listener].waiting.pop_front()
         {
             self.sockets[id].place = Place::Queued;
+            let is_silent = self.scenario.queues[listener] == Queue::Shared
+                && self.chance(self.scenario.fault_rates.unreported);
+            let listening = &mut self.listeners[listener];
             listening.queue.push_back(id);
-            listening.edge = true;
+            listening.edge |= !is_silent;
+            listening.is_silent |= is_silent;
         }
+        let listening = &self.listeners[listener];
         if !listening.waiting.is_empty() {
             self.coverage.note(Feature::FullQueue);
         }
@@ -320,9 +354,15 @@ impl World {
         self.accepted.retain(|other| *other != id);
     }
 
-    /// Closes a listener with all that waits in its queue.
+    /// Closes a listener with all that waits in its queue, unless the next server has that queue too.
     pub fn close_listener(&mut self, listener: usize) {
         let listening = std::mem::take(&mut self.listeners[listener]);
+        if self.scenario.queues[listener] == Queue::Inherited {
+            let Listening { queue, waiting, .. } = listening;
+            self.listeners[listener] =
+                Listening { queue, waiting, is_open: true, ..Listening::default() };
+            return;
+        }
         listening.queue.into_iter().chain(listening.waiting).for_each(|id| self.remove(id));
     }
 

@@ -7,7 +7,6 @@ use mio::Token;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGQUIT;
 use signal_hook::low_level::signal_name;
-use signal_hook_mio::v1_0::Signals;
 
 use super::Options;
 use super::echo_output::EchoOutput;
@@ -95,7 +94,7 @@ impl ClientIo {
         let mut asked = None;
         for ready in ready {
             match self.reactor.get_mut(ready.token) {
-                Some(Watched::Signals(signals)) => asked = asked_by(signals),
+                Some(Watched::Signals(signals)) => asked = asked_by(signals.pending()),
                 Some(Watched::Output(output)) if ready.exceptional => {
                     self.has_reader &= is_read(output)
                 }
@@ -117,8 +116,8 @@ impl ClientIo {
 }
 
 /// One batch of signals is one request. To stop is the more urgent one.
-fn asked_by(signals: &mut Signals) -> Option<SignalRequest> {
-    signals.pending().fold(None, |asked, signal| match asked {
+fn asked_by(signals: impl IntoIterator<Item = i32>) -> Option<SignalRequest> {
+    signals.into_iter().fold(None, |asked, signal| match asked {
         Some(SignalRequest::Stop(_)) => asked,
         _ if signals::is_stop(signal) => Some(SignalRequest::Stop(signal)),
         _ => Some(SignalRequest::Status),
@@ -141,4 +140,24 @@ pub fn interrupted(signal: i32, totals: &dyn std::fmt::Display) -> io::Error {
 pub fn unwritable(error: &io::Error) -> io::Error {
     end_if_reader_left(error);
     cannot("write to", &OUTPUT, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::consts::{SIGHUP, SIGTERM};
+
+    use super::*;
+
+    #[test]
+    fn a_batch_of_signals_asks_to_stop_if_any_of_them_does() {
+        for (signals, expected) in [
+            (&[][..], None),
+            (&[SIGQUIT], Some(SignalRequest::Status)),
+            (&[SIGTERM, SIGQUIT], Some(SignalRequest::Stop(SIGTERM))),
+            (&[SIGQUIT, SIGTERM], Some(SignalRequest::Stop(SIGTERM))),
+            (&[SIGHUP, SIGTERM], Some(SignalRequest::Stop(SIGHUP))),
+        ] {
+            assert_eq!(asked_by(signals.iter().copied()), expected, "{signals:?}");
+        }
+    }
 }

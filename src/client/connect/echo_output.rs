@@ -8,6 +8,7 @@ use std::{mem, str};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
+use crate::client::write_rest;
 use crate::net::delegate_source;
 use crate::stdio::Standard;
 use crate::text::Escaped;
@@ -42,13 +43,12 @@ impl EchoOutput {
         Ok(Self { standard, escaping })
     }
 
-    /// Shows a replacement if the stream ended within a character.
-    pub fn end(&mut self) -> io::Result<()> {
+    /// Shows a replacement if the stream ended within a character. Returns whether that is done. If not, the terminal
+    /// takes no more now.
+    pub fn end(&mut self) -> io::Result<bool> {
         match &mut self.escaping {
-            Some(escaping) if escaping.escape.is_in_character() => {
-                self.standard.write(REPLACEMENT.as_bytes()).map(drop)
-            }
-            _ => Ok(()),
+            Some(escaping) => escaping.end(&mut self.standard),
+            None => Ok(true),
         }
     }
 
@@ -85,13 +85,18 @@ impl Escaping {
             self.piece = bytes.len().min(PIECE_BYTES);
             (self.shown, self.written) = (self.escape.next(&bytes[..self.piece]).into_bytes(), 0);
         }
-        while self.written < self.shown.len() {
-            match terminal.write(&self.shown[self.written..])? {
-                0 => return Err(ErrorKind::WriteZero.into()),
-                n => self.written += n,
-            }
+        if !write_rest(terminal, &self.shown, &mut self.written)? {
+            return Err(ErrorKind::WouldBlock.into());
         }
         Ok(mem::take(&mut self.piece))
+    }
+
+    fn end(&mut self, terminal: &mut impl Write) -> io::Result<bool> {
+        if self.escape.is_in_character() && self.piece == 0 {
+            self.escape = Escape::default();
+            (self.shown, self.written) = (REPLACEMENT.into(), 0);
+        }
+        write_rest(terminal, &self.shown, &mut self.written)
     }
 }
 
@@ -187,5 +192,17 @@ mod tests {
         assert_eq!(escaping.write(b"\x1bxyz", &mut terminal).unwrap(), 2);
         assert_eq!(escaping.write(b"yz", &mut terminal).unwrap(), 2);
         assert_eq!(terminal.taken, b"\\u{1b}xyz");
+    }
+
+    /// Failed when a terminal that took no more just then was an error.
+    #[test]
+    fn a_replacement_at_the_end_waits_for_the_terminal() {
+        let takes = [Takes::Blocks, Takes::Bytes(1), Takes::Blocks, Takes::Bytes(9), Takes::Broken];
+        let mut terminal = Scripted::new(&[], &takes);
+        let mut escaping = Escaping::default();
+        assert_eq!(escaping.write(b"\xf0\x9f", &mut terminal).unwrap(), 2);
+        let mut end = || escaping.end(&mut terminal).unwrap();
+        assert_eq!([end(), end(), end(), end()], [false, false, true, true]);
+        assert_eq!(terminal.taken, REPLACEMENT.as_bytes());
     }
 }

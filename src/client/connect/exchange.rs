@@ -3,9 +3,9 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use crate::client::attempt;
 use crate::client::drive::Timeout;
 use crate::client::idle_timer::IdleTimer;
+use crate::client::{attempt, write_rest};
 
 /// A message on its way to the server and back.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Exchange {
 /// The first byte of an echo that is not what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Difference {
-    pub offset: usize,
+    pub offset: u64,
     pub sent: u8,
     pub received: u8,
 }
@@ -50,14 +50,15 @@ impl Exchange {
         self.timer.renew(now);
     }
 
-    /// Prepares to send the message again, on another connection, and returns whether that makes sense. It does once,
-    /// if none of the echo has come: probably the server left before the message reached it.
-    pub fn retry(&mut self) -> bool {
-        let retries = !self.is_second_try && self.received == 0;
-        if retries {
-            (self.sent, self.is_second_try) = (0, true);
-        }
-        retries
+    /// Whether it makes sense to send the message again, on another connection. It does once, if none of the echo has
+    /// come: probably the server left before the message reached it.
+    pub fn may_retry(&self) -> bool {
+        !self.is_second_try && self.received == 0
+    }
+
+    /// Prepares to send the message again, for the second and last time.
+    pub fn begin_again(&mut self) {
+        (self.sent, self.is_second_try) = (0, true);
     }
 
     /// Leaves out a time in which the program did not run. It counts against no server.
@@ -90,22 +91,12 @@ impl Exchange {
         // It receives before it sends: an echo must not come in the turn that sent its message, or it took no time.
         self.receive(io)?;
         // If sending fails, the bytes that came meanwhile count.
-        self.send(io).or_else(|error| self.receive(io).and(Err(error)))?;
+        write_rest(io, &self.message, &mut self.sent)
+            .or_else(|error| self.receive(io).and(Err(error)))?;
         if self.moved_bytes() != before {
             self.timer.renew(now);
         }
         Ok(self.is_complete().then(|| now.saturating_duration_since(self.began)))
-    }
-
-    fn send(&mut self, io: &mut impl Write) -> io::Result<()> {
-        while !self.is_sent() {
-            match attempt(|| io.write(&self.message[self.sent..]))? {
-                Some(0) => return Err(ErrorKind::WriteZero.into()),
-                Some(n) => self.sent += n,
-                None => break,
-            }
-        }
-        Ok(())
     }
 
     fn receive(&mut self, io: &mut impl Read) -> io::Result<()> {
@@ -150,7 +141,7 @@ impl Exchange {
     pub fn difference(&self) -> Option<Difference> {
         let mut pairs = self.message.iter().zip(self.echo()).enumerate();
         let (offset, (&sent, &received)) = pairs.find(|(_, (sent, received))| sent != received)?;
-        Some(Difference { offset, sent, received })
+        Some(Difference { offset: offset as u64, sent, received })
     }
 }
 
@@ -277,14 +268,15 @@ mod tests {
         let mut exchange = exchange(MESSAGE, now);
         let mut cut = Scripted::new(&[Gives::Blocks], &[Takes::Bytes(3)]);
         exchange.drive(&mut cut, now).unwrap();
-        assert!(exchange.retry());
+        assert!(exchange.may_retry());
+        exchange.begin_again();
         exchange.restart(now + S);
         let mut io = Scripted::new(&[Gives::Blocks], &[Takes::Bytes(3)]);
         exchange.drive(&mut io, now + S).unwrap();
         assert_eq!(io.taken, MESSAGE);
-        assert!(!exchange.retry(), "a second time");
-        let (mut begun, ..) = driven(&[Gives::Bytes(1)], &[Takes::Bytes(3)]);
-        assert!(!begun.retry(), "some of the echo came");
+        assert!(!exchange.may_retry(), "a second time");
+        let (begun, ..) = driven(&[Gives::Bytes(1)], &[Takes::Bytes(3)]);
+        assert!(!begun.may_retry(), "some of the echo came");
     }
 
     #[test]

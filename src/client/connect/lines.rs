@@ -1,7 +1,7 @@
 //! Lines of standard input. The server echoes each over a connection of its own.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Write};
+use std::io;
 use std::time::{Duration, Instant};
 
 use mio::Token;
@@ -16,10 +16,10 @@ use super::watched::Watched;
 use crate::client::dial::{Established, Step};
 use crate::client::drive::{Driven, Timeout, drive};
 use crate::client::idle_timer::IdleTimer;
-use crate::client::{CLOSE_TIMEOUT, attempt};
+use crate::client::{CLOSE_TIMEOUT, write_rest};
 use crate::reactor::{Reactor, Ready};
 use crate::stdio::complain;
-use input::read_line;
+use input::{LineRead, read_line};
 
 mod input;
 
@@ -29,15 +29,7 @@ const MAX_FINISHED: usize = 64;
 /// Sends each line of standard input on a new connection, and writes what comes back to standard output.
 pub fn run(options: &Options) -> io::Result<()> {
     let now = Instant::now();
-    let mut lines = LineClient {
-        options,
-        io: ClientIo::open(options, now)?,
-        connection: None,
-        finished: VecDeque::new(),
-        totals: Totals::default(),
-        line: Vec::new(),
-        state: State::Connecting(None),
-    };
+    let mut lines = LineClient::new(options, now)?;
     let echoed = drive(&mut lines, now);
     log(&Notice::Ended(&lines.totals));
     echoed.and_then(|()| lines.totals.verdict())
@@ -64,7 +56,9 @@ enum State {
     Talking(Exchange),
     /// The exchange is over, and its echo goes to the output. This many bytes are written.
     Writing(Exchange, usize),
-    /// The input has ended, and the servers have some time to close.
+    /// The input has ended, and the output may not have taken everything.
+    Ending,
+    /// All is written, and the servers have some time to close.
     Closing(IdleTimer),
     Over,
 }
@@ -84,7 +78,7 @@ impl Driven for LineClient<'_> {
             }
             State::Talking(exchange) => exchange.poll_timeout(now),
             State::Closing(timer) => Timeout::Owed(timer.left(now)),
-            State::Reading | State::Writing(..) | State::Over => Timeout::Never,
+            State::Reading | State::Writing(..) | State::Ending | State::Over => Timeout::Never,
         }
     }
 
@@ -138,7 +132,19 @@ impl Driven for LineClient<'_> {
     }
 }
 
-impl LineClient<'_> {
+impl<'a> LineClient<'a> {
+    fn new(options: &'a Options, now: Instant) -> io::Result<Self> {
+        Ok(Self {
+            options,
+            io: ClientIo::open(options, now)?,
+            connection: None,
+            finished: VecDeque::new(),
+            totals: Totals::default(),
+            line: Vec::new(),
+            state: State::Connecting(None),
+        })
+    }
+
     /// Takes one step, and returns whether another one can follow at once.
     fn advance(&mut self, now: Instant) -> io::Result<bool> {
         match &self.state {
@@ -146,6 +152,7 @@ impl LineClient<'_> {
             State::Reading => self.read(now),
             State::Talking(_) => self.talk(now),
             State::Writing(..) => self.write(),
+            State::Ending => self.end(now),
             State::Closing(_) | State::Over => Ok(false),
         }
     }
@@ -178,19 +185,31 @@ impl LineClient<'_> {
 
     /// Reads the next line and begins its exchange, or begins to close after the last line.
     fn read(&mut self, now: Instant) -> io::Result<bool> {
-        let Some(is_line) = read_line(self.io.input()?, &mut self.line)? else { return Ok(false) };
-        self.look();
-        if is_line {
-            self.totals.messages += 1;
-            let line = std::mem::take(&mut self.line);
-            self.begin(Exchange::new(line, self.options.timeout, now), now)?;
-        } else {
-            self.finish_connection();
-            self.io.output()?.end().map_err(|e| unwritable(&e))?;
+        match read_line(self.io.input()?, &mut self.line)? {
+            LineRead::Partial => return Ok(false),
+            LineRead::Whole => {
+                self.look();
+                self.totals.messages += 1;
+                let line = std::mem::take(&mut self.line);
+                self.begin(Exchange::new(line, self.options.timeout, now), now)?;
+            }
+            LineRead::End => {
+                self.look();
+                self.finish_connection();
+                self.state = State::Ending;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends the output, and begins to close once it has taken everything.
+    fn end(&mut self, now: Instant) -> io::Result<bool> {
+        let is_done = self.io.output()?.end().map_err(|e| unwritable(&e))?;
+        if is_done {
             self.state = State::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
             self.look_at_finished();
         }
-        Ok(true)
+        Ok(is_done)
     }
 
     fn begin(&mut self, exchange: Exchange, now: Instant) -> io::Result<()> {
@@ -206,11 +225,7 @@ impl LineClient<'_> {
     fn talk(&mut self, now: Instant) -> io::Result<bool> {
         let State::Talking(exchange) = &mut self.state else { return Ok(false) };
         let Some(connection) = self.connection else { return Ok(false) };
-        let before = (exchange.sent_bytes(), exchange.echo().len());
-        let driven = exchange.drive(self.io.server(connection)?, now);
-        self.totals.sent_bytes += exchange.sent_bytes() - before.0;
-        self.totals.received_bytes += exchange.echo().len() - before.1;
-        match driven {
+        match self.totals.drive(exchange, self.io.server(connection)?, now) {
             Ok(None) => return Ok(false),
             Ok(Some(took)) => log(&Notice::Received { echo: exchange.echo(), took }),
             Err(why) => return self.cut_short(&why, now),
@@ -222,14 +237,16 @@ impl LineClient<'_> {
     /// The connection ended before the echo was complete.
     fn cut_short(&mut self, why: &io::Error, now: Instant) -> io::Result<bool> {
         self.close();
-        let State::Talking(exchange) = &mut self.state else { return Ok(false) };
+        let State::Talking(exchange) = &self.state else { return Ok(false) };
         let of = exchange.message().len();
         log(&Notice::CutShort { echo: exchange.echo(), of, why });
-        if !exchange.retry() {
+        if !exchange.may_retry() {
             self.judge();
-        } else if let State::Talking(exchange) = std::mem::replace(&mut self.state, State::Reading)
+        } else if let State::Talking(mut exchange) =
+            std::mem::replace(&mut self.state, State::Reading)
         {
             log(&Notice::SendingAgain);
+            exchange.begin_again();
             self.totals.again += 1;
             self.begin(exchange, now)?;
         }
@@ -249,14 +266,9 @@ impl LineClient<'_> {
 
     fn write(&mut self) -> io::Result<bool> {
         let State::Writing(exchange, written) = &mut self.state else { return Ok(false) };
-        let output = self.io.output()?;
-        while *written < exchange.echo().len() {
-            let bytes = &exchange.echo()[*written..];
-            match attempt(|| output.write(bytes)).map_err(|e| unwritable(&e))? {
-                Some(0) => return Err(unwritable(&ErrorKind::WriteZero.into())),
-                Some(n) => *written += n,
-                None => return Ok(false),
-            }
+        let all = write_rest(self.io.output()?, exchange.echo(), written);
+        if !all.map_err(|e| unwritable(&e))? {
+            return Ok(false);
         }
         self.finish_connection();
         self.state = State::Reading;
@@ -323,4 +335,23 @@ impl LineClient<'_> {
 
 fn log(notice: &Notice<'_>) {
     if notice.is_warning() { log::warn!("{notice}") } else { log::debug!("{notice}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::connect::scripted::unanswered;
+    use crate::client::drive::assert_discounts;
+
+    #[test]
+    fn a_standstill_counts_against_no_server_in_any_state() {
+        let ((_listener, options), now) = (unanswered(), Instant::now());
+        let mut client = LineClient::new(&options, now).unwrap();
+        client.handle_ready(&[], now).unwrap();
+        assert_discounts(&mut client, now);
+        client.state = State::Talking(Exchange::new(vec![0], options.timeout, now));
+        assert_discounts(&mut client, now);
+        client.state = State::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
+        assert_discounts(&mut client, now);
+    }
 }

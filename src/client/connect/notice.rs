@@ -1,4 +1,4 @@
-//! What the client reports, step by step. All of its wording is here.
+//! What the client reports, step by step, and the words for it.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -216,8 +216,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// A byte in hexadecimal, and as a character if that is visible.
-#[derive(Debug)]
-pub struct Byte(pub u8);
+struct Byte(u8);
 
 impl fmt::Display for Byte {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

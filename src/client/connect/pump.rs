@@ -1,9 +1,9 @@
 //! One direction of a stream, without its ends: takes bytes in from a source, and passes them on to a sink.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 
 use super::ledger::BLOCK_BYTES;
-use crate::client::attempt;
+use crate::client::{attempt, write_rest};
 
 /// The size of a pump's buffer. A read from a pipe would seldom fill a larger one. A smaller one could not hold a whole
 /// block.
@@ -69,17 +69,10 @@ impl Pump {
 
     /// Passes on as many cleared bytes as the sink takes. Returns whether that was all of them.
     pub fn flush(&mut self, sink: &mut impl Write) -> io::Result<bool> {
-        while !self.is_empty() {
-            match attempt(|| sink.write(&self.buffer[self.passed..self.cleared]))? {
-                None => return Ok(false),
-                Some(0) => return Err(ErrorKind::WriteZero.into()),
-                Some(n) => {
-                    self.passed += n;
-                    self.passed_bytes += n as u64;
-                }
-            }
-        }
-        Ok(true)
+        let before = self.passed;
+        let flushed = write_rest(sink, &self.buffer[..self.cleared], &mut self.passed);
+        self.passed_bytes += (self.passed - before) as u64;
+        flushed
     }
 
     /// Whether it has passed on everything that was cleared.

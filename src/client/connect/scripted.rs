@@ -1,7 +1,11 @@
-//! A socket that answers by a script, and the enumeration of all short scripts.
+//! A socket that answers by a script, the enumeration of all short scripts, and a server that never answers.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use super::Options;
 
 /// The answer to a read.
 #[derive(Clone, Copy, Debug)]
@@ -125,4 +129,18 @@ impl Write for Scripted {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A server that accepts no connection, and the options of a client that connects to it.
+pub fn unanswered() -> (TcpListener, Options) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = Options {
+        server: listener.local_addr().unwrap().to_string().parse().unwrap(),
+        reconnect: true,
+        timeout: Duration::from_secs(10),
+        wait: None,
+        hex: false,
+        log: None,
+    };
+    (listener, options)
 }

@@ -302,3 +302,24 @@ impl EchoStream {
         ByteTotals { sent: self.up.passed_bytes(), received: self.down.taken_bytes() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::connect::scripted::unanswered;
+    use crate::client::drive::assert_discounts;
+
+    #[test]
+    fn a_standstill_counts_against_no_server_in_any_phase() {
+        let ((_listener, options), now) = (unanswered(), Instant::now());
+        let mut connecting = ConnectingStream::new(ClientIo::open(&options, now).unwrap());
+        connecting.handle_timeout(now).unwrap();
+        assert_discounts(&mut connecting, now);
+        // No test uses the connection.
+        let mut stream = EchoStream::new(connecting.io, Token(0), options.timeout, now);
+        stream.ledger.sent(b"owed");
+        assert_discounts(&mut stream, now);
+        stream.phase = StreamPhase::Closing(IdleTimer::new(CLOSE_TIMEOUT, now));
+        assert_discounts(&mut stream, now);
+    }
+}

@@ -136,18 +136,19 @@ impl<'a> Conversation<'a> {
     }
 
     fn take_signals(&mut self, now: Instant) -> io::Result<()> {
-        let Some(Watched::Signals(signals)) = self.messenger.reactor.get_mut(self.signals) else {
-            return Ok(());
-        };
-        let batch = signals.pending().collect::<Vec<_>>();
-        if batch.iter().any(|signal| signals::is_stop(*signal)) {
-            return self.messenger.end(now);
-        }
-        if batch.contains(&SIGTSTP) {
+        let mut batch = self.pending_signals();
+        let asks_to_stop = |batch: &[i32]| batch.iter().any(|signal| signals::is_stop(*signal));
+        while batch.contains(&SIGTSTP) && !asks_to_stop(&batch) {
             self.console().pause();
             // This stops the program until SIGCONT.
             let _ = emulate_default_handler(SIGTSTP);
-            self.console().resume()?;
+            batch.retain(|signal| *signal != SIGTSTP);
+            batch.push(SIGCONT);
+            // The SIGCONT that ended the stop is pending. It must not come again in the next turn.
+            batch.extend(self.pending_signals());
+        }
+        if asks_to_stop(&batch) {
+            return self.messenger.end(now);
         }
         if batch.contains(&SIGCONT) {
             self.console().resume()?;
@@ -156,6 +157,13 @@ impl<'a> Conversation<'a> {
             self.console().resize();
         }
         if batch.contains(&SIGQUIT) { self.messenger.show_status() } else { Ok(()) }
+    }
+
+    fn pending_signals(&mut self) -> Vec<i32> {
+        match self.messenger.reactor.get_mut(self.signals) {
+            Some(Watched::Signals(signals)) => signals.pending().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// Reads what the user typed.

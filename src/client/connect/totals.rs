@@ -1,7 +1,8 @@
 //! What a client did so far, as it reports it at the end or on request.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
 
 use super::exchange::{Difference, Exchange};
 use crate::text::Plural;
@@ -23,6 +24,24 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// [Drives](Exchange::drive) an exchange, and counts the bytes that moved.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exchange::drive`].
+    pub fn drive(
+        &mut self,
+        exchange: &mut Exchange,
+        io: &mut (impl Read + Write),
+        now: Instant,
+    ) -> io::Result<Option<Duration>> {
+        let (sent, received) = (exchange.sent_bytes(), exchange.echo().len());
+        let driven = exchange.drive(io, now);
+        self.sent_bytes += exchange.sent_bytes() - sent;
+        self.received_bytes += exchange.echo().len() - received;
+        driven
+    }
+
     /// Counts the result of an exchange that is over. Returns where its echo differs, if it does.
     pub fn judge(&mut self, exchange: &Exchange) -> Option<Difference> {
         let difference = exchange.difference();

@@ -131,6 +131,7 @@ impl Dialer {
     pub fn poll(&mut self, now: Instant) -> Step {
         // This comes first: what happens from here on makes another event.
         if let Err(e) = self.clear_events() {
+            self.state = State::Resting;
             return Step::Failed(e);
         }
         loop {
@@ -156,7 +157,7 @@ impl Dialer {
         let until = |at: Instant| at.saturating_duration_since(now);
         match &self.state {
             State::Resting => Timeout::Never,
-            State::Due(at) => Timeout::Owed(until(*at)),
+            State::Due(at) => Timeout::Idle(until(*at)),
             State::LookingUp(_) => Timeout::Owed(self.left_in_round(now)),
             State::Connecting(_, race) => {
                 let left = self.left_in_round(now);

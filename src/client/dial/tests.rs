@@ -256,6 +256,35 @@ fn the_end_of_a_slow_look_up_wakes_the_caller() {
     }
 }
 
+/// It may be old by the time of the next start.
+#[test]
+fn an_answer_that_comes_after_its_round_is_not_used() {
+    let (_listener, answering) = listening();
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let (old, new) = (refusing(), answering.clone());
+    let resolve = move |_: &Addr| match gate.lock().unwrap().recv() {
+        Ok(()) => Ok(vec![old.clone()]),
+        Err(_) => Ok(vec![new.clone()]),
+    };
+    let name = "name.example:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&name, Limits::new(LONG), Arc::new(resolve)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    assert!(matches!(dialer.poll(now + LONG), Step::Failed(_)));
+    let mut reactor = Reactor::new().unwrap();
+    let token = reactor.insert(dialer).unwrap();
+    open.send(()).unwrap();
+    drop(open);
+    let mut ready = Vec::new();
+    reactor.wait(Some(LONG), &mut ready).unwrap();
+    assert!(!ready.is_empty(), "the answer made no event");
+    let mut dialer = reactor.remove(token).unwrap();
+    dialer.start(now + LONG);
+    assert_eq!(finish(dialer).0.unwrap().peer, answering);
+}
+
 #[test]
 fn the_dialer_connects_to_a_server_that_comes_up_in_time_and_reports_the_wait_once() {
     let (listener, endpoint) = listening();
@@ -291,6 +320,18 @@ fn the_dialer_gives_up_a_server_that_does_not_come_up() {
     assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
     let waits = reported.iter().filter(|line| line.contains("trying again")).count();
     assert_eq!((waits, reported.len()), (1, 2), "{reported:?}");
+}
+
+#[test]
+fn no_server_owes_anything_between_two_rounds() {
+    let limits = Limits { wait: Some(LONG), ..Limits::new(LONG) };
+    let resolve = |_: &Addr| Err(io::Error::other("no such name"));
+    let needs_no_lookup = "127.0.0.1:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&needs_no_lookup, limits, Arc::new(resolve)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Progress(DialProgress::Waiting { .. })));
+    assert_eq!(dialer.poll_timeout(now), Timeout::Idle(MS * 200));
 }
 
 #[test]
@@ -358,6 +399,50 @@ fn a_standstill_counts_against_no_server() {
     assert!(matches!(dialer.poll(now + LONG), Step::Wait));
     assert!(matches!(dialer.poll(now + LONG + MS * 500), Step::Failed(_)));
     assert_eq!(dialer.poll_timeout(now), Timeout::Never);
+}
+
+/// It delays the next attempt, extends the wait for a server that is not up, and is no part of the time to connect.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standstill_counts_neither_for_the_next_address_nor_for_the_wait() {
+    let ((_socket, _queue, silent), (_listener, answering)) = (silent(), listening());
+    let limits = Limits { wait: Some(MS * 600), ..Limits::new(LONG) };
+    let peers = vec![silent.clone(), answering.clone()];
+    let resolve = Arc::new(move |_: &Addr| Ok(peers.clone()));
+    let needs_no_lookup = "127.0.0.1:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&needs_no_lookup, limits, resolve).unwrap();
+    let start = Instant::now();
+    dialer.start(start);
+    while matches!(dialer.poll(start), Step::Progress(_)) {}
+    let now = start + LONG;
+    dialer.discount(LONG);
+    assert_eq!(dialer.poll_timeout(now), Timeout::Owed(MS * 200), "a third of the wait");
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    let now = now + MS * 200;
+    assert!(matches!(dialer.poll(now), Step::Progress(DialProgress::Connecting(_))));
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    dialer.discount(LONG);
+    match dialer.poll(now + LONG + MS) {
+        Step::Connected(made) => assert_eq!((made.peer, made.took), (answering, MS)),
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn a_standstill_does_not_count_for_the_look_up() {
+    let (_keep, gate) = mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let resolve = move |_: &Addr| {
+        let _ = gate.lock().unwrap().recv();
+        Ok(Vec::new())
+    };
+    let name = "name.example:7".parse().unwrap();
+    let mut dialer = Dialer::with_resolver(&name, Limits::new(LONG), Arc::new(resolve)).unwrap();
+    let now = Instant::now();
+    dialer.start(now);
+    assert!(matches!(dialer.poll(now), Step::Wait));
+    dialer.discount(LONG);
+    assert_eq!(dialer.poll_timeout(now + LONG), Timeout::Owed(LONG));
 }
 
 /// Under each name of the address: the dialled one can differ from the kernel's.

@@ -1,4 +1,4 @@
-//! The lines that a ping prints: one for each step, and the summary. All of its wording is here.
+//! The lines that a ping prints: one for each step, and the summary.
 
 use std::fmt;
 use std::io;

@@ -21,14 +21,14 @@ pub struct Tally {
     /// How often bytes came that are no echo. If they came after a right echo, its message counts as
     /// [received](Self::received) too.
     pub wrong: u64,
-    /// Whether an echo was outstanding when a signal ended the ping.
+    /// Whether an echo was outstanding, or a connection for a message was being made, when a signal ended the ping.
     pub is_under_way: bool,
     /// Due times at which no message was sent: one message was waiting already, either for the echo before it or
     /// because this program stood still.
     pub skipped: u64,
     /// How long this program did not run, because it or its output was stopped.
     pub standstill: Duration,
-    /// The times from the first step of connecting to the connection.
+    /// The times from the start of the attempt that succeeded to its connection.
     pub connect_times: RunningStats,
     /// The times from the first write of a message to the read that completed its echo.
     pub echo_times: RunningStats,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::server::Config;
-use crate::server::tests::{Scripted, server};
+use crate::server::tests::{Queue, Scripted, listen, server};
 
 type Script = Vec<Result<(), Errno>>;
 
@@ -28,7 +28,7 @@ impl Observer for Events {
 }
 
 fn retry_at<O: Observer>(server: &Server<Scripted, O>) -> Option<Instant> {
-    server.listeners[0].retry_at
+    server.listeners[0].retry.map(|retry| retry.at)
 }
 
 #[test]
@@ -152,5 +152,60 @@ fn a_listener_that_recovers_is_not_lost() {
             now = retry_at(&server).unwrap_or(now);
         }
         assert!(!server.shared.observer.0.contains(&"lost"), "{between:?}");
+    }
+}
+
+/// Adds to what an accept queue holds, without an event.
+fn fill(server: &mut Server<Scripted, Events>, token: Token) {
+    let Some(Slot::Listener(listener)) = server.reactor.get_mut(token) else { panic!() };
+    listener.answers.push_back(Ok(()));
+}
+
+/// One turn at `now`. Returns how many connections have been accepted so far.
+fn turn(server: &mut Server<Scripted, Events>, now: Instant) -> usize {
+    let mut ready = Vec::new();
+    server.handle_timeouts(now);
+    server.wait(Some(Duration::ZERO), &mut ready).unwrap();
+    ready.iter().for_each(|event| server.handle_event(*event, now));
+    server.shared.observer.0.iter().filter(|event| **event == "accepted").count()
+}
+
+/// A Linux without its commit 3864c6b moves connections from a listener that closes to another one, and reports no
+/// event. Failed when the server accepted after events only.
+#[test]
+fn a_queue_that_fills_silently_is_looked_into_each_second() {
+    let mut now = Instant::now();
+    let mut server = Server::new(Config::default(), Events::default(), now).unwrap();
+    listen(&mut server, Queue::Shared, []);
+    for looks in 1..4 {
+        fill(&mut server, Token(0));
+        assert_eq!(server.accept_deadline(), Some(now + LOOK));
+        assert_eq!(turn(&mut server, now + LOOK - Duration::from_nanos(1)), looks - 1);
+        now += LOOK;
+        assert_eq!(turn(&mut server, now), looks);
+    }
+}
+
+/// A look must neither ignore events, as a back-off does, nor come sooner if a connection ends.
+#[test]
+fn a_coming_look_changes_nothing_else() {
+    let now = Instant::now();
+    let mut server = Server::new(Config::default(), Events::default(), now).unwrap();
+    listen(&mut server, Queue::Shared, [Ok(())]);
+    server.accept(Token(0), now);
+    assert_eq!(server.shared.observer.0, ["accepted"]);
+    server.end_backoff(now);
+    assert_eq!(server.accept_deadline(), Some(now + LOOK));
+}
+
+/// A wake each second would cost an idle machine power.
+#[test]
+fn other_queues_are_not_looked_into() {
+    let now = Instant::now();
+    for queue in [Queue::Own, Queue::Inherited] {
+        let mut server = Server::new(Config::default(), Events::default(), now).unwrap();
+        listen(&mut server, queue, [Ok(())]);
+        server.accept(Token(0), now);
+        assert_eq!(server.accept_deadline(), None, "{queue:?}");
     }
 }

@@ -20,7 +20,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// For a server that answers datagrams at `endpoints`, so many per second and source as `rate` says.
+    /// For a server that answers datagrams at `endpoints`: at most `rate` per second of each source.
     pub(super) fn new<'a>(
         endpoints: impl Iterator<Item = &'a Endpoint>,
         rate: f64,

@@ -84,10 +84,12 @@ impl Served {
         self.ready_in(false)
     }
 
-    fn ready_in(&mut self, is_stopping: bool) -> Action {
+    fn ready_in(&mut self, is_draining: bool) -> Action {
         self.echo.ready(&mut Context {
             now: self.now,
-            is_stopping,
+            // The server goes on for the drain delay.
+            is_stopping: true,
+            is_draining,
             connections: 0,
             pending_bytes: 0,
             observer: &mut self.counters,
@@ -98,7 +100,7 @@ impl Served {
         self.echo.socket.sent.iter().map(|(_, _, bytes)| &bytes[..]).collect()
     }
 
-    /// Asserts that nothing was answered, for this reason alone.
+    /// Asserts that the one datagram was dropped for this reason.
     #[track_caller]
     fn expect_dropped(&self, why: DatagramDrop) {
         assert_eq!(self.echo.socket.sent, []);
@@ -131,7 +133,7 @@ fn the_answer_comes_from_the_address_that_was_asked() {
     assert_eq!(served.echo.socket.sent[0].1, to);
 }
 
-/// Each of these could make two servers answer each other for ever, or make one answer to many hosts.
+/// Each of these could make two servers answer each other without an end, or make one answer to many hosts.
 #[test]
 fn what_may_start_a_loop_or_a_flood_is_not_answered() {
     for (from, why) in [

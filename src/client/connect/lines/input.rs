@@ -8,12 +8,25 @@ use crate::stdio::INPUT;
 /// The longest line in bytes. The client holds it in memory twice, as sent and as received, to compare the two.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Reads a line with its line break, which only the last line may lack. Returns whether there was one, or `None` if the
-/// rest of the line has not come yet.
-pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
+/// What a read of a line came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineRead {
+    Whole,
+    /// The rest of the line has not come yet.
+    Partial,
+    /// There is no further line.
+    End,
+}
+
+/// Reads a line with its line break, which only the last line may lack.
+///
+/// # Errors
+///
+/// That the input cannot be read, or that the line is too long.
+pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<LineRead> {
     let room = MAX_LINE_BYTES - line.len() as u64;
     match input.take(room).read_until(b'\n', line) {
-        Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(LineRead::Partial),
         Err(e) => return Err(cannot("read from", &INPUT, &e)),
         Ok(_) => {}
     }
@@ -24,7 +37,7 @@ pub fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Opt
         );
         return Err(io::Error::other(line));
     }
-    Ok(Some(!line.is_empty()))
+    Ok(if line.is_empty() { LineRead::End } else { LineRead::Whole })
 }
 
 #[cfg(test)]
@@ -37,10 +50,10 @@ mod tests {
         let mut input = &b"one\n\ntwo"[..];
         for expected in ["one\n", "\n", "two"] {
             let mut line = Vec::new();
-            assert_eq!(read_line(&mut input, &mut line).unwrap(), Some(true));
+            assert_eq!(read_line(&mut input, &mut line).unwrap(), LineRead::Whole);
             assert_eq!(line, expected.as_bytes());
         }
-        assert_eq!(read_line(&mut input, &mut Vec::new()).unwrap(), Some(false));
+        assert_eq!(read_line(&mut input, &mut Vec::new()).unwrap(), LineRead::End);
     }
 
     #[test]
@@ -48,8 +61,8 @@ mod tests {
         let gives = [Gives::Bytes(2), Gives::Blocks, Gives::Bytes(3), Gives::End];
         let mut input = io::BufReader::new(Scripted::new(&gives, &[]));
         let mut line = Vec::new();
-        assert_eq!(read_line(&mut input, &mut line).unwrap(), None);
-        assert_eq!(read_line(&mut input, &mut line).unwrap(), Some(true));
+        assert_eq!(read_line(&mut input, &mut line).unwrap(), LineRead::Partial);
+        assert_eq!(read_line(&mut input, &mut line).unwrap(), LineRead::Whole);
         assert_eq!(line, [0, 1, 2, 3, 4]);
     }
 

@@ -9,7 +9,7 @@ use super::editor::{Editor, Request};
 use super::keys::{Key, Keys};
 use super::raw::{self, Raw};
 use super::screen::{PROMPT, PromptArea};
-use crate::stdio::{Standard, Waiting, say};
+use crate::stdio::{self, Standard, Waiting};
 
 /// A prompt, what the user types at it, and the lines above it.
 pub enum Console {
@@ -209,6 +209,8 @@ impl Edited {
 pub struct Plain {
     /// Standard error, if it is a terminal. The prompt goes there, because the conversation can go into a file.
     prompt: Option<Waiting>,
+    /// Writes a line.
+    say: fn(&dyn Display) -> io::Result<()>,
     /// The start of a line.
     partial: Vec<u8>,
     requests: VecDeque<Request>,
@@ -218,12 +220,18 @@ pub struct Plain {
 impl Plain {
     fn open() -> io::Result<Self> {
         let prompt = io::stderr().is_terminal().then(Standard::error).transpose()?;
-        Ok(Self {
-            prompt: prompt.map(Waiting::new),
+        Ok(Self { prompt: prompt.map(Waiting::new), say: stdio::say, ..Self::silent() })
+    }
+
+    /// A terminal that shows nothing.
+    pub fn silent() -> Self {
+        Self {
+            prompt: None,
+            say: |_| Ok(()),
             partial: Vec::new(),
             requests: VecDeque::new(),
             is_prompt_shown: false,
-        })
+        }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
@@ -253,7 +261,7 @@ impl Plain {
         if std::mem::take(&mut self.is_prompt_shown) {
             self.write_prompt("\n");
         }
-        say(line)
+        (self.say)(line)
     }
 
     fn prompt(&mut self) {

@@ -1,7 +1,7 @@
 //! Sends messages to the server one after the other, and reports each echo.
 //!
-//! It never blocks, and it watches the server all the time. So it notices at once if the server closes, speaks unasked
-//! or comes back.
+//! It waits for no server, and it watches the server all the time. So it notices at once if the server closes, speaks
+//! unasked or comes back. Only its view can block, on a terminal that takes no output.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -158,7 +158,7 @@ impl<'a> Messenger<'a> {
             State::Closing { is_last: true, .. } | State::Over => Ok(()),
             State::Dialing(None) => Err(interrupted()),
             State::Dialing(Some(exchange)) | State::Talking(exchange) => {
-                self.account(&exchange)?;
+                self.judge(&exchange)?;
                 if self.totals.received_bytes > 0 { Ok(()) } else { Err(interrupted()) }
             }
         }
@@ -204,3 +204,6 @@ impl<'a> Messenger<'a> {
 fn interrupted() -> io::Error {
     io::Error::new(ErrorKind::Interrupted, "interrupted before anything came back")
 }
+
+#[cfg(test)]
+mod tests;

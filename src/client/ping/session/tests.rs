@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::client::standstill::Standstill;
+use crate::client::alarm::Alarm;
+use crate::client::drive::{Driven, Host, drive_on};
+use crate::reactor::{Reactor, Ready};
 
 use simulated::{
     Arrival, Attempt, CLOSE, CONNECT, Clock, ECHO, MS, Reply, Simulated, echo, silence,
@@ -78,7 +80,7 @@ impl Run {
         self
     }
 
-    /// Runs the ping to its end, turn by turn, as `drive` does.
+    /// Runs the ping to its end.
     fn report(self) -> Report {
         let Self { options, clock, server, stopped, interrupted, line } = self;
         let (start, mut lines, mut tally) = (clock.now(), Vec::new(), Tally::default());
@@ -88,61 +90,86 @@ impl Run {
             Ok(())
         };
         let mut session = Session::new(&options, server, &mut tally, notify, start);
-        let mut turns = Turns { clock: &clock, start, stopped, interrupted, count: 0 };
-        let end = turns.run(&mut session);
+        let mut host = SimulatedHost { clock: &clock, start, stopped, interrupted, turns: 0 };
+        let end = drive_on(&mut host, &mut session, start);
         session.network.close();
         let discounted = session.network.discounted;
         let sent = session.network.sent_at.clone();
         let sent = sent.iter().map(|at| *at - sent[0]).collect();
         drop(session);
-        let (took, turns) = (clock.now() - start, turns.count);
+        let (took, turns) = (clock.now() - start, host.turns);
         Report { tally, end, sent, lines, took, turns, discounted }
     }
 }
 
-/// The loop around a session.
-struct Turns<'a> {
+/// Waits on the simulated clock. The session uses no processor time.
+struct SimulatedHost<'a> {
     clock: &'a Clock,
     start: Instant,
     stopped: Option<(Duration, Duration)>,
     interrupted: Option<Duration>,
-    count: u32,
+    turns: u32,
 }
 
-impl Turns<'_> {
-    fn run(&mut self, session: &mut Session<'_, Simulated, impl Notify>) -> io::Result<End> {
-        let mut now = self.start;
-        let mut standstill = Standstill::new(now, Duration::ZERO);
-        loop {
-            self.count += 1;
-            assert!(self.count < 100_000, "the session spins");
-            let timeout = standstill.plan(session.poll_timeout(now));
-            self.wait(timeout.map(|timeout| now + timeout), session.network.next_event());
-            now = self.clock.now();
-            let stood_still = standstill.end(now, Duration::ZERO);
-            if !stood_still.is_zero() {
-                session.discount(stood_still, now);
-            }
-            if self.interrupted.is_some_and(|at| now >= self.start + at) {
-                session.stop();
-            }
-            session.handle_echo(now)?;
-            session.handle_timeout(now)?;
-            if let Some(end) = session.outcome() {
-                return Ok(end);
-            }
-        }
+impl<S: Notify> Host<Session<'_, Simulated, S>> for SimulatedHost<'_> {
+    fn now(&self) -> Instant {
+        self.clock.now()
     }
 
-    fn wait(&mut self, timeout: Option<Instant>, event: Option<Instant>) {
+    fn processor_time(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn wait(
+        &mut self,
+        session: &mut Session<'_, Simulated, S>,
+        timeout: Option<Duration>,
+        _: &mut Vec<Ready>,
+    ) -> io::Result<()> {
+        self.turns += 1;
+        assert!(self.turns < 100_000, "the session spins");
+        let timeout = timeout.map(|timeout| self.clock.now() + timeout);
         let signal = self.interrupted.map(|at| self.start + at);
-        let wake = [timeout, event, signal].into_iter().flatten().min();
+        let wake = [timeout, session.network.next_event(), signal].into_iter().flatten().min();
         self.clock.advance_to(wake.expect("a wait without an end"));
         if let Some((from, to)) = self.stopped
             && self.clock.now() >= self.start + from
         {
             self.clock.advance_to(self.start + to);
         }
+        if signal.is_some_and(|at| self.clock.now() >= at) {
+            session.stop();
+        }
+        Ok(())
+    }
+}
+
+impl<S: Notify> Driven for Session<'_, Simulated, S> {
+    type Watched = Alarm;
+    type Outcome = End;
+
+    fn reactor(&mut self) -> &mut Reactor<Alarm> {
+        unreachable!("a simulated network has no reactor")
+    }
+
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        Self::poll_timeout(self, now)
+    }
+
+    fn discount(&mut self, standstill: Duration, now: Instant) {
+        Self::discount(self, standstill, now);
+    }
+
+    fn handle_ready(&mut self, _: &[Ready], now: Instant) -> io::Result<()> {
+        self.handle_echo(now)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        Self::handle_timeout(self, now)
+    }
+
+    fn outcome(&mut self) -> Option<End> {
+        Self::outcome(self)
     }
 }
 

@@ -63,3 +63,16 @@ fn an_address_that_refuses_is_reported_once_and_the_name_is_looked_up_for_each_c
     assert!(refusals[0].starts_with(&format!("cannot connect to {refusing}: ")), "{lines:#?}");
     assert!(refusals[0].ends_with("; trying the next address"), "{lines:#?}");
 }
+
+#[test]
+fn a_standstill_while_connecting_does_not_count() {
+    const TIMEOUT: Duration = Duration::from_secs(10);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string().parse().unwrap();
+    let dialer = Dialer::new(&server, Limits::new(TIMEOUT)).unwrap();
+    let (mut sockets, now) = (Sockets::with_dialer(dialer).unwrap(), Instant::now());
+    sockets.connect(now).unwrap();
+    while !matches!(sockets.poll(now).unwrap(), Dialed::Pending) {}
+    sockets.discount(TIMEOUT);
+    assert_eq!(sockets.poll_timeout(now + TIMEOUT), Timeout::Owed(TIMEOUT));
+}

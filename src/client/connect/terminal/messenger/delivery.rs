@@ -30,7 +30,7 @@ impl Messenger<'_> {
         let State::Talking(exchange) = &mut self.state else { return Ok(()) };
         let LinkState::Up { token, .. } = self.link else { return Ok(()) };
         let was_sent = exchange.is_sent();
-        let driven = exchange.drive(self.reactor.server(token)?, now);
+        let driven = self.totals.drive(exchange, self.reactor.server(token)?, now);
         if exchange.is_sent() && !was_sent {
             self.view.report(&Notice::Sent { message: exchange.message() })?;
         }
@@ -62,12 +62,11 @@ impl Messenger<'_> {
         let State::Talking(exchange) = &mut self.state else { return Ok(()) };
         let (echo, of) = (exchange.echo(), exchange.message().len());
         self.view.report(&Notice::CutShort { echo, of, why })?;
-        let sent = exchange.sent_bytes();
-        if !exchange.retry() {
+        if !exchange.may_retry() {
             return self.settle(now);
         }
+        exchange.begin_again();
         self.totals.again += 1;
-        self.totals.sent_bytes += sent;
         self.view.report(&Notice::SendingAgain)?;
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Talking(exchange) => self.begin(exchange, now),
@@ -78,7 +77,7 @@ impl Messenger<'_> {
     /// Ends an exchange, with or without its echo.
     fn settle(&mut self, now: Instant) -> io::Result<()> {
         if let State::Talking(exchange) = std::mem::replace(&mut self.state, State::Idle) {
-            self.account(&exchange)?;
+            self.judge(&exchange)?;
         }
         match self.link {
             LinkState::Up { .. } if self.options.reconnect => self.begin_to_close(false, now),
@@ -92,9 +91,8 @@ impl Messenger<'_> {
         }
     }
 
-    pub(super) fn account(&mut self, exchange: &Exchange) -> io::Result<()> {
-        self.totals.sent_bytes += exchange.sent_bytes();
-        self.totals.received_bytes += exchange.echo().len();
+    /// Counts the result of an exchange that is over, and reports where its echo differs.
+    pub(super) fn judge(&mut self, exchange: &Exchange) -> io::Result<()> {
         let difference = self.totals.judge(exchange);
         difference.map_or(Ok(()), |difference| self.view.report(&Notice::Differs(difference)))
     }

@@ -122,6 +122,7 @@ impl Messenger<'_> {
         }
         let is_spare = matches!(self.link, LinkState::Up { is_spare: true, .. });
         self.disconnect();
+        // A server that closes each connection at once must not get one after the other.
         if !is_spare {
             self.link = LinkState::Lost { look_at: now + FIRST_LOOK, is_down: false };
         }

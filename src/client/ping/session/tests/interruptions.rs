@@ -58,3 +58,20 @@ fn a_ping_that_only_waits_for_the_server_to_close_is_complete() {
     report.assert_complete();
     assert_eq!(report.took, CONNECT + ECHO + CLOSE / 2);
 }
+
+/// Both come in one turn.
+#[test]
+fn a_ping_whose_server_closes_as_the_signal_comes_is_complete() {
+    let mut run = run(1);
+    run.interrupted = Some(CONNECT + ECHO + CLOSE);
+    run.report().assert_complete();
+}
+
+#[test]
+fn a_connection_that_ends_as_the_signal_comes_is_no_news() {
+    let close =
+        |message: &[u8]| vec![(ECHO, Arrival::Bytes(message.to_vec())), (MS * 50, Arrival::End)];
+    let report = interrupted(CONNECT + MS * 50, Box::new(close));
+    assert!(matches!(report.end, Ok(End::Interrupted)));
+    assert!(report.lines.iter().all(|line| !line.contains("closed")), "{:#?}", report.lines);
+}

@@ -57,3 +57,14 @@ fn a_terminal_that_takes_no_output_is_a_standstill() {
     assert!(report.tally.standstill >= MS * 9000, "{:?}", report.tally.standstill);
     assert_eq!(report.tally.echo_times.max(), ECHO);
 }
+
+#[test]
+fn a_server_that_keeps_its_connection_has_its_whole_time_to_close_after_a_stop() {
+    let mut run = run(1);
+    run.server.closes = false;
+    run.stopped = Some((MS * 50, MS * 5000));
+    let report = run.report();
+    report.assert_complete();
+    assert!(report.tally.standstill >= MS * 4800, "{:?}", report.tally.standstill);
+    assert_eq!(report.took, CONNECT + ECHO + CLOSE_TIMEOUT + report.tally.standstill);
+}
