@@ -30,7 +30,7 @@ mod load;
 mod advice;
 mod refusal;
 
-/// An echo server (RFC 862) and the clients to try and measure it with, on one thread
+/// An echo server (RFC 862) on one thread, and the clients to try and measure it with
 ///
 /// `resound serve` sends every byte back on the connection that it came from. `resound connect` talks to it, or to any
 /// other echo server, from a terminal or a pipe. `resound ping` measures how long an echo takes. `resound load`

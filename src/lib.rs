@@ -1,5 +1,5 @@
-//! An echo server (RFC 862) and its clients on one hand-written mio reactor: a single thread, no async
-//! runtime.
+//! An echo server (RFC 862) and its clients on one hand-written mio reactor, without an async runtime. The server is a
+//! single thread.
 //!
 //! The modules stand in reading order. Each knows only those above it: a connection without a socket, a reactor that
 //! knows nothing of echoing, sockets, observers, and the server that puts them together. The clients come
@@ -9,13 +9,13 @@
 
 mod text;
 mod memory;
-mod signals;
 
 pub mod units;
 
 pub mod conn;
 pub mod reactor;
 pub mod net;
+mod signals;
 mod stdio;
 pub mod observe;
 pub mod server;

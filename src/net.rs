@@ -14,22 +14,23 @@ use socket2::{Domain, Type};
 use options::{bind_without_port, set_tcp_options};
 
 pub use addr::{Addr, ParseAddrError};
+pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
 pub use listener::{ListenOptions, Listener};
 pub use udp::{Datagrams, LocalAddr, Received, UdpSocket};
 pub use unix::SocketFile;
 
-mod addr;
-mod endpoint;
 mod explain;
-mod listener;
+mod endpoint;
+mod services;
+mod addr;
 mod options;
+mod unix;
+mod listener;
+mod udp;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod queue;
-mod services;
-mod udp;
-mod unix;
 
 /// A listener, from which a server accepts connections.
 pub trait Listen: Source {

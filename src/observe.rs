@@ -39,8 +39,8 @@ mod reason;
 mod datagram;
 mod turns;
 mod counters;
-mod log;
 mod rate_limit;
+mod log;
 
 /// Identifies one connection of a server. No other connection of that server ever has the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -51,6 +51,7 @@ mod config;
 mod limits;
 mod clock;
 mod spin;
+mod turns;
 mod deadlines;
 mod connection;
 mod accept;
@@ -60,10 +61,6 @@ mod service;
 mod signals;
 mod source_rates;
 mod udp;
-
-/// One turn in this many is timed, so that the clock is read once in the others. A slow turn is timed too, once the turn
-/// before it was late.
-const TURNS_PER_TIMED_TURN: u32 = 64;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,26 +190,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.woke
     }
 
-    /// Counts a turn in which something is ready. Returns whether it is timed.
-    fn count_turn(&mut self) -> bool {
-        if let Some(spin) = &mut self.spin {
-            spin.end_wait(self.woke);
-        }
-        self.turn = self.turn.wrapping_add(1);
-        self.turn.is_multiple_of(TURNS_PER_TIMED_TURN) || self.is_slow()
-    }
-
-    /// Whether the caller reports how long this turn took: see [`end_turn`](Self::end_turn).
-    pub fn is_timed_turn(&self) -> bool {
-        self.is_timed
-    }
-
-    /// A turn ended that took `time` since the end of its wait.
-    #[cold]
-    pub fn end_turn(&mut self, time: Duration) {
-        self.shared.observer.observe(At::server(self.woke), Event::TurnTimed(time));
-    }
-
     /// Whether a turn was late not long ago. Then the caller looks at the clock after each event, and
     /// [advances](Self::advance) the time: that shows whether the work is slow or the server was suspended.
     pub fn is_slow(&self) -> bool {
@@ -267,14 +244,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
         } else {
             self.handle_control(token, now);
         }
-    }
-
-    /// Does what time has made due: timeouts, back-offs that are over, deadlines of services, the next step of stopping.
-    pub fn handle_timeouts(&mut self, now: Instant) {
-        self.resume_accepting(now);
-        self.sweep(now);
-        self.serve_due();
-        self.advance_shutdown(now);
     }
 
     /// Handles an event that is not a connection's, or that is stale: its source was removed since the wait.
@@ -340,15 +309,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let event = Event::Closed { why: &why, is_cut };
         self.shared.observer.observe(At::conn(now, id, &peer), event);
         self.end_backoff(now);
-    }
-
-    /// When the next turn is due even without an event and with an empty queue, in served time.
-    fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        let has_connections = self.admission.connections() > 0;
-        let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
-        let on_callers_clock = self.shutdown_deadline().into_iter().chain(self.service_deadline());
-        let served = on_callers_clock.map(|at| self.clock.in_served(at));
-        served.chain(sweep).chain(self.accept_deadline()).min()
     }
 }
 

@@ -17,6 +17,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals;
 
+use crate::net::cannot;
+
 /// Set by the first signal to stop, for code that cannot wait for events.
 static STOP_REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Default::default);
 
@@ -46,7 +48,7 @@ pub(crate) fn is_stop_requested() -> bool {
 ///
 /// If the system refuses a handler: sigaction(2), pipe(2).
 pub(crate) fn watch_for_server() -> io::Result<Signals> {
-    install(STOP.into_iter().filter(|signal| *signal == SIGTERM || !is_ignored(*signal)).collect())
+    install(STOP.into_iter().filter(|signal| *signal == SIGTERM || !is_ignored(*signal)))
 }
 
 /// Watches for the signals that stop a client, and for `others`.
@@ -59,10 +61,19 @@ pub(crate) fn watch_for_server() -> io::Result<Signals> {
 /// If the system refuses a handler: sigaction(2), pipe(2).
 pub(crate) fn watch(others: &[i32]) -> io::Result<Signals> {
     let stop = STOP.into_iter().filter(|signal| *signal != SIGHUP || !is_ignored(*signal));
-    install(stop.chain(others.iter().copied()).collect())
+    install(stop.chain(others.iter().copied()))
 }
 
-fn install(watched: Vec<i32>) -> io::Result<Signals> {
+fn install(watched: impl Iterator<Item = i32>) -> io::Result<Signals> {
+    try_install(watched.collect()).map_err(|e| cannot_watch(&e))
+}
+
+/// Says that signals cannot be watched, because of `error`.
+pub(crate) fn cannot_watch(error: &io::Error) -> io::Error {
+    cannot("watch for", &"signals", error)
+}
+
+fn try_install(watched: Vec<i32>) -> io::Result<Signals> {
     // This comes first: a signal that only sets the flag ends no wait for events.
     let signals = Signals::new(&watched)?;
     for signal in watched.iter().filter(|signal| is_stop(**signal)) {

@@ -4,6 +4,7 @@
 pub(crate) mod escape;
 pub(crate) mod format;
 pub(crate) mod plural;
+pub(crate) mod shell;
 pub(crate) mod wrap;
 
 pub(crate) use escape::{Escaped, Excerpt};

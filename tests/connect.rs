@@ -8,8 +8,8 @@ mod deadline;
 #[allow(dead_code, reason = "each user of the kit needs a part of it")]
 #[path = "kit/mod.rs"]
 mod kit;
-#[path = "support/pattern.rs"]
-mod pattern;
+#[path = "support/long_stream.rs"]
+mod long_stream;
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/piped.rs"]

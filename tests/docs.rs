@@ -1,5 +1,10 @@
-//! The documents name files, tests and headings that exist, and the code map names every file of `src/`.
+//! The documents name files, tests and headings that exist, the code map names every file of `src/`, and the source
+//! keeps to what they say of its order and its size.
 
+// Clippy allows `unwrap` in test functions, but not in the functions that they call.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -205,13 +210,16 @@ fn every_test_that_a_document_names_is_in_the_file_that_it_names() {
     expect_none(missing);
 }
 
+fn code_map() -> Document {
+    let architecture = Document::read(Path::new("ARCHITECTURE.md"));
+    let (_, map) = architecture.text.split_once("\n## Code map\n").unwrap();
+    Document { path: architecture.path, text: map.split("\n## ").next().unwrap().to_owned() }
+}
+
 /// A file is named itself, or by its folder; `src/` alone would name everything, and so nothing.
 #[test]
 fn the_code_map_names_every_file_of_the_source() {
-    let architecture = Document::read(Path::new("ARCHITECTURE.md"));
-    let (_, map) = architecture.text.split_once("\n## Code map\n").unwrap();
-    let map = map.split("\n## ").next().unwrap().to_owned();
-    let map = Document { path: architecture.path, text: map };
+    let map = code_map();
     let named: Vec<_> = map.paths().filter(|path| *path != "src/").collect();
     let is_named = |file: &PathBuf| {
         let folders = file.ancestors().skip(1).map(|folder| format!("{}/", folder.display()));
@@ -222,27 +230,187 @@ fn the_code_map_names_every_file_of_the_source() {
     expect_none(source.filter(|file| !is_named(file)).map(|file| file.display().to_string()));
 }
 
-/// As the architecture says: `src/lib.rs` lists the modules in reading order.
+/// A file of the program without its tests, line by line.
+struct Source {
+    path: PathBuf,
+    /// From the root of the crate: `client`, `dial`, `race`.
+    module: Vec<String>,
+    lines: Vec<String>,
+}
+
+impl Source {
+    fn all() -> Vec<Self> {
+        let is_test =
+            |file: &PathBuf| file.iter().any(|part| part == "tests" || part == "tests.rs");
+        files("src", "rs").into_iter().filter(|file| !is_test(file)).map(Self::read).collect()
+    }
+
+    fn read(path: PathBuf) -> Self {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let module = path.with_extension("");
+        let module = module.iter().skip(1).map(|name| name.to_string_lossy().into_owned());
+        let module = module.filter(|name| name != "lib" && name != "main").collect();
+        let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        Self { path, module, lines: text.lines().map(str::to_owned).collect() }
+    }
+
+    /// Whether it is the program's main file. It is a crate of its own, which has no parts.
+    fn is_main(&self) -> bool {
+        self.path.ends_with("main.rs")
+    }
+
+    /// The parts that it lists.
+    fn parts(&self) -> Vec<&str> {
+        let items = self.lines.iter().filter_map(|line| line.strip_suffix(';'));
+        let is_visibility = |before: &str| before.is_empty() || before.starts_with("pub");
+        let parts = items.filter_map(|item| item.split_once("mod "));
+        parts.filter(|(before, _)| is_visibility(before)).map(|(_, name)| name).collect()
+    }
+
+    /// The paths in its code that start with `crate` or `super`, from the root of the crate.
+    fn paths(&self) -> Vec<Vec<String>> {
+        let code = self.lines.iter().filter(|line| !line.trim_start().starts_with("//"));
+        let code: String = code.map(|line| format!("{line}\n")).collect();
+        let starts = ["crate::", "super::"].map(|start| code.match_indices(start));
+        let starts = starts.into_iter().flatten().map(|(at, _)| at);
+        let starts = starts.filter(|at| !code[..*at].ends_with("::"));
+        starts.flat_map(|at| expand(&code[at..])).map(|path| self.absolute(&path)).collect()
+    }
+
+    fn absolute(&self, path: &str) -> Vec<String> {
+        let mut names = self.module.clone();
+        for name in path.split("::") {
+            match name {
+                "crate" => names.clear(),
+                "super" => drop(names.pop()),
+                name => names.push(name.to_owned()),
+            }
+        }
+        names
+    }
+
+    /// The line where each function starts, and how many lines it has.
+    fn functions(&self) -> Vec<(usize, usize)> {
+        let is_head = |line: &str| {
+            let visibility = ["", "pub ", "pub(super) ", "pub(crate) "];
+            let rest = visibility.iter().filter_map(|it| line.trim_start().strip_prefix(it));
+            rest.into_iter().any(|rest| rest.starts_with("fn ") || rest.starts_with("const fn "))
+        };
+        let heads = self.lines.iter().enumerate().filter(|(_, line)| is_head(line));
+        heads.map(|(at, _)| (at + 1, self.function_len(at))).collect()
+    }
+
+    /// How many lines the function at `at` has: up to the first line that is indented like its head and ends it.
+    fn function_len(&self, at: usize) -> usize {
+        let head = &self.lines[at];
+        let indent = &head[..head.len() - head.trim_start().len()];
+        let is_end = |line: &String| {
+            let rest = line.strip_prefix(indent).unwrap_or("");
+            rest.starts_with(['f', 'c', 'p', '}', ')']) && rest.ends_with([';', '}'])
+        };
+        1 + self.lines[at..].iter().position(is_end).expect("a function ends")
+    }
+}
+
+/// The paths that the start of a text stands for: `a::{b, c::d}` stands for `a::b` and `a::c::d`.
+fn expand(text: &str) -> Vec<String> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && !"_:".contains(c)).unwrap_or(text.len());
+    let (path, rest) = text.split_at(end);
+    let Some(group) = rest.strip_prefix('{').filter(|_| path.ends_with("::")) else {
+        return vec![path.to_owned()];
+    };
+    let (mut depth, mut items) = (0, vec![0]);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => items.push(at + 1),
+            _ => {}
+        }
+    }
+    let items = items.into_iter().flat_map(|at| expand(group[at..].trim_start()));
+    items.map(|item| format!("{path}{item}")).collect()
+}
+
+#[test]
+fn groups_of_paths_are_expanded() {
+    let expected = ["a::b", "a::c::d", "a::c::e::f", "a::g"];
+    assert_eq!(expand("a::{b, c::{d, e::f},\n    g};\nuse h;"), expected);
+    assert_eq!(expand("a::b::c(d)"), ["a::b::c"]);
+}
+
+/// As the architecture says: each file lists its parts in reading order. Failed to notice `super::`, groups and parts.
 #[test]
 fn each_module_knows_only_those_above_it() {
-    let read = |path: &Path| fs::read_to_string(root().join(path)).unwrap();
-    let list = read(Path::new("src/lib.rs"));
-    // What stands behind this is for tests.
-    let list = list.split("#[cfg(test)]").next().unwrap();
-    let modules: Vec<_> = list.lines().filter_map(|line| line.strip_suffix(';')).collect();
-    let place = |name: &str| modules.iter().position(|item| item.ends_with(&format!("mod {name}")));
-    let known_by = |file: &PathBuf| {
-        let own = file.iter().nth(1).and_then(|name| Path::new(name).file_stem()?.to_str());
-        let own = own.and_then(place);
-        let code = read(file);
-        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let paths = code.flat_map(|line| line.split("crate::").skip(1).collect::<Vec<_>>());
-        let names = paths.filter_map(|path| path.split(|c: char| !c.is_alphanumeric()).next());
-        let below = names.filter(|name| own < place(name)).map(str::to_owned);
-        below.map(|name| format!("{} knows {name}", file.display())).collect::<Vec<_>>()
-    };
-    let source = files("src", "rs").into_iter();
-    expect_none(source.filter(|file| !file.ends_with("main.rs")).flat_map(|f| known_by(&f)));
+    let sources = Source::all();
+    let files = sources.iter().filter(|source| !source.is_main());
+    let parts: HashMap<_, _> = files.map(|file| (&file.module[..], file.parts())).collect();
+    let mut known = 0;
+    let mut faults = Vec::new();
+    for source in &sources {
+        for path in source.paths() {
+            let shared = source.module.iter().zip(&path).take_while(|(a, b)| a == b).count();
+            let place = |path: &[String]| {
+                let name = path.get(shared)?;
+                parts[&source.module[..shared]].iter().position(|part| part == name)
+            };
+            if let (Some(own), Some(other)) = (place(&source.module), place(&path)) {
+                known += 1;
+                if own < other {
+                    faults.push(format!("{} knows {}", source.path.display(), path.join("::")));
+                }
+            }
+        }
+    }
+    assert!(known > 300, "only {known} uses of other modules were found");
+    expect_none(faults.into_iter());
+}
+
+/// The files below a module in reading order: the module itself, then its parts.
+fn in_reading_order<'a>(sources: &'a [Source], module: &[String]) -> Vec<&'a Path> {
+    let found = sources.iter().find(|source| source.module == module && !source.is_main());
+    // A part without a file of its own is for tests.
+    let Some(source) = found else { return Vec::new() };
+    let parts = source.parts().into_iter().map(|part| [module, &[part.to_owned()]].concat());
+    let below = parts.flat_map(|part| in_reading_order(sources, &part));
+    [&*source.path].into_iter().chain(below).collect()
+}
+
+/// Failed when the rows of the server and of `net` stood in another order than their modules.
+#[test]
+fn the_code_map_is_in_reading_order() {
+    let sources = Source::all();
+    let order = in_reading_order(&sources, &[]);
+    let map = code_map();
+    let place = |path: &&str| order.iter().position(|file| *file == Path::new(path));
+    let rows: Vec<_> = map.paths().filter_map(|path| Some((place(&path)?, path))).collect();
+    assert!(rows.len() > 40, "only {} files were found", rows.len());
+    let wrong = rows.windows(2).filter(|pair| pair[0].0 >= pair[1].0);
+    expect_none(wrong.map(|pair| format!("{} stands before {}", pair[0].1, pair[1].1)));
+}
+
+/// As CONTRIBUTING.md says.
+#[test]
+fn files_and_functions_stay_short() {
+    const MAX_FILE_LINES: usize = 350;
+    const MAX_FUNCTION_LINES: usize = 40;
+    let mut functions = 0;
+    let mut faults = Vec::new();
+    for source in Source::all() {
+        let (path, lines) = (source.path.display(), source.lines.len());
+        if lines > MAX_FILE_LINES {
+            faults.push(format!("{path} has {lines} lines"));
+        }
+        for (line, len) in source.functions() {
+            functions += 1;
+            if len > MAX_FUNCTION_LINES {
+                faults.push(format!("{path}:{line} has {len} lines"));
+            }
+        }
+    }
+    assert!(functions > 1000, "only {functions} functions were found");
+    expect_none(faults.into_iter());
 }
 
 #[test]

@@ -8,6 +8,11 @@ use std::time::Duration;
 #[allow(dead_code, reason = "its main is not called")]
 #[path = "../examples/echo.rs"]
 mod echo;
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "kit/mod.rs"]
+mod kit;
+
+use kit::pattern::pattern;
 
 /// More than the buffers of loopback hold, so that both ends come to wait for each other.
 const BYTES: usize = 16 << 20;
@@ -27,8 +32,7 @@ fn the_example_echoes_every_byte_and_closes_after_the_peer_has() {
     TcpStream::connect(addr).unwrap().write_all(b"unread").unwrap();
     thread::scope(|scope| {
         for n in 0..CONNECTIONS {
-            // No buffer is a multiple of the period, so that a shifted or repeated piece shows.
-            let bytes: Vec<u8> = (n..BYTES + n).map(|i| (i % 251) as u8).collect();
+            let bytes = pattern(n, BYTES);
             let mut stream = TcpStream::connect(addr).unwrap();
             stream.set_read_timeout(Some(TIMEOUT)).unwrap();
             stream.set_write_timeout(Some(TIMEOUT)).unwrap();

@@ -9,6 +9,12 @@ mod bystander;
 mod command;
 #[path = "support/deadline.rs"]
 mod deadline;
+#[allow(dead_code, reason = "each user of the kit needs a part of it")]
+#[path = "kit/mod.rs"]
+mod kit;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "support/passed.rs"]
+mod passed;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/pty.rs"]
 mod pty;

@@ -7,33 +7,16 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
 
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/deadline.rs"]
 mod deadline;
 
-use deadline::end_in_time;
+use command::{command, finish, resound};
 
 const COMMANDS: [&str; 4] = ["serve", "connect", "ping", "load"];
-
-fn command<A: AsRef<OsStr>>(args: &[A]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs a command to its end. A server whose arguments are wrongly accepted would not end, so it is killed in time.
-#[track_caller]
-fn output(command: &mut Command) -> Output {
-    let child = command.spawn().unwrap();
-    end_in_time(&child);
-    child.wait_with_output().unwrap()
-}
-
-#[track_caller]
-fn resound<A: AsRef<OsStr>>(args: &[A]) -> Output {
-    output(&mut command(args))
-}
 
 /// The line on standard error if the arguments are refused.
 #[track_caller]
@@ -297,7 +280,7 @@ fn no_argument_that_is_not_utf_8_causes_a_panic() {
     let mut tried = 0;
     let mut check = |args: &[OsString]| {
         tried += 1;
-        let output = output(command(args).current_dir(&dir));
+        let output = finish(command(args).current_dir(&dir));
         let said = String::from_utf8(output.stderr).unwrap();
         // Help and version come before the fault.
         let is_fine = output.status.code() == Some(0);
@@ -335,7 +318,7 @@ fn a_unix_socket_can_have_a_name_that_is_not_utf_8() {
     // The client sends nothing, so a server that closes has echoed all.
     std::thread::spawn(move || drop(listener.accept()));
     let args = [OsStr::new("connect"), OsStr::from_bytes(b"unix:caf\xe9.sock")];
-    let output = output(command(&args).current_dir(&dir));
+    let output = finish(command(&args).current_dir(&dir));
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }
 
@@ -389,7 +372,7 @@ fn help_that_cannot_be_written_is_an_error() {
         &["ping", "--help"],
     ] {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let into_full = output(command(args).stdout(full));
+        let into_full = finish(command(args).stdout(full));
         let said = String::from_utf8(into_full.stderr).unwrap();
         assert_eq!(into_full.status.code(), Some(1), "{args:?}");
         assert_eq!(said, "resound: cannot write to standard output: no space left on device\n");
@@ -397,7 +380,7 @@ fn help_that_cannot_be_written_is_an_error() {
         // If its reader leaves, SIGPIPE ends it, as other filters.
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let unread = output(command(args).stdout(writer));
+        let unread = finish(command(args).stdout(writer));
         assert!(unread.stderr.is_empty(), "{unread:?}");
         assert_eq!(unread.status.signal(), Some(13), "{unread:?}");
     }
@@ -410,7 +393,7 @@ fn help_fits_the_terminal() {
         for command in COMMANDS {
             for flag in ["-h", "--help"] {
                 let mut resound = self::command(&[command, flag]);
-                let output = output(resound.env("COLUMNS", width.to_string()));
+                let output = finish(resound.env("COLUMNS", width.to_string()));
                 let help = String::from_utf8(output.stdout).unwrap();
                 let longest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
                 assert!(longest.chars().count() <= width, "{command} {flag} at {width}: {longest}");
@@ -422,7 +405,7 @@ fn help_fits_the_terminal() {
 /// Failed when the short help of serve was as long as the other.
 #[test]
 fn the_short_help_of_serve_has_one_line_for_each_option() {
-    let short = output(command(&["serve", "-h"]).env("COLUMNS", "80"));
+    let short = finish(command(&["serve", "-h"]).env("COLUMNS", "80"));
     let short = String::from_utf8(short.stdout).unwrap();
     let lines = short.lines().filter(|line| line.starts_with("  ")).count();
     let options = short.lines().filter(|line| line.trim_start().starts_with('-')).count();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use crate::net::{Addr, ParseAddrError};
+use crate::net::{Addr, ParseAddrError, has_scheme, is_name_char};
 use crate::text::Excerpt;
 
 /// For examples.
@@ -32,7 +32,7 @@ pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
 
 fn with_example(text: &OsStr, fault: &ParseAddrError) -> String {
     match text.to_str() {
-        Some(text) if strip_scheme(text, "unix:").is_none() => match guess(text) {
+        Some(text) if !has_scheme(text, "unix:") => match guess(text) {
             Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
             Some(addr @ Addr::Udp { .. }) => {
                 format!("{fault}; write udp:HOST:PORT, such as {}", shown(&addr))
@@ -51,8 +51,9 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     }
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
-    let udp = strip_scheme(text, "udp:").map_or("", |_| "udp:");
-    let rest = ["tcp:", "udp:"].iter().find_map(|it| strip_scheme(rest, it)).unwrap_or(rest);
+    let udp = if has_scheme(text, "udp:") { "udp:" } else { "" };
+    let scheme = ["tcp:", "udp:"].into_iter().find(|scheme| has_scheme(rest, scheme));
+    let rest = &rest[scheme.map_or(0, str::len)..];
     let (host, port) = match rest.rsplit_once(':') {
         Some(pair) => pair,
         None if rest.bytes().all(|byte| byte.is_ascii_digit()) => ("", rest),
@@ -69,16 +70,9 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     candidates.iter().find_map(|text| Addr::of_server(format!("{udp}{text}")).ok())
 }
 
-/// What follows the scheme, which can be in capitals.
-fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
-    let (start, rest) = text.split_at_checked(scheme.len())?;
-    start.eq_ignore_ascii_case(scheme).then_some(rest)
-}
-
 /// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
 fn is_name(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_plain)
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_name_char)
 }
 
 /// An address for a line that quotes it.

@@ -10,8 +10,8 @@ use synonyms::is_host;
 
 pub(super) use line::Line;
 
-mod line;
 mod synonyms;
+mod line;
 
 /// What to write instead of the argument that `error` is about, if there is a guess.
 pub(super) fn advice(error: &clap::Error, line: &Line<'_>) -> Option<String> {

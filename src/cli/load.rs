@@ -23,14 +23,14 @@ use sources::source;
 use terminal::{columns, fitted};
 use values::{connections, depth, file, interval, messages, sizes, spin};
 
-mod checks;
-mod bar;
-mod options;
-mod rate;
-mod screen;
-mod sources;
-mod terminal;
 mod values;
+mod rate;
+mod sources;
+mod options;
+mod checks;
+mod terminal;
+mod bar;
+mod screen;
 
 /// The end of `--help`, which `-h` leaves out.
 const AFTER_LONG_HELP: &str = "\

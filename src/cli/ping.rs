@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, INTERRUPTED};
 use crate::client::dial::DialProgress::Waiting;
 use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
@@ -93,7 +93,8 @@ fn verdict(tally: &Tally, end: &End) -> Result<(), Failure> {
     match end {
         End::Failed(error) => Err(Failure::run(&error.to_string())),
         End::Interrupted if tally.received == 0 && tally.wrong == 0 => {
-            Err(Failure { message: "interrupted before any echo came back".into(), code: 130 })
+            let message = "interrupted before any echo came back".into();
+            Err(Failure { message, code: INTERRUPTED })
         }
         End::Complete | End::Interrupted => tally.verdict().map_err(|e| Failure::run(&e)),
     }

@@ -44,10 +44,10 @@ pub struct Serve {
     #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
     listen: Vec<Addr>,
 
-    /// Connections at once [default: ulimit -n]
+    /// Open connections [default: ulimit -n, max 1m]
     ///
     /// The server closes a new connection beyond this number. By default, it takes as many connections as the limit
-    /// of descriptors allows.
+    /// of descriptors allows, but at most 1m (1,000,000).
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 
@@ -75,7 +75,7 @@ pub struct Serve {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "60s")]
     stall_timeout: Duration,
 
-    /// Time to accept after a signal
+    /// Accept this long after a signal
     ///
     /// After a signal, the server accepts and echoes for this long as before, so that a load balancer notices first
     /// and sends its connections elsewhere. A second signal stops it at once.
@@ -117,7 +117,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
-    /// Poll for this long before sleeping [default: off]
+    /// Poll this long before sleeping [default: off]
     ///
     /// If messages come close together, the server polls for the next one for this long, such as 50us, before it
     /// sleeps. One or two busy connections then get their echoes sooner, for less processor time. The server sleeps at
@@ -209,9 +209,10 @@ impl Serve {
         let mut server = Server::new(config, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // This comes before the first listener: a program that can reach the server must be able to stop it.
-        signals::watch_for_server()
-            .and_then(|signals| server.add_service(Box::new(StopOnSignals::new(signals))))
-            .map_err(|e| cannot("watch for", &"signals", &e))?;
+        let signals = signals::watch_for_server()?;
+        server
+            .add_service(Box::new(StopOnSignals::new(signals)))
+            .map_err(|e| signals::cannot_watch(&e))?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
         Ok(server.run())
@@ -267,8 +268,8 @@ impl Serve {
                  bytes, or a smaller --max-connections"
             ),
             None => format!(
-                "--pending-limit is too small for {max_connections} connections, as many as the limit of \
-                 descriptors allows: give at least {least} bytes, or --max-connections {most} or less"
+                "--pending-limit is too small for {max_connections} connections, the default under \
+                 this limit of descriptors: give at least {least} bytes, or --max-connections {most} or less"
             ),
         })
     }

@@ -17,11 +17,11 @@ use crate::text::format::setting;
 pub use dialer::{Dialer, Step};
 pub(super) use lookup::needs_no_lookup;
 
-mod dialer;
-mod failures;
 mod lookup;
 mod order;
+mod failures;
 mod race;
+mod dialer;
 
 /// A new connection.
 #[derive(Debug)]

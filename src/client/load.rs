@@ -24,7 +24,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::client::failure::Failure;
 use crate::client::latency::Latency;
-use crate::net::{Addr, cannot};
+use crate::net::Addr;
 use crate::signals;
 
 use clock::SystemClock;
@@ -172,7 +172,7 @@ pub fn run(options: &Options, reporter: &mut impl Reporter) -> Outcome {
 }
 
 fn watch_signals() -> Result<Signals, Failure> {
-    signals::watch(&[SIGQUIT]).map_err(|e| Failure::System(cannot("watch for", &"signals", &e)))
+    signals::watch(&[SIGQUIT]).map_err(Failure::System)
 }
 
 /// As [`run`], for a caller that uses the signals afterwards.

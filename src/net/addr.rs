@@ -130,27 +130,27 @@ fn write_host_port(host: &str, port: u16, f: &mut fmt::Formatter<'_>) -> fmt::Re
 
 /// `least_port` is 0 for a listener, which can take any free port, and 1 otherwise.
 fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
-    if let Some(name) = strip_scheme(text.as_bytes(), "unix:") {
-        return unix(name);
+    const UNIX: &str = "unix:";
+    const UDP: &str = "udp:";
+    if has_scheme(text.as_bytes(), UNIX) {
+        return unix(&text.as_bytes()[UNIX.len()..]);
     }
     let Some(text) = text.to_str() else {
         let shown = text.as_bytes().escape_ascii().to_string();
         return Err(format!("{} is not UTF-8, which only a path can be", quoted(&shown)));
     };
-    match strip_scheme(text.as_bytes(), "udp:") {
-        // The scheme is ASCII, so the rest begins at a character.
-        Some(rest) => {
-            let (host, port) = host_port(&text[text.len() - rest.len()..], least_port)?;
-            Ok(Addr::Udp { host, port })
-        }
-        None => host_port(text, least_port).map(|(host, port)| Addr::Inet { host, port }),
+    if has_scheme(text, UDP) {
+        let (host, port) = host_port(&text[UDP.len()..], least_port)?;
+        return Ok(Addr::Udp { host, port });
     }
+    let (host, port) = host_port(text, least_port)?;
+    Ok(Addr::Inet { host, port })
 }
 
-/// What follows the scheme, which can be in capitals.
-fn strip_scheme<'a>(text: &'a [u8], scheme: &str) -> Option<&'a [u8]> {
-    let (start, rest) = text.split_at_checked(scheme.len())?;
-    start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+/// Whether `text` begins with `scheme`, perhaps in capitals.
+pub(crate) fn has_scheme(text: impl AsRef<[u8]>, scheme: &str) -> bool {
+    let start = text.as_ref().get(..scheme.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
 /// Reads what follows `unix:`.
@@ -172,9 +172,8 @@ fn unix(text: &[u8]) -> Result<Addr, String> {
 
 /// Reads `HOST:PORT`.
 fn host_port(text: &str, least_port: u16) -> Result<(String, u16), String> {
-    let has_scheme = |scheme| strip_scheme(text.as_bytes(), scheme).is_some();
     let is_url = text.contains("://") || text.starts_with("//");
-    if is_url || ["tcp:", "udp:", "unix:"].into_iter().any(has_scheme) {
+    if is_url || ["tcp:", "udp:", "unix:"].into_iter().any(|scheme| has_scheme(text, scheme)) {
         return Err("only unix: or udp: can stand before an address".into());
     }
     let (host, port) = match text.rsplit_once(':') {
@@ -222,12 +221,16 @@ fn is_number(text: &str) -> bool {
 
 /// Whether it is an IPv6 address. It can have a zone, by name or number, as in `fe80::1%eth0`.
 fn is_ipv6(text: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let (ip, has_good_zone) = match text.split_once('%') {
-        Some((ip, zone)) => (ip, !zone.is_empty() && zone.chars().all(is_plain)),
+        Some((ip, zone)) => (ip, !zone.is_empty() && zone.chars().all(is_name_char)),
         None => (text, true),
     };
     has_good_zone && ip.parse::<Ipv6Addr>().is_ok()
+}
+
+/// Whether `c` can stand in the name of a host or of a zone.
+pub(crate) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')
 }
 
 fn quoted(text: &str) -> String {

@@ -49,12 +49,16 @@ impl Default for ListenOptions {
 
 /// A listening TCP or Unix socket.
 #[derive(Debug)]
-pub enum Listener {
-    /// Over TCP.
+pub struct Listener {
+    pub(super) socket: ListeningSocket,
+    /// The file of a Unix socket that this program has made.
+    file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+pub(super) enum ListeningSocket {
     Tcp(TcpListener),
-    /// Over a Unix socket, with its file. An abstract socket has none, and [`take_file`](Self::take_file) takes it
-    /// away.
-    Unix(Option<SocketFile>, UnixListener),
+    Unix(UnixListener),
 }
 
 impl Listener {
@@ -74,17 +78,46 @@ impl Listener {
 
     fn open(at: &Endpoint, options: ListenOptions) -> io::Result<Self> {
         let backlog = options.backlog;
-        match at {
-            Endpoint::Inet(addr) => Self::tcp(*addr, options),
-            Endpoint::Udp(_) => Err(no_connections()),
-            Endpoint::Unix(Some(path)) => unix::listen(path, options.unix_mode, backlog)
-                .map(|(file, listener)| Self::Unix(Some(file), listener)),
-            Endpoint::Unix(None) | Endpoint::Abstract(_) => {
-                unix::listen_abstract(at, backlog).map(|listener| Self::Unix(None, listener))
+        let (socket, file) = match at {
+            Endpoint::Inet(addr) => (ListeningSocket::tcp(*addr, options)?, None),
+            Endpoint::Udp(_) => return Err(no_connections()),
+            Endpoint::Unix(Some(path)) => {
+                let (file, listener) = unix::listen(path, options.unix_mode, backlog)?;
+                (ListeningSocket::Unix(listener), Some(file))
             }
+            Endpoint::Unix(None) | Endpoint::Abstract(_) => {
+                (ListeningSocket::Unix(unix::listen_abstract(at, backlog)?), None)
+            }
+        };
+        Ok(Self { socket, file })
+    }
+
+    /// Its address, with the real port if port 0 was asked for.
+    ///
+    /// # Errors
+    ///
+    /// An error of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<Endpoint> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => listener.local_addr().map(Into::into),
+            ListeningSocket::Unix(listener) => listener.local_addr().map(Into::into),
         }
     }
 
+    /// Takes the file of a Unix socket away. It can then outlive the listener.
+    pub fn take_file(&mut self) -> Option<SocketFile> {
+        self.file.take()
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match &mut self.socket {
+            ListeningSocket::Tcp(listener) => listener,
+            ListeningSocket::Unix(listener) => listener,
+        }
+    }
+}
+
+impl ListeningSocket {
     fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
         // mio's own `bind` has no backlog to choose.
         let socket = new_socket(Domain::for_address(addr), Type::STREAM)?;
@@ -105,42 +138,17 @@ impl Listener {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
         Ok(Self::Tcp(TcpListener::from_std(socket.into())))
     }
-
-    /// Its address, with the real port if port 0 was asked for.
-    ///
-    /// # Errors
-    ///
-    /// An error of getsockname(2).
-    pub fn local_addr(&self) -> io::Result<Endpoint> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Into::into),
-            Self::Unix(_, listener) => listener.local_addr().map(Into::into),
-        }
-    }
-
-    /// Takes the file of a Unix socket away. It can then outlive the listener.
-    pub fn take_file(&mut self) -> Option<SocketFile> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Unix(file, _) => file.take(),
-        }
-    }
-
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Tcp(listener) => listener,
-            Self::Unix(_, listener) => listener,
-        }
-    }
 }
 
 impl Listen for Listener {
     type Stream = Socket;
 
     fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
-        match self {
-            Self::Tcp(listener) => listener.accept().map(|(s, peer)| (Socket::Tcp(s), peer.into())),
-            Self::Unix(_, listener) => {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => {
+                listener.accept().map(|(s, peer)| (Socket::Tcp(s), peer.into()))
+            }
+            ListeningSocket::Unix(listener) => {
                 listener.accept().map(|(s, peer)| (Socket::Unix(s), peer.into()))
             }
         }
@@ -149,9 +157,9 @@ impl Listen for Listener {
     /// If several sockets listen on one address (`SO_REUSEPORT`), Linux can move what waits for one that closes to
     /// another (`net.ipv4.tcp_migrate_req`). Without its commit 3864c6b, it reports no event there.
     fn fills_silently(&self) -> bool {
-        match self {
-            Self::Tcp(listener) => is_shared(listener),
-            Self::Unix(..) => false,
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => is_shared(listener),
+            ListeningSocket::Unix(_) => false,
         }
     }
 }

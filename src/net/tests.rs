@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use socket2::SockRef;
 
+use super::listener::ListeningSocket;
 use super::options::*;
 use super::*;
 use crate::reactor::Reactor;
@@ -41,9 +42,9 @@ fn bind_endpoint(at: &Endpoint, options: ListenOptions) -> io::Result<Listener> 
 
 /// Fails before a test would hang.
 fn must_not_block(listener: &Listener) {
-    let nonblocking = match listener {
-        Listener::Tcp(listener) => SockRef::from(listener).nonblocking(),
-        Listener::Unix(_, listener) => SockRef::from(listener).nonblocking(),
+    let nonblocking = match &listener.socket {
+        ListeningSocket::Tcp(listener) => SockRef::from(listener).nonblocking(),
+        ListeningSocket::Unix(listener) => SockRef::from(listener).nonblocking(),
     };
     assert!(nonblocking.unwrap(), "accepting would block");
 }
@@ -274,10 +275,9 @@ fn a_missing_protocol_is_left_out_but_missing_descriptors_or_rights_are_errors()
 #[test]
 fn whether_a_listener_takes_ipv4_is_set_in_both_cases() {
     for only_v6 in [true, false] {
-        let Ok(Listener::Tcp(listener)) = bind("[::]:0", ListenOptions { only_v6, ..PLAIN }) else {
-            panic!("no TCP")
-        };
-        assert_eq!(SockRef::from(&listener).only_v6().unwrap(), only_v6);
+        let listener = bind("[::]:0", ListenOptions { only_v6, ..PLAIN }).unwrap();
+        let ListeningSocket::Tcp(socket) = &listener.socket else { panic!("no TCP") };
+        assert_eq!(SockRef::from(socket).only_v6().unwrap(), only_v6);
     }
 }
 

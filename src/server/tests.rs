@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::accept::LAST_ACCEPTS;
+use super::turns::TURNS_PER_TIMED_TURN;
 use super::*;
 use crate::kit::socket::{Answer, Call, Script, Socket};
 use crate::kit::source::unpolled;

@@ -1,4 +1,4 @@
-//! What the server does when time has passed, without any event.
+//! When the next turn is due without an event, and what the server does then.
 
 use std::time::Instant;
 
@@ -10,6 +10,23 @@ use crate::net::{Listen, Stream};
 use crate::observe::{Closed, Event, Expiry, Observer};
 
 impl<L: Listen, O: Observer> Server<L, O> {
+    /// When the next turn is due even without an event and with an empty queue, in served time.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        let has_connections = self.admission.connections() > 0;
+        let sweep = has_connections.then(|| self.shared.deadlines.next(now)).flatten();
+        let on_callers_clock = self.shutdown_deadline().into_iter().chain(self.service_deadline());
+        let served = on_callers_clock.map(|at| self.clock.in_served(at));
+        served.chain(sweep).chain(self.accept_deadline()).min()
+    }
+
+    /// Does what time has made due: timeouts, back-offs that are over, deadlines of services, the next step of stopping.
+    pub fn handle_timeouts(&mut self, now: Instant) {
+        self.resume_accepting(now);
+        self.sweep(now);
+        self.serve_due();
+        self.advance_shutdown(now);
+    }
+
     /// Acts on the connections whose deadlines have passed. It looks at a bounded number of slots, so that a great many
     /// connections do not hold a turn up.
     pub(super) fn sweep(&mut self, now: Instant) {

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::pattern::{MIB, MUCH, pattern};
+use super::long_stream::{MIB, MUCH, long_stream};
 use super::peers::{self, serve};
 use super::piped::{Client, command, run, spawn};
 
@@ -21,7 +21,7 @@ fn a_wrong_byte_in_a_long_stream_is_found() {
         (&stream).write_all(&[one[0] ^ 1])?;
         peers::faithful(stream)
     });
-    let ended = run(&[&addr], pattern(2 * MIB));
+    let ended = run(&[&addr], long_stream(2 * MIB));
     ended.assert_failed("the echo is wrong");
     assert_eq!(
         ended.stdout.len() as u64,
@@ -43,7 +43,7 @@ fn changes_that_a_checksum_does_not_see_are_found() {
                 .write_all(&std::array::from_fn::<_, 5, _>(|i| few[i] ^ SEEN_BY_NO_CHECKSUM[i]))?;
             peers::faithful(stream)
         });
-        let ended = run(&[&addr], pattern(at + 1000));
+        let ended = run(&[&addr], long_stream(at + 1000));
         ended.assert_failed("the echo is wrong");
         assert!(ended.stdout.len() as u64 <= at, "{}", ended.stdout.len());
     }
@@ -59,7 +59,7 @@ fn a_wrong_byte_is_found_if_the_server_echoes_only_at_the_end() {
         all[WRONG] ^= 0x80;
         (&stream).write_all(&all)
     });
-    let ended = run(&[&addr], pattern(9 * MIB));
+    let ended = run(&[&addr], long_stream(9 * MIB));
     ended
         .assert_failed("the echo is wrong: of the 65536 bytes from offset 5242880 on, some differ");
     assert_eq!(ended.stdout.len() as u64, 5 * MIB);
@@ -191,7 +191,7 @@ fn an_echo_that_never_comes_ends_the_client_after_the_timeout() {
 fn a_server_that_reads_nothing_ends_the_client_after_the_timeout() {
     let (_keep, gate) = mpsc::channel::<()>();
     let addr = serve(move |_stream| gate.recv().map_err(io::Error::other));
-    run(&["-W", "300ms", &addr], pattern(MUCH)).assert_failed("no echo within 300 ms: 0 of ");
+    run(&["-W", "300ms", &addr], long_stream(MUCH)).assert_failed("no echo within 300 ms: 0 of ");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, fcntl_getfl, fcntl_setfl, mkfifoat};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::pattern::{MIB, assert_same, pattern};
+use super::long_stream::{MIB, assert_same, long_stream};
 use super::peers::{self, serve};
 use super::piped::{Client, command, spawn};
 use super::pty;
@@ -309,11 +309,11 @@ fn one_socket_can_be_both_input_and_output() {
     let writer = {
         let ours = ours.try_clone().unwrap();
         thread::spawn(move || {
-            io::copy(&mut pattern(MIB), &mut &ours).unwrap();
+            io::copy(&mut long_stream(MIB), &mut &ours).unwrap();
             ours.shutdown(std::net::Shutdown::Write).unwrap();
         })
     };
-    assert_same(&ours, pattern(MIB));
+    assert_same(&ours, long_stream(MIB));
     writer.join().unwrap();
     client.end().assert_fine(b"");
 }

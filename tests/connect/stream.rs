@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::pattern::{MIB, MUCH, assert_same, pattern};
+use super::long_stream::{MIB, MUCH, assert_same, long_stream};
 use super::peers::{self, serve};
 use super::piped::{Client, command, run, spawn};
 
@@ -54,10 +54,10 @@ fn a_long_stream_passes_whole_and_in_little_memory() {
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     let writer = thread::spawn(move || {
-        io::copy(&mut pattern(MUCH), &mut stdin).unwrap();
+        io::copy(&mut long_stream(MUCH), &mut stdin).unwrap();
         stdin
     });
-    assert_same((&mut stdout).take(MUCH), pattern(MUCH));
+    assert_same((&mut stdout).take(MUCH), long_stream(MUCH));
     let client = Client::collect(child);
     let peak = peak_kib(&client);
     assert!(peak <= MAX_CLIENT_KIB, "{peak} KiB");
@@ -70,12 +70,12 @@ fn a_reader_that_pauses_holds_the_client_back() {
     let mut command = command(&[&serve(peers::faithful)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let rest = write_until_held_back(&stdin, pattern(MUCH));
+    let rest = write_until_held_back(&stdin, long_stream(MUCH));
     let client = Client::collect(child);
     let peak = peak_kib(&client);
     assert!(peak <= MAX_CLIENT_KIB, "{peak} KiB");
     let writer = write_all(stdin, rest);
-    assert_same(stdout, pattern(MUCH));
+    assert_same(stdout, long_stream(MUCH));
     writer.join().unwrap();
     client.end().assert_fine(b"");
 }
@@ -87,10 +87,10 @@ fn the_timeout_does_not_run_while_the_reader_pauses() {
     let mut command = command(&["-W", "500ms", &serve(peers::faithful)]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    write_all(stdin, pattern(SOME)).join().unwrap();
+    write_all(stdin, long_stream(SOME)).join().unwrap();
     // This pause is longer than the timeout.
     thread::sleep(Duration::from_secs(1));
-    assert_same(stdout, pattern(SOME));
+    assert_same(stdout, long_stream(SOME));
     Client::collect(child).end().assert_fine(b"");
 }
 
@@ -104,13 +104,13 @@ fn a_server_that_pauses_holds_the_client_back() {
     let mut command = command(&[&addr]);
     let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let rest = write_until_held_back(&stdin, pattern(MUCH));
+    let rest = write_until_held_back(&stdin, long_stream(MUCH));
     let client = Client::collect(child);
     let peak = peak_kib(&client);
     assert!(peak <= MAX_CLIENT_KIB, "{peak} KiB");
     go.send(()).unwrap();
     let writer = write_all(stdin, rest);
-    assert_same(stdout, pattern(MUCH));
+    assert_same(stdout, long_stream(MUCH));
     writer.join().unwrap();
     client.end().assert_fine(b"");
 }
@@ -139,12 +139,12 @@ fn write_all(mut pipe: ChildStdin, mut bytes: impl Read + Send + 'static) -> Joi
 #[test]
 fn a_file_is_sent_to_its_end_even_if_nothing_comes_back_before() {
     let mut input = tempfile::tempfile().unwrap();
-    io::copy(&mut pattern(9 * MIB), &mut input).unwrap();
+    io::copy(&mut long_stream(9 * MIB), &mut input).unwrap();
     input.rewind().unwrap();
     let mut command = command(&["-W", "3600s", &serve(peers::waiting_for_the_end)]);
     let mut child = spawn(command.stdin(input).stdout(Stdio::piped()));
     let stdout = child.stdout.take().unwrap();
-    assert_same(stdout, pattern(9 * MIB));
+    assert_same(stdout, long_stream(9 * MIB));
     Client::collect(child).end().assert_fine(b"");
 }
 
@@ -153,7 +153,7 @@ fn the_last_bytes_are_written_even_if_the_output_was_full() {
     // What a pipe holds: pipe(7). The client holds the rest.
     const PIPE_BYTES: u64 = 64 * 1024;
     let mut input = tempfile::tempfile().unwrap();
-    io::copy(&mut pattern(PIPE_BYTES + 1000), &mut input).unwrap();
+    io::copy(&mut long_stream(PIPE_BYTES + 1000), &mut input).unwrap();
     input.rewind().unwrap();
     let mut command = command(&[&serve(peers::faithful)]);
     let mut child = spawn(command.stdin(input).stdout(Stdio::piped()));
@@ -161,7 +161,7 @@ fn the_last_bytes_are_written_even_if_the_output_was_full() {
     while ioctl_fionread(&stdout).unwrap() < PIPE_BYTES {
         thread::yield_now();
     }
-    assert_same(stdout, pattern(PIPE_BYTES + 1000));
+    assert_same(stdout, long_stream(PIPE_BYTES + 1000));
     Client::collect(child).end().assert_fine(b"");
 }
 
@@ -170,7 +170,7 @@ fn files_and_devices_that_cannot_be_polled_work_too() {
     let addr = serve(peers::faithful);
     let dir = tempfile::tempdir().unwrap();
     let (input, output) = (dir.path().join("in"), dir.path().join("out"));
-    io::copy(&mut pattern(3 * MIB + 1), &mut File::create(&input).unwrap()).unwrap();
+    io::copy(&mut long_stream(3 * MIB + 1), &mut File::create(&input).unwrap()).unwrap();
     let mut to_file = command(&[&addr]);
     to_file.stdin(File::open(&input).unwrap()).stdout(File::create(&output).unwrap());
     Client::start(&mut to_file).end().assert_fine(b"");

@@ -17,6 +17,15 @@ static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     period.iter().copied().cycle().take(PERIOD + MAX_BYTES).collect()
 });
 
+/// The first `len` bytes of stream `stream`, however many those are.
+pub fn pattern(stream: usize, len: usize) -> Vec<u8> {
+    let mut all = Vec::with_capacity(len);
+    while all.len() < len {
+        all.extend(bytes(stream, all.len() as u64, MAX_BYTES.min(len - all.len())));
+    }
+    all
+}
+
 /// Returns `len` bytes of stream `stream`, from `offset` on. `len` must not exceed [`MAX_BYTES`].
 pub fn bytes(stream: usize, offset: u64, len: usize) -> &'static [u8] {
     let start = (stream * 7_919 + (offset % PERIOD as u64) as usize) % PERIOD;

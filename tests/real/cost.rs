@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
-use std::{fmt, fs, thread};
+use std::{fmt, thread};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Pid;
@@ -288,21 +288,14 @@ fn costs(
     pause: Duration,
 ) -> (Duration, Duration) {
     let echoes = if pause.is_zero() { 2000 } else { 200 };
-    let (since, before) = (Instant::now(), cpu_of(server));
+    let (since, before) = (Instant::now(), server.cpu_time());
     for _ in 0..echoes {
         if !pause.is_zero() {
             thread::sleep(pause);
         }
         expect_echo(stream, message);
     }
-    (since.elapsed(), cpu_of(server) - before)
-}
-
-/// The processor time that a server has taken: schedstat, proc(5).
-fn cpu_of(server: &Server) -> Duration {
-    let path = format!("/proc/{}/schedstat", server.pid().as_raw_nonzero());
-    let stat = fs::read_to_string(path).unwrap();
-    Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+    (since.elapsed(), server.cpu_time() - before)
 }
 
 /// The server polls between messages only if they come close together. Each poll that finds nothing yields.

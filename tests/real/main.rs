@@ -19,9 +19,11 @@ mod deadline;
 mod kit;
 #[path = "../load/loader.rs"]
 mod loader;
+#[path = "../support/passed.rs"]
+mod passed;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
-#[path = "../support/pattern.rs"]
-mod pattern;
+#[path = "../support/long_stream.rs"]
+mod long_stream;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/piped.rs"]
 mod piped;
@@ -50,6 +52,7 @@ mod load_cost;
 mod peers;
 mod addresses;
 mod reach;
+mod scale;
 mod soak;
 mod time;
 mod traced;

@@ -8,8 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::bystander::Bystander;
 use crate::cost::figure;
+use crate::long_stream::{MIB, assert_same, long_stream};
 use crate::many::{fill, raise_descriptor_limit};
-use crate::pattern::{MIB, assert_same, pattern};
 use crate::server::{Server, eventually};
 use crate::wire::{self, connect_socket, tcp_socket};
 
@@ -77,7 +77,7 @@ fn a_gibibyte_sent_before_the_first_read_comes_back_in_little_memory() {
     let stream = server.connect();
     thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            io::copy(&mut pattern(1024 * MIB), &mut &stream).unwrap();
+            io::copy(&mut long_stream(1024 * MIB), &mut &stream).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
         });
         let could_send = || poll(&mut [PollFd::new(&stream, PollFlags::OUT)], Some(&HELD_BACK));
@@ -85,7 +85,7 @@ fn a_gibibyte_sent_before_the_first_read_comes_back_in_little_memory() {
             thread::yield_now();
         }
         assert!(!sender.is_finished(), "the server took all of it, without back-pressure");
-        assert_same(&stream, pattern(1024 * MIB));
+        assert_same(&stream, long_stream(1024 * MIB));
     });
     let grown = server.status_kib("VmHWM") - at_start;
     figure("peak growth in KiB for a gibibyte before the first read", grown);

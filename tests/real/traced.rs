@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
+use crate::passed::{ROUNDS, pass_descriptors};
 use crate::programs::{Call, Under, calls};
+use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{echo_of, expect_bytes, expect_echo, expect_end, pattern, send_until_stuck};
 
 /// Failed when an interrupted wait ended the server, and when an interrupted read or write ended its connection.
@@ -145,6 +148,24 @@ fn a_flooder_takes_turns_with_the_others() {
         busiest = busiest.max(read.len());
     }
     assert!(sent > 1 << 20 && busiest > PINGERS, "{sent} bytes and {busiest} reads show nothing");
+}
+
+/// A read of a Unix socket stops at a passed descriptor, and no edge announces the bytes behind it. From Linux 6.16 on,
+/// the server asks its kernel to refuse descriptors, so strace makes that call fail. Failed when the server took a short
+/// read of any kind of socket as proof that the socket is empty.
+#[test]
+fn passed_descriptors_cause_no_stall_and_are_not_kept() {
+    let unix = SocketPath::new();
+    let inject = "inject=setsockopt:error=ENOPROTOOPT";
+    let words = ["-D", "-f", "-o", "{findings}", "-e", inject];
+    let server = Under::start_at(&unix.addr, "strace", &words, &[]);
+    let stream = connect_unix(&unix.path);
+    expect_echo(&stream, b"established");
+    let passed = pass_descriptors(&server.server, &stream);
+    assert_eq!(passed, ROUNDS, "the kernel refused descriptors, so this test shows nothing");
+    stream.shutdown(Shutdown::Write).unwrap();
+    expect_end(&stream);
+    server.stop();
 }
 
 /// The turns of the server: the calls between one wait and the next.

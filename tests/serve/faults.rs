@@ -1,19 +1,14 @@
 //! Faults of peers, and a server that is stopped: docs/reliability.md lists them.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use rustix::cmsg_space;
-use rustix::io::{Errno, ioctl_fionread};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-
 use crate::bystander::Bystander;
-use crate::server::{Server, eventually};
+use crate::passed::pass_descriptors;
+use crate::server::Server;
 use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{
     connect_with_little_room, echo_of, expect_bytes, expect_closed, expect_echo, expect_end,
@@ -154,46 +149,19 @@ fn an_urgent_byte_does_not_stall_what_follows() {
     bystander.expect_all_as_before(&server);
 }
 
-/// A read of a Unix socket stops at a passed descriptor, and no edge announces the bytes behind it. Failed when
-/// the server took a short read of any kind of socket as proof that the socket is empty.
+/// From Linux 6.16 on, the server's kernel refuses the descriptors. So this shows only that such a client is served on;
+/// `tests/real/traced.rs` makes descriptors arrive, and shows that the bytes behind them do not stall.
 #[test]
-fn passed_descriptors_cause_no_stall_and_are_not_kept() {
+fn a_client_that_passes_descriptors_gets_its_echo_and_the_server_keeps_none() {
     let unix = SocketPath::new();
     let server = Server::start_at(&["127.0.0.1:0", &unix.addr], &[]);
     let bystander = Bystander::beside(&server);
     let stream = connect_unix(&unix.path);
     expect_echo(&stream, b"established");
-    for _ in 0..20 {
-        let (mut reader, writer) = io::pipe().unwrap();
-        server.pause();
-        (&stream).write_all(b"before").unwrap();
-        if !pass(&stream, b"with", writer.into()) {
-            (&stream).write_all(b"with").unwrap();
-        }
-        (&stream).write_all(b"behind").unwrap();
-        server.resume();
-        // The client reads nothing until all has arrived. A read makes room, and that event would hide a stall.
-        eventually(|| (ioctl_fionread(&stream).unwrap() >= 16).then_some(()));
-        expect_bytes(&stream, b"beforewithbehind");
-        // The pipe ends, so the server does not hold its other end.
-        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
-    }
+    pass_descriptors(&server, &stream);
     stream.shutdown(Shutdown::Write).unwrap();
     expect_end(&stream);
     bystander.expect_all_as_before(&server);
-}
-
-/// Sends bytes together with a descriptor and closes the descriptor. Returns false if the kernel refuses both:
-/// from Linux 6.16 on, the server asks for that.
-fn pass(stream: &UnixStream, bytes: &[u8], descriptor: OwnedFd) -> bool {
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor.as_fd()];
-    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
-    match sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()) {
-        Err(Errno::PERM) => false,
-        sent => sent.unwrap() == bytes.len(),
-    }
 }
 
 /// A reset in the middle of an echo, or with megabytes queued in both directions, ends only its connection.

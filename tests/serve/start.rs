@@ -97,8 +97,8 @@ fn a_pending_limit_too_small_for_the_default_names_its_origin() {
     let said = numbers(
         &stderr,
         "resound: --pending-limit is too small for ",
-        " connections, as many as the limit \
-        of descriptors allows: give at least ",
+        " connections, the default under \
+        this limit of descriptors: give at least ",
         " bytes, or --max-connections 1024 or less\n",
     );
     assert_eq!(said[0] * 2, said[1], "{stderr}");

@@ -6,7 +6,6 @@
 //! The modules stand in reading order: what a seed decides, what the kernel and the peers do, what the server may do,
 //! and a run of all that.
 
-use std::panic;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -42,14 +41,11 @@ const THREADS: usize = 2;
 
 #[test]
 fn the_simulated_server_keeps_its_promises() {
-    // A run that panics is reported as a failure, with its steps.
-    panic::set_hook(Box::new(|_| {}));
     let outcome = match (std::env::var("RESOUND_SEED").ok(), soak::asked_for()) {
         (Some(seed), _) => try_seed(seed.parse().expect("RESOUND_SEED is a number"), STEPS),
         (None, Some(time)) => soak(time),
         (None, None) => try_many(0, |seed| seed < SEEDS),
     };
-    let _ = panic::take_hook();
     match outcome {
         Ok(coverage) => println!("{coverage}"),
         Err(shrunk) => panic!("{shrunk}"),

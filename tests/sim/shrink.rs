@@ -1,7 +1,10 @@
 //! Shrinks a story that fails to a short part that still fails.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use crate::coverage::Coverage;
@@ -32,11 +35,36 @@ pub fn try_seed(seed: u64, steps: usize) -> Result<Coverage, Box<Shrunk>> {
 
 /// Runs a story; a panic is a failure too.
 fn attempt(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
-    panic::catch_unwind(AssertUnwindSafe(|| run(scenario, story))).unwrap_or_else(|panic| {
+    catch_quietly(|| run(scenario, story)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?");
         Err(Failure { steps: story.len(), what: format!("panicked: {text}") })
     })
+}
+
+thread_local! {
+    /// Whether a panic of this thread is reported as a failure, and so must not be printed as well.
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` and catches its panic without printing it. The panics of other threads are printed as before.
+fn catch_quietly<T>(work: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(hook_panics);
+    IS_QUIET.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(work));
+    IS_QUIET.set(false);
+    result
+}
+
+/// Puts a hook before the present one, which skips that one if the thread is quiet.
+fn hook_panics() {
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if !IS_QUIET.get() {
+            previous(info);
+        }
+    }));
 }
 
 fn shrink(seed: u64, scenario: Scenario, mut story: Vec<Step>, failure: Failure) -> Shrunk {
@@ -110,5 +138,31 @@ impl fmt::Display for Shrunk {
         }
         writeln!(f, "the scenario that the seed sets:")?;
         write!(f, "{scenario}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    thread_local! {
+        static PRINTED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// Failed when the simulation silenced the whole process, so that other tests failed without a message.
+    #[test]
+    fn only_the_panics_of_a_run_are_silent() {
+        // After this, no other test sets a hook.
+        catch_quietly(|| ()).unwrap();
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PRINTED.set(PRINTED.get() + 1);
+            previous(info);
+        }));
+        hook_panics();
+        assert!(catch_quietly(|| panic!("in a run")).is_err());
+        assert_eq!(PRINTED.get(), 0);
+        assert!(panic::catch_unwind(|| panic!("outside a run, on purpose")).is_err());
+        assert_eq!(PRINTED.get(), 1);
     }
 }

@@ -1,19 +1,34 @@
 //! Command lines of `resound`, and other programs that run one.
 
+use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
 
 use crate::deadline::end_in_time;
 
-/// Runs `resound ARGS` to its end.
-#[track_caller]
-pub fn resound(args: &[&str]) -> Output {
-    output(Command::new(env!("CARGO_BIN_EXE_resound")).args(args))
+/// `resound ARGS`, with nothing to read, and with its output in pipes.
+pub fn command<A: AsRef<OsStr>>(args: &[A]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
-/// Runs a command to its end and returns its output. A command that does not end is killed, and has no exit code.
+/// Runs `resound ARGS` to its end.
+#[track_caller]
+pub fn resound<A: AsRef<OsStr>>(args: &[A]) -> Output {
+    finish(&mut command(args))
+}
+
+/// Runs a command to its end, with its output in pipes.
 #[track_caller]
 pub fn output(command: &mut Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+}
+
+/// Runs a command to its end and returns what it writes into pipes. A command that does not end is killed, and has no
+/// exit code: a server whose arguments are wrongly accepted would not end.
+#[track_caller]
+pub fn finish(command: &mut Command) -> Output {
+    let child = command.spawn().unwrap();
     end_in_time(&child);
     child.wait_with_output().unwrap()
 }

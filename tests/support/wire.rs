@@ -7,12 +7,8 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+pub use crate::kit::pattern::pattern;
 use crate::server::TIMEOUT;
-
-/// Bytes that follow from their offset and from `seed`. A byte that is lost, repeated or moved shows.
-pub fn pattern(seed: usize, len: usize) -> Vec<u8> {
-    (0..len).map(|i| ((i ^ (i >> 8) ^ (i >> 16)).wrapping_mul(31) + seed * 7) as u8).collect()
-}
 
 /// Sends a message and expects exactly that message back.
 #[track_caller]

@@ -42,7 +42,7 @@ impl Serve {
             }
         }
         let first = listeners.first().map(|(_, at)| at).or(datagrams.first().map(|(_, at)| at));
-        let hint = first.map(hint).filter(|_| stderr().is_terminal());
+        let hint = first.and_then(hint).filter(|_| stderr().is_terminal());
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!("{hint}"));

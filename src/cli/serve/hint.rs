@@ -3,37 +3,42 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::net::Endpoint;
+use crate::text::shell::is_plain;
 
-/// How to try the server from another terminal.
-pub(super) fn hint(at: &Endpoint) -> String {
-    let (addr, other) = match at {
-        Endpoint::Inet(addr) => {
-            let addr = reachable(*addr).to_string();
-            let nc = format!("nc {}", host_and_port(&addr));
-            (addr, nc)
+/// How to try the server from another terminal. There is no hint if a path or a name is not a plain word for each
+/// program that the hint names.
+pub(super) fn hint(at: &Endpoint) -> Option<String> {
+    let addr = match at {
+        Endpoint::Inet(addr) | Endpoint::Udp(addr) => reachable(*addr).to_string(),
+        Endpoint::Unix(_) | Endpoint::Abstract(_) => at.to_string(),
+    };
+    let other = match at {
+        Endpoint::Inet(_) => {
+            format!("nc {}", host_and_port(&addr)?)
         }
-        Endpoint::Udp(addr) => {
-            let addr = reachable(*addr).to_string();
-            return format!("try it from another terminal: nc -u {}", host_and_port(&addr));
+        Endpoint::Udp(_) => {
+            return Some(format!("try it from another terminal: nc -u {}", host_and_port(&addr)?));
         }
         Endpoint::Unix(_) => {
-            let addr = at.to_string();
-            let nc = format!("nc -U {}", addr.trim_start_matches("unix:"));
-            (addr, nc)
+            let path = addr.strip_prefix("unix:")?;
+            // nc takes it for an option.
+            let is_option = path.starts_with('-');
+            (!is_option && is_plain(path)).then(|| format!("nc -U {path}"))?
         }
         Endpoint::Abstract(_) => {
-            let addr = at.to_string();
-            let socat = format!("socat - ABSTRACT-CONNECT:{}", addr.trim_start_matches("unix:@"));
-            (addr, socat)
+            let name = addr.strip_prefix("unix:@")?;
+            // What ends a name for socat.
+            let is_cut = name.contains([':', ',']);
+            (!is_cut && is_plain(name)).then(|| format!("socat - ABSTRACT-CONNECT:{name}"))?
         }
     };
-    format!("try it from another terminal: resound connect {addr}, or {other}")
+    Some(format!("try it from another terminal: resound connect {addr}, or {other}"))
 }
 
 /// An address as two arguments. The zone of an IPv6 address stays with it.
-fn host_and_port(addr: &str) -> String {
-    let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
-    format!("{} {port}", host.trim_matches(['[', ']']))
+fn host_and_port(addr: &str) -> Option<String> {
+    let (host, port) = addr.rsplit_once(':')?;
+    Some(format!("{} {port}", host.trim_matches(['[', ']'])))
 }
 
 /// The loopback address for a server that listens on every address.
@@ -49,6 +54,8 @@ fn reachable(mut addr: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -62,10 +69,21 @@ mod tests {
             let at = Endpoint::Inet(at.parse().unwrap());
             let expected =
                 format!("try it from another terminal: resound connect {connect}, or {nc}");
+            assert_eq!(hint(&at).unwrap(), expected);
+        }
+        for (at, commands) in [
+            (unix("/run/echo"), "connect unix:/run/echo, or nc -U /run/echo"),
+            // Failed when the hint was nc -U s: the prefix was removed as often as it stood there.
+            (unix("unix:s"), "connect unix:unix:s, or nc -U unix:s"),
+            (unix("./-s"), "connect unix:./-s, or nc -U ./-s"),
+            (unnamed("echo"), "connect unix:@echo, or socat - ABSTRACT-CONNECT:echo"),
+            // Failed when the hint was ABSTRACT-CONNECT:s.
+            (unnamed("unix:@s"), ""),
+        ] {
+            let expected = format!("try it from another terminal: resound {commands}");
+            let expected = (!commands.is_empty()).then_some(expected);
             assert_eq!(hint(&at), expected);
         }
-        let unix = hint(&Endpoint::Unix(Some(std::path::Path::new("/run/echo").into())));
-        assert!(unix.ends_with("resound connect unix:/run/echo, or nc -U /run/echo"), "{unix}");
     }
 
     #[test]
@@ -73,16 +91,26 @@ mod tests {
         for (at, nc) in [("0.0.0.0:7", "nc -u 127.0.0.1 7"), ("[fe80::1%2]:7", "nc -u fe80::1%2 7")]
         {
             let hint = hint(&Endpoint::Udp(at.parse().unwrap()));
-            assert_eq!(hint, format!("try it from another terminal: {nc}"));
+            assert_eq!(hint, Some(format!("try it from another terminal: {nc}")));
         }
     }
 
+    /// Failed when a shell took the two commands in another way than the hint meant, or could not take them.
     #[test]
-    fn the_hint_for_an_abstract_socket_names_socat() {
-        let said = hint(&Endpoint::Abstract((*b"echo").into()));
-        assert!(
-            said.ends_with("resound connect unix:@echo, or socat - ABSTRACT-CONNECT:echo"),
-            "{said}"
-        );
+    fn no_hint_names_what_a_shell_or_another_program_would_change() {
+        for path in ["/run/a b", "/run/a'b", "$HOME/s", "/run/*", "~/s", "/run/a\nb", "-s", "a;b"] {
+            assert_eq!(hint(&unix(path)), None, "{path}");
+        }
+        for name in ["a b", "a(b)", "a,b", "a:b", "a\0b"] {
+            assert_eq!(hint(&unnamed(name)), None, "{name}");
+        }
+    }
+
+    fn unix(path: &str) -> Endpoint {
+        Endpoint::Unix(Some(Path::new(path).into()))
+    }
+
+    fn unnamed(name: &str) -> Endpoint {
+        Endpoint::Abstract(name.as_bytes().into())
     }
 }

@@ -23,15 +23,15 @@ use messenger::Messenger;
 use transcript::Transcript;
 use view::View;
 
+mod keys;
+mod editor;
+mod screen;
+mod raw;
 mod console;
 mod dump;
-mod editor;
-mod keys;
-mod messenger;
-mod raw;
-mod screen;
 mod transcript;
 mod view;
+mod messenger;
 
 /// Prompts, sends, shows the echo, until `bye` or the end of the input.
 pub fn run(options: &Options) -> io::Result<()> {

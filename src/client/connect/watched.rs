@@ -9,7 +9,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::Options;
 use super::echo_output::EchoOutput;
 use crate::client::dial::{Dialer, Limits};
-use crate::net::{Socket, cannot, delegate_source};
+use crate::net::{Socket, delegate_source};
 use crate::reactor::Reactor;
 use crate::signals;
 use crate::stdio::Standard;
@@ -50,7 +50,7 @@ impl Watched {
     ///
     /// If the system cannot watch them.
     pub fn signals(others: &[i32]) -> io::Result<Self> {
-        signals::watch(others).map(Self::Signals).map_err(|e| cannot("watch for", &"signals", &e))
+        signals::watch(others).map(Self::Signals)
     }
 
     fn source(&mut self) -> &mut dyn Source {

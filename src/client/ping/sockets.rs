@@ -48,9 +48,9 @@ impl Sockets {
 
     fn with_dialer(dialer: Dialer) -> io::Result<Self> {
         let mut reactor = Reactor::new()?;
-        let signals = signals::watch(&[SIGQUIT])
-            .and_then(|signals| reactor.insert(Watched::Signals(signals)))
-            .map_err(|e| cannot("watch for", &"signals", &e))?;
+        let signals = reactor
+            .insert(Watched::Signals(signals::watch(&[SIGQUIT])?))
+            .map_err(|e| signals::cannot_watch(&e))?;
         let alarm = Alarm::new().map_err(|e| cannot("watch", &"the time", &e))?;
         let alarm = reactor.insert(Watched::Alarm(alarm))?;
         let dialer = reactor.insert(Watched::Dialer(Box::new(dialer)))?;

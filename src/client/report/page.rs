@@ -14,6 +14,7 @@ use crate::client::latency::LatencySummary;
 use crate::client::load::{Outcome, Search, Trial};
 use crate::text::Escaped;
 use crate::text::format::{byte_rate, count, counted, elapsed, rate, time};
+use crate::text::shell::quoted;
 
 mod scale;
 mod plot;
@@ -250,15 +251,6 @@ fn command(arguments: &[String]) -> Markup {
             span.argument { (quoted(argument)) }
         }
     }
-}
-
-/// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_=+./:,@%[]".contains(c);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        return argument.into();
-    }
-    format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

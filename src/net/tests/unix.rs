@@ -93,7 +93,8 @@ fn a_stale_socket_is_replaced() {
 fn a_killed_server_can_start_again() {
     let (_dir, path) = place();
     for _ in 0..3 {
-        let Listener::Unix(file, listener) = listen(&path).unwrap() else { unreachable!() };
+        let mut listener = listen(&path).unwrap();
+        let file = listener.take_file();
         drop(listener);
         // A killed server does not drop it.
         std::mem::forget(file);

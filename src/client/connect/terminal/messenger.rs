@@ -20,8 +20,8 @@ use crate::client::idle_timer::IdleTimer;
 use crate::reactor::Reactor;
 use link::LinkState;
 
-mod delivery;
 mod link;
+mod delivery;
 
 /// Talks to the server of its options, and reports each step to its view.
 pub struct Messenger<'a> {

@@ -10,7 +10,7 @@ pub const MIB: u64 = 1024 * 1024;
 pub const MUCH: u64 = 64 * MIB;
 
 /// A stream of `len` bytes, in which a lost or repeated piece shows.
-pub fn pattern(len: u64) -> impl Read + Send {
+pub fn long_stream(len: u64) -> impl Read + Send {
     Endless { offset: 0 }.take(len)
 }
 
