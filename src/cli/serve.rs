@@ -16,8 +16,8 @@ use crate::signals;
 use crate::text::Plural;
 use crate::units::{count, duration, per_second, size, timeout, within};
 
-mod binding;
 mod hint;
+mod binding;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
 /// only to be refused, standard error, and some for libraries.
