@@ -3,11 +3,12 @@
 # So that an argument with a space stays one.
 set positional-arguments
 
-# Check the format, the lints and the tests.
+# Check the format, the lints of both builds, and the tests.
 check:
     cargo fmt --check
     cargo clippy --all-targets -- -D warnings
     cargo clippy --test real --bench cost -- -D warnings
+    cargo clippy --no-default-features --all-targets -- -D warnings
     cargo test
 
 # Run `cost`, and the tests that need strace, valgrind, nc, socat and ncat.

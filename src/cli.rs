@@ -12,9 +12,14 @@ use log::LevelFilter;
 
 use crate::stdio::{complain, say};
 use crate::text::Escaped;
+use crate::version::VERSION;
 use address::server_addr;
+#[cfg(feature = "clients")]
 use connect::Connect;
+use generated::{Completions, Manual};
+#[cfg(feature = "clients")]
 use load::Load;
+#[cfg(feature = "clients")]
 use ping::Ping;
 use serve::Serve;
 
@@ -23,26 +28,48 @@ mod descriptors;
 mod logging;
 
 mod serve;
+#[cfg(feature = "clients")]
 mod connect;
+#[cfg(feature = "clients")]
 mod ping;
+#[cfg(feature = "clients")]
 mod load;
+
+mod generated;
 
 mod advice;
 mod refusal;
 
-/// An echo server (RFC 862) on one thread, and the clients to try and measure it with
-///
-/// `resound serve` sends every byte back on the connection that it came from. `resound connect` talks to it, or to any
-/// other echo server, from a terminal or a pipe. `resound ping` measures how long an echo takes. `resound load`
-/// sends from many connections at once, checks every byte, and reports the rate and the times of the echoes.
+/// The command line of the program.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, args_override_self = true, after_long_help = AFTER_HELP)]
+#[command(about = ABOUT, long_about = LONG_ABOUT)]
+#[command(version = VERSION, propagate_version = true, args_override_self = true, after_long_help = AFTER_HELP)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
     verbosity: Verbosity,
 }
+
+const ABOUT: &str = match cfg!(feature = "clients") {
+    true => "An echo server (RFC 862) on one thread, and the clients to try and measure it with",
+    false => "An echo server (RFC 862) on one thread; built without the clients",
+};
+
+const LONG_ABOUT: &str = match cfg!(feature = "clients") {
+    true => {
+        "An echo server (RFC 862) on one thread, and the clients to try and measure it with
+
+`resound serve` sends every byte back on the connection that it came from. `resound connect` talks to it, or to any \
+other echo server, from a terminal or a pipe. `resound ping` measures how long an echo takes. `resound load` sends \
+from many connections at once, checks every byte, and reports the rate and the times of the echoes."
+    }
+    false => {
+        "An echo server (RFC 862) on one thread; built without the clients
+
+`resound serve` sends every byte back on the connection that it came from."
+    }
+};
 
 const AFTER_HELP: &str = "\
 Durations are written 50us, 250ms, 1.5s, 2m, 1h or 1d. Sizes are written 64, 16k or 1.5m, where 1k (or 1K, 1kB, \
@@ -69,6 +96,7 @@ enum Command {
     /// From a pipe or a file, the client streams standard input to the server, and the echo to standard output,
     /// until all of it has come back. Ctrl-C, SIGTERM or SIGHUP ends a stream early: the client reports what it sent
     /// and received, and exits with code 130. Ctrl-\ reports the same and continues.
+    #[cfg(feature = "clients")]
     Connect(Connect),
     /// Measure how long an echo takes, one message at a time
     ///
@@ -80,9 +108,31 @@ enum Command {
     /// The time of an echo runs from just before the write of its message to just after the read of its last
     /// byte. The time to connect is not part of it, and is shown apart. mdev is the standard deviation of the times,
     /// jitter the mean difference between one time and the next.
+    #[cfg(feature = "clients")]
     Ping(Ping),
     /// Load an echo server from many connections, and measure it
+    #[cfg(feature = "clients")]
     Load(Box<Load>),
+    /// Print the completions of the command line for a shell
+    ///
+    /// In bash: source <(resound completions bash). In zsh, write them to a file _resound in a folder of $fpath. In
+    /// fish: resound completions fish | source.
+    Completions(Completions),
+    /// Print a page of the manual
+    ///
+    /// Without a command, the page is about the program. man(1) shows it: resound man serve | man -l -
+    Man(Manual),
+}
+
+impl Command {
+    /// Whether it has a --quiet of its own, beside that of the log.
+    fn has_own_quiet(&self) -> bool {
+        match self {
+            #[cfg(feature = "clients")]
+            Self::Ping(_) => true,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -189,14 +239,19 @@ impl Cli {
 
     /// Runs the command.
     pub fn run(self) -> ExitCode {
-        let level = self.verbosity.level(matches!(self.command, Command::Ping(_)));
+        let level = self.verbosity.level(self.command.has_own_quiet());
         let done = level
             .and_then(|level| logging::init(level).map_err(|e| Failure::run(&e.to_string())))
             .and_then(|()| match self.command {
                 Command::Serve(serve) => serve.run(),
+                #[cfg(feature = "clients")]
                 Command::Connect(connect) => connect.run(),
+                #[cfg(feature = "clients")]
                 Command::Ping(ping) => ping.run(),
+                #[cfg(feature = "clients")]
                 Command::Load(load) => load.run(self.verbosity.quiet),
+                Command::Completions(completions) => completions.run(),
+                Command::Man(manual) => manual.run(),
             });
         done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
     }

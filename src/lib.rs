@@ -5,8 +5,16 @@
 //! knows nothing of echoing, sockets, observers, and the server that puts them together. The clients come
 //! after the server, and the command line comes last.
 //!
+//! Without the feature `clients`, it is the server alone, and needs fewer crates.
+//!
 //! Public is what tests, benches and fuzz targets use. There is no promise that it stays as it is.
 
+#![cfg_attr(
+    not(feature = "clients"),
+    allow(dead_code, reason = "the clients use more of the shared modules than the server does")
+)]
+
+mod version;
 mod text;
 mod memory;
 
@@ -19,6 +27,7 @@ mod signals;
 mod stdio;
 pub mod observe;
 pub mod server;
+#[cfg(feature = "clients")]
 pub mod client;
 pub mod cli;
 

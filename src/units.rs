@@ -74,11 +74,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if unit.is_empty() && !number.is_empty() {
         return unitless(number);
     }
-    let is_unit = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
-    let Some((_, nanos)) = TIMES.iter().find(|(names, _)| is_unit(names)) else {
-        return Err(UNIT.into());
-    };
+    let nanos = nanoseconds(unit).ok_or(UNIT)?;
     seconds(value(number)? * nanos / 1e9)
+}
+
+/// The length of a unit of time.
+fn nanoseconds(unit: &str) -> Option<f64> {
+    let is_unit = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
+    TIMES.iter().find_map(|(names, nanos)| is_unit(names).then_some(*nanos))
 }
 
 const UNIT: &str = "write a number and its unit, such as 50us, 250ms, 5s, 2m or 1h";

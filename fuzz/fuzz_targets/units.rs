@@ -1,4 +1,4 @@
-//! Any text as a size, a count, a duration or a timeout, compared with a second parser that uses whole numbers.
+//! Any text as a size, a count, a duration, a timeout or a rate, compared with a second parser that uses whole numbers.
 
 #![no_main]
 
@@ -23,7 +23,24 @@ fuzz_target!(|text: &str| {
     let millisecond = Duration::from_millis(1);
     let timeout = duration.ok().filter(|duration| *duration >= millisecond);
     assert_eq!(units::timeout(text).ok(), timeout, "timeout {text:?}");
+    check_rate(text, units::per_second(text).ok());
 });
+
+/// The names of each unit of time, in small letters, and its length in nanoseconds.
+const TIMES: [(&str, u128); 7] = [
+    ("ns nsec", 1),
+    ("us µs μs usec", 1_000),
+    ("ms msec", 1_000_000),
+    ("s sec secs second seconds", 1_000_000_000),
+    ("m min mins minute minutes", 60_000_000_000),
+    ("h hr hrs hour hours", 3_600_000_000_000),
+    ("d day days", 86_400_000_000_000),
+];
+
+/// Each name of a unit of time, and its length.
+fn times() -> impl Iterator<Item = (&'static str, u128)> {
+    TIMES.iter().flat_map(|(names, unit)| names.split(' ').map(move |name| (name, *unit)))
+}
 
 /// Each way to write a unit of bytes in small letters. Every text ends with the empty unit, so it comes last.
 fn sizes() -> Vec<(String, u128)> {
@@ -84,25 +101,14 @@ fn check_duration(text: &str, got: Option<&Duration>) {
 
 /// The nanoseconds, rounded down, and whether they are exact.
 fn nanoseconds(text: &str) -> Option<(u128, bool)> {
-    let units = [
-        ("ns nsec", 1),
-        ("us µs μs usec", 1_000),
-        ("ms msec", 1_000_000),
-        ("s sec secs second seconds", 1_000_000_000),
-        ("m min mins minute minutes", 60_000_000_000),
-        ("h hr hrs hour hours", 3_600_000_000_000),
-        ("d day days", 86_400_000_000_000),
-    ];
     // Zero needs no unit.
     let points = text.bytes().filter(|byte| *byte == b'.').count();
     if points <= 1 && text.contains('0') && text.bytes().all(|byte| b"0.".contains(&byte)) {
         return Some((0, true));
     }
     let lower = text.to_ascii_lowercase();
-    let names =
-        units.iter().flat_map(|(names, unit)| names.split(' ').map(move |name| (name, *unit)));
-    let (name, unit) =
-        names.filter(|(name, _)| lower.ends_with(name)).max_by_key(|(name, _)| name.len())?;
+    let names = times().filter(|(name, _)| lower.ends_with(name));
+    let (name, unit) = names.max_by_key(|(name, _)| name.len())?;
     let number = without_space(lower.strip_suffix(name)?);
     let (before, after) = number.split_once('.').unwrap_or((number, ""));
     if before.is_empty() && after.is_empty() {
@@ -115,4 +121,40 @@ fn nanoseconds(text: &str) -> Option<(u128, bool)> {
     let fraction = decimal(kept)? * unit;
     let nanos = decimal(before)?.saturating_mul(unit).saturating_add(fraction / scale);
     Some((nanos.min(u128::MAX / 2), fraction.is_multiple_of(scale) && kept == after))
+}
+
+fn check_rate(text: &str, got: Option<f64>) {
+    /// The rounding errors of an f64 add up to less than this part.
+    const SLACK: f64 = 1e-12;
+    let is_within = |rate: f64, slack: f64| {
+        rate >= (1.0 - slack) / 3600.0 && rate <= (1.0 + slack) * 100_000_000.0
+    };
+    match (rate(text), got) {
+        (Some(rate), Some(got)) => {
+            assert!((got / rate - 1.0).abs() < SLACK, "rate {text:?} is {got}, not {rate}");
+            assert!(is_within(got, 0.0), "rate {text:?} is {got}");
+        }
+        (Some(rate), None) => assert!(!is_within(rate, -SLACK), "rate {text:?} is refused"),
+        (None, got) => assert_eq!(got, None, "rate {text:?}"),
+    }
+}
+
+/// How many things a second that is.
+fn rate(text: &str) -> Option<f64> {
+    let lower = text.to_ascii_lowercase();
+    let (amount, per) = lower.rsplit_once('/').unwrap_or((&lower, "s"));
+    let (_, unit) = times().find(|(name, _)| *name == per)?;
+    let prefix =
+        |(prefix, factor): &(String, u128)| Some((amount.strip_suffix(&**prefix)?, *factor));
+    let (number, factor) = counts().iter().find_map(prefix)?;
+    let digits = if number.len() < amount.len() { without_space(number) } else { number };
+    let (before, after) = digits.split_once('.').unwrap_or((digits, "0"));
+    if before.is_empty() || after.is_empty() {
+        return None;
+    }
+    decimal(after)?;
+    // Further digits are lost in the rounding, or the rate is far below the lowest.
+    let kept = &after[..after.len().min(MAX_PLACES as usize)];
+    let parts = decimal(kept)? as f64 / 10_f64.powi(kept.len() as i32);
+    Some((decimal(before)? as f64 + parts) * factor as f64 * 1e9 / unit as f64)
 }

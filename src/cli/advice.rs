@@ -49,11 +49,17 @@ fn named(error: &clap::Error, kind: ContextKind) -> &str {
 /// For a word that is no command.
 fn command(wrong: &str, line: &Line<'_>) -> Option<String> {
     if let Some(addr) = from_here(wrong, line.next(wrong)) {
-        return Some(format!(
-            "write a command before it: resound connect {addr}, or resound serve --listen {addr}"
-        ));
+        let serve = format!("resound serve --listen {addr}");
+        return Some(match line.has("connect") {
+            true => format!("write a command before it: resound connect {addr}, or {serve}"),
+            false => format!("write a command before it: {serve}"),
+        });
     }
-    synonyms::command(wrong).map(|name| format!("write resound {name}"))
+    let name = synonyms::command(wrong)?;
+    Some(match synonyms::is_client(name) && !line.has(name) {
+        true => format!("this program was built without the clients, and so without {name}"),
+        false => format!("write resound {name}"),
+    })
 }
 
 /// For an option that the command does not have.
@@ -89,7 +95,10 @@ fn server(line: &Line<'_>) -> String {
     let port = line.value_of(|name| line.is_foreign_port(name)).unwrap_or("7007");
     let addr = together(host, port).or_else(|| alone(host)).unwrap_or_else(|| "HOST:PORT".into());
     match line.command() {
-        "" => format!("write resound serve --listen {addr}, or resound connect {addr}"),
+        "" if line.has("connect") => {
+            format!("write resound serve --listen {addr}, or resound connect {addr}")
+        }
+        "" => format!("write resound serve --listen {addr}"),
         "serve" => format!("write --listen {addr}"),
         name => format!("write resound {name} {addr}"),
     }

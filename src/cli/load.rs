@@ -39,8 +39,8 @@ for. The service time runs from when its first byte was sent.
 In a closed loop (the default), a message is due when the one before has come back, so a slow server gets fewer \
 messages. In an open loop (--rate), messages are due at fixed times, however slow the server is.
 
-Ctrl-\\ prints a status line, and the run goes on. Ctrl-C, SIGTERM or SIGHUP end the run early: it reports what it \
-measured, and the exit code is 130. A second Ctrl-C ends it at once, without a report.
+Ctrl-\\ prints a status line, and the run goes on. Ctrl-C, SIGTERM or SIGHUP end the run early: it waits up to a \
+second for the last echoes and reports what it measured, and the exit code is 130. A second Ctrl-C ends that wait.
 
 Examples:
   As fast as 50 connections can, for 10 s:

@@ -19,8 +19,7 @@ const ROUNDING: f64 = 1e-13;
 
 /// A distribution of times, exact to a thousandth of each. Its memory does not depend on how many there are.
 ///
-/// Distributions can be [added](Self::add). `RunningStats` are smaller and
-/// exact, but have no percentiles.
+/// Distributions can be [added](Self::add). `RunningStats` are smaller and exact, but have no percentiles.
 #[derive(Clone, Debug)]
 pub struct Latency {
     nanoseconds: Histogram<u64>,
@@ -86,9 +85,11 @@ impl Latency {
         self.nanoseconds.is_empty()
     }
 
-    /// The shortest time; zero if there is none.
+    /// The shortest time; zero if there is none. If it is the longest too, to a thousandth, it is equal to that.
     pub fn min(&self) -> Duration {
-        Duration::from_nanos(if self.is_empty() { 0 } else { self.nanoseconds.min() })
+        let (min, max) = (self.nanoseconds.min(), self.nanoseconds.max());
+        let is_max = self.is_empty() || self.nanoseconds.equivalent(min, max);
+        Duration::from_nanos(if is_max { max } else { min })
     }
 
     /// The longest time; zero if there is none.
@@ -98,7 +99,7 @@ impl Latency {
 
     /// The mean; zero if there is no time.
     pub fn mean(&self) -> Duration {
-        Duration::from_nanos(self.nanoseconds.mean().round() as u64)
+        Duration::from_nanos(self.nanoseconds.mean().round() as u64).max(self.min())
     }
 
     /// The standard deviation.
@@ -111,19 +112,15 @@ impl Latency {
         // In floating-point numbers, 99.9 % of 20,000 is a little more than 19,980. That would give the 19,981st
         // time, which is far longer in a long tail.
         let percentile = percentile * (1.0 - ROUNDING);
-        Duration::from_nanos(self.nanoseconds.value_at_percentile(percentile).min(self.max_nanos()))
+        Duration::from_nanos(self.nanoseconds.value_at_percentile(percentile)).min(self.max())
     }
 
-    /// As [`percentile`](Self::percentile), but `None` if there are too few times to say: fewer than 10 for the 90th percentile, 100 for
-    /// the 99th, 1,000 for the 99.9th.
+    /// As [`percentile`](Self::percentile), but `None` if there are too few times to say: fewer than 10 for the 90th
+    /// percentile, 100 for the 99th, 1,000 for the 99.9th.
     pub fn known_percentile(&self, percentile: f64) -> Option<Duration> {
         // Rounded, since 100 - 99.9 is not exactly 0.1.
         let needed = (100.0 / (100.0 - percentile)).round() as u64;
         (self.count() >= needed).then(|| self.percentile(percentile))
-    }
-
-    fn max_nanos(&self) -> u64 {
-        self.nanoseconds.max()
     }
 
     /// The histogram behind it, in nanoseconds.
@@ -203,6 +200,18 @@ mod tests {
             .for_each(|_| latency.record_evenly(Duration::from_secs(3600), 1e-8, 360_000_000_000));
         assert_eq!(latency.count(), 36_000_000_000_000);
         assert!(began.elapsed() < Duration::from_secs(20));
+    }
+
+    /// Failed when the shortest of them was less than the longest, by a thousandth.
+    #[test]
+    fn equal_times_are_equal_in_every_figure() {
+        for count in [1, 50] {
+            let mut latency = Latency::new();
+            (0..count).for_each(|_| latency.record(Duration::from_micros(1_705_500)));
+            let max = latency.max();
+            let figures = [latency.min(), latency.mean(), latency.percentile(50.0)];
+            assert_eq!((figures, latency.stdev()), ([max; 3], Duration::ZERO));
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ use clock::SystemClock;
 use contact::{NoContact, contact};
 use engine::Engine;
 use link::Network;
+use outcome::per_second;
 
 pub use connection_failure::ConnectionFailure;
 pub(crate) use memory::check_memory;
@@ -220,6 +221,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Messages a second. The first millisecond counts as a whole one, so that the rate does not jump about.
+    pub(crate) fn rate(&self) -> f64 {
+        per_second(self.messages, self.measured.max(Duration::from_millis(1)))
+    }
+
     /// The progress in this stage before anything has happened.
     fn none(stage: Stage) -> Self {
         Self {
@@ -251,4 +257,4 @@ pub enum Stage {
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]
-mod tests;
+pub(in crate::client) mod tests;

@@ -42,12 +42,16 @@ fn a_unix_socket_is_loaded() {
 fn an_open_loop_sends_exactly_what_falls_due() {
     let server = Server::start(&[]);
     let report = fine(&[server.addr(), "-c", "7", "-r", "2k", "-d", "500ms", "--warmup", "100ms"]);
-    let (messages, unsent) = (&report["messages"], &report["unsent_messages"]);
-    assert_eq!(messages.as_u64().unwrap() + unsent.as_u64().unwrap(), 1000, "{report:#}");
-    assert_eq!(report["response_latency_nanoseconds"]["count"], *messages);
+    let count = |key: &str| report[key].as_u64().unwrap();
+    let (messages, unsent) = (count("messages"), count("unsent_messages"));
+    assert_eq!(messages + unsent, 1000, "{report:#}");
+    assert_eq!(report["response_latency_nanoseconds"]["count"], messages);
     assert_eq!(report["options"]["rate_target_per_second"], 2000.0);
-    // The server counts the messages of the warm-up too.
-    assert!(server.stop().contains("7 connections, 76,800 bytes in, "));
+    // The server counts the 200 messages of the warm-up too. On a busy machine, a few are unsent.
+    let bytes = (200 + messages) * 64;
+    let bytes = format!("7 connections, {},{:03} bytes in, ", bytes / 1000, bytes % 1000);
+    let log = server.stop();
+    assert!(log.contains(&bytes), "no {bytes:?} in {log}\n{report:#}");
 }
 
 #[test]

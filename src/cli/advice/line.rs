@@ -32,9 +32,15 @@ impl<'a> Line<'a> {
         self.command.map_or("", Command::get_name)
     }
 
+    /// Whether the program has this command.
+    pub(super) fn has(&self, command: &str) -> bool {
+        self.grammar.find_subcommand(command).is_some()
+    }
+
+    /// The commands that serve and measure. The others are about the program itself.
     pub(super) fn commands(&self) -> Vec<&str> {
         let names = self.grammar.get_subcommands().map(Command::get_name);
-        names.filter(|name| *name != "help").collect()
+        names.filter(|name| !["completions", "man", "help"].contains(name)).collect()
     }
 
     /// The commands that have this option.

@@ -6,8 +6,13 @@ const COMMANDS: [(&str, &str); 5] = [
     ("connect", "client talk nc telnet open send"),
     ("ping", "latency rtt"),
     ("load", "bench benchmark stress flood perf test"),
-    ("serve to echo, or resound connect to try an echo server", "echo"),
+    (TO_ECHO, "echo"),
 ];
+
+const TO_ECHO: &str = match cfg!(feature = "clients") {
+    true => "serve to echo, or resound connect to try an echo server",
+    false => "serve",
+};
 
 const HOST_OPTIONS: &str = "--host --bind --address --addr --ip --server --target -H -b -a";
 const PORT_OPTIONS: &str = "--port -p";
@@ -57,6 +62,11 @@ pub(super) fn command(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let is_meant = |(name, others): &&(&str, &str)| word == *name || is_among(&word, others);
     COMMANDS.iter().find(is_meant).map(|(name, _)| *name)
+}
+
+/// Whether a command is a client.
+pub(super) fn is_client(command: &str) -> bool {
+    is_among(command, CLIENTS)
 }
 
 /// What to write instead of an option that this command does not have.

@@ -41,15 +41,11 @@ fn text(progress: &Progress) -> String {
         Stage::WarmingUp => "warming up".into(),
         Stage::Measuring => {
             let messages = counted(progress.messages, "message", "messages");
-            format!("{messages}, {} a second", rate(per_second(progress)))
+            format!("{messages}, {} a second", rate(progress.rate()))
         }
         Stage::Draining => "waiting for the last echoes".into(),
         Stage::Closing => "closing".into(),
     }
-}
-
-fn per_second(progress: &Progress) -> f64 {
-    progress.messages as f64 / progress.measured.as_secs_f64().max(0.001)
 }
 
 /// The status of the run, for a line of its own.

@@ -32,7 +32,11 @@ pub(super) fn hint(at: &Endpoint) -> Option<String> {
             (!is_cut && is_plain(name)).then(|| format!("socat - ABSTRACT-CONNECT:{name}"))?
         }
     };
-    Some(format!("try it from another terminal: resound connect {addr}, or {other}"))
+    let client = match cfg!(feature = "clients") {
+        true => format!("resound connect {addr}, or "),
+        false => String::new(),
+    };
+    Some(format!("try it from another terminal: {client}{other}"))
 }
 
 /// An address as two arguments. The zone of an IPv6 address stays with it.
@@ -58,6 +62,14 @@ mod tests {
 
     use super::*;
 
+    fn said(addr: &str, other: &str) -> Option<String> {
+        let client = match cfg!(feature = "clients") {
+            true => format!("resound connect {addr}, or "),
+            false => String::new(),
+        };
+        Some(format!("try it from another terminal: {client}{other}"))
+    }
+
     #[test]
     fn the_hint_names_an_address_that_clients_can_connect_to() {
         for (at, connect, nc) in [
@@ -67,23 +79,19 @@ mod tests {
             ("[fe80::1%2]:7", "[fe80::1%2]:7", "nc fe80::1%2 7"),
         ] {
             let at = Endpoint::Inet(at.parse().unwrap());
-            let expected =
-                format!("try it from another terminal: resound connect {connect}, or {nc}");
-            assert_eq!(hint(&at).unwrap(), expected);
+            assert_eq!(hint(&at), said(connect, nc));
         }
-        for (at, commands) in [
-            (unix("/run/echo"), "connect unix:/run/echo, or nc -U /run/echo"),
+        for (at, addr, other) in [
+            (unix("/run/echo"), "unix:/run/echo", "nc -U /run/echo"),
             // Failed when the hint was nc -U s: the prefix was removed as often as it stood there.
-            (unix("unix:s"), "connect unix:unix:s, or nc -U unix:s"),
-            (unix("./-s"), "connect unix:./-s, or nc -U ./-s"),
-            (unnamed("echo"), "connect unix:@echo, or socat - ABSTRACT-CONNECT:echo"),
-            // Failed when the hint was ABSTRACT-CONNECT:s.
-            (unnamed("unix:@s"), ""),
+            (unix("unix:s"), "unix:unix:s", "nc -U unix:s"),
+            (unix("./-s"), "unix:./-s", "nc -U ./-s"),
+            (unnamed("echo"), "unix:@echo", "socat - ABSTRACT-CONNECT:echo"),
         ] {
-            let expected = format!("try it from another terminal: resound {commands}");
-            let expected = (!commands.is_empty()).then_some(expected);
-            assert_eq!(hint(&at), expected);
+            assert_eq!(hint(&at), said(addr, other));
         }
+        // Failed when the hint was ABSTRACT-CONNECT:s.
+        assert_eq!(hint(&unnamed("unix:@s")), None);
     }
 
     #[test]

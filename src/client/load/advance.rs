@@ -14,6 +14,9 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         self.close_intervals(now);
         self.phase.note_progress(&self.shared, now);
         self.apply_interrupts(now);
+        if self.phase.is_over() {
+            return;
+        }
         match self.phase.stage() {
             Stage::Connecting if self.connections.is_complete() => self.begin_messages(now),
             Stage::Measuring if self.shared.plan.is_over(now) => self.drain(now),
@@ -103,11 +106,17 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
     /// Ends the run at once. What waits or is in flight counts as unanswered.
     pub(super) fn stop_now(&mut self, now: Instant) {
         debug_assert!(!self.phase.is_over(), "each message counts once");
+        if self.phase.stage() == Stage::WarmingUp {
+            // If this turn or its wait took long, some messages count already.
+            self.begin_measuring(now);
+        }
         // What would have been due later does not count.
         self.shared.plan.stop(now);
-        self.abandon_unsent(now);
+        // It may have been planned for an earlier time.
+        let end = self.shared.plan.end_at().unwrap_or(now);
+        self.abandon_unsent(end);
         self.drive_each(|connection, shared| connection.lane.abandon_in_flight(now, shared));
-        self.shared.recorder.end(now, &self.clock, self.reporter);
+        self.shared.recorder.end(end, &self.clock, self.reporter);
         self.phase.end();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::client::standstill::processor_time;
 
 /// Tells the time.
 ///
@@ -30,8 +30,7 @@ impl Clock for SystemClock {
     }
 
     fn cpu_time(&self) -> Duration {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        processor_time()
     }
 
     fn time_of_day(&self) -> SystemTime {

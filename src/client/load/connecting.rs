@@ -62,7 +62,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             Err(e) if e.kind() == ErrorKind::WouldBlock && !self.is_refused(&mut lane, now) => {
                 self.connections.defer(now + FULL_QUEUE_DELAY, lane);
             }
-            Err(e) => self.handle_failure(lane, None, Failure::Connect(e), now),
+            Err(e) => self.fail_lane(lane, None, Failure::Connect(e), now),
         }
     }
 

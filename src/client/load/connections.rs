@@ -131,6 +131,13 @@ impl<'a, N: Connect> Connections<'a, N> {
         }
     }
 
+    /// The connection with this number, and its token, if there is one.
+    #[inline]
+    pub(super) fn by_number(&mut self, number: usize) -> Option<(Token, &mut Connection<N::Link>)> {
+        let token = self.token(number)?;
+        Some((token, self.get_mut(token)?))
+    }
+
     /// The numbers that connections have, whether they exist or not.
     pub(super) fn numbers(&self) -> Range<usize> {
         0..self.places.len()
@@ -214,16 +221,13 @@ impl<'a, N: Connect> Connections<'a, N> {
     pub(super) fn close_all(&mut self, now: Instant) {
         self.reconnect_queue.clear();
         for number in 0..self.places.len() {
-            let Some(token) = self.token(number) else {
-                self.places[number] = Place::Empty;
-                continue;
-            };
-            match self.get_mut(token) {
-                Some(connection) if connection.state == State::Open => {
+            match self.by_number(number) {
+                Some((token, connection)) if connection.state == State::Open => {
                     connection.shutdown_write(now);
                     self.note_closing(token);
                 }
-                _ => drop(self.remove(token)),
+                Some((token, _)) => drop(self.remove(token)),
+                None => self.places[number] = Place::Empty,
             }
         }
     }
@@ -231,6 +235,7 @@ impl<'a, N: Connect> Connections<'a, N> {
     /// Has a connection made at `at`.
     pub(super) fn defer(&mut self, at: Instant, lane: Lane) {
         let number = lane.number;
+        debug_assert!(matches!(self.places[number], Place::Empty), "it has no successor");
         self.reconnect_queue.push(Reverse((at, number)));
         self.places[number] = Place::Waiting(Box::new(lane));
     }

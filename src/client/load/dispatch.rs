@@ -28,8 +28,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             // The messages before it took their part of this turn.
             let now = self.clock.now();
             self.shared.record_lateness(due, now);
-            if let Some(token) = self.connections.token(number)
-                && let Some(connection) = self.connections.get_mut(token)
+            if let Some((token, connection)) = self.connections.by_number(number)
                 && let Err(fault) = connection.begin_due(now, &mut self.shared)
             {
                 self.fail(token, fault.into());
@@ -44,9 +43,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         mut act: impl FnMut(&mut Connection<N::Link>, &mut Shared),
     ) {
         for number in self.connections.numbers() {
-            if let Some(token) = self.connections.token(number)
-                && let Some(connection) = self.connections.get_mut(token)
-            {
+            if let Some((token, connection)) = self.connections.by_number(number) {
                 act(connection, &mut self.shared);
                 self.connections.reactor.requeue(token);
             }

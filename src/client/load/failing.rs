@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 
 use super::clock::Clock;
+use super::connection::State;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::link::{Connect, Link};
@@ -55,19 +56,39 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
 
     /// A connection has failed.
     pub(super) fn fail(&mut self, token: Token, failure: Failure) {
-        let local =
-            self.connections.get_mut(token).and_then(|failed| Link::local_addr(&failed.link));
+        let Some(failed) = self.connections.get_mut(token) else { return };
+        let local = failed.link.local_addr();
+        // Its messages are finished, or go on in another connection.
+        let has_closed = matches!(failed.state, State::Closing(_));
         let Some(lane) = self.connections.remove(token) else { return };
         let now = self.clock.now();
         lane.abandon_in_flight(now, &mut self.shared);
         self.shared.in_flight -= lane.probe.in_flight();
-        self.handle_failure(lane, local, failure, now);
+        if has_closed {
+            self.handle_failure(lane.number, local, failure, now);
+        } else {
+            self.fail_lane(lane, local, failure, now);
+        }
     }
 
-    /// Records a failure. Then the connection is made again, or the run ends.
-    pub(super) fn handle_failure(
+    /// Records that a lane has lost its connection, or could not get one. Then it gets another one, or the run ends.
+    pub(super) fn fail_lane(
         &mut self,
         lane: Lane,
+        local: Option<Endpoint>,
+        failure: Failure,
+        now: Instant,
+    ) {
+        let number = lane.number;
+        // If the run ends, what waits for this connection counts as unsent.
+        self.connections.defer(now + RECONNECT_DELAY, lane);
+        self.handle_failure(number, local, failure, now);
+    }
+
+    /// Records the failure of the connection with this number. Ends the run if nothing excuses it.
+    fn handle_failure(
+        &mut self,
+        number: usize,
         local: Option<Endpoint>,
         failure: Failure,
         now: Instant,
@@ -78,15 +99,13 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             Failure::Connect(e) => Failure::Connect(unreachable(self.connections.peer(), &e)),
             failure => failure,
         };
-        let connection = Some(lane.number);
+        let connection = Some(number);
         self.shared.recorder.failed(ConnectionFailure {
             connection,
             local,
             failure,
             is_fatal: !is_excused,
         });
-        // If the run ends, what waits for this connection counts as unsent.
-        self.connections.defer(now + RECONNECT_DELAY, lane);
         if !is_excused {
             self.end_failed(now);
         }

@@ -37,12 +37,12 @@ pub struct Outcome {
     /// Their bytes, one way.
     #[serde(skip)]
     pub bytes_in_time: u64,
-    /// Messages that fell due in the measured part and were never sent, since no connection had room for
-    /// another one in flight.
+    /// Messages that fell due in the measured part and were not sent by its end. Their connections were gone or
+    /// had no room for another message in flight, or the run ended first.
     #[serde(rename = "unsent_messages")]
     pub unsent: u64,
-    /// Messages of the measured part that were in flight on a connection when it died. They are not sent
-    /// again.
+    /// Messages of the measured part that were in flight on a connection when it died, or when the run ended
+    /// early. They are not sent again.
     #[serde(rename = "lost_messages")]
     pub lost: u64,
     /// From when a message was due to the last byte of its echo.
@@ -298,7 +298,19 @@ impl fmt::Display for ClientLimit {
     }
 }
 
-fn per_second(n: u64, time: Duration) -> f64 {
+impl Interval {
+    /// Messages a second.
+    pub(in crate::client) fn rate(&self) -> f64 {
+        per_second(self.messages, self.length)
+    }
+
+    /// Bytes a second, one way.
+    pub(in crate::client) fn byte_rate(&self) -> f64 {
+        per_second(self.bytes, self.length)
+    }
+}
+
+pub(super) fn per_second(n: u64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { n as f64 / time.as_secs_f64() }
 }
 

@@ -76,6 +76,8 @@ pub(super) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
     Bytes(Vec<u8>),
+    /// An urgent mark: an event that reports more than bytes.
+    Urgent,
     /// It shuts down writing.
     End,
     Reset,
@@ -133,6 +135,10 @@ struct World {
     sent: usize,
     received_bytes: usize,
     attempts: Vec<Duration>,
+    reads: usize,
+    /// How many connections the client has.
+    open: usize,
+    most_open: usize,
 }
 
 /// A network with one server, and the clock of both ends.
@@ -152,6 +158,9 @@ impl FakeNetwork {
             sent: 0,
             received_bytes: 0,
             attempts: Vec::new(),
+            reads: 0,
+            open: 0,
+            most_open: 0,
         };
         Self {
             clock: FakeClock::new(),
@@ -165,10 +174,10 @@ impl FakeNetwork {
         self.world.borrow().arrivals.keys().next().map(|(at, _)| *at)
     }
 
-    /// Delivers what has arrived by now. Returns the events.
+    /// Delivers what has arrived by now. Returns one event for each connection, as epoll_wait(2) does.
     pub(super) fn deliver(&self) -> Vec<Ready> {
         let mut world = self.world.borrow_mut();
-        let mut ready = Vec::new();
+        let mut ready: Vec<Ready> = Vec::new();
         while let Some(first) = world.arrivals.first_entry() {
             if first.key().0 > self.clock.elapsed() {
                 break;
@@ -177,8 +186,11 @@ impl FakeNetwork {
             let wire = &mut world.wires[number];
             let is_reported = !matches!(arrival, Arrival::Connected { is_reported: false });
             let exceptional = wire.arrive(arrival);
-            let token = wire.token.filter(|_| is_reported);
-            ready.extend(token.map(|token| Ready { token, exceptional }));
+            let Some(token) = wire.token.filter(|_| is_reported) else { continue };
+            match ready.iter_mut().find(|ready| ready.token == token) {
+                Some(ready) => ready.exceptional |= exceptional,
+                None => ready.push(Ready { token, exceptional }),
+            }
         }
         ready
     }
@@ -186,6 +198,16 @@ impl FakeNetwork {
     /// How many bytes the server has got.
     pub(super) fn received_bytes(&self) -> usize {
         self.world.borrow().received_bytes
+    }
+
+    /// How often the client has read.
+    pub(super) fn reads(&self) -> usize {
+        self.world.borrow().reads
+    }
+
+    /// The highest number of connections that the client had at the same time.
+    pub(super) fn most_open(&self) -> usize {
+        self.world.borrow().most_open
     }
 
     /// When each attempt to connect began.
@@ -212,13 +234,15 @@ impl World {
 impl Wire {
     /// Returns whether the event is about more than bytes.
     fn arrive(&mut self, arrival: Arrival) -> bool {
+        let is_urgent = matches!(arrival, Arrival::Sent(Sent::Urgent));
         match arrival {
+            Arrival::Sent(Sent::Urgent) => {}
             Arrival::Connected { .. } => self.is_connected = true,
             Arrival::Sent(Sent::Bytes(bytes)) => self.incoming.extend(bytes),
             Arrival::Sent(Sent::End) => self.has_ended = true,
             Arrival::Sent(Sent::Reset) => self.error = Some(ErrorKind::ConnectionReset),
         }
-        self.has_ended || self.error.is_some()
+        is_urgent || self.has_ended || self.error.is_some()
     }
 }
 
@@ -245,6 +269,8 @@ impl Connect for FakeNetwork {
             }
             Answer::Silence => world.wires.push(Wire::default()),
         }
+        world.open += 1;
+        world.most_open = world.most_open.max(world.open);
         Ok(Attempt { link: FakeLink { number, network: self.clone() }, took: Duration::ZERO })
     }
 }
@@ -265,8 +291,15 @@ impl FakeLink {
     }
 }
 
+impl Drop for FakeLink {
+    fn drop(&mut self) {
+        self.network.world.borrow_mut().open -= 1;
+    }
+}
+
 impl Read for FakeLink {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.network.world.borrow_mut().reads += 1;
         self.check()?;
         self.with(|wire| match wire.incoming.read(buffer)? {
             0 if wire.has_ended => Ok(0),

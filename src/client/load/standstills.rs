@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::client::standstill::{TICK, TOLERANCE};
 
-/// A turn that takes less than this is taken for work. For a longer one, the processor time decides.
-const LONG_TURN: Duration = Duration::from_millis(100);
-
 /// How many standstills are remembered. Each is long, so together they are longer than most timeouts.
 const REMEMBERED: usize = 256;
 
@@ -43,7 +40,8 @@ impl Standstills {
         self.note(if late < TOLERANCE { Duration::ZERO } else { late }, now)
     }
 
-    /// A turn took `took`. The client used `worked` of it, which is only asked if the turn was long.
+    /// A turn took `took`. A short one is taken for work. For a long one, `worked` returns how much processor time the
+    /// client used of it.
     #[inline]
     pub(super) fn after_turn(
         &mut self,
@@ -51,8 +49,8 @@ impl Standstills {
         worked: impl FnOnce() -> Duration,
         now: Instant,
     ) -> Duration {
-        let idle = if took < LONG_TURN { Duration::ZERO } else { took.saturating_sub(worked()) };
-        self.note(if idle < LONG_TURN { Duration::ZERO } else { idle }, now)
+        let idle = if took < TOLERANCE { Duration::ZERO } else { took.saturating_sub(worked()) };
+        self.note(if idle < TOLERANCE { Duration::ZERO } else { idle }, now)
     }
 
     #[inline]
@@ -96,8 +94,8 @@ mod tests {
         let start = Instant::now();
         let mut standstills = Standstills::new(start);
         assert_eq!(standstills.after_turn(S, || S, start + S), Duration::ZERO);
-        assert_eq!(standstills.after_turn(S, || S - LONG_TURN / 2, start + S), Duration::ZERO);
-        let short = standstills.after_turn(LONG_TURN / 2, || unreachable!(), start);
+        assert_eq!(standstills.after_turn(S, || S - TOLERANCE / 2, start + S), Duration::ZERO);
+        let short = standstills.after_turn(TOLERANCE / 2, || unreachable!(), start);
         assert_eq!((short, standstills.since(start)), (Duration::ZERO, Duration::ZERO));
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 
 /// One connection and one message of 64 bytes at a time.
-pub(super) fn options() -> Options {
+pub(in crate::client) fn options() -> Options {
     Options {
         server: "127.0.0.1:7".parse().unwrap(),
         connections: 1,

@@ -9,6 +9,7 @@ use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::client::load::{
     ConnectionFailure, End, Interval, Length, Objective, Options, Outcome, Search, Trial, Verdict,
+    tests,
 };
 use crate::client::probe::{Fault, Pattern, Probe};
 
@@ -19,17 +20,8 @@ pub fn options() -> Options {
         connections: 50,
         length: Length::Time(Duration::from_secs(10)),
         rate: Some(2_000.0),
-        sizes: 64..=64,
-        depth: 1,
-        connect_rate: None,
         warmup: Duration::from_secs(1),
-        timeout: Duration::from_secs(10),
-        wait: Duration::ZERO,
-        sources: Vec::new(),
-        reconnect_every: None,
-        keep_going: false,
-        interval: Duration::from_secs(1),
-        spin: Duration::from_micros(50),
+        ..tests::options()
     }
 }
 

@@ -17,8 +17,6 @@ pub const INTERVAL_HEADER: &str =
 
 /// An interval in a line, under [`INTERVAL_HEADER`]. Its time is that of its end.
 pub fn interval_line(interval: &Interval) -> String {
-    let length = interval.length.as_secs_f64();
-    let per_second = |n: u64| if length > 0.0 { n as f64 / length } else { 0.0 };
     let times = [interval.p50, interval.p99, interval.max].map(|time| match interval.responses {
         0 => "-".into(),
         _ => elapsed(time),
@@ -27,8 +25,8 @@ pub fn interval_line(interval: &Interval) -> String {
     format!(
         "{:>6.1} s {:>12} {:>12} {p50:>11} {p99:>11} {max:>11}",
         (interval.start + interval.length).as_secs_f64(),
-        rate(per_second(interval.messages)),
-        byte_rate(per_second(interval.bytes)),
+        rate(interval.rate()),
+        byte_rate(interval.byte_rate()),
     )
 }
 
@@ -198,10 +196,7 @@ pub(super) fn unanswered(outcome: &Outcome) -> Option<String> {
     let messages = counted(outcome.unanswered_count(), "message", "messages");
     let [min, max] = [outcome.unanswered.min(), outcome.unanswered.max()].map(elapsed);
     let range = if min == max { min } else { format!("{min} to {max}") };
-    let parts = [
-        (outcome.unsent, "not sent, since no connection had room for them"),
-        (outcome.lost, "lost with connections that died"),
-    ];
+    let parts = [(outcome.unsent, "not sent by the end"), (outcome.lost, "lost in flight")];
     let parts =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
     let parts = parts.collect::<Vec<_>>().join(", ");

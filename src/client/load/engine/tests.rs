@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::super::connections::Counts;
 use super::super::simulated::{FakeClock, FakeNetwork, Sent, Server};
 use super::super::tests::options;
 use super::super::{End, Interval, Length, Stage};
@@ -19,6 +18,9 @@ mod standstills;
 
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
+
+/// The processor time that a wait costs if the client busy-waits for messages, whether it sleeps or not.
+const WAIT: Duration = Duration::from_micros(100);
 
 /// What happens to the client in the middle of a run.
 #[derive(Clone, Debug)]
@@ -46,8 +48,7 @@ struct Seen {
     /// When the client began to connect.
     attempts: Vec<Duration>,
     received_bytes: usize,
-    /// The highest number of connections at the same time.
-    most_connections: usize,
+    network: FakeNetwork,
 }
 
 #[derive(Debug, Default)]
@@ -101,15 +102,12 @@ impl Run {
         let mut engine =
             Engine::new(&options, network, clock.clone(), &mut signals, &mut reports).unwrap();
         let mut stages = vec![(Duration::ZERO, Stage::Connecting)];
-        let mut most_connections = 0;
         for turn in 0.. {
             assert!(turn < 1_000_000, "it goes on for ever: {stages:?}");
             if engine.phase.is_over() {
                 break;
             }
             self.turn(&mut engine);
-            let Counts { connecting, open, closing } = engine.connections.counts();
-            most_connections = most_connections.max(connecting + open + closing);
             if stages.last().unwrap().1 != engine.phase.stage() {
                 stages.push((clock.elapsed(), engine.phase.stage()));
             }
@@ -117,20 +115,27 @@ impl Run {
         let outcome = engine.finish();
         let (attempts, received_bytes) = (self.network.attempts(), self.network.received_bytes());
         let ended = clock.elapsed();
-        Seen { outcome, stages, ended, reports, attempts, received_bytes, most_connections }
+        Seen { outcome, stages, ended, reports, attempts, received_bytes, network: self.network }
+    }
+
+    fn next_act(&self) -> Option<Duration> {
+        self.acts.front().map(|(at, _)| *at)
     }
 
     /// As the engine's own, but for the wait: that moves the clock.
     fn turn(&mut self, engine: &mut Engine<'_, FakeNetwork, FakeClock, Reports>) {
         let clock = &self.network.clock;
         let timeout = engine.poll_timeout(clock.now()).unwrap();
-        let act = self.acts.front().map(|(at, _)| *at);
+        let act = self.next_act();
         if !engine.connections.reactor.has_more() {
             let end = clock.elapsed() + timeout;
             let first = [Some(end), self.network.next_arrival(), act].into_iter().flatten().min();
             clock.pass(first.unwrap().saturating_sub(clock.elapsed()));
+            if !self.options.spin.is_zero() && self.options.rate.is_some() {
+                clock.work(WAIT);
+            }
         }
-        if act.is_some_and(|at| at <= clock.elapsed()) {
+        while self.next_act().is_some_and(|at| at <= clock.elapsed()) {
             match self.acts.pop_front().unwrap().1 {
                 Act::Signals(batch) => engine.handle_signals(batch),
                 Act::StandStill(time) => clock.pass(time),

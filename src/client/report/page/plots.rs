@@ -124,7 +124,7 @@ pub fn throughput(run: &RunData, baseline: Option<&RunData>) -> Markup {
     let mut figure = Figure::default();
     for (of, style) in both(run, baseline) {
         let lasting = of.intervals.iter().filter(|interval| !interval.length.is_zero());
-        let rate = |i: &Interval| (middle(i), i.messages as f64 / i.length.as_secs_f64());
+        let rate = |i: &Interval| (middle(i), i.rate());
         figure.add(style, "rate", [lasting.map(rate).collect()].into_iter());
     }
     let (_, most) = figure.bounds(|(_, rate)| *rate);

@@ -24,6 +24,23 @@ fn a_run_in_which_no_echo_came_back_has_failed() {
     seen.assert_messages(0, 0, 0);
 }
 
+/// The larger message takes more reads than a turn has. A short read does not hide the end behind it.
+#[test]
+fn an_end_that_comes_with_the_echo_is_noticed_at_once() {
+    for size in [64, 9 << 17] {
+        let mut received = 0;
+        let server = move |_: usize, _: Duration, bytes: &[u8]| {
+            received += bytes.len();
+            let echo = (MS, Sent::Bytes(bytes.to_vec()));
+            if received == size { vec![echo, (MS, Sent::End)] } else { vec![echo] }
+        };
+        let seen = Run::new(Options { sizes: size..=size, ..open_loop(1.0, 10 * S) }, server).run();
+        seen.assert_end(End::Failed, &[("closed", 1)]);
+        seen.assert_messages(1, 0, 0);
+        assert_eq!(seen.ended, MS, "{size}");
+    }
+}
+
 #[test]
 fn messages_in_flight_on_a_failed_connection_are_lost_and_not_sent_again() {
     for rate in [None, Some(1000.0)] {
@@ -223,4 +240,66 @@ fn a_run_that_fails_early_counts_what_was_due_by_then() {
     let unsent = seen.outcome.unsent;
     assert!((48..=49).contains(&unsent), "{unsent}");
     seen.assert_messages(100, 2, unsent);
+}
+
+/// Echoes during 50 ms, and sends more 80 ms after the client has shut down writing.
+struct LateSurplus;
+
+impl Server for LateSurplus {
+    fn receive(&mut self, _: usize, at: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+        if at < 50 * MS { vec![(MS, Sent::Bytes(bytes.to_vec()))] } else { Vec::new() }
+    }
+
+    fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+        vec![(80 * MS, Sent::Bytes(b"one more thing".to_vec()))]
+    }
+}
+
+/// Failed when the place of the successor became that of the retired connection, with fewer messages begun.
+#[test]
+fn a_surplus_of_a_retired_connection_changes_no_figure_of_its_successor() {
+    let options = Options { reconnect_every: Some(3), ..open_loop(100.0, S) };
+    let seen = Run::new(options, LateSurplus).run();
+    seen.assert_end(End::Failed, &[("surplus", 1)]);
+    assert_eq!(seen.ended, 101 * MS);
+    // The sixth message is in flight, and the next five wait for it.
+    seen.assert_messages(5, 1, 5);
+}
+
+/// A server that echoes after a millisecond, but resets the connection 20 ms after a message that comes at `at`.
+fn resetting(at: Duration) -> impl Server {
+    move |_: usize, now: Duration, bytes: &[u8]| match now < at {
+        true => vec![(MS, Sent::Bytes(bytes.to_vec()))],
+        false => vec![(20 * MS, Sent::Reset)],
+    }
+}
+
+/// Failed when a run that failed after its planned end was measured until then. The client does not run meanwhile.
+#[test]
+fn a_run_that_fails_after_its_planned_end_is_measured_until_that_end() {
+    for (rate, unsent) in [(None, 0), (Some(100.0), 16)] {
+        let options = Options { rate, spin: Duration::ZERO, ..for_time(270 * MS) };
+        let run = Run::new(options, resetting(100 * MS)).at(105 * MS, Act::StandStill(800 * MS));
+        let seen = run.run();
+        seen.assert_end(End::Failed, &[("reset", 1)]);
+        assert_eq!((seen.outcome.measured, seen.ended), (270 * MS, 905 * MS));
+        assert_eq!((seen.outcome.lost, seen.outcome.unsent), (1, unsent));
+    }
+}
+
+/// Failed when messages counted, but nothing was measured. The client does not run when the warm-up ends.
+#[test]
+fn a_run_that_ends_before_it_notices_the_end_of_its_warm_up_is_measured_from_that_end() {
+    let interrupt = Act::Signals(&[signal_hook::consts::SIGINT]);
+    for (reset_at, end) in [(40, End::Failed), (1000, End::Interrupted)] {
+        let options = Options { warmup: 100 * MS, ..open_loop(100.0, S) };
+        let run = Run::new(options, resetting(reset_at * MS));
+        let run =
+            run.at(50 * MS + MS / 2, Act::StandStill(200 * MS)).at(51 * MS, interrupt.clone());
+        let seen = run.run();
+        assert_eq!((seen.outcome.end, seen.ended), (end, 250 * MS + MS / 2));
+        assert_eq!(seen.outcome.measured, 150 * MS + MS / 2);
+        // Those that are due from 100 ms to 250 ms.
+        seen.assert_messages(0, 0, 16);
+    }
 }

@@ -27,6 +27,31 @@ fn an_open_loop_sends_each_message_at_its_time() {
     assert_eq!((outcome.lag.count(), outcome.lag.max()), (1000, Duration::ZERO));
 }
 
+/// It sleeps for 8 of each 10 ms, and sleeping costs processor time too.
+#[test]
+fn busy_waiting_is_told_from_sleeping() {
+    let options = Options { spin: 2 * MS, ..open_loop(100.0, S) };
+    let seen = Run::new(options, echo(MS)).run();
+    let Outcome { spin_cpu, cpu, .. } = seen.outcome;
+    seen.assert_messages(100, 0, 0);
+    assert!(spin_cpu > 180 * MS && spin_cpu < 200 * MS, "{spin_cpu:?}");
+    assert!(cpu > spin_cpu + 100 * WAIT && cpu < 300 * MS, "{cpu:?}");
+}
+
+/// The first echo comes with an urgent mark. Only then does a short read prove nothing.
+#[test]
+fn an_echo_takes_one_read_again_after_an_event_that_reported_more_than_bytes() {
+    let mut received = 0;
+    let server = move |_: usize, _: Duration, bytes: &[u8]| {
+        received += 1;
+        let mark = (received == 1).then_some((MS, Sent::Urgent));
+        [Some((MS, Sent::Bytes(bytes.to_vec()))), mark].into_iter().flatten().collect()
+    };
+    let seen = Run::new(Options { length: Length::Messages(100), ..options() }, server).run();
+    seen.assert_messages(100, 0, 0);
+    assert!((101..110).contains(&seen.network.reads()), "{}", seen.network.reads());
+}
+
 #[test]
 fn a_warm_up_is_sent_and_not_counted() {
     // Due at 0, 30, 60, 90 ... 390 ms, of which those from 120 ms on count.

@@ -34,11 +34,12 @@ fn an_interrupt_ends_a_run_with_its_figures() {
 
 #[test]
 fn an_interrupted_run_waits_a_second_for_the_last_echo() {
-    let seen = Run::new(endless(), stopping_at(100 * MS)).at(500 * MS, INT).run();
+    let seen = Run::new(endless(), stopping_at(100 * MS)).at(505 * MS, INT).run();
     seen.assert_end(End::Interrupted, &[]);
     seen.assert_messages(10, 1, 0);
-    assert_eq!(seen.ended, 1500 * MS);
-    assert_times(&seen.outcome.unanswered, 1400 * MS, 1400 * MS);
+    // Not when the next report is due.
+    assert_eq!(seen.ended, 1505 * MS);
+    assert_times(&seen.outcome.unanswered, 1405 * MS, 1405 * MS);
 }
 
 #[test]
@@ -84,6 +85,27 @@ fn an_interrupt_before_the_measured_part_ends_the_run_at_once() {
     }
 }
 
+/// Failed when the messages began after the end, if the last connection was made in the same turn.
+#[test]
+fn no_stage_begins_when_an_interrupt_has_ended_the_run() {
+    struct Slow;
+    impl Server for Slow {
+        fn accept(&mut self, _: usize, _: Duration) -> Answer {
+            Answer::Accept(10 * MS)
+        }
+
+        fn receive(&mut self, _: usize, _: Duration, _: &[u8]) -> Vec<(Duration, Sent)> {
+            Vec::new()
+        }
+    }
+    let seen = Run::new(endless(), Slow).at(10 * MS, INT).run();
+    seen.assert_end(End::Interrupted, &[]);
+    assert_eq!(
+        (seen.stages, seen.outcome.connections_made),
+        (vec![(Duration::ZERO, Stage::Connecting)], 1)
+    );
+}
+
 /// The measured part is over, and the only echo does not come.
 #[test]
 fn an_interrupt_after_the_measured_part_waits_until_a_second_after_its_end() {
@@ -124,4 +146,13 @@ fn a_run_without_a_reader_ends_as_if_it_was_interrupted() {
     let seen = Run::new(endless(), echo(30 * MS)).run_with(reports);
     seen.assert_end(End::Interrupted, &[]);
     assert_eq!((seen.outcome.measured, seen.ended), (120 * MS, 150 * MS));
+}
+
+#[test]
+fn a_run_without_a_reader_waits_for_the_last_echo_although_each_report_finds_no_reader() {
+    let reports = Reports { is_abandoned: true, ..Reports::default() };
+    let seen = Run::new(endless(), echo(450 * MS)).run_with(reports);
+    seen.assert_end(End::Interrupted, &[]);
+    seen.assert_messages(1, 0, 0);
+    assert_eq!(seen.ended, 450 * MS);
 }

@@ -27,11 +27,13 @@ impl Dice {
     }
 }
 
-/// A server that does anything but send a wrong byte.
+/// A server that does anything but send a wrong byte within an echo.
 struct Moody {
     dice: Dice,
     /// One message in this many meets a fault, if any does.
     fault_rate: Option<u64>,
+    /// After one connection in this many has ended, more bytes come, if that ever happens.
+    surplus_rate: Option<u64>,
 }
 
 impl Server for Moody {
@@ -65,6 +67,9 @@ impl Server for Moody {
     }
 
     fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+        if self.surplus_rate.is_some_and(|rate| self.dice.once_in(rate)) {
+            return vec![(self.dice.time(200 * MS), Sent::Bytes(b"surplus".to_vec()))];
+        }
         match self.dice.below(3) {
             0 => Vec::new(),
             1 => vec![(self.dice.time(5 * MS), Sent::Reset)],
@@ -77,7 +82,7 @@ fn random_options(dice: &mut Dice) -> Options {
     Options {
         connections: 1 + dice.below(6) as usize,
         length: match dice.below(2) {
-            0 => Length::Time(100 * MS + dice.time(S)),
+            0 => Length::Time(100 * MS + dice.time(600 * MS)),
             _ => Length::Messages(1 + dice.below(300)),
         },
         rate: dice.once_in(2).then(|| 50.0 + dice.below(3000) as f64),
@@ -87,10 +92,17 @@ fn random_options(dice: &mut Dice) -> Options {
         warmup: dice.time(200 * MS),
         timeout: 150 * MS,
         reconnect_every: dice.once_in(3).then(|| 1 + dice.below(10)),
-        keep_going: true,
+        keep_going: dice.once_in(2),
         interval: 10 * MS + dice.time(200 * MS),
         spin: Duration::ZERO,
         ..options()
+    }
+}
+
+fn random_act(dice: &mut Dice) -> Act {
+    match dice.below(3) {
+        0 => Act::Signals(&[signal_hook::consts::SIGINT]),
+        _ => Act::StandStill(dice.time(S)),
     }
 }
 
@@ -109,6 +121,9 @@ fn check(seed: u64, options: &Options, seen: &Seen) {
         }
         (Length::Time(_), None) => assert_eq!(outcome.unsent, 0, "{seed}"),
     }
+    if let Length::Time(planned) = options.length {
+        assert!(outcome.measured <= planned, "{seed}: {:?} of {planned:?}", outcome.measured);
+    }
     let lengths: Duration = outcome.intervals.iter().map(|interval| interval.length).sum();
     assert_eq!(lengths, outcome.measured, "{seed}");
     assert_eq!(outcome.connect.count(), outcome.connections_made, "{seed}");
@@ -124,12 +139,13 @@ fn run(seed: u64) -> (Options, Seen) {
     let fault_rate = dice.once_in(2).then(|| 10 + dice.below(100));
     // Without faults nothing fails, however slow the server is.
     options.timeout = if fault_rate.is_some() { options.timeout } else { 10 * S };
-    let server = Moody { dice: dice.clone(), fault_rate };
+    let surplus_rate = fault_rate.filter(|_| dice.once_in(2)).map(|_| 1 + dice.below(8));
+    let server = Moody { dice: dice.clone(), fault_rate, surplus_rate };
     let mut run = Run::new(options.clone(), server);
-    if dice.once_in(3) {
-        run = run.at(dice.time(S), Act::StandStill(dice.time(S)));
-    } else if dice.once_in(3) {
-        run = run.at(dice.time(S), Act::Signals(&[signal_hook::consts::SIGINT]));
+    let mut at = Duration::ZERO;
+    while !dice.once_in(3) {
+        at += dice.time(400 * MS);
+        run = run.at(at, random_act(&mut dice));
     }
     let seen = run.run();
     if fault_rate.is_none() {
@@ -140,7 +156,7 @@ fn run(seed: u64) -> (Options, Seen) {
 
 #[test]
 fn the_figures_of_every_run_add_up() {
-    for seed in 0..150 {
+    for seed in 0..500 {
         let (options, seen) = run(seed);
         check(seed, &options, &seen);
     }

@@ -34,6 +34,14 @@ fn without_a_rate_a_hundred_connections_are_made_at_a_time() {
     assert_eq!([at(0), at(50), at(100)], [100, 100, 50]);
     assert_eq!(seen.outcome.connections_made, 250);
     assert_times(&seen.outcome.connect, 50 * MS, 50 * MS);
+    // Those that the accept queue has no room for are among them.
+    let full = Accepting(|_, at| match at < 50 * MS {
+        true => Answer::QueueFull,
+        false => Answer::Accept(Duration::ZERO),
+    });
+    let seen = Run::new(Options { connections: 250, ..for_time(100 * MS) }, full).run();
+    assert_eq!(seen.attempts.iter().filter(|at| at.is_zero()).count(), 100);
+    assert_eq!(seen.outcome.connections_made, 250);
 }
 
 #[test]
@@ -131,7 +139,36 @@ fn retired_connections_that_the_server_keeps_open_are_no_more_than_the_others() 
     let options = Options { connections: 3, length, reconnect_every: Some(1), ..options() };
     let seen = Run::new(options, Ending(|_| Vec::new())).run();
     seen.assert_end(End::Complete, &[]);
-    assert_eq!(seen.most_connections, 6);
+    assert_eq!(seen.network.most_open(), 6);
+}
+
+/// There is room for ten of them, and two messages a second.
+#[test]
+fn a_retired_connection_that_the_server_keeps_open_is_removed_after_a_second() {
+    let options = Options { connections: 10, reconnect_every: Some(1), ..open_loop(2.0, 10 * S) };
+    let seen = Run::new(options, Ending(|_| Vec::new())).run();
+    seen.assert_end(End::Complete, &[]);
+    let most = seen.network.most_open();
+    assert!((12..=13).contains(&most), "{most}");
+}
+
+/// Its end came with the echo, so no event reports it after that.
+#[test]
+fn a_server_that_closes_after_each_message_is_waited_for_no_longer() {
+    struct Once;
+    impl Server for Once {
+        fn receive(&mut self, _: usize, _: Duration, bytes: &[u8]) -> Vec<(Duration, Sent)> {
+            vec![(MS, Sent::Bytes(bytes.to_vec())), (MS, Sent::End)]
+        }
+
+        fn end(&mut self, _: usize, _: Duration) -> Vec<(Duration, Sent)> {
+            Vec::new()
+        }
+    }
+    let options = Options { length: Length::Messages(5), reconnect_every: Some(1), ..options() };
+    let seen = Run::new(options, Once).run();
+    seen.assert_end(End::Complete, &[]);
+    assert_eq!(seen.ended, 5 * MS);
 }
 
 /// At the end, the successor of a spent connection is still being made.

@@ -22,6 +22,9 @@ fn a_client_that_stood_still_fails_nothing_and_says_so() {
         assert!(stood > 1400 * MS && stood <= 1500 * MS, "{stood:?}");
         assert!(seen.outcome.warning().unwrap().starts_with("this client itself stood still for "));
         assert!(seen.outcome.lag.max() > 1400 * MS, "{:?}", seen.outcome.lag.max());
+        // Once for each connection, however many messages are in flight on it; or once for each message.
+        let times = if rate.is_none() { 3 } else { 1250 };
+        assert_eq!(seen.outcome.lag.count(), times, "{rate:?}, {depth}");
     }
 }
 
