@@ -4,11 +4,14 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use socket2::{Domain, Type};
 
 use options::{bind_without_port, set_tcp_options};
@@ -18,11 +21,14 @@ pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
 pub use listener::{ListenOptions, Listener};
+pub use networks::{Networks, parse_network};
 pub use udp::{Datagrams, LocalAddr, Received, UdpSocket};
 pub use unix::SocketFile;
 
 mod explain;
 mod endpoint;
+mod networks;
+pub mod proxy;
 mod services;
 mod addr;
 mod options;
@@ -62,6 +68,16 @@ pub trait Stream: Source + Read + Write {
     /// Whether a read that returns less than it asked for has emptied the socket, if its event had no
     /// exceptional flag. See [`ShortRead`](crate::conn::ShortRead).
     fn short_read_drains(&self) -> bool;
+
+    /// Copies the next bytes into `buffer`, and leaves them to be read: recv(2) with `MSG_PEEK`. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// As a read. Some errors are reported once, and not to the read that follows.
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Whether the peer has ended its direction, although bytes of it may be unread. False if the system cannot say.
+    fn is_read_closed(&self) -> bool;
 
     /// Ends this direction of the connection: shutdown(2) with `SHUT_WR`.
     ///
@@ -174,6 +190,15 @@ impl Socket {
     }
 }
 
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
 impl Stream for Socket {
     fn short_read_drains(&self) -> bool {
         // A read of a Unix socket also ends at passed descriptors and credentials: unix(7).
@@ -187,6 +212,22 @@ impl Stream for Socket {
             target_os = "dragonfly",
         ));
         HAS_EPOLL_OR_KQUEUE && matches!(self, Self::Tcp(_))
+    }
+
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self.as_fd(), buffer, RecvFlags::PEEK)?.0)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn is_read_closed(&self) -> bool {
+        let mut asked = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::RDHUP)];
+        let answered = poll(&mut asked, Some(&Timespec::default()));
+        answered.is_ok() && asked[0].revents().contains(PollFlags::RDHUP)
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn is_read_closed(&self) -> bool {
+        false
     }
 
     fn shutdown_write(&self) -> io::Result<()> {

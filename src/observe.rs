@@ -83,8 +83,13 @@ impl<'a> At<'a> {
 /// Something that the server did, or that happened to it.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// The server listens there, and can be connected to, or sent datagrams.
-    Listening(&'a Endpoint),
+    /// The server listens, and can be connected to, or sent datagrams.
+    Listening {
+        /// The address of the listener.
+        at: &'a Endpoint,
+        /// Whether each connection must begin with the header of a proxy.
+        is_proxied: bool,
+    },
     /// A wait ended, with this many sources ready.
     Woke {
         /// The number of sources, listeners and services among them.
@@ -148,8 +153,20 @@ pub enum Event<'a> {
     },
     /// The connection was accepted and is served.
     Accepted,
-    /// The connection was accepted and closed at once.
+    /// A proxy passes the connection on, and its header names the client: the connection's peer from here on.
+    Proxied {
+        /// The proxy.
+        by: &'a Endpoint,
+    },
+    /// The connection was accepted and closed at once, or as soon as its proxy had named its client.
     Refused(Refusal),
+    /// The connection was closed since it does not begin with the header of a proxy as it should.
+    HeaderRefused {
+        /// What is wrong.
+        why: Refusal,
+        /// The first bytes that it began with instead.
+        start: &'a [u8],
+    },
     /// This many bytes were read from the peer.
     Read(usize),
     /// This many bytes were written to the peer.
@@ -182,6 +199,18 @@ reasons! {
         RegisterFailed = "register_failed",
         /// There was no memory for it.
         NoMemory = "no_memory",
+        /// It came to a proxied listener, and its address is none of a known proxy.
+        UnknownProxy = "unknown_proxy",
+        /// It did not begin with the header of a proxy.
+        HeaderMissing = "header_missing",
+        /// Its header breaks the standard.
+        HeaderMalformed = "header_malformed",
+        /// Its header is longer than the server accepts.
+        HeaderOversized = "header_oversized",
+        /// It ended within its header.
+        HeaderIncomplete = "header_incomplete",
+        /// Its header began, and was not complete in time.
+        HeaderTimedOut = "header_timed_out",
     }
 }
 
@@ -268,6 +297,12 @@ impl fmt::Display for Refusal {
             Self::MaxPerIp => "max connections per IP address reached",
             Self::RegisterFailed => "the system could not register it",
             Self::NoMemory => "there is no memory for it",
+            Self::UnknownProxy => "not the address of a known proxy",
+            Self::HeaderMissing => "no PROXY header",
+            Self::HeaderMalformed => "malformed PROXY header",
+            Self::HeaderOversized => "PROXY header too long",
+            Self::HeaderIncomplete => "ended within its PROXY header",
+            Self::HeaderTimedOut => "PROXY header not complete in time",
         })
     }
 }

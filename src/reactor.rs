@@ -149,6 +149,16 @@ impl<T: Source> Reactor<T> {
         self.sources.get_mut(token.0)
     }
 
+    /// Puts what `change` makes of a source in its place. It must be the same source to the system, in another state:
+    /// it stays registered as it is, and stays queued if it was.
+    pub fn replace_with(&mut self, token: Token, change: impl FnOnce(T) -> T) {
+        let Some(source) = self.sources.try_remove(token.0) else { return };
+        let source = change(source);
+        let place = self.sources.vacant_entry();
+        debug_assert_eq!(place.key(), token.0, "a slab fills the place that was freed last");
+        place.insert(source);
+    }
+
     /// Reports `token` with the next [`wait`](Self::wait), which does not block.
     pub fn requeue(&mut self, token: Token) {
         self.inject(Ready { token, exceptional: false });

@@ -39,10 +39,12 @@ use clock::ServedClock;
 use connection::{Connection, Shared};
 use deadlines::Deadlines;
 use limits::{Admission, PendingLimit};
+use proxy::Proxied;
 use service::Registered;
 use shutdown::Shutdown;
 use spin::Spin;
 
+pub use accept::ListenAt;
 pub use config::Config;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
@@ -54,6 +56,7 @@ mod spin;
 mod turns;
 mod deadlines;
 mod connection;
+mod proxy;
 mod accept;
 mod timeouts;
 mod shutdown;
@@ -80,6 +83,7 @@ enum Slot<L: Listen> {
     Listener(L),
     Connection(Connection<L::Stream>),
     Service(Box<dyn Service>),
+    Proxied(Proxied<L::Stream>),
 }
 
 /// An echo server on everything that was added to it.
@@ -252,6 +256,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         match self.reactor.get_mut(token) {
             Some(Slot::Listener(_)) => self.accept(token, now),
             Some(Slot::Service(_)) => self.serve(token),
+            Some(Slot::Proxied(_)) => self.read_header(token, now),
             Some(Slot::Connection(_)) | None => {}
         }
     }
@@ -318,6 +323,7 @@ impl<L: Listen> Slot<L> {
             Self::Listener(listener) => listener,
             Self::Connection(connection) => &mut connection.stream,
             Self::Service(service) => &mut **service,
+            Self::Proxied(proxied) => &mut proxied.stream,
         }
     }
 }

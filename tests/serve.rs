@@ -31,6 +31,8 @@ mod echo;
 mod faults;
 #[path = "serve/limits.rs"]
 mod limits;
+#[path = "serve/proxy.rs"]
+mod proxy;
 #[path = "serve/shutdown.rs"]
 mod shutdown;
 #[path = "serve/log.rs"]

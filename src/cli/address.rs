@@ -1,6 +1,8 @@
 //! Addresses on the command line. The error for a text that is none says what the user probably meant.
 
 use std::ffi::OsStr;
+use std::fmt;
+use std::str::FromStr;
 
 use crate::net::{Addr, ParseAddrError, has_scheme, is_name_char};
 use crate::text::Excerpt;
@@ -8,26 +10,88 @@ use crate::text::Excerpt;
 /// For examples.
 const PORT: &str = "7007";
 
+/// The help of an option that takes an address to listen at.
+pub(super) const LISTEN_HELP: &str = "Where to listen
+
+HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several \
+times to listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as \
+echo. With port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 too, unless an IPv4 \
+address with the same port is given.
+
+udp:HOST:PORT answers datagrams, except those that come from a port below 1024 or from the port of one of the server's \
+UDP addresses, and those that were sent to many hosts. Otherwise two servers could answer each other without an end.
+
+proxy+ADDR expects each connection from a proxy that names its client in a PROXY header of version 1 or 2 (HAProxy's \
+send-proxy, nginx's proxy_protocol on). The client's address then counts for the limits and stands in the log. Over \
+TCP, --proxy-from names the proxies; each process that may connect to a Unix socket is one.";
+
+/// Stands before the address of a proxied listener.
+const PROXIED: &str = "proxy+";
+
+/// An address to listen at, and whether proxies connect there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ListenAddr {
+    pub(super) addr: Addr,
+    pub(super) is_proxied: bool,
+}
+
+impl FromStr for ListenAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(rest) = strip_proxied(text) else {
+            let addr = text.parse().map_err(|fault| with_example(text.as_ref(), &fault))?;
+            return Ok(Self { addr, is_proxied: false });
+        };
+        if has_scheme(rest, "udp:") {
+            return Err(
+                "a proxy names the client of a stream, and UDP has none; write udp:HOST:PORT"
+                    .into(),
+            );
+        }
+        if strip_proxied(rest).is_some() {
+            return Err(format!("write {PROXIED} once"));
+        }
+        let addr = rest.parse().map_err(|fault| with_example(rest.as_ref(), &fault))?;
+        Ok(Self { addr, is_proxied: true })
+    }
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_proxied { PROXIED } else { "" }, self.addr)
+    }
+}
+
 /// Reads an address to listen at.
-pub(super) fn listen_addr(text: &str) -> Result<Addr, String> {
+pub(super) fn listen_addr(text: &str) -> Result<ListenAddr, String> {
     let (each, separator) = (text.split(','), " --listen ");
-    let is_list = each.clone().count() > 1 && each.clone().all(|one| one.parse::<Addr>().is_ok());
+    let is_addr = |text: &str| text.parse::<ListenAddr>().is_ok();
+    let is_list = each.clone().count() > 1 && each.clone().all(is_addr);
     text.parse().map_err(|fault| match is_list {
         true => {
             let each = each.collect::<Vec<_>>().join(separator);
             format!("give each by itself:{separator}{each}")
         }
-        false => with_example(text.as_ref(), &fault),
+        false => fault,
     })
 }
 
 /// Reads an address to connect to.
 pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     let text = text.as_ref();
+    if let Some(rest) = text.to_str().and_then(|text| strip_proxied(text)) {
+        return Err(format!("{PROXIED} is for listeners; write {rest}, with --send-proxy v2"));
+    }
     match Addr::of_server(text).map_err(|fault| with_example(text, &fault))? {
         Addr::Udp { .. } => Err("the clients do not speak UDP; try nc -u HOST PORT".into()),
         addr => Ok(addr),
     }
+}
+
+/// What stands behind `proxy+`, if that is there.
+fn strip_proxied(text: &str) -> Option<&str> {
+    has_scheme(text, PROXIED).then(|| &text[PROXIED.len()..])
 }
 
 fn with_example(text: &OsStr, fault: &ParseAddrError) -> String {
@@ -159,8 +223,35 @@ mod tests {
 
     #[test]
     fn a_list_of_addresses_is_split() {
-        let expected = "give each by itself: --listen a:1 --listen [::1]:2";
-        assert_eq!(listen_addr("a:1,[::1]:2").unwrap_err(), expected);
+        let expected = "give each by itself: --listen a:1 --listen proxy+[::1]:2";
+        assert_eq!(listen_addr("a:1,proxy+[::1]:2").unwrap_err(), expected);
         assert_eq!(listen_addr("localhost:0").unwrap().to_string(), "localhost:0");
+    }
+
+    #[test]
+    fn a_proxied_listener_has_a_stream_address() {
+        for (text, shown) in [
+            ("proxy+127.0.0.1:0", "proxy+127.0.0.1:0"),
+            ("PROXY+[::1]:7", "proxy+[::1]:7"),
+            ("proxy+unix:/run/echo", "proxy+unix:/run/echo"),
+            ("proxy+localhost:echo", "proxy+localhost:7"),
+        ] {
+            let addr = listen_addr(text).unwrap();
+            assert_eq!((addr.to_string().as_str(), addr.is_proxied), (shown, true));
+        }
+        for (text, fault) in [
+            ("proxy+", "there is no port; write HOST:PORT, such as 127.0.0.1:7007"),
+            ("proxy+7007", "there is no host; write HOST:PORT, such as 127.0.0.1:7007"),
+            ("proxy+unix:", "there is no path after unix:; write, say, unix:/run/echo.sock"),
+            ("proxy+proxy+[::1]:7", "write proxy+ once"),
+            (
+                "proxy+UDP:[::1]:7",
+                "a proxy names the client of a stream, and UDP has none; write udp:HOST:PORT",
+            ),
+        ] {
+            assert_eq!(listen_addr(text).unwrap_err(), fault, "{text}");
+        }
+        let expected = "proxy+ is for listeners; write [::1]:7, with --send-proxy v2";
+        assert_eq!(server_addr("proxy+[::1]:7").unwrap_err(), expected);
     }
 }

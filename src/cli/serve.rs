@@ -7,15 +7,18 @@ use clap::Args;
 use log::{Level, info, log_enabled, warn};
 
 use super::Failure;
-use super::address::listen_addr;
+use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
-use crate::net::{Addr, cannot};
+use crate::net::cannot;
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
 use crate::units::{count, duration, per_second, size, timeout, within};
 
+use access::Access;
+
+mod access;
 mod hint;
 mod binding;
 
@@ -27,22 +30,12 @@ const RESERVED_DESCRIPTORS: usize = 8;
 /// kilobytes, so this many fill the memory of a machine.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
-const LISTEN_HELP: &str = "Where to listen
-
-HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several \
-times to listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as \
-echo. With port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 too, unless an IPv4 \
-address with the same port is given.
-
-udp:HOST:PORT answers datagrams, except those that come from a port below 1024 or from the port of one of the server's \
-UDP addresses, and those that were sent to many hosts. Otherwise two servers could answer each other without an end.";
-
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
     #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
     #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
-    listen: Vec<Addr>,
+    listen: Vec<ListenAddr>,
 
     /// Open connections [default: ulimit -n, max 1m]
     ///
@@ -139,6 +132,9 @@ pub struct Serve {
     #[arg(long)]
     reuse_port: bool,
 
+    #[command(flatten)]
+    access: Access,
+
     /// Close each connection after its first echo
     ///
     /// The first echo is what the first read returns.
@@ -203,8 +199,10 @@ impl Serve {
 
     /// Starts a server and runs it to its end. The outer error is one of the start.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
+        self.access.check(&self.listen)?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
-        let endpoints: Vec<_> = self.listen.iter().map(Addr::resolve).collect::<io::Result<_>>()?;
+        let resolved = self.listen.iter().map(|at| at.addr.resolve());
+        let endpoints: Vec<_> = resolved.collect::<io::Result<_>>()?;
         let config = self.config(endpoints.iter().map(Vec::len).sum())?;
         let mut server = Server::new(config, observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
@@ -215,6 +213,7 @@ impl Serve {
             .map_err(|e| signals::cannot_watch(&e))?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
+        self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
         Ok(server.run())
     }
 
@@ -234,6 +233,7 @@ impl Serve {
             pending_limit_bytes: self.pending_limit,
             spin: self.spin,
             once: self.once,
+            proxies: self.access.proxies(),
         })
     }
 

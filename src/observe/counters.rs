@@ -70,9 +70,9 @@ impl Observer for Counters {
             }
             Event::TurnTimed(time) => self.turn_times.record(time),
             Event::Accepted => self.accepted += 1,
-            Event::Refused(why) => self.refused.add(why),
+            Event::Refused(why) | Event::HeaderRefused { why, .. } => self.refused.add(why),
             Event::AcceptFailed { .. } | Event::ReceiveFailed { .. } => self.accept_back_offs += 1,
-            Event::Listening(Endpoint::Udp(_)) => self.udp_sockets += 1,
+            Event::Listening { at: Endpoint::Udp(_), .. } => self.udp_sockets += 1,
             Event::DatagramEchoed { bytes, .. } => {
                 self.datagrams += 1;
                 self.datagram_bytes += bytes as u64;

@@ -1,12 +1,13 @@
 //! Observers that write to the log.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, info, log_enabled, trace, warn};
 
 use super::rate_limit::RateLimit;
-use super::{At, DatagramDrop, Event, Observer, Reason, Refusal};
+use super::{At, DatagramDrop, Event, Observer, Reason};
 use crate::net::{Endpoint, reason};
 use crate::text::Plural;
 use crate::text::format::setting;
@@ -50,7 +51,7 @@ impl Observer for ServerLog {
     #[inline(always)]
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         match event {
-            Event::Listening(_)
+            Event::Listening { .. }
             | Event::AcceptFailed { .. }
             | Event::ReceiveFailed { .. }
             | Event::DatagramDropped { .. }
@@ -58,7 +59,8 @@ impl Observer for ServerLog {
             | Event::ListenerLost(_)
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
-            | Event::Refused(_) => self.log(at, event),
+            | Event::Refused(_)
+            | Event::HeaderRefused { .. } => self.log(at, event),
             _ => {}
         }
     }
@@ -68,9 +70,9 @@ impl ServerLog {
     #[cold]
     fn log(&mut self, at: At<'_>, event: Event<'_>) {
         match event {
-            Event::Listening(listener) => {
-                self.accept_failures.push((listener.clone(), RateLimit::new(ACCEPT_FAILURES)));
-                info!("listening on {listener}");
+            Event::Listening { at, is_proxied } => {
+                self.accept_failures.push((at.clone(), RateLimit::new(ACCEPT_FAILURES)));
+                info!("listening on {}{at}", if is_proxied { "proxy+" } else { "" });
             }
             Event::AcceptFailed { listener, error, .. } if self.may_warn_of(listener, at.now) => {
                 warn!("cannot accept on {listener} for now: {}; trying again", reason(error));
@@ -95,7 +97,10 @@ impl ServerLog {
                 Plural(connections as u64, "connection"),
                 setting(timeout),
             ),
-            Event::Refused(why) => self.warn_of_refusal(at, why),
+            Event::Refused(why) => self.warn_of_refusal(at, &why),
+            Event::HeaderRefused { why, start } => {
+                self.warn_of_refusal(at, &format_args!("{why}{}", Sent(start)));
+            }
             _ => {}
         }
     }
@@ -132,7 +137,7 @@ impl ServerLog {
         }
     }
 
-    fn warn_of_refusal(&mut self, at: At<'_>, why: Refusal) {
+    fn warn_of_refusal(&mut self, at: At<'_>, why: &dyn fmt::Display) {
         let Some((_, peer)) = at.conn else { return };
         match self.refusals.take_suppressed(at.now) {
             None => {}
@@ -140,6 +145,18 @@ impl ServerLog {
             Some(n) => {
                 warn!("{peer}: refused: {why}; {n} more were refused since the last warning")
             }
+        }
+    }
+}
+
+/// What a peer sent, in a line about it.
+struct Sent<'a>(&'a [u8]);
+
+impl fmt::Display for Sent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => Ok(()),
+            bytes => write!(f, ": it sent \"{}\"", bytes.escape_ascii()),
         }
     }
 }
@@ -176,7 +193,9 @@ fn log_connection(peer: &Endpoint, event: Event<'_>) {
         Event::WriteBlocked => trace!("{peer}: takes no more for now"),
         Event::HalfClosed => trace!("{peer}: writing shut down"),
         Event::Accepted => debug!("{peer}: accepted"),
+        Event::Proxied { by } => debug!("{peer}: comes through the proxy {by}"),
         Event::Refused(why) => debug!("{peer}: refused: {why}"),
+        Event::HeaderRefused { why, start } => debug!("{peer}: refused: {why}{}", Sent(start)),
         Event::Closed { why, is_cut: true } => {
             debug!("{peer}: closed: {why}; not all that it sent was echoed");
         }
@@ -196,7 +215,7 @@ mod tests {
         let listeners = [Endpoint::Unix(None), Endpoint::Abstract((*b"echo").into())];
         let mut log = ServerLog::default();
         for listener in &listeners {
-            log.observe(At::server(start), Event::Listening(listener));
+            log.observe(At::server(start), Event::Listening { at: listener, is_proxied: false });
         }
         for listener in &listeners {
             let may_warn =

@@ -129,6 +129,12 @@ fn reasons_are_short_phrases() {
         (Refusal::MaxPerIp, "max connections per IP address reached"),
         (Refusal::RegisterFailed, "the system could not register it"),
         (Refusal::NoMemory, "there is no memory for it"),
+        (Refusal::UnknownProxy, "not the address of a known proxy"),
+        (Refusal::HeaderMissing, "no PROXY header"),
+        (Refusal::HeaderMalformed, "malformed PROXY header"),
+        (Refusal::HeaderOversized, "PROXY header too long"),
+        (Refusal::HeaderIncomplete, "ended within its PROXY header"),
+        (Refusal::HeaderTimedOut, "PROXY header not complete in time"),
     ] {
         assert_eq!(why.to_string(), expected);
     }

@@ -110,6 +110,24 @@ fn watched_unix() -> (Reactor<mio::net::UnixStream>, Token, UnixStream, UnixStre
     (reactor, token, held, peer)
 }
 
+/// Failed when the new source was registered, or got a place of its own.
+#[test]
+fn a_source_that_is_replaced_keeps_its_token_its_registration_and_its_place_in_the_queue() {
+    let mut reactor = reactor();
+    let sources: [Fake; 3] = std::array::from_fn(|_| Fake::default());
+    let tokens = sources.clone().map(|source| reactor.insert(source).unwrap());
+    let _ = reactor.remove(tokens[0]);
+    reactor.requeue(tokens[1]);
+    reactor.replace_with(tokens[1], |source| Fake { refuses: true, ..source });
+    assert!(reactor.get_mut(tokens[1]).unwrap().refuses);
+    assert_eq!(sources[1].asked.borrow().len(), 1, "it was registered once");
+    let mut ready = Vec::new();
+    reactor.wait(Some(LONG), &mut ready).unwrap();
+    assert_eq!(ready, [plain(tokens[1])]);
+    reactor.replace_with(tokens[0], |_| unreachable!("it was removed"));
+    assert_eq!(reactor.insert(Fake::default()).unwrap(), tokens[0]);
+}
+
 #[test]
 fn a_source_is_registered_once_for_everything() {
     let (fake, mut reactor) = (Fake::default(), reactor());

@@ -7,6 +7,8 @@ use mio::Token;
 use rustix::io::Errno;
 
 use super::connection::Connection;
+use super::limits::Permit;
+use super::proxy::Proxied;
 use super::{Server, Slot};
 use crate::conn::Echo;
 use crate::net::{Endpoint, Listen, reason};
@@ -31,11 +33,28 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A listener is given up after this many failures in a row from which there is no recovery.
 const ATTEMPTS: u32 = 3;
 
+/// What a server must know of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAt {
+    /// Where it listens.
+    pub at: Endpoint,
+    /// Whether each connection must begin with the header of the PROXY protocol.
+    pub is_proxied: bool,
+}
+
+/// A plain listener.
+impl From<Endpoint> for ListenAt {
+    fn from(at: Endpoint) -> Self {
+        Self { at, is_proxied: false }
+    }
+}
+
 /// A listener on the reactor, and whether accepting from it works.
 #[derive(Debug)]
 pub(super) struct Listening {
     token: Token,
     at: Endpoint,
+    is_proxied: bool,
     /// When to accept next although there is no event.
     retry: Option<Retry>,
     /// [`Listen::fills_silently`]
@@ -79,19 +98,31 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// # Errors
     ///
     /// If the system cannot register one of them: epoll_ctl(2).
-    pub fn listen(&mut self, listeners: impl IntoIterator<Item = (L, Endpoint)>) -> io::Result<()> {
+    pub fn listen(
+        &mut self,
+        listeners: impl IntoIterator<Item = (L, impl Into<ListenAt>)>,
+    ) -> io::Result<()> {
         let (first, now) = (self.listeners.len(), self.clock.now());
         for (listener, at) in listeners {
             let (fills_silently, has_successor) =
                 (listener.fills_silently(), listener.has_successor());
             let token = self.reactor.insert(Slot::Listener(listener))?;
-            let mut listening =
-                Listening { token, at, retry: None, fills_silently, has_successor, hopeless: 0 };
+            let ListenAt { at, is_proxied } = at.into();
+            let mut listening = Listening {
+                token,
+                at,
+                is_proxied,
+                retry: None,
+                fills_silently,
+                has_successor,
+                hopeless: 0,
+            };
             listening.on_empty(now);
             self.listeners.push(listening);
         }
-        for Listening { at, .. } in &self.listeners[first..] {
-            self.shared.observer.observe(At::server(now), Event::Listening(at));
+        for Listening { at, is_proxied, .. } in &self.listeners[first..] {
+            let event = Event::Listening { at, is_proxied: *is_proxied };
+            self.shared.observer.observe(At::server(now), event);
         }
         Ok(())
     }
@@ -109,7 +140,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             match listener.accept() {
                 Ok((stream, peer)) => {
                     none_accepted = false;
-                    self.admit(stream, peer, now);
+                    self.admit(i, stream, peer, now);
                 }
                 Err(e) if Fault::of(&e) == Fault::PerConnection => failure = Some(e),
                 Err(e) => return self.end_batch(i, &e, now),
@@ -200,33 +231,38 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     /// Serves a connection, or refuses it by dropping it.
-    fn admit(&mut self, stream: L::Stream, peer: Endpoint, now: Instant) {
+    fn admit(&mut self, i: usize, stream: L::Stream, peer: Endpoint, now: Instant) {
         self.last_id = self.last_id.next();
-        let (id, observer) = (self.last_id, &mut self.shared.observer);
-        let at = At::conn(now, id, &peer);
-        let permit = match self.admission.admit(&peer) {
-            Ok(permit) => permit,
-            Err(why) => return observer.observe(at, Event::Refused(why)),
+        let id = self.last_id;
+        let is_proxied = self.listeners[i].is_proxied;
+        let admitted =
+            if is_proxied { self.admit_proxy(&peer) } else { self.admission.admit(&peer) };
+        let registered = admitted.and_then(|permit| {
+            let (accepted, admitted) = ((id, stream), (peer.clone(), permit));
+            let slot = if is_proxied {
+                Slot::Proxied(Proxied::new(accepted, admitted, now))
+            } else {
+                Slot::Connection(Connection::new(accepted, self.new_echo(), admitted, now))
+            };
+            self.register(slot, permit)
+        });
+        let event = match registered {
+            Ok(()) if is_proxied => return,
+            Ok(()) => Event::Accepted,
+            Err(why) => Event::Refused(why),
         };
-        let connection = Connection {
-            id,
-            stream,
-            echo: if self.config.once { Echo::once() } else { Echo::new() },
-            peer: peer.clone(),
-            permit,
-            last_active: now,
-            unacknowledged: 0,
-            expired: None,
-        };
-        let event = match self.reactor.insert(Slot::Connection(connection)) {
-            Ok(_) => Event::Accepted,
-            Err(e) => {
-                self.admission.release(permit);
-                let is_memory = e.kind() == ErrorKind::OutOfMemory;
-                Event::Refused(if is_memory { Refusal::NoMemory } else { Refusal::RegisterFailed })
-            }
-        };
-        observer.observe(at, event);
+        self.shared.observer.observe(At::conn(now, id, &peer), event);
+    }
+
+    fn register(&mut self, slot: Slot<L>, permit: Permit) -> Result<(), Refusal> {
+        let Err(e) = self.reactor.insert(slot) else { return Ok(()) };
+        self.admission.release(permit);
+        let is_memory = e.kind() == ErrorKind::OutOfMemory;
+        Err(if is_memory { Refusal::NoMemory } else { Refusal::RegisterFailed })
+    }
+
+    pub(super) fn new_echo(&self) -> Echo {
+        if self.config.once { Echo::once() } else { Echo::new() }
     }
 }
 

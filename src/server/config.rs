@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::net::Networks;
+
 /// What a server allows. The unit of each limit is in its name or its type.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -29,6 +31,8 @@ pub struct Config {
     pub spin: Option<Duration>,
     /// Whether to shut down each connection after its first echo.
     pub once: bool,
+    /// The proxies that may connect to a proxied listener. Over Unix sockets, all may.
+    pub proxies: Networks,
 }
 
 /// The defaults of `resound serve`, except that it derives the limit of connections from the limit of descriptors.
@@ -45,6 +49,7 @@ impl Default for Config {
             pending_limit_bytes: 64 << 20,
             spin: None,
             once: false,
+            proxies: Networks::default(),
         }
     }
 }

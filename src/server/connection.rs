@@ -37,6 +37,16 @@ pub(super) struct Shared<O> {
 }
 
 impl<S: Stream> Connection<S> {
+    /// A connection that was accepted, or whose client was named, at `now`.
+    pub(super) fn new(
+        (id, stream): (ConnId, S),
+        echo: Echo,
+        (peer, permit): (Endpoint, Permit),
+        now: Instant,
+    ) -> Self {
+        Self { id, stream, echo, peer, permit, last_active: now, unacknowledged: 0, expired: None }
+    }
+
     /// Drives the echo, and enters all that it did into the accounts. This is the path of every echo.
     #[inline(always)]
     pub(super) fn drive<O: Observer>(
@@ -105,6 +115,12 @@ impl<S: Stream> Connection<S> {
     /// When the connection must be looked at although there is no event, and for which timeout.
     pub(super) fn deadline(&self, deadlines: &Deadlines) -> Option<(Instant, Expiry)> {
         deadlines.of(&self.echo, self.unacknowledged, self.last_active)
+    }
+
+    /// Notes that it was silent for too long.
+    pub(super) fn expire(&mut self, expiry: Expiry, now: Instant, observer: &mut impl Observer) {
+        self.expired.get_or_insert(expiry);
+        self.report(Event::Expired(expiry), now, observer);
     }
 
     /// Makes sure that a sweep comes in time for its deadline.

@@ -18,6 +18,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// arrived even from the other side of the world.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// How long the header of a proxied connection may take from its first byte. Some proxies send it only with the first
+/// bytes of the client, so it may begin late.
+const HEADER: Duration = Duration::from_secs(5);
+
 /// Slots looked at in one turn. That takes some 50 µs if they are not in the cache.
 const SLOTS_PER_TURN: usize = 4096;
 
@@ -103,11 +107,19 @@ impl Deadlines {
             (next_look(interval, last_active, time), Expiry::Lingering)
         } else if echo.is_lingering() {
             (last_active + LINGER, Expiry::Lingering)
-        } else if self.is_draining {
-            (last_active + QUIET, Expiry::Quiet)
         } else {
-            (last_active + self.idle?, Expiry::Idle)
+            (last_active + self.silence()?, self.silence_expiry())
         })
+    }
+
+    /// How long a proxied connection may wait for its header, or for the rest of it if some of it has come.
+    pub(super) fn header_wait(&self, has_begun: bool) -> Option<Duration> {
+        if has_begun && !self.is_draining { Some(HEADER) } else { self.silence() }
+    }
+
+    /// What a connection is that was silent for too long.
+    pub(super) fn silence_expiry(&self) -> Expiry {
+        if self.is_draining { Expiry::Quiet } else { Expiry::Idle }
     }
 
     /// Whether the stall timeout of a peer that has taken nothing since `last_active` is over.

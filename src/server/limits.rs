@@ -116,9 +116,26 @@ impl Admission {
 
     /// Counts a connection in, if there may be one more.
     pub(super) fn admit(&mut self, peer: &Endpoint) -> Result<Permit, Refusal> {
+        let permit = self.admit_unnamed()?;
+        let named = self.name(peer);
+        if named.is_err() {
+            self.release(permit);
+        }
+        named
+    }
+
+    /// Counts a connection in whose client is not known yet.
+    pub(super) fn admit_unnamed(&mut self) -> Result<Permit, Refusal> {
         if self.connections >= self.max_connections {
             return Err(Refusal::MaxConnections);
         }
+        self.connections += 1;
+        Ok(Permit(None))
+    }
+
+    /// Counts a connection that was admitted unnamed under the network of its client. The permit is instead of the first
+    /// one, which stays valid if this fails.
+    pub(super) fn name(&mut self, peer: &Endpoint) -> Result<Permit, Refusal> {
         let network = Network::of(peer);
         if let (Some(most), Some(network)) = (self.max_per_ip, network) {
             self.per_network.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
@@ -128,7 +145,6 @@ impl Admission {
             }
             *count += 1;
         }
-        self.connections += 1;
         Ok(Permit(network))
     }
 

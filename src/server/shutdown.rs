@@ -80,7 +80,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             Shutdown::Delaying { drain_at } if drain_at <= real => self.drain(),
             Shutdown::Draining { finish_at, until } if finish_at <= real => {
                 self.shutdown = Shutdown::Finishing { until };
-                self.each_connection(Self::finish);
+                self.each_connection(Self::finish, now);
             }
             Shutdown::Finishing { until } if until <= real => self.abort_connections(now),
             Shutdown::Aborted => self.abort_connections(now),
@@ -111,13 +111,16 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     fn abort_connections(&mut self, now: Instant) {
-        self.each_connection(|server, token| server.end(token, Closed::Aborted, now));
+        self.each_connection(|server, token| server.end(token, Closed::Aborted, now), now);
     }
 
-    fn each_connection(&mut self, act: impl Fn(&mut Self, Token)) {
+    /// Acts on each connection, and ends those whose headers have not come.
+    fn each_connection(&mut self, act: impl Fn(&mut Self, Token), now: Instant) {
         for token in (0..self.reactor.token_bound()).map(Token) {
-            if let Some(Slot::Connection(_)) = self.reactor.get_mut(token) {
-                act(self, token);
+            match self.reactor.get_mut(token) {
+                Some(Slot::Connection(_)) => act(self, token),
+                Some(Slot::Proxied(_)) => self.end_proxied(token, Closed::Aborted, now),
+                _ => {}
             }
         }
     }

@@ -44,6 +44,14 @@ impl<S: Script> Stream for Socket<S> {
         true
     }
 
+    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
+        unreachable!("no listener is proxied")
+    }
+
+    fn is_read_closed(&self) -> bool {
+        unreachable!("no listener is proxied")
+    }
+
     fn shutdown_write(&self) -> io::Result<()> {
         Ok(())
     }

@@ -35,18 +35,25 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let bound = self.reactor.token_bound();
         let Some(slots) = self.shared.deadlines.slice(bound, expired_by) else { return };
         for token in slots.map(Token) {
-            let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { continue };
-            match connection.deadline(&self.shared.deadlines) {
-                Some((at, _)) if at > expired_by => self.shared.deadlines.note(at),
-                Some((_, Expiry::Stalled)) => self.look_at_pending(token, now),
-                Some((_, Expiry::Lingering)) => self.look_at_lingering(token, now),
-                Some((_, expiry)) => {
-                    connection.expired.get_or_insert(expiry);
-                    connection.report(Event::Expired(expiry), now, &mut self.shared.observer);
-                    self.finish(token);
-                }
-                None => {}
+            match self.reactor.get_mut(token) {
+                Some(Slot::Connection(_)) => self.look_at_connection(token, expired_by, now),
+                Some(Slot::Proxied(_)) => self.look_at_proxied(token, expired_by, now),
+                _ => {}
             }
+        }
+    }
+
+    fn look_at_connection(&mut self, token: Token, expired_by: Instant, now: Instant) {
+        let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) else { return };
+        match connection.deadline(&self.shared.deadlines) {
+            Some((at, _)) if at > expired_by => self.shared.deadlines.note(at),
+            Some((_, Expiry::Stalled)) => self.look_at_pending(token, now),
+            Some((_, Expiry::Lingering)) => self.look_at_lingering(token, now),
+            Some((_, expiry)) => {
+                connection.expire(expiry, now, &mut self.shared.observer);
+                self.finish(token);
+            }
+            None => {}
         }
     }
 

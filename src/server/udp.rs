@@ -87,7 +87,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         for (socket, at) in sockets {
             let announced = at.clone();
             self.add_service(Box::new(UdpEcho::new(socket, at, Arc::clone(&shared))))?;
-            let event = Event::Listening(&announced);
+            let event = Event::Listening { at: &announced, is_proxied: false };
             self.shared.observer.observe(At::server(self.clock.now()), event);
         }
         Ok(())

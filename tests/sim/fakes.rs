@@ -80,6 +80,14 @@ impl Stream for FakeStream {
         self.is_tcp
     }
 
+    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
+        unreachable!("no listener is proxied")
+    }
+
+    fn is_read_closed(&self) -> bool {
+        unreachable!("no listener is proxied")
+    }
+
     fn shutdown_write(&self) -> io::Result<()> {
         self.world.borrow_mut().sys_shutdown_write(self.id)
     }

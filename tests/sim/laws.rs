@@ -125,7 +125,7 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
             is_tcp && config.max_per_ip.is_some_and(|most| others.filter(of_ip).count() >= most)
         }
         Refusal::RegisterFailed => socket.ledger.fails_to_register,
-        Refusal::NoMemory => false,
+        _ => false,
     };
     world.coverage.note(feature(why));
     if !is_lawful || socket.ledger.is_registered {

@@ -126,6 +126,7 @@ fn config(rng: &mut Rng) -> Config {
         pending_limit_bytes,
         spin: (rng.below(8) == 0).then(|| Duration::from_micros(50)),
         once: rng.below(8) == 0,
+        ..Config::default()
     }
 }
 

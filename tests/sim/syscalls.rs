@@ -441,7 +441,7 @@ pub fn feature(why: Refusal) -> Feature {
     match why {
         Refusal::MaxConnections => Feature::RefusedMaxConnections,
         Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
-        // The simulator never lacks memory.
-        Refusal::RegisterFailed | Refusal::NoMemory => Feature::RefusedRegisterFailed,
+        // The simulator never lacks memory, and has no proxied listener.
+        _ => Feature::RefusedRegisterFailed,
     }
 }

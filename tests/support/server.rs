@@ -114,6 +114,13 @@ impl Server {
         self.status("State:").trim_start_matches("State:").trim().to_string()
     }
 
+    /// How often the process has gone to sleep by itself.
+    #[track_caller]
+    pub fn sleeps(&self) -> u64 {
+        let count = self.status("voluntary_ctxt_switches:");
+        count.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// Waits for the process to end.
     #[track_caller]
     pub fn wait(&mut self) -> ExitStatus {

@@ -43,9 +43,9 @@ pub fn expect_end(stream: impl Read) {
 /// Expects that the server closes, with an end of stream or with a reset.
 #[track_caller]
 pub fn expect_closed(mut stream: impl Read) {
-    match stream.read(&mut [0; 1]) {
-        Ok(0) => {}
-        Err(e) if e.kind() == ErrorKind::ConnectionReset => {}
+    // Unlike `read`, this repeats a read that a signal interrupted.
+    match stream.read_exact(&mut [0; 1]) {
+        Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {}
         other => panic!("it is not closed: {other:?}"),
     }
 }

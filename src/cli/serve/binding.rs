@@ -7,9 +7,10 @@ use log::{info, warn};
 
 use super::Serve;
 use super::hint::hint;
+use crate::cli::address::ListenAddr;
 use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, UdpSocket};
 use crate::observe::Observer;
-use crate::server::Server;
+use crate::server::{ListenAt, Server};
 
 impl Serve {
     /// Listens at all endpoints, and returns the files of Unix sockets.
@@ -27,7 +28,7 @@ impl Serve {
         };
         // The server logs the addresses after all of them are bound: if one fails, it listens at none.
         let (mut listeners, mut datagrams, mut files) = (Vec::new(), Vec::new(), Vec::new());
-        for endpoints in endpoints {
+        for (ListenAddr { is_proxied, .. }, endpoints) in self.listen.iter().zip(endpoints) {
             if let [Endpoint::Udp(_), ..] = endpoints[..] {
                 for socket in bound(UdpSocket::bind_all(endpoints, options))? {
                     let at = socket.local_addr()?;
@@ -38,10 +39,11 @@ impl Serve {
             for mut listener in bound(Listener::bind_all(endpoints, options))? {
                 files.extend(listener.take_file());
                 let at = listener.local_addr()?;
-                listeners.push((listener, at));
+                listeners.push((listener, ListenAt { at, is_proxied: *is_proxied }));
             }
         }
-        let first = listeners.first().map(|(_, at)| at).or(datagrams.first().map(|(_, at)| at));
+        let mut plain = listeners.iter().filter(|(_, at)| !at.is_proxied).map(|(_, at)| &at.at);
+        let first = plain.next().or(datagrams.first().map(|(_, at)| at));
         let hint = first.and_then(hint).filter(|_| stderr().is_terminal());
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;

@@ -330,6 +330,14 @@ impl Stream for FakeLink {
         true
     }
 
+    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
+        unreachable!("only a server peeks")
+    }
+
+    fn is_read_closed(&self) -> bool {
+        unreachable!("only a server peeks")
+    }
+
     fn shutdown_write(&self) -> io::Result<()> {
         let now = self.network.clock.elapsed();
         let world = &mut *self.network.world.borrow_mut();

@@ -1,0 +1,54 @@
+//! The options that say who may connect.
+
+use clap::Args;
+use ipnet::IpNet;
+
+use crate::cli::Failure;
+use crate::cli::address::ListenAddr;
+use crate::net::{Addr, Networks, parse_network};
+
+/// Who may connect.
+#[derive(Args, Debug)]
+pub(super) struct Access {
+    /// Networks of the proxies
+    ///
+    /// The addresses that may connect to a proxy+ listener over TCP, such as 10.0.0.0/8. Separate several by commas,
+    /// or repeat the option. Connections from other addresses are closed.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
+    proxy_from: Vec<IpNet>,
+}
+
+impl Access {
+    /// Finds contradictions between these options and the addresses of the listeners.
+    ///
+    /// # Errors
+    ///
+    /// The first contradiction, as one of the command line.
+    pub(super) fn check(&self, listen: &[ListenAddr]) -> Result<(), Failure> {
+        let is_open = |at: &&ListenAddr| at.is_proxied && matches!(at.addr, Addr::Inet { .. });
+        match listen.iter().find(is_open) {
+            Some(at) if self.proxy_from.is_empty() => Err(Failure::usage(&format!(
+                "--listen {at} needs the networks of its proxies: give, say, --proxy-from 10.0.0.0/8"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The proxies that may name clients.
+    pub(super) fn proxies(&self) -> Networks {
+        self.proxy_from.iter().copied().collect()
+    }
+
+    /// What users may not expect of these options.
+    pub(super) fn warnings(&self, listen: &[ListenAddr]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !self.proxy_from.is_empty() && !listen.iter().any(|at| at.is_proxied) {
+            warnings.push("--proxy-from has no effect: no --listen begins with proxy+".into());
+        }
+        for network in self.proxy_from.iter().filter(|network| network.addr() != network.network())
+        {
+            warnings.push(format!("--proxy-from {network} means all of {}", network.trunc()));
+        }
+        warnings
+    }
+}
