@@ -1,5 +1,7 @@
 //! What is counted, and how reasons are put into words.
 
+use std::io::ErrorKind;
+
 use super::*;
 
 fn somewhere() -> At<'static> {
