@@ -11,7 +11,6 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use log::LevelFilter;
 
 use crate::stdio::{complain, say};
-use crate::text::Escaped;
 use crate::version::VERSION;
 use address::server_addr;
 #[cfg(feature = "clients")]
@@ -19,13 +18,17 @@ use connect::Connect;
 use generated::{Completions, Manual};
 #[cfg(feature = "clients")]
 use load::Load;
+use logging::Format;
 #[cfg(feature = "clients")]
 use ping::Ping;
 use serve::Serve;
 
+pub use failure::Failure;
+
 mod address;
 mod descriptors;
 mod logging;
+mod failure;
 
 mod serve;
 #[cfg(feature = "clients")]
@@ -39,6 +42,7 @@ mod generated;
 
 mod advice;
 mod refusal;
+mod environment;
 
 /// The command line of the program.
 #[derive(Debug, Parser)]
@@ -86,6 +90,10 @@ enum Command {
     ///
     /// It logs to standard error, and never waits for the reader of its log. If the reader does not keep up, the
     /// server drops log lines, and later logs how many.
+    ///
+    /// The environment can give each option too: RESOUND_MAX_CONNECTIONS=500 stands for --max-connections 500,
+    /// RESOUND_ONCE=true for --once, RESOUND_LISTEN=[::]:7,unix:/run/echo for two --listen, and RESOUND_LOG_LEVEL for
+    /// --log-level. The command line overrides the environment. An empty variable counts as unset.
     Serve(Serve),
     /// Talk to an echo server, from a terminal or a pipe
     ///
@@ -131,6 +139,14 @@ impl Command {
             #[cfg(feature = "clients")]
             Self::Ping(_) => true,
             _ => false,
+        }
+    }
+
+    /// How its log is written.
+    fn log_format(&self) -> Format {
+        match self {
+            Self::Serve(serve) => serve.log_format,
+            _ => Format::Text,
         }
     }
 }
@@ -181,39 +197,9 @@ impl Verbosity {
     }
 }
 
-/// Why a command failed, as a line for people, and the exit code for that.
-#[derive(Debug)]
-pub struct Failure {
-    message: String,
-    code: u8,
-}
-
-impl Failure {
-    /// The command ran and failed.
-    fn run(message: &str) -> Self {
-        Self { message: message.into(), code: 1 }
-    }
-
-    /// The arguments are wrong.
-    fn usage(message: &str) -> Self {
-        Self { message: message.into(), code: 2 }
-    }
-}
-
-/// The exit code that a shell gives to a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        // This kind means that a signal ended the command early. A system call that a signal interrupts is
-        // repeated, so its error does not come here.
-        let code = if error.kind() == io::ErrorKind::Interrupted { INTERRUPTED } else { 1 };
-        Self { message: error.to_string(), code }
-    }
-}
-
 impl Cli {
-    /// Reads the arguments of this process. If they ask for help or are wrong, prints the help or the error.
+    /// Reads the arguments of this process, and its environment. If they ask for help or are wrong, prints the help or the
+    /// error.
     ///
     /// # Errors
     ///
@@ -221,64 +207,33 @@ impl Cli {
     pub fn from_env() -> Result<Self, ExitCode> {
         let args: Vec<_> = env::args_os().collect();
         let mut grammar = grammar();
-        let parsed = Self::parse(&mut grammar, &args);
-        parsed.map_err(|error| match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print(&error),
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                complain(&error.render().to_string().trim_end());
-                ExitCode::from(2)
-            }
-            _ => Failure::usage(&refusal::line(error, &grammar, &args)).report(),
-        })
-    }
-
-    fn parse(grammar: &mut clap::Command, args: &[OsString]) -> Result<Self, clap::Error> {
-        let matches = grammar.try_get_matches_from_mut(args)?;
-        Self::from_arg_matches(&matches).map_err(|e| e.format(grammar))
+        let given = grammar.try_get_matches_from_mut(&args);
+        let given = given.map_err(|error| refuse(error, &grammar, &args))?;
+        environment::complete(given, &mut grammar, args, |name| env::var_os(name))
+            .and_then(|matches| {
+                Self::from_arg_matches(&matches).map_err(|e| Failure::usage(&e.to_string()))
+            })
+            .map_err(|failure| failure.report())
     }
 
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         let level = self.verbosity.level(self.command.has_own_quiet());
-        let done = level
-            .and_then(|level| logging::init(level).map_err(|e| Failure::run(&e.to_string())))
-            .and_then(|()| match self.command {
-                Command::Serve(serve) => serve.run(),
-                #[cfg(feature = "clients")]
-                Command::Connect(connect) => connect.run(),
-                #[cfg(feature = "clients")]
-                Command::Ping(ping) => ping.run(),
-                #[cfg(feature = "clients")]
-                Command::Load(load) => load.run(self.verbosity.quiet),
-                Command::Completions(completions) => completions.run(),
-                Command::Man(manual) => manual.run(),
-            });
-        done.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+        let format = self.command.log_format();
+        let init = |level| logging::init(level, format).map_err(|e| Failure::run(&e.to_string()));
+        let done = level.and_then(init).and_then(|()| match self.command {
+            Command::Serve(serve) => serve.run(),
+            #[cfg(feature = "clients")]
+            Command::Connect(connect) => connect.run(),
+            #[cfg(feature = "clients")]
+            Command::Ping(ping) => ping.run(),
+            #[cfg(feature = "clients")]
+            Command::Load(load) => load.run(self.verbosity.quiet),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(manual) => manual.run(),
+        });
+        done.map_or_else(|failure| failure.report_as(format), |()| ExitCode::SUCCESS)
     }
-}
-
-impl Failure {
-    /// Prints the reason on standard error, and returns the exit code.
-    fn report(&self) -> ExitCode {
-        complain(&self.line());
-        ExitCode::from(self.code)
-    }
-
-    /// The message as one line. A text that it quotes can have line ends.
-    fn line(&self) -> String {
-        format!("resound: {}", shortened(&Escaped(&self.message).to_string()))
-    }
-}
-
-/// Cuts the middle out of a line that is too long to read. Its end says why, so it stays.
-fn shortened(line: &str) -> String {
-    const MOST_CHARS: usize = 1000;
-    let (n, half) = (line.chars().count(), MOST_CHARS / 2);
-    if n <= MOST_CHARS {
-        return line.into();
-    }
-    let chars = || line.chars();
-    chars().take(half).chain(" … ".chars()).chain(chars().skip(n - half)).collect()
 }
 
 /// The arguments that clap accepts.
@@ -288,6 +243,18 @@ fn grammar() -> clap::Command {
         command.display_name("resound").after_long_help(AFTER_HELP).mut_args(patch_arg)
     };
     Cli::command().mut_subcommands(command)
+}
+
+/// Prints why there is nothing to run, and returns the exit code: help was asked for, or the arguments are wrong.
+fn refuse(error: clap::Error, grammar: &clap::Command, args: &[OsString]) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print(&error),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            complain(&error.render().to_string().trim_end());
+            ExitCode::from(2)
+        }
+        _ => Failure::usage(&refusal::line(error, grammar, args)).report(),
+    }
 }
 
 /// Prints the help or the version.
@@ -310,20 +277,5 @@ fn patch_arg(arg: Arg) -> Arg {
         arg.allow_negative_numbers(true)
     } else {
         arg
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_failure_is_one_escaped_line_of_limited_length() {
-        assert_eq!(Failure::run("a\n\u{1b}b").line(), "resound: a\\n\\u{1b}b");
-        let line = Failure::usage(&format!("ö{}z", "y".repeat(5000))).line();
-        assert!(line.starts_with("resound: öyyy") && line.ends_with("yyyz"), "{line}");
-        assert_eq!(line.chars().count(), "resound: ".len() + 1003);
-        let just = "x".repeat(1000);
-        assert_eq!(Failure::run(&just).line(), format!("resound: {just}"));
     }
 }

@@ -43,5 +43,7 @@ mod addresses;
 mod start;
 #[path = "serve/messages.rs"]
 mod messages;
+#[path = "serve/environment.rs"]
+mod environment;
 #[path = "serve/udp.rs"]
 mod udp;

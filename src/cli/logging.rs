@@ -1,37 +1,30 @@
 //! The log. It must never stop the server, so each line is written at once, or dropped and counted.
 
-use std::fmt;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use log::kv::Value;
 use log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
 use simple_logger::SimpleLogger;
 use time::OffsetDateTime;
-use time::format_description::FormatItem;
-use time::macros::format_description;
 
 use crate::stdio::Standard;
 use crate::text::Plural;
 
-/// The longest line, with its end. A pipe takes this much whole, so the lines of several servers do not mix:
-/// `PIPE_BUF`, pipe(7).
-const MAX_LINE_BYTES: usize = 4096;
+pub(super) use format::Format;
 
-/// Ends a line that was too long.
-const CUT: &str = "…\n";
+mod format;
 
-const TIMESTAMP: &[FormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-/// Sends the log to standard error: records at `level` and more severe ones.
+/// Sends the log to standard error: records at `level` and more severe ones, as lines of this format.
 ///
 /// # Errors
 ///
 /// If there is a logger already.
-pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
+pub(super) fn init(level: LevelFilter, format: Format) -> Result<(), SetLoggerError> {
     // Without a handler, a write beyond the limit of a file's size ends the program. With one, it is an error
     // (`EFBIG`): setrlimit(2).
     let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
@@ -40,8 +33,14 @@ pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
         .with_level(LevelFilter::Off)
         .with_module_level("resound", level);
     log::set_max_level(level);
-    let lines = Mutex::new(Lines::new(StandardError(None)));
-    log::set_boxed_logger(Box::new(LossyLogger { levels, lines }))
+    let lines = Mutex::new(Lines::new(StandardError(None), format));
+    log::set_boxed_logger(Box::new(LossyLogger { levels, format, lines }))
+}
+
+/// The line that says why the program failed, as a JSON object and without its end.
+pub(super) fn failure(message: &str) -> String {
+    let line = line(Format::Json, Level::Error, &message, &[("event", "failed".into())]);
+    line.trim_end().into()
 }
 
 /// A logger that drops lines instead of waiting.
@@ -51,6 +50,7 @@ pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
 /// logger makes and writes the line, in the form of `simple_logger`.
 struct LossyLogger {
     levels: SimpleLogger,
+    format: Format,
     lines: Mutex<Lines<StandardError>>,
 }
 
@@ -67,7 +67,7 @@ impl Log for LossyLogger {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            let line = line(record.level(), record.target(), record.args());
+            let line = self.format.line(record, OffsetDateTime::now_utc());
             self.with_lines(|lines| lines.write(line));
         }
     }
@@ -77,16 +77,11 @@ impl Log for LossyLogger {
     }
 }
 
-fn line(level: Level, target: &str, text: &dyn fmt::Display) -> String {
-    let time = OffsetDateTime::now_utc().format(&TIMESTAMP).unwrap_or_default();
-    let mut line = format!("{time} {level:<5} [{target}] {text}\n");
-    if line.len() > MAX_LINE_BYTES {
-        let room = MAX_LINE_BYTES - CUT.len();
-        let end = (0..=room).rev().find(|end| line.is_char_boundary(*end));
-        line.truncate(end.unwrap_or_default());
-        line.push_str(CUT);
-    }
-    line
+/// A line about the program itself.
+fn line(format: Format, level: Level, text: &dyn Display, fields: &[(&str, Value<'_>)]) -> String {
+    let mut record = Record::builder();
+    record.level(level).key_values(&fields);
+    format.line(&record.args(format_args!("{text}")).build(), OffsetDateTime::now_utc())
 }
 
 /// Standard error, opened when it is first needed. At the limit of descriptors, that can fail at first.
@@ -109,6 +104,7 @@ impl Write for StandardError {
 /// Writes lines to a writer that never blocks.
 struct Lines<W> {
     writer: W,
+    format: Format,
     /// The rest of a line that the writer has taken in part.
     rest: Vec<u8>,
     /// Dropped lines that the log does not mention yet.
@@ -116,8 +112,8 @@ struct Lines<W> {
 }
 
 impl<W: Write> Lines<W> {
-    fn new(writer: W) -> Self {
-        Self { writer, rest: Vec::new(), dropped: 0 }
+    fn new(writer: W, format: Format) -> Self {
+        Self { writer, format, rest: Vec::new(), dropped: 0 }
     }
 
     /// Writes a line, or drops it if the writer does not take its beginning now.
@@ -133,7 +129,8 @@ impl<W: Write> Lines<W> {
         if self.dropped > 0 {
             let lines = Plural(self.dropped, "line");
             let text = format_args!("dropped {lines} of this log: standard error took no more");
-            self.begin(line(Level::Warn, module_path!(), &text))?;
+            let fields = [("event", "log_dropped".into()), ("count", self.dropped.into())];
+            self.begin(line(self.format, Level::Warn, &text, &fields))?;
             self.dropped = 0;
         }
         self.complete()
@@ -194,7 +191,7 @@ mod tests {
     const ALL: usize = usize::MAX;
 
     fn lines(takes: &[usize]) -> Lines<Scripted> {
-        Lines::new(Scripted { takes: takes.to_vec(), writes: Vec::new() })
+        Lines::new(Scripted { takes: takes.to_vec(), writes: Vec::new() }, Format::Text)
     }
 
     #[test]
@@ -216,7 +213,7 @@ mod tests {
         lines.write("five\n".into());
         let [one, dropped, four, five] = &lines.writer.writes[..] else { panic!() };
         assert_eq!([one, four, five], ["one\n", "four\n", "five\n"]);
-        assert!(dropped.contains("WARN  [resound::cli::logging] dropped 2 lines of this log"));
+        assert!(dropped.contains("WARN  dropped 2 lines of this log"));
     }
 
     #[test]
@@ -246,16 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_never_longer_than_a_pipe_takes_whole() {
-        let made = line(Level::Info, "resound", &"short");
-        assert!(made.ends_with("Z INFO  [resound] short\n"), "{made}");
-        for more in 0..4 {
-            let made = line(Level::Info, "resound", &("x".repeat(more) + &"é".repeat(4096)));
-            assert!(
-                (4090..=4096).contains(&made.len()) && made.ends_with("é…\n"),
-                "{}",
-                made.len()
-            );
-        }
+    fn dropped_lines_are_counted_in_json_too() {
+        let mut lines = lines(&[]);
+        lines.format = Format::Json;
+        lines.write("lost\n".into());
+        lines.writer.takes = vec![ALL];
+        lines.catch_up().unwrap();
+        let line: serde_json::Value = serde_json::from_str(&lines.writer.writes[0]).unwrap();
+        assert_eq!((&line["event"], &line["count"]), (&"log_dropped".into(), &1.into()));
+        assert_eq!(line["message"], "dropped 1 line of this log: standard error took no more");
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Failure, INTERRUPTED};
+use super::Failure;
+use super::failure::INTERRUPTED;
 use crate::client::dial::DialProgress::Waiting;
 use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;

@@ -9,6 +9,7 @@ use log::{Level, info, log_enabled, warn};
 use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
+use super::logging::Format;
 use crate::net::cannot;
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Outcome, Server, StopOnSignals};
@@ -140,6 +141,13 @@ pub struct Serve {
     /// The first echo is what the first read returns.
     #[arg(long)]
     once: bool,
+
+    /// How the log is written: text or json
+    ///
+    /// With json, each line is one JSON object (RFC 8259). Each has the keys time (RFC 3339, in UTC), level and message;
+    /// event, conn, peer, listener, reason and others are there if they apply.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) log_format: Format,
 }
 
 fn connections(text: &str) -> Result<usize, String> {

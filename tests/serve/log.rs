@@ -135,7 +135,7 @@ fn check_dropped(server: &Logging, mut from: impl Read) {
     check_lines(&log);
     let dropped = log
         .lines()
-        .filter_map(|line| line.split_once("] dropped "))
+        .filter_map(|line| line.split_once(" WARN  dropped "))
         .map(|(_, rest)| rest.split_once(' ').unwrap().0.parse::<usize>().unwrap());
     let dropped: usize = dropped.sum();
     // 2000 echoes make 4000 lines. A pipe holds fewer than 200 of them.
@@ -178,7 +178,8 @@ fn check_lines(log: &str) {
                 .any(|level| rest[1..].starts_with(level)),
             "{line:?}"
         );
-        assert_eq!(line.matches(" [resound").count(), 1, "{line:?}");
+        let date = &line[.."2026-11-28T".len()];
+        assert_eq!(line.matches(date).count(), 1, "{line:?}");
     }
 }
 
@@ -278,4 +279,35 @@ fn the_log_ends_with_the_summary() {
     let log = std::fs::read_to_string(&path).unwrap();
     check_lines(&log);
     assert!(log.lines().last().unwrap().contains("stopped: 1 connection"), "{log}");
+}
+
+/// The lines of the log as objects, and the line that the program leaves behind when it fails.
+#[test]
+fn each_line_of_a_json_log_is_an_object() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let server = Logging::start(File::create(&path).unwrap(), &["-vv", "--log-format", "json"]);
+    let stream = server.connect();
+    expect_echo(&stream, b"hello");
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    expect_end(&stream);
+    server.stop();
+    let log = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let read = lines.iter().find(|line| line["message"].as_str().unwrap().contains("read 5 bytes"));
+    assert_eq!(read.unwrap()["level"], "trace", "{log}");
+    assert!(lines[0]["time"].as_str().is_some_and(|time| time.len() == 27 && time.ends_with('Z')));
+
+    let stderr = File::create(&path).unwrap();
+    let args = ["--log-format", "json", "--log-level", "off"];
+    let mut child = command(&["192.0.2.1:7"], &args).stderr(stderr).spawn().unwrap();
+    end_in_time(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let line: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert!(
+        line["message"].as_str().unwrap().starts_with("cannot listen on 192.0.2.1:7: "),
+        "{line}"
+    );
 }

@@ -1,62 +1,21 @@
 //! A network with a server that a test plays, and a clock that it moves: every time of a run is exact.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
-use super::clock::Clock;
 use super::link::{Attempt, Connect, Link};
 use crate::net::{Endpoint, Stream};
 use crate::reactor::Ready;
 
-/// The clock of a test. It stands still unless it is moved.
-#[derive(Clone, Debug)]
-pub(super) struct FakeClock {
-    start: Instant,
-    now: Rc<Cell<Duration>>,
-    cpu: Rc<Cell<Duration>>,
-}
+pub(super) use fake_clock::FakeClock;
 
-impl FakeClock {
-    pub(super) fn new() -> Self {
-        Self { start: Instant::now(), now: Rc::default(), cpu: Rc::default() }
-    }
-
-    /// The time since the beginning of the test.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.now.get()
-    }
-
-    /// Lets `time` pass, in which the program does not run.
-    pub(super) fn pass(&self, time: Duration) {
-        self.now.set(self.now.get() + time);
-    }
-
-    /// Lets the program work for `time`.
-    pub(super) fn work(&self, time: Duration) {
-        self.pass(time);
-        self.cpu.set(self.cpu.get() + time);
-    }
-}
-
-impl Clock for FakeClock {
-    fn now(&self) -> Instant {
-        self.start + self.elapsed()
-    }
-
-    fn cpu_time(&self) -> Duration {
-        self.cpu.get()
-    }
-
-    fn time_of_day(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + self.elapsed()
-    }
-}
+mod fake_clock;
 
 /// What a server answers to an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
