@@ -87,6 +87,7 @@ enum Command {
     ///
     /// Ctrl-C, SIGTERM or SIGHUP stops it: after --drain-delay it accepts no more connections, finishes what is pending
     /// within --drain-timeout, and exits with code 0. A second signal stops it at once, with exit code 1.
+    /// SIGUSR1 or Ctrl-\ logs how it is doing.
     ///
     /// It logs to standard error, and never waits for the reader of its log. If the reader does not keep up, the
     /// server drops log lines, and later logs how many.

@@ -23,6 +23,7 @@ pub mod units;
 pub mod conn;
 pub mod reactor;
 pub mod net;
+pub mod http;
 mod signals;
 mod stdio;
 pub mod observe;

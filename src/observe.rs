@@ -32,6 +32,7 @@ pub use counters::Counters;
 pub use datagram::DatagramDrop;
 pub use log::{ConnectionLog, ServerLog};
 pub use reason::{ByReason, Reason};
+pub use status::Status;
 pub use turns::TurnTimes;
 
 use reason::reasons;
@@ -41,6 +42,7 @@ mod closed;
 mod datagram;
 mod turns;
 mod counters;
+mod status;
 mod rate_limit;
 mod log;
 
@@ -153,6 +155,8 @@ pub enum Event<'a> {
         /// How long they may take.
         timeout: Duration,
     },
+    /// A signal asked how the server is doing.
+    StatusRequested(&'a Status),
     /// The connection was accepted and is served.
     Accepted,
     /// A proxy passes the connection on, and its header names the client: the connection's peer from here on.

@@ -41,6 +41,7 @@
 
 use std::io::{self, ErrorKind};
 use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use mio::event::{Event, Source};
@@ -244,6 +245,14 @@ impl<T: Source> Reactor<T> {
             }
         }
         self.queue.drain(..most);
+    }
+}
+
+/// The poll's own descriptor. It is readable while events wait, so a reactor can be a source of another one: epoll(7),
+/// question 4.
+impl<T> AsRawFd for Reactor<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
     }
 }
 

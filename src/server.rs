@@ -46,6 +46,7 @@ use spin::Spin;
 
 pub use accept::ListenAt;
 pub use config::Config;
+pub use metrics::Metrics;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
 
@@ -64,6 +65,7 @@ mod service;
 mod signals;
 mod source_rates;
 mod udp;
+mod metrics;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals;
 
@@ -25,6 +25,9 @@ static STOP_REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Default::defaul
 /// The signals that ask a program to stop.
 const STOP: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
+/// The signals that ask a server how it is doing. SIGQUIT is what Ctrl-\ sends.
+const STATUS: [i32; 2] = [SIGUSR1, SIGQUIT];
+
 /// The longest time between signals that were sent together. Their sender may have to wait for a processor in
 /// between. No user presses Ctrl-C twice within this time.
 pub(crate) const TOGETHER: Duration = Duration::from_millis(10);
@@ -34,21 +37,28 @@ pub(crate) fn is_stop(signal: i32) -> bool {
     STOP.contains(&signal)
 }
 
+/// Whether `signal` asks a server how it is doing.
+pub(crate) fn is_status(signal: i32) -> bool {
+    STATUS.contains(&signal)
+}
+
 /// Whether a signal to stop has come since the program watches for them.
 pub(crate) fn is_stop_requested() -> bool {
     STOP_REQUESTED.load(Ordering::Relaxed)
 }
 
-/// Watches for the signals that stop a server.
+/// Watches for the signals that stop a server, or ask how it is doing.
 ///
-/// SIGINT and SIGHUP stay ignored if they were ignored when the program started: by nohup(1), or by a
-/// shell that runs it in the background.
+/// SIGINT, SIGQUIT and SIGHUP stay ignored if they were ignored when the program started: by nohup(1), or by a
+/// shell that runs it in the background. A terminal sends them, and means other programs. SIGTERM and SIGUSR1 come
+/// only from a sender that means this program.
 ///
 /// # Errors
 ///
 /// If the system refuses a handler: sigaction(2), pipe(2).
 pub(crate) fn watch_for_server() -> io::Result<Signals> {
-    install(STOP.into_iter().filter(|signal| *signal == SIGTERM || !is_ignored(*signal)))
+    let is_meant = |signal: &i32| matches!(*signal, SIGTERM | SIGUSR1) || !is_ignored(*signal);
+    install(STOP.into_iter().chain(STATUS).filter(is_meant))
 }
 
 /// Watches for the signals that stop a client, and for `others`.

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A path in a document begins with one of these.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 11] = [
     "src/",
     "tests/",
     "examples/",
     "benches/",
     "fuzz/",
     "docs/",
+    "deploy/",
     "ci/",
     ".ci/",
     ".cargo/",

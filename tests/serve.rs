@@ -41,6 +41,10 @@ mod log;
 mod addresses;
 #[path = "serve/start.rs"]
 mod start;
+#[path = "serve/metrics.rs"]
+mod metrics;
+#[path = "serve/status.rs"]
+mod status;
 #[path = "serve/messages.rs"]
 mod messages;
 #[path = "serve/environment.rs"]

@@ -77,6 +77,11 @@ pub(super) fn listen_addr(text: &str) -> Result<ListenAddr, String> {
     })
 }
 
+/// Reads the one address to serve metrics at.
+pub(super) fn metrics_addr(text: &str) -> Result<Addr, String> {
+    text.parse().map_err(|fault| with_example(text.as_ref(), &fault))
+}
+
 /// Reads an address to connect to.
 pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     let text = text.as_ref();

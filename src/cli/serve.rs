@@ -15,13 +15,17 @@ use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
-use crate::units::{count, duration, per_second, size, timeout, within};
+use crate::units::{duration, per_second, timeout};
 
 use access::Access;
+use metrics::MetricsAddr;
+use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
+mod values;
 mod access;
 mod hint;
 mod binding;
+mod metrics;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
 /// only to be refused, standard error, and some for libraries.
@@ -136,6 +140,9 @@ pub struct Serve {
     #[command(flatten)]
     access: Access,
 
+    #[command(flatten)]
+    metrics: MetricsAddr,
+
     /// Close each connection after its first echo
     ///
     /// The first echo is what the first read returns.
@@ -148,33 +155,6 @@ pub struct Serve {
     /// event, conn, peer, listener, reason and others are there if they apply.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
-}
-
-fn connections(text: &str) -> Result<usize, String> {
-    within(count(text)?, (1, "1"), (100_000_000, "100m"))
-}
-
-fn spin(text: &str) -> Result<Duration, String> {
-    let (least, most) = (Duration::from_micros(1), Duration::from_secs(1));
-    within(duration(text)?, (least, "1us"), (most, "1s"))
-}
-
-fn buffer(text: &str) -> Result<usize, String> {
-    within(size(text)?, (1, "1"), (64 << 20, "64m"))
-}
-
-fn pending_limit(text: &str) -> Result<usize, String> {
-    within(size(text)?, (1 << 10, "1k"), (1 << 40, "1024g"))
-}
-
-fn unix_mode(text: &str) -> Result<u32, &'static str> {
-    let is_octal = text.len() <= 4 && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
-    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
-    mode.ok_or("write permissions in octal, such as 0600 or 0660")
-}
-
-fn backlog(text: &str) -> Result<u32, String> {
-    within(count(text)?, (1, "1"), (1_000_000, "1m")).map(|n| n as u32)
 }
 
 impl Serve {
@@ -211,16 +191,20 @@ impl Serve {
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
         let resolved = self.listen.iter().map(|at| at.addr.resolve());
         let endpoints: Vec<_> = resolved.collect::<io::Result<_>>()?;
-        let config = self.config(endpoints.iter().map(Vec::len).sum())?;
-        let mut server = Server::new(config, observer, Instant::now())
+        let metrics_at = self.metrics.resolve()?;
+        let listeners = endpoints.iter().chain([&metrics_at]).map(Vec::len).sum();
+        let config = self.config(listeners)?;
+        let mut server = Server::new(config.clone(), observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // This comes before the first listener: a program that can reach the server must be able to stop it.
         let signals = signals::watch_for_server()?;
         server
             .add_service(Box::new(StopOnSignals::new(signals)))
             .map_err(|e| signals::cannot_watch(&e))?;
+        let metrics_at = metrics::add_to(&mut server, &metrics_at, &config, self.unix_mode)?;
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, &endpoints)?;
+        metrics::announce(&metrics_at);
         self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
         Ok(server.run())
     }
@@ -248,7 +232,8 @@ impl Serve {
     /// The limit of connections. By default, it is what the limit of descriptors leaves.
     fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
         let limit = raise_descriptor_limit();
-        let needed = listeners + RESERVED_DESCRIPTORS;
+        let for_metrics = self.metrics.descriptors();
+        let needed = listeners + RESERVED_DESCRIPTORS + for_metrics;
         let room = limit.saturating_sub(open_descriptors(limit) + needed);
         if room == 0 {
             let listeners = Plural(listeners as u64, "listener");

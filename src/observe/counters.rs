@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::reason::Reasons;
 use super::{At, ByReason, CloseReason, DatagramDrop, Event, Observer, Refusal, TurnTimes};
 use crate::net::Endpoint;
 use crate::text::format::{count, counted};
@@ -107,16 +108,34 @@ impl fmt::Display for Counters {
             count(self.timed_out()),
             count(self.cut),
         )?;
-        if self.udp_sockets == 0 {
+        DatagramSums(self).fmt(f)
+    }
+}
+
+/// What became of all datagrams, if the server answers any.
+pub(super) struct DatagramSums<'a>(pub(super) &'a Counters);
+
+impl fmt::Display for DatagramSums<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counters {
+            udp_sockets,
+            datagrams,
+            datagram_bytes,
+            datagrams_dropped,
+            kernel_drops,
+            ..
+        } = self.0;
+        if *udp_sockets == 0 {
             return Ok(());
         }
         write!(
             f,
-            "; {} of {} echoed, {} dropped, {} dropped by the kernel",
-            counted(self.datagrams, "datagram", "datagrams"),
-            bytes(self.datagram_bytes),
-            count(self.datagrams_dropped.total()),
-            count(self.kernel_drops),
+            "; {} of {} echoed, {} dropped{}, {} dropped by the kernel",
+            counted(*datagrams, "datagram", "datagrams"),
+            counted(*datagram_bytes, "byte", "bytes"),
+            count(datagrams_dropped.total()),
+            Reasons(datagrams_dropped),
+            count(*kernel_drops),
         )
     }
 }

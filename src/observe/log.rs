@@ -59,6 +59,7 @@ impl Observer for ServerLog {
             | Event::ListenerLost(_)
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
+            | Event::StatusRequested(_)
             | Event::Refused(_)
             | Event::HeaderRefused { .. } => self.log(at, event),
             _ => {}
@@ -97,6 +98,7 @@ impl ServerLog {
                 Plural(connections as u64, "connection"),
                 setting(timeout),
             ),
+            Event::StatusRequested(status) => info!("status: {status}"),
             Event::Refused(why) => self.warn_of_refusal(at, &why),
             Event::HeaderRefused { why, start } => {
                 self.warn_of_refusal(at, &format_args!("{why}{}", Sent(start)));

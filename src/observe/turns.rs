@@ -42,6 +42,12 @@ impl TurnTimes {
         self.counts.iter().sum()
     }
 
+    /// The mean of their times, unless there are none.
+    pub fn mean(&self) -> Option<Duration> {
+        let nanos = self.sum.as_nanos().checked_div(self.count().into())?;
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
     /// The time of all of them together.
     pub fn sum(&self) -> Duration {
         self.sum
@@ -72,5 +78,14 @@ mod tests {
         times.record(Duration::from_secs(2));
         assert_eq!(times.buckets().last(), Some((None, 2)));
         assert_eq!(times.sum(), Duration::MAX);
+        assert_eq!(times.mean(), Some(Duration::from_nanos(u64::MAX)));
+    }
+
+    #[test]
+    fn the_mean_is_that_of_all_and_of_none_there_is_none() {
+        let mut times = TurnTimes::default();
+        assert_eq!(times.mean(), None);
+        [1, 2, 6].into_iter().for_each(|n| times.record(Duration::from_micros(n)));
+        assert_eq!(times.mean(), Some(Duration::from_micros(3)));
     }
 }

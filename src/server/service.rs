@@ -9,7 +9,7 @@ use mio::event::Source;
 use super::shutdown::Shutdown;
 use super::{Server, Slot};
 use crate::net::Listen;
-use crate::observe::Observer;
+use crate::observe::{Observer, Status};
 
 /// A source on the server's reactor that is neither a listener nor a connection: signals, for example.
 ///
@@ -37,6 +37,18 @@ pub struct Context<'a> {
     pub pending_bytes: usize,
     /// Sees what the service does, and can know the [counts](Observer::counters) of all that the server did.
     pub observer: &'a mut dyn Observer,
+}
+
+impl Context<'_> {
+    /// How the server is doing, if its observer counts.
+    pub fn status(&self) -> Option<Status> {
+        Some(Status {
+            counters: *self.observer.counters()?,
+            connections: self.connections,
+            pending_bytes: self.pending_bytes,
+            is_stopping: self.is_stopping,
+        })
+    }
 }
 
 /// What a service wants from the server.

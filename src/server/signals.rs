@@ -1,4 +1,4 @@
-//! Stops the server on signals.
+//! Stops the server on signals, and reports how it is doing.
 
 use std::io;
 use std::time::Instant;
@@ -10,10 +10,11 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::service::{Action, Context, Service};
 use crate::net::delegate_source;
-use crate::signals::{TOGETHER, is_stop};
+use crate::observe::{At, Event};
+use crate::signals::{TOGETHER, is_status, is_stop};
 
-/// Asks the server to stop at each signal, except for SIGHUP if the server is stopping already. The server stops at once
-/// if it is asked a second time.
+/// Asks the server to stop at each signal that stops, except for SIGHUP if the server is stopping already. The server
+/// stops at once if it is asked a second time. At the other signals, it reports to the observer how the server is doing.
 ///
 /// Signals that come together are one request, since timeout(1) sends SIGTERM twice, and systemd can send SIGHUP with
 /// it. So the service reads them a moment after the first.
@@ -23,7 +24,7 @@ pub struct StopOnSignals {
 }
 
 impl StopOnSignals {
-    /// Stops on each of `signals` that asks a program to stop.
+    /// Acts on `signals`.
     pub fn new(signals: Signals) -> Self {
         Self { signals, read_at: None }
     }
@@ -41,11 +42,21 @@ impl Service for StopOnSignals {
         }
         self.read_at = None;
         let batch: Vec<_> = self.signals.pending().collect();
+        if batch.iter().any(|signal| is_status(*signal)) {
+            report_status(cx);
+        }
         if asks_to_stop(&batch, cx.is_stopping) { Action::Stop } else { Action::Wait }
     }
 
     fn deadline(&self) -> Option<Instant> {
         self.read_at
+    }
+}
+
+/// Tells the observer what it counted itself, with what the server holds now.
+fn report_status(cx: &mut Context<'_>) {
+    if let Some(status) = cx.status() {
+        cx.observer.observe(At::server(cx.now), Event::StatusRequested(&status));
     }
 }
 

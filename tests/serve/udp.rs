@@ -128,7 +128,9 @@ fn a_datagram_from_one_of_the_servers_own_ports_is_not_answered() {
     server.expect_line(&expected);
     let said = server.stop();
     assert!(
-        said.ends_with("; 1 datagram of 25 bytes echoed, 2 dropped, 0 dropped by the kernel"),
+        said.ends_with(
+            "; 1 datagram of 25 bytes echoed, 2 dropped (2 own_port), 0 dropped by the kernel"
+        ),
         "{said}"
     );
     others.iter().for_each(expect_nothing);
@@ -147,7 +149,7 @@ fn a_source_that_sends_more_than_its_rate_is_not_answered_and_others_are() {
         "udp:{from}: datagram not answered: its source sends more than the rate allows"
     ));
     let said = server.stop();
-    assert!(said.contains("2 datagrams of 8 bytes echoed, 1 dropped"), "{said}");
+    assert!(said.contains("2 datagrams of 8 bytes echoed, 1 dropped (1 rate_limit)"), "{said}");
     expect_nothing(&greedy);
 }
 

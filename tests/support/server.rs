@@ -152,7 +152,13 @@ impl Server {
     /// A number from /proc/PID/status, where memory is in KiB.
     #[track_caller]
     pub fn status_kib(&self, name: &str) -> usize {
-        self.status(name).split_whitespace().nth(1).unwrap().parse().unwrap()
+        self.status_word(name).parse().unwrap()
+    }
+
+    /// The first word behind a name in /proc/PID/status.
+    #[track_caller]
+    pub fn status_word(&self, name: &str) -> String {
+        self.status(name).split_whitespace().nth(1).unwrap().into()
     }
 
     #[track_caller]

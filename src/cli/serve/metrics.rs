@@ -1,0 +1,81 @@
+//! The option that says where to serve metrics.
+
+use std::io;
+use std::time::Instant;
+
+use clap::Args;
+use log::{info, warn};
+
+use crate::cli::address::metrics_addr;
+use crate::http::{HttpServer, MAX_CLIENTS};
+use crate::net::{Addr, Endpoint, ListenOptions, Listener};
+use crate::observe::Observer;
+use crate::server::{Config, Metrics, Server};
+
+/// Where to serve metrics.
+#[derive(Args, Debug)]
+pub(super) struct MetricsAddr {
+    /// Serve metrics over HTTP [default: off]
+    ///
+    /// Prometheus finds /metrics at HOST:PORT, such as 127.0.0.1:9464, or at unix:PATH. Probes find /healthz and
+    /// /readyz there. Without this option, SIGUSR1 and Ctrl-\ still log the same figures.
+    #[arg(long, value_name = "ADDR", value_parser = metrics_addr)]
+    metrics: Option<Addr>,
+}
+
+impl MetricsAddr {
+    /// The endpoints that it stands for. None if there are no metrics.
+    ///
+    /// # Errors
+    ///
+    /// If the name is unknown.
+    pub(super) fn resolve(&self) -> io::Result<Vec<Endpoint>> {
+        self.metrics.as_ref().map_or(Ok(Vec::new()), Addr::resolve)
+    }
+
+    /// Descriptors that metrics take beside their listeners: those of clients, and a poll.
+    pub(super) fn descriptors(&self) -> usize {
+        self.metrics.as_ref().map_or(0, |_| MAX_CLIENTS + 1)
+    }
+}
+
+/// Lets `server` serve its metrics at all of `endpoints`, if there are any. Returns their real addresses.
+///
+/// # Errors
+///
+/// If the system refuses one of them, or gives no further poll.
+pub(super) fn add_to(
+    server: &mut Server<Listener, impl Observer>,
+    endpoints: &[Endpoint],
+    config: &Config,
+    unix_mode: u32,
+) -> io::Result<Vec<Endpoint>> {
+    if endpoints.is_empty() {
+        return Ok(Vec::new());
+    }
+    let options = ListenOptions { unix_mode, ..ListenOptions::default() };
+    let (listeners, missing) = Listener::bind_all(endpoints, |_| options).map_err(of_metrics)?;
+    missing.into_iter().for_each(|e| warn!("{}", of_metrics(e)));
+    let mut http = HttpServer::new(Instant::now()).map_err(of_metrics)?;
+    let mut bound = Vec::new();
+    for listener in listeners {
+        bound.push(listener.local_addr()?);
+        http.listen(listener).map_err(of_metrics)?;
+    }
+    server.add_service(Box::new(Metrics::new(http, config))).map_err(of_metrics)?;
+    Ok(bound)
+}
+
+fn of_metrics(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("metrics: {error}"))
+}
+
+/// Logs where the metrics are.
+pub(super) fn announce(bound: &[Endpoint]) {
+    for at in bound {
+        match at {
+            Endpoint::Inet(addr) => info!("metrics on http://{addr}/metrics"),
+            at => info!("metrics on {at}, path /metrics"),
+        }
+    }
+}
