@@ -17,7 +17,7 @@ use crate::signals;
 use crate::text::Plural;
 use crate::units::{duration, per_second, timeout};
 
-use access::Access;
+use access::AccessArgs;
 use metrics::MetricsAddr;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
@@ -138,7 +138,7 @@ pub struct Serve {
     reuse_port: bool,
 
     #[command(flatten)]
-    access: Access,
+    access: AccessArgs,
 
     #[command(flatten)]
     metrics: MetricsAddr,
@@ -149,7 +149,7 @@ pub struct Serve {
     #[arg(long)]
     once: bool,
 
-    /// How the log is written: text or json
+    /// Log as text or as JSON
     ///
     /// With json, each line is one JSON object (RFC 8259). Each has the keys time (RFC 3339, in UTC), level and message;
     /// event, conn, peer, listener, reason and others are there if they apply.
@@ -225,6 +225,7 @@ impl Serve {
             pending_limit_bytes: self.pending_limit,
             spin: self.spin,
             once: self.once,
+            access: self.access.access(),
             proxies: self.access.proxies(),
         })
     }

@@ -18,6 +18,8 @@ reasons! {
         NoSingleSource = "no_single_source",
         /// It was sent to a broadcast or multicast address. If each host answered, the source would get many answers.
         SentToMany = "sent_to_many",
+        /// Its source's address is denied, or not among those that are allowed.
+        Denied = "denied",
         /// Its source sends more than the rate allows.
         RateLimit = "rate_limit",
         /// The system has no room for the answer. To wait would hold memory, and UDP promises no delivery.
@@ -35,6 +37,7 @@ impl fmt::Display for DatagramDrop {
             Self::OwnPort => "its source port is one that this server answers on",
             Self::NoSingleSource => "its source is no single host",
             Self::SentToMany => "it was sent to many hosts",
+            Self::Denied => "its source is not allowed",
             Self::RateLimit => "its source sends more than the rate allows",
             Self::NoRoom => "the system has no room for the answer",
             Self::SendFailed => "the system could not send the answer",

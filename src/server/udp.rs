@@ -81,7 +81,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
         if sockets.is_empty() {
             return Ok(());
         }
-        let guard = Guard::new(sockets.iter().map(|(_, at)| at), rate, self.clock.real());
+        let (own, access) = (sockets.iter().map(|(_, at)| at), self.config.access.clone());
+        let guard = Guard::new(own, access, rate, self.clock.real());
         let buffer = vec![0; BUFFER_BYTES].into();
         let shared = Arc::new(Mutex::new(Shared { guard, buffer }));
         for (socket, at) in sockets {

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::net::{Endpoint, Received};
+use crate::net::{Access, Endpoint, Received};
 use crate::observe::DatagramDrop;
 use crate::server::source_rates::SourceRates;
 
@@ -16,6 +16,7 @@ const FIRST_CLIENT_PORT: u16 = 1024;
 /// Judges datagrams by their sources.
 pub(super) struct Guard {
     own_ports: Box<[u16]>,
+    access: Access,
     rates: SourceRates,
 }
 
@@ -23,6 +24,7 @@ impl Guard {
     /// For a server that answers datagrams at `endpoints`: at most `rate` per second of each source.
     pub(super) fn new<'a>(
         endpoints: impl Iterator<Item = &'a Endpoint>,
+        access: Access,
         rate: f64,
         now: Instant,
     ) -> Self {
@@ -30,7 +32,8 @@ impl Guard {
             Endpoint::Udp(addr) => Some(addr.port()),
             _ => None,
         };
-        Self { own_ports: endpoints.filter_map(port).collect(), rates: SourceRates::new(rate, now) }
+        let own_ports = endpoints.filter_map(port).collect();
+        Self { own_ports, access, rates: SourceRates::new(rate, now) }
     }
 
     /// Whether a datagram may be answered.
@@ -50,6 +53,9 @@ impl Guard {
         }
         if self.own_ports.contains(&port) {
             return Err(DatagramDrop::OwnPort);
+        }
+        if !self.access.is_allowed(ip) {
+            return Err(DatagramDrop::Denied);
         }
         // The rate comes last: what is not answered anyway counts against no source.
         match self.rates.take(ip, now) {

@@ -1,11 +1,13 @@
 //! The service on scripted sockets.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::*;
 use crate::kit::source::unpolled;
-use crate::net::LocalAddr;
+use crate::net::{Access, LocalAddr};
 use crate::observe::Counters;
 
 const RATE: f64 = 1e6;
@@ -73,7 +75,9 @@ impl Served {
         let now = Instant::now();
         let at = Endpoint::udp("10.0.0.9:7007".parse().unwrap());
         let other = Endpoint::udp("[::1]:7008".parse().unwrap());
-        let guard = Guard::new([&at, &other].into_iter(), rate, now);
+        let deny = [IpNet::from("10.0.0.66".parse::<IpAddr>().unwrap())].into_iter().collect();
+        let access = Access { deny, ..Access::default() };
+        let guard = Guard::new([&at, &other].into_iter(), access, rate, now);
         let shared = Shared { guard, buffer: vec![0; BUFFER_BYTES].into() };
         let socket = Scripted { arriving: arriving.into_iter().collect(), ..Scripted::default() };
         let echo = UdpEcho::new(socket, at, Arc::new(Mutex::new(shared)));
@@ -151,6 +155,8 @@ fn what_may_start_a_loop_or_a_flood_is_not_answered() {
         ("224.0.0.1:5000", DatagramDrop::NoSingleSource),
         ("[::ffff:224.0.0.1]:5000", DatagramDrop::NoSingleSource),
         ("[ff02::1]:5000", DatagramDrop::NoSingleSource),
+        ("10.0.0.66:5000", DatagramDrop::Denied),
+        ("[::ffff:10.0.0.66]:5000", DatagramDrop::Denied),
     ] {
         let mut served = Served::new([datagram(from, b"x")]);
         assert_eq!(served.ready(), Action::Wait, "{from}");
