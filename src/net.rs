@@ -21,8 +21,10 @@ pub use addr::{Addr, ParseAddrError};
 pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
+pub use inherited::inherited;
 pub use listener::{ListenOptions, Listener};
 pub use networks::{Access, Networks, parse_network};
+pub(crate) use service_manager::ServiceManager;
 pub use udp::{Datagrams, LocalAddr, Received, UdpSocket};
 pub use unix::SocketFile;
 
@@ -36,6 +38,8 @@ mod options;
 mod unix;
 mod listener;
 mod udp;
+mod inherited;
+mod service_manager;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod queue;
 

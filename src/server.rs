@@ -48,6 +48,7 @@ use spin::Spin;
 pub use accept::ListenAt;
 pub use config::Config;
 pub use metrics::Metrics;
+pub use notify::Notify;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
 
@@ -68,6 +69,7 @@ mod signals;
 mod source_rates;
 mod udp;
 mod metrics;
+mod notify;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

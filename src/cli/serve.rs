@@ -10,14 +10,15 @@ use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-use crate::net::cannot;
+use crate::net::{Listener, cannot, inherited};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
-use crate::server::{Config, Outcome, Server, StopOnSignals};
+use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
 use crate::units::{duration, per_second, timeout};
 
 use access::AccessArgs;
+use binding::Place;
 use metrics::MetricsAddr;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
@@ -38,8 +39,8 @@ const MAX_CONNECTIONS: usize = 1_000_000;
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
-    #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
+    #[arg(short, long, value_name = "ADDR", value_parser = listen_addr)]
+    #[arg(help = "Where to listen [default: 127.0.0.1:7007]", long_help = LISTEN_HELP)]
     listen: Vec<ListenAddr>,
 
     /// Open connections [default: ulimit -n, max 1m]
@@ -188,11 +189,12 @@ impl Serve {
     /// Starts a server and runs it to its end. The outer error is one of the start.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
         self.access.check(&self.listen)?;
+        // This comes before anything that opens a descriptor.
+        let passed = inherited(Some(self.stall_timeout))?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
-        let resolved = self.listen.iter().map(|at| at.addr.resolve());
-        let endpoints: Vec<_> = resolved.collect::<io::Result<_>>()?;
+        let places = self.places(!passed.is_empty())?;
         let metrics_at = self.metrics.resolve()?;
-        let listeners = endpoints.iter().chain([&metrics_at]).map(Vec::len).sum();
+        let listeners = places.iter().map(Place::listeners).sum::<usize>() + metrics_at.len();
         let config = self.config(listeners)?;
         let mut server = Server::new(config.clone(), observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
@@ -203,9 +205,11 @@ impl Serve {
             .map_err(|e| signals::cannot_watch(&e))?;
         let metrics_at = metrics::add_to(&mut server, &metrics_at, &config, self.unix_mode)?;
         // The files are removed after the server has finished, so that no peer waits for that.
-        let _files = self.listen(&mut server, &endpoints)?;
+        let _files = self.listen(&mut server, passed, &places)?;
         metrics::announce(&metrics_at);
         self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
+        // This comes last: it says that the server is ready.
+        notify_manager(&mut server)?;
         Ok(server.run())
     }
 
@@ -266,6 +270,18 @@ impl Serve {
                  this limit of descriptors: give at least {least} bytes, or --max-connections {most} or less"
             ),
         })
+    }
+}
+
+/// Lets the server tell a service manager how it is doing, if there is one. A server is no worse without.
+fn notify_manager(server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
+    match Notify::from_env(Instant::now()) {
+        Ok(None) => Ok(()),
+        Ok(Some(notify)) => server.add_service(Box::new(notify)),
+        Err(e) => {
+            warn!("cannot notify the service manager: {e}");
+            Ok(())
+        }
     }
 }
 

@@ -57,6 +57,7 @@ impl Observer for ServerLog {
             | Event::DatagramDropped { .. }
             | Event::KernelDropped { .. }
             | Event::ListenerLost(_)
+            | Event::NotifyFailed(_)
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
             | Event::StatusRequested(_)
@@ -88,6 +89,9 @@ impl ServerLog {
                 self.warn_of_kernel_drops(at.now, socket, datagrams);
             }
             Event::ListenerLost(error) => error!("{error}; stopping"),
+            Event::NotifyFailed(error) => {
+                warn!("cannot notify the service manager at NOTIFY_SOCKET: {}", reason(error));
+            }
             Event::DrainDelayed { delay } => info!(
                 "stopping: still accepting for {}; a second signal stops at once",
                 setting(delay),

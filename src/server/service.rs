@@ -111,8 +111,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.reactor.remove(token);
     }
 
-    /// Lets every service see that the server begins to stop, or to drain. It may be the last thing that they see: a server without
-    /// connections ends with this turn.
+    /// Lets every service see that the server begins to stop, or to drain. It may be the last thing that they see: a
+    /// server without connections ends with this turn.
     pub(super) fn notify_services(&mut self) {
         let tokens: Vec<_> = self.services.iter().map(|service| service.token).collect();
         tokens.into_iter().for_each(|token| self.serve(token));

@@ -1,7 +1,7 @@
-//! Binds the listeners of `resound serve`, and hands them to its server.
+//! What `resound serve` listens on: the sockets that it was passed, and those that it binds.
 
 use std::io::{self, IsTerminal, stderr};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use log::{info, warn};
 
@@ -12,39 +12,74 @@ use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, UdpSocket};
 use crate::observe::Observer;
 use crate::server::{ListenAt, Server};
 
+/// Where the server listens if nothing says so.
+const DEFAULT_ADDR: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7007));
+
+/// An address to listen at, resolved.
+pub(super) struct Place {
+    endpoints: Vec<Endpoint>,
+    is_proxied: bool,
+}
+
+impl Place {
+    /// How many listeners it has, if this machine has all of its addresses.
+    pub(super) fn listeners(&self) -> usize {
+        self.endpoints.len()
+    }
+}
+
 impl Serve {
-    /// Listens at all endpoints, and returns the files of Unix sockets.
+    /// Resolves the addresses to listen at. The default address is for a server that has nothing else to listen on.
+    ///
+    /// # Errors
+    ///
+    /// If a name is unknown.
+    pub(super) fn places(&self, has_passed_sockets: bool) -> io::Result<Vec<Place>> {
+        if self.listen.is_empty() && !has_passed_sockets {
+            let endpoints = vec![Endpoint::Inet(DEFAULT_ADDR)];
+            return Ok(vec![Place { endpoints, is_proxied: false }]);
+        }
+        let resolve = |ListenAddr { addr, is_proxied }: &ListenAddr| {
+            Ok(Place { endpoints: addr.resolve()?, is_proxied: *is_proxied })
+        };
+        self.listen.iter().map(resolve).collect()
+    }
+
+    /// Listens on the sockets that were passed and in all places, and returns the files of Unix sockets.
     pub(super) fn listen(
         &self,
         server: &mut Server<Listener, impl Observer>,
-        endpoints: &[Vec<Endpoint>],
+        passed: Vec<Listener>,
+        places: &[Place],
     ) -> io::Result<Vec<SocketFile>> {
         let options = |at: &Endpoint| ListenOptions {
             backlog: self.backlog,
             reuse_port: self.reuse_port,
-            only_v6: leaves_ipv4(at, endpoints.iter().flatten()),
+            only_v6: leaves_ipv4(at, places.iter().flat_map(|place| &place.endpoints)),
             stall_timeout: Some(self.stall_timeout),
             unix_mode: self.unix_mode,
         };
         // The server logs the addresses after all of them are bound: if one fails, it listens at none.
-        let (mut listeners, mut datagrams, mut files) = (Vec::new(), Vec::new(), Vec::new());
-        for (ListenAddr { is_proxied, .. }, endpoints) in self.listen.iter().zip(endpoints) {
+        let mut listeners: Vec<_> = passed.into_iter().map(|listener| (listener, false)).collect();
+        let mut datagrams = Vec::new();
+        for Place { endpoints, is_proxied } in places {
             if let [Endpoint::Udp(_), ..] = endpoints[..] {
-                for socket in bound(UdpSocket::bind_all(endpoints, options))? {
-                    let at = socket.local_addr()?;
-                    datagrams.push((socket, at));
-                }
-                continue;
-            }
-            for mut listener in bound(Listener::bind_all(endpoints, options))? {
-                files.extend(listener.take_file());
-                let at = listener.local_addr()?;
-                listeners.push((listener, ListenAt { at, is_proxied: *is_proxied }));
+                datagrams.extend(bound(UdpSocket::bind_all(endpoints, options))?);
+            } else {
+                let bound = bound(Listener::bind_all(endpoints, options))?;
+                listeners.extend(bound.into_iter().map(|listener| (listener, *is_proxied)));
             }
         }
-        let mut plain = listeners.iter().filter(|(_, at)| !at.is_proxied).map(|(_, at)| &at.at);
-        let first = plain.next().or(datagrams.first().map(|(_, at)| at));
-        let hint = first.and_then(hint).filter(|_| stderr().is_terminal());
+        let files = listeners.iter_mut().filter_map(|(listener, _)| listener.take_file()).collect();
+        let at = |(listener, is_proxied): (Listener, bool)| {
+            let at = ListenAt { at: listener.local_addr()?, is_proxied };
+            Ok((listener, at))
+        };
+        let listeners = listeners.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
+        let at = |socket: UdpSocket| socket.local_addr().map(|at| (socket, at));
+        let datagrams = datagrams.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
+        let hint = first_plain(&listeners, &datagrams).and_then(hint);
+        let hint = hint.filter(|_| stderr().is_terminal());
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!("{hint}"));
@@ -57,6 +92,15 @@ fn bound<T>(outcome: io::Result<(Vec<T>, Vec<io::Error>)>) -> io::Result<Vec<T>>
     let (sockets, missing) = outcome?;
     missing.iter().for_each(|e| warn!("{e}"));
     Ok(sockets)
+}
+
+/// The first address that a client reaches by itself.
+fn first_plain<'a>(
+    listeners: &'a [(Listener, ListenAt)],
+    datagrams: &'a [(UdpSocket, Endpoint)],
+) -> Option<&'a Endpoint> {
+    let mut plain = listeners.iter().filter(|(_, at)| !at.is_proxied).map(|(_, at)| &at.at);
+    plain.next().or(datagrams.first().map(|(_, at)| at))
 }
 
 /// Whether a listener leaves IPv4 to another one. `[::]` takes IPv4 too, as users expect, unless an IPv4 address with
