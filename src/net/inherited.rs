@@ -21,7 +21,7 @@ const FIRST: RawFd = 3;
 /// The most sockets that are taken over. More than any service has.
 const MAX_SOCKETS: usize = 1024;
 
-/// The kinds of socket that can be told apart, to say what is wrong with one.
+/// The known kinds of socket. An error can name each of them.
 const KINDS: [(Domain, Type); 5] = [
     (Domain::IPV4, Type::STREAM), // This means IPv6 too.
     (Domain::UNIX, Type::STREAM),
@@ -97,7 +97,7 @@ fn wrong(name: &str, value: Option<&OsStr>, right: &str) -> String {
     format!("{name} is \"{}\", but it must be {right}", Excerpt(&value))
 }
 
-/// Takes the socket with this index, of whatever kind.
+/// Takes the socket with this index, of any known kind.
 fn take(passed: &mut ListenFd, index: usize) -> Option<Socket> {
     KINDS.iter().find_map(|(domain, kind)| {
         let taken = passed.take_custom(index, (*domain).into(), (*kind).into(), "socket");

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::command::after_script;
 
-/// Runs a server with these sockets, two at most, from descriptor 3 on. A program cannot choose the descriptors of
+/// Runs a server with these sockets, one or two, from descriptor 3 on. A program cannot choose the descriptors of
 /// another one without unsafe code, so a shell moves them there.
 pub fn passing(sockets: &[&dyn AsFd], server: &Command) -> Command {
     let variables = format!("LISTEN_FDS={} LISTEN_PID=$$", sockets.len());

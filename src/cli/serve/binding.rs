@@ -12,7 +12,7 @@ use crate::net::{Endpoint, ListenOptions, Listener, SocketFile};
 use crate::observe::Observer;
 use crate::server::{ListenAt, Server};
 
-/// Where the server listens if nothing says so.
+/// The address of a server that has no other.
 const DEFAULT_ADDR: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7007));
 
 /// An address to listen at, resolved.
@@ -29,7 +29,7 @@ impl Place {
 }
 
 impl Serve {
-    /// Resolves the addresses to listen at. The default address is for a server that has nothing else to listen on.
+    /// Resolves the addresses to listen at. A server without any, and without passed sockets, has the default address.
     ///
     /// # Errors
     ///
