@@ -57,3 +57,5 @@ mod notify;
 mod messages;
 #[path = "serve/environment.rs"]
 mod environment;
+#[path = "serve/udp.rs"]
+mod udp;

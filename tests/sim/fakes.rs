@@ -63,7 +63,7 @@ fn socket_of(peer: &Endpoint) -> Option<usize> {
         Endpoint::Inet(SocketAddr::V4(addr)) => {
             Some(usize::from(addr.ip().octets()[2]) << 16 | usize::from(addr.port()))
         }
-        Endpoint::Inet(SocketAddr::V6(_)) => None,
+        Endpoint::Inet(SocketAddr::V6(_)) | Endpoint::Udp(_) => None,
         Endpoint::Abstract(_) => None,
         Endpoint::Unix(path) => path.as_ref()?.to_str()?.parse().ok(),
     }
