@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::kit::rng::Rng;
-use crate::scenario::{Pace, PeerMix, Scenario};
+use crate::scenario::{LISTENERS, Pace, PeerMix, Scenario};
 
 /// An action, and then some turns of the server. Before the first of them, `passes` passes.
 #[derive(Clone, Debug)]
@@ -40,6 +40,11 @@ pub enum Action {
     Send {
         peer: PeerIndex,
         bytes: u64,
+    },
+    /// A proxy sends more of its header.
+    SendHeader {
+        peer: PeerIndex,
+        bytes: u16,
     },
     /// A peer sends all that it may have on the way.
     Flood {
@@ -123,12 +128,12 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop resume half close reset vanish quiet slow
-    let weights: [u64; 12] = match scenario.peer_mix {
-        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
-        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
-        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4],
-        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4],
+    //           connect send flood urgent stop resume half close reset vanish quiet slow header
+    let weights: [u64; 13] = match scenario.peer_mix {
+        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2, 8],
+        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1, 12],
+        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4, 4],
+        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4, 4],
     };
     if rng.below(24) == 0 {
         return rare(rng);
@@ -161,12 +166,13 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
         }
         9 => Action::Vanish { peer },
         11 => Action::ReadSlowly { peer },
+        12 => Action::SendHeader { peer, bytes: rng.size(1, 4096) as u16 },
         _ => Action::Quiet,
     }
 }
 
 fn rare(rng: &mut Rng) -> Action {
-    let listener = rng.index(2);
+    let listener = rng.index(LISTENERS);
     match rng.below(17) {
         0..=3 => Action::LimitDescriptors { spare: rng.below(3) as u8 },
         4..=8 => Action::RestoreDescriptors,
@@ -186,7 +192,7 @@ fn rare(rng: &mut Rng) -> Action {
 fn connect(rng: &mut Rng, scenario: &Scenario) -> Action {
     let most = 8 * scenario.unit();
     Action::Connect {
-        listener: rng.index(2),
+        listener: rng.index(LISTENERS),
         ip: rng.below(4) as u8,
         receive_space: rng.size(1, most),
         send_space: rng.size(1, most),

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use resound::net::Endpoint;
 use resound::reactor::Ready;
-use resound::server::{Config, Outcome, Server};
+use resound::server::{Config, ListenAt, Outcome, Server};
 
 use crate::coverage::{Coverage, Feature};
 use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
 use crate::kit::rng::Rng;
-use crate::scenario::Scenario;
+use crate::scenario::{LISTENERS, PROXIED, Scenario};
 use crate::socket::{Peer, Socket};
 use crate::world::{Request, World};
 
@@ -153,7 +153,9 @@ impl Run {
             (Some(Outcome::Stopped), Request::Stop { .. }) => {
                 world.coverage.note(Feature::Stopped);
             }
-            (Some(Outcome::Aborted), Request::Abort) => world.coverage.note(Feature::Aborted),
+            (Some(Outcome::Aborted), Request::Abort { .. }) => {
+                world.coverage.note(Feature::Aborted)
+            }
             (outcome, request) => {
                 return Err(format!("the outcome is {outcome:?} after the request {request:?}"));
             }
@@ -174,13 +176,10 @@ impl Run {
 
     fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.request = match (world.request, world.next_request()) {
-            (Request::Leave { .. }, Request::Abort) => {
-                world.coverage.note(Feature::AbortedInDelay);
-                Request::Abort
-            }
-            (_, next) => next,
-        };
+        if matches!(world.request, Request::Leave { .. }) {
+            world.coverage.note(Feature::AbortedInDelay);
+        }
+        world.request = world.next_request();
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
         }
@@ -292,8 +291,11 @@ fn merge(ready: &mut Vec<Ready>, events: &[Ready]) {
 fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Reporter>> {
     let config = world.borrow().scenario.config.clone();
     let mut server = Server::new(config, Reporter(Rc::clone(world)), now)?;
-    let listener = |id| (FakeListener { world: Rc::clone(world), id }, Endpoint::Unix(None));
-    server.listen([0, 1].map(listener))?;
+    let listener = |id| {
+        let at = ListenAt { at: Endpoint::Unix(None), is_proxied: id == PROXIED };
+        (FakeListener { world: Rc::clone(world), id }, at)
+    };
+    server.listen((0..LISTENERS).map(listener))?;
     Ok(server)
 }
 
@@ -301,9 +303,16 @@ fn act_of_peer(world: &mut World, action: &Action) {
     let unit = world.scenario.unit();
     match *action {
         Action::Send { peer, bytes } => with(world, peer, |peer| {
-            peer.sent += bytes.min(peer.may_send(unit));
+            peer.send_bytes(bytes.min(peer.may_send(unit)));
         }),
-        Action::Flood { peer } => with(world, peer, |peer| peer.sent += peer.may_send(unit)),
+        Action::Flood { peer } => with(world, peer, |peer| peer.send_bytes(peer.may_send(unit))),
+        Action::SendHeader { peer, bytes } => with(world, peer, |peer| {
+            if !peer.fin
+                && let Some(header) = &mut peer.header
+            {
+                header.send(bytes.into());
+            }
+        }),
         Action::Urgent { peer } => with(world, peer, Socket::send_urgent),
         Action::StopReading { peer } => with(world, peer, |peer| peer.is_reading = false),
         Action::ResumeReading { peer } => with(world, peer, |peer| {
