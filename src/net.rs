@@ -5,6 +5,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -12,7 +13,7 @@ use mio::{Interest, Registry, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
-use socket2::{Domain, Type};
+use socket2::{Domain, SockRef, Type};
 
 use options::{bind_without_port, set_tcp_options};
 
@@ -21,7 +22,7 @@ pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
 pub use listener::{ListenOptions, Listener};
-pub use networks::{Networks, parse_network};
+pub use networks::{Access, Networks, parse_network};
 pub use unix::SocketFile;
 
 mod explain;
@@ -76,6 +77,10 @@ pub trait Stream: Source + Read + Write {
 
     /// Whether the peer has ended its direction, although bytes of it may be unread. False if the system cannot say.
     fn is_read_closed(&self) -> bool;
+
+    /// Makes the system close the connection with a reset when it is dropped: socket(7), `SO_LINGER`. The peer then knows
+    /// that it was refused, and this end remembers nothing of it. Does nothing if there is no reset, as over a Unix socket.
+    fn reset_on_close(&self) {}
 
     /// Ends this direction of the connection: shutdown(2) with `SHUT_WR`.
     ///
@@ -225,6 +230,13 @@ impl Stream for Socket {
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     fn is_read_closed(&self) -> bool {
         false
+    }
+
+    fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            // If this fails, the connection closes in the usual way.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 
     fn shutdown_write(&self) -> io::Result<()> {

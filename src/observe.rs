@@ -171,6 +171,8 @@ reasons! {
         RegisterFailed = "register_failed",
         /// There was no memory for it.
         NoMemory = "no_memory",
+        /// Its client's address is not allowed, or denied.
+        Denied = "denied",
         /// It came to a proxied listener, and its address is none of a known proxy.
         UnknownProxy = "unknown_proxy",
         /// It did not begin with the header of a proxy.
@@ -269,6 +271,7 @@ impl fmt::Display for Refusal {
             Self::MaxPerIp => "max connections per IP address reached",
             Self::RegisterFailed => "the system could not register it",
             Self::NoMemory => "there is no memory for it",
+            Self::Denied => "its address may not connect",
             Self::UnknownProxy => "not the address of a known proxy",
             Self::HeaderMissing => "no PROXY header",
             Self::HeaderMalformed => "malformed PROXY header",

@@ -38,6 +38,7 @@ use accept::Listening;
 use clock::ServedClock;
 use connection::{Connection, Shared};
 use deadlines::Deadlines;
+use gate::Gate;
 use limits::{Admission, PendingLimit};
 use proxy::Proxied;
 use service::Registered;
@@ -52,6 +53,7 @@ pub use signals::StopOnSignals;
 
 mod config;
 mod limits;
+mod gate;
 mod clock;
 mod spin;
 mod turns;
@@ -94,6 +96,7 @@ pub struct Server<L: Listen, O> {
     /// Why a listener is gone for good. The server ends with it.
     lost_listener: Option<io::Error>,
     services: Vec<Registered>,
+    gate: Gate,
     admission: Admission,
     last_id: ConnId,
     shared: Shared<O>,
@@ -119,6 +122,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             listeners: Vec::new(),
             lost_listener: None,
             services: Vec::new(),
+            gate: Gate::new(&config),
             admission: Admission::new(&config),
             last_id: ConnId::default(),
             shared: Shared {

@@ -31,6 +31,8 @@ mod echo;
 mod faults;
 #[path = "serve/limits.rs"]
 mod limits;
+#[path = "serve/access.rs"]
+mod access;
 #[path = "serve/proxy.rs"]
 mod proxy;
 #[path = "serve/shutdown.rs"]

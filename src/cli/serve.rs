@@ -18,7 +18,7 @@ use crate::signals;
 use crate::text::Plural;
 use crate::units::{duration, timeout};
 
-use access::Access;
+use access::AccessArgs;
 use hint::hint;
 use metrics::MetricsAddr;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
@@ -130,7 +130,7 @@ pub struct Serve {
     reuse_port: bool,
 
     #[command(flatten)]
-    access: Access,
+    access: AccessArgs,
 
     #[command(flatten)]
     metrics: MetricsAddr,
@@ -249,6 +249,7 @@ impl Serve {
             pending_limit_bytes: self.pending_limit,
             spin: self.spin,
             once: self.once,
+            access: self.access.access(),
             proxies: self.access.proxies(),
         })
     }

@@ -25,6 +25,23 @@ impl Networks {
     }
 }
 
+/// Which clients may connect, by their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Only these, or all if it is empty.
+    pub allow: Networks,
+    /// Not these, even if they are allowed.
+    pub deny: Networks,
+}
+
+impl Access {
+    /// Whether a client with this address may connect.
+    pub fn is_allowed(&self, ip: IpAddr) -> bool {
+        let is_listed = self.allow.is_empty() || self.allow.contains(ip);
+        is_listed && !self.deny.contains(ip)
+    }
+}
+
 impl FromIterator<IpNet> for Networks {
     /// Bits behind the prefix of a network mean nothing.
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
@@ -105,6 +122,26 @@ mod tests {
             assert!(contains(&networks, inside), "{inside}");
         }
         assert!(!contains(&networks, "13.0.0.0"));
+    }
+
+    #[test]
+    fn what_is_denied_stays_out_and_what_is_allowed_keeps_others_out() {
+        let all = Networks::default();
+        let (lan, one) = (networks("10.0.0.0/8 fd00::/8"), networks("10.0.0.1 fd00::1"));
+        for (allow, deny, expected) in [
+            (&all, &all, [true, true, true]),
+            (&lan, &all, [true, true, false]),
+            (&all, &lan, [false, false, true]),
+            (&lan, &one, [false, true, false]),
+            // An exception from a denied network needs the networks around it instead.
+            (&one, &lan, [false, false, false]),
+        ] {
+            let access = Access { allow: allow.clone(), deny: deny.clone() };
+            for ips in [["10.0.0.1", "10.0.0.2", "11.0.0.1"], ["fd00::1", "fd00::2", "fe00::1"]] {
+                let allowed = ips.map(|ip| access.is_allowed(ip.parse().unwrap()));
+                assert_eq!(allowed, expected, "{ips:?} with {access:?}");
+            }
+        }
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn reasons_are_short_phrases() {
         (Refusal::MaxPerIp, "max connections per IP address reached"),
         (Refusal::RegisterFailed, "the system could not register it"),
         (Refusal::NoMemory, "there is no memory for it"),
+        (Refusal::Denied, "its address may not connect"),
         (Refusal::UnknownProxy, "not the address of a known proxy"),
         (Refusal::HeaderMissing, "no PROXY header"),
         (Refusal::HeaderMalformed, "malformed PROXY header"),

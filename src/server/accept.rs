@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mio::Token;
 use rustix::io::Errno;
 
-use super::connection::Connection;
+use super::connection::{Connection, refuse};
 use super::limits::Permit;
 use super::proxy::Proxied;
 use super::{Server, Slot};
@@ -233,25 +233,31 @@ impl<L: Listen, O: Observer> Server<L, O> {
     /// Serves a connection, or refuses it by dropping it.
     fn admit(&mut self, i: usize, stream: L::Stream, peer: Endpoint, now: Instant) {
         self.last_id = self.last_id.next();
-        let id = self.last_id;
-        let is_proxied = self.listeners[i].is_proxied;
-        let admitted =
-            if is_proxied { self.admit_proxy(&peer) } else { self.admission.admit(&peer) };
-        let registered = admitted.and_then(|permit| {
-            let (accepted, admitted) = ((id, stream), (peer.clone(), permit));
-            let slot = if is_proxied {
-                Slot::Proxied(Proxied::new(accepted, admitted, now))
-            } else {
-                Slot::Connection(Connection::new(accepted, self.new_echo(), admitted, now))
-            };
-            self.register(slot, permit)
-        });
+        let (id, is_proxied) = (self.last_id, self.listeners[i].is_proxied);
+        let admitted = if is_proxied { self.admit_proxy(&peer) } else { self.admit_client(&peer) };
+        let registered = match admitted {
+            Ok(permit) if is_proxied => {
+                let proxied = Proxied::new((id, stream), (peer.clone(), permit), now);
+                self.register(Slot::Proxied(proxied), permit)
+            }
+            Ok(permit) => {
+                let (echo, named) = (self.new_echo(), (peer.clone(), permit));
+                let connection = Connection::new((id, stream), echo, named, now);
+                self.register(Slot::Connection(connection), permit)
+            }
+            Err(why) => Err(refuse(stream, why)),
+        };
         let event = match registered {
             Ok(()) if is_proxied => return,
             Ok(()) => Event::Accepted,
             Err(why) => Event::Refused(why),
         };
         self.shared.observer.observe(At::conn(now, id, &peer), event);
+    }
+
+    fn admit_client(&mut self, client: &Endpoint) -> Result<Permit, Refusal> {
+        self.gate.judge(client)?;
+        self.admission.admit(client)
     }
 
     fn register(&mut self, slot: Slot<L>, permit: Permit) -> Result<(), Refusal> {

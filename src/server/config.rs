@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::net::Networks;
+use crate::net::{Access, Networks};
 
 /// What a server allows. The unit of each limit is in its name or its type.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub spin: Option<Duration>,
     /// Whether to shut down each connection after its first echo.
     pub once: bool,
+    /// Which clients may connect over IP. What a proxy says of its client counts.
+    pub access: Access,
     /// The proxies that may connect to a proxied listener. Over Unix sockets, all may.
     pub proxies: Networks,
 }
@@ -49,6 +51,7 @@ impl Default for Config {
             pending_limit_bytes: 64 << 20,
             spin: None,
             once: false,
+            access: Access::default(),
             proxies: Networks::default(),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::connection::Connection;
+use super::connection::{Connection, refuse};
 use super::deadlines::Deadlines;
 use super::limits::Permit;
 use super::{Server, Slot};
@@ -141,7 +141,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             let event = Event::Proxied { by: proxy };
             self.shared.observer.observe(At::conn(now, id, &peer), event);
         }
-        match self.admission.name(&peer) {
+        match self.gate.judge(&peer).and_then(|()| self.admission.name(&peer)) {
             Ok(permit) => {
                 self.convert(token, Some((peer, permit)), now);
                 self.drive_first(token, now);
@@ -194,7 +194,9 @@ impl<L: Listen, O: Observer> Server<L, O> {
     ) {
         let Some(Slot::Proxied(proxied)) = self.reactor.remove(token) else { return };
         let Proxied { id, stream, proxy, permit, .. } = proxied;
-        drop(stream);
+        if let Event::Refused(why) = event {
+            refuse(stream, why);
+        }
         self.admission.release(permit);
         self.shared.observer.observe(At::conn(now, id, peer.unwrap_or(&proxy)), event);
         self.end_backoff(now);

@@ -1,7 +1,7 @@
 //! `resound` with real programs around it: tracers that count its system calls or make them fail, and other clients
 //! and servers.
 //!
-//! These tests need strace, valgrind, nc, socat, ncat, a Python package, and root. `ci/real` installs what is missing
+//! These tests need strace, valgrind, nc, socat, ncat, HAProxy, nginx, a Python package, and root. `ci/real` installs what is missing
 //! and runs them. A test whose program is missing fails.
 
 // Clippy allows `unwrap` in test functions, but not in the functions that they call.
@@ -50,6 +50,7 @@ mod load;
 mod masses;
 mod load_cost;
 mod peers;
+mod proxy;
 mod addresses;
 mod reach;
 mod scale;

@@ -5,20 +5,34 @@ use ipnet::IpNet;
 
 use crate::cli::Failure;
 use crate::cli::address::ListenAddr;
-use crate::net::{Addr, Networks, parse_network};
+use crate::net::{Access, Addr, Networks, parse_network};
 
 /// Who may connect.
 #[derive(Args, Debug)]
-pub(super) struct Access {
+pub(super) struct AccessArgs {
     /// Networks of the proxies
     ///
     /// The addresses that may connect to a proxy+ listener over TCP, such as 10.0.0.0/8. Separate several by commas,
     /// or repeat the option. Connections from other addresses are closed.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     proxy_from: Vec<IpNet>,
+
+    /// Networks of the clients that may connect [default: all]
+    ///
+    /// The server resets connections of other clients. Separate several networks by commas, or repeat the option. The
+    /// address that a PROXY header names counts, or that of the proxy if it names none. Clients of Unix sockets may
+    /// always connect.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
+    allow: Vec<IpNet>,
+
+    /// Networks of clients that may not connect
+    ///
+    /// The server resets their connections, even if --allow has them too.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
+    deny: Vec<IpNet>,
 }
 
-impl Access {
+impl AccessArgs {
     /// Finds contradictions between these options and the addresses of the listeners.
     ///
     /// # Errors
@@ -39,15 +53,28 @@ impl Access {
         self.proxy_from.iter().copied().collect()
     }
 
+    /// The clients that may connect.
+    pub(super) fn access(&self) -> Access {
+        let set = |networks: &[IpNet]| networks.iter().copied().collect();
+        Access { allow: set(&self.allow), deny: set(&self.deny) }
+    }
+
     /// What users may not expect of these options.
     pub(super) fn warnings(&self, listen: &[ListenAddr]) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.proxy_from.is_empty() && !listen.iter().any(|at| at.is_proxied) {
             warnings.push("--proxy-from has no effect: no --listen begins with proxy+".into());
         }
-        for network in self.proxy_from.iter().filter(|network| network.addr() != network.network())
+        for (option, networks) in
+            [("--proxy-from", &self.proxy_from), ("--allow", &self.allow), ("--deny", &self.deny)]
         {
-            warnings.push(format!("--proxy-from {network} means all of {}", network.trunc()));
+            let has_more_bits = |network: &&IpNet| network.addr() != network.network();
+            warnings.extend(
+                networks
+                    .iter()
+                    .filter(has_more_bits)
+                    .map(|network| format!("{option} {network} means all of {}", network.trunc())),
+            );
         }
         warnings
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::kit::source::unpolled;
-use crate::net::parse_network;
+use crate::net::{Access, parse_network};
 use crate::observe::Counters;
 use crate::reactor::Ready;
 use crate::server::{Config, ListenAt, Outcome};
@@ -30,6 +30,7 @@ struct Wire {
     errors: VecDeque<ErrorKind>,
     echo: Vec<u8>,
     is_open: bool,
+    is_reset: bool,
 }
 
 #[derive(Clone, Default)]
@@ -116,6 +117,10 @@ impl Stream for Accepted {
 
     fn is_read_closed(&self) -> bool {
         self.0.0.borrow().has_ended
+    }
+
+    fn reset_on_close(&self) {
+        self.0.0.borrow_mut().is_reset = true;
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
@@ -329,6 +334,27 @@ fn a_peer_that_is_no_known_proxy_is_refused_before_it_says_anything() {
     world.event(1, Duration::ZERO);
     assert_eq!(world.lines()[0], "#2 192.0.2.7:5000 proxied by unix:(unnamed)");
     assert!(peer.is_open());
+}
+
+/// A header that names no client leaves the proxy's own address, which is judged like any other.
+#[test]
+fn the_client_and_not_its_proxy_must_be_allowed() {
+    let allow = [parse_network("192.0.2.0/24").unwrap()].into_iter().collect();
+    let access = Access { allow, ..Access::default() };
+    for (header, peer, is_allowed) in [
+        ("PROXY TCP4 192.0.2.7 10.0.0.1 5000 7\r\n", "192.0.2.7:5000", true),
+        ("PROXY TCP6 ::ffff:192.0.2.7 ::1 5000 7\r\n", "192.0.2.7:5000", true),
+        ("PROXY TCP4 192.0.3.7 10.0.0.1 5000 7\r\n", "192.0.3.7:5000", false),
+        ("PROXY UNKNOWN\r\n", PROXY, false),
+    ] {
+        let mut world = World::new(Config { access: access.clone(), ..Config::default() });
+        let client = world.accept(PROXY, header.as_bytes());
+        world.event(1, Duration::ZERO);
+        let said = if is_allowed { "Accepted" } else { "refused: its address may not connect" };
+        assert_eq!(world.lines().pop().unwrap(), format!("#1 {peer} {said}"));
+        assert_eq!((client.is_open(), world.connections()), (is_allowed, is_allowed.into()));
+        assert_eq!(client.0.borrow().is_reset, !is_allowed);
+    }
 }
 
 #[test]
