@@ -28,6 +28,9 @@ mod long_stream;
 #[path = "../support/piped.rs"]
 mod piped;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/scraped.rs"]
+mod scraped;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/soak.rs"]
@@ -49,6 +52,7 @@ mod kernel;
 mod load;
 mod masses;
 mod load_cost;
+mod metrics;
 mod peers;
 mod proxy;
 mod addresses;
