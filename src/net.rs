@@ -21,8 +21,10 @@ pub use addr::{Addr, ParseAddrError};
 pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
+pub use inherited::inherited;
 pub use listener::{ListenOptions, Listener};
 pub use networks::{Access, Networks, parse_network};
+pub(crate) use service_manager::ServiceManager;
 pub use unix::SocketFile;
 
 mod explain;
@@ -34,6 +36,8 @@ mod addr;
 mod options;
 mod unix;
 mod listener;
+mod inherited;
+mod service_manager;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod queue;
 

@@ -123,6 +123,8 @@ pub enum Event<'a> {
     },
     /// A signal asked how the server is doing.
     StatusRequested(&'a Status),
+    /// A message to the service manager could not be sent. It is not repeated.
+    NotifyFailed(&'a io::Error),
     /// The connection was accepted and is served.
     Accepted,
     /// A proxy passes the connection on, and its header names the client: the connection's peer from here on.

@@ -48,6 +48,7 @@ use spin::Spin;
 pub use accept::ListenAt;
 pub use config::Config;
 pub use metrics::Metrics;
+pub use notify::Notify;
 pub use service::{Action, Context, Service};
 pub use signals::StopOnSignals;
 
@@ -66,6 +67,7 @@ mod shutdown;
 mod service;
 mod signals;
 mod metrics;
+mod notify;
 
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

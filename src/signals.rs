@@ -115,6 +115,8 @@ fn ignored_in(status: &str, signal: i32) -> Option<bool> {
 fn survives(signal: i32) -> bool {
     let script = format!("kill -{signal} $$");
     let mut shell = Command::new("/bin/sh");
+    // Some variables are for this program only, such as NOTIFY_SOCKET.
+    shell.env_clear();
     shell.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     shell.status().is_ok_and(|status| status.signal().is_none())
 }

@@ -3,6 +3,8 @@
 // Clippy allows `unwrap` in test functions, but not in the functions that they call.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/passing.rs"]
+mod passing;
 #[path = "support/bystander.rs"]
 mod bystander;
 #[path = "support/command.rs"]
@@ -49,6 +51,10 @@ mod start;
 mod metrics;
 #[path = "serve/status.rs"]
 mod status;
+#[path = "serve/activation.rs"]
+mod activation;
+#[path = "serve/notify.rs"]
+mod notify;
 #[path = "serve/messages.rs"]
 mod messages;
 #[path = "serve/environment.rs"]

@@ -11,7 +11,7 @@ use crate::text::Excerpt;
 const PORT: &str = "7007";
 
 /// The help of an option that takes an address to listen at.
-pub(super) const LISTEN_HELP: &str = "Where to listen
+pub(super) const LISTEN_HELP: &str = "Where to listen [default: 127.0.0.1:7007]
 
 HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several times to \
 listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as echo. With \
@@ -20,7 +20,11 @@ address with the same port is given.
 
 proxy+ADDR expects each connection from a proxy that names its client in a PROXY header of version 1 or 2 (HAProxy's \
 send-proxy, nginx's proxy_protocol on). The client's address then counts for the limits and stands in the log. Over \
-TCP, --proxy-from names the proxies; each process that may connect to a Unix socket is one.";
+TCP, --proxy-from names the proxies; each process that may connect to a Unix socket is one.
+
+If a service manager passes listening sockets (LISTEN_FDS, as systemd does for a .socket unit), the server takes them \
+over instead of the default address. Addresses of this option come in addition. --backlog, --reuse-port and \
+--unix-mode are not for passed sockets, which have their own.";
 
 /// Stands before the address of a proxied listener.
 const PROXIED: &str = "proxy+";

@@ -1,7 +1,6 @@
 //! `resound serve`: from its arguments to a server that runs until a signal stops it.
 
-use std::io::{self, IsTerminal, stderr};
-use std::net::SocketAddr;
+use std::io;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,21 +10,22 @@ use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, cannot};
+use crate::net::{Listener, cannot, inherited};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
-use crate::server::{Config, ListenAt, Outcome, Server, StopOnSignals};
+use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
 use crate::units::{duration, timeout};
 
 use access::AccessArgs;
-use hint::hint;
+use binding::Place;
 use metrics::MetricsAddr;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
 mod access;
 mod hint;
+mod binding;
 mod metrics;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
@@ -39,8 +39,8 @@ const MAX_CONNECTIONS: usize = 1_000_000;
 /// The arguments of `resound serve`.
 #[derive(Args, Debug)]
 pub struct Serve {
-    #[arg(short, long, value_name = "ADDR", default_value = "127.0.0.1:7007")]
-    #[arg(help = "Where to listen", long_help = LISTEN_HELP, value_parser = listen_addr)]
+    #[arg(short, long, value_name = "ADDR", value_parser = listen_addr)]
+    #[arg(help = "Where to listen [default: 127.0.0.1:7007]", long_help = LISTEN_HELP)]
     listen: Vec<ListenAddr>,
 
     /// Open connections [default: ulimit -n, max 1m]
@@ -180,11 +180,12 @@ impl Serve {
     /// Starts a server and runs it to its end. The outer error is one of the start.
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
         self.access.check(&self.listen)?;
+        // This comes before anything that opens a descriptor.
+        let passed = inherited(Some(self.stall_timeout))?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
-        let resolved = self.listen.iter().map(|at| at.addr.resolve());
-        let endpoints: Vec<_> = resolved.collect::<io::Result<_>>()?;
+        let places = self.places(!passed.is_empty())?;
         let metrics_at = self.metrics.resolve()?;
-        let listeners = endpoints.iter().chain([&metrics_at]).map(Vec::len).sum();
+        let listeners = places.iter().map(Place::listeners).sum::<usize>() + metrics_at.len();
         let config = self.config(listeners)?;
         let mut server = Server::new(config.clone(), observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
@@ -195,42 +196,12 @@ impl Serve {
             .map_err(|e| signals::cannot_watch(&e))?;
         let metrics_at = metrics::add_to(&mut server, &metrics_at, &config, self.unix_mode)?;
         // The files are removed after the server has finished, so that no peer waits for that.
-        let _files = self.listen(&mut server, &endpoints)?;
+        let _files = self.listen(&mut server, passed, &places)?;
         metrics::announce(&metrics_at);
         self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
+        // This comes last: it says that the server is ready.
+        notify_manager(&mut server)?;
         Ok(server.run())
-    }
-
-    /// Listens at all endpoints, and returns the files of Unix sockets.
-    fn listen(
-        &self,
-        server: &mut Server<Listener, impl Observer>,
-        endpoints: &[Vec<Endpoint>],
-    ) -> io::Result<Vec<SocketFile>> {
-        let options = |at: &Endpoint| ListenOptions {
-            backlog: self.backlog,
-            reuse_port: self.reuse_port,
-            only_v6: leaves_ipv4(at, endpoints.iter().flatten()),
-            stall_timeout: Some(self.stall_timeout),
-            unix_mode: self.unix_mode,
-        };
-        // The server logs the addresses after all of them are bound: if one fails, it listens at none.
-        let (mut bound, mut files) = (Vec::new(), Vec::new());
-        for (ListenAddr { is_proxied, .. }, endpoints) in self.listen.iter().zip(endpoints) {
-            let (listeners, missing) = Listener::bind_all(endpoints, options)?;
-            missing.iter().for_each(|e| warn!("{e}"));
-            for mut listener in listeners {
-                files.extend(listener.take_file());
-                let at = listener.local_addr()?;
-                bound.push((listener, ListenAt { at, is_proxied: *is_proxied }));
-            }
-        }
-        let mut plain = bound.iter().filter(|(_, at)| !at.is_proxied);
-        let hint = plain.next().and_then(|(_, at)| hint(&at.at));
-        let hint = hint.filter(|_| stderr().is_terminal());
-        server.listen(bound)?;
-        hint.into_iter().for_each(|hint| info!("{hint}"));
-        Ok(files)
     }
 
     fn config(&self, listeners: usize) -> Result<Config, Failure> {
@@ -293,13 +264,16 @@ impl Serve {
     }
 }
 
-/// Whether a listener leaves IPv4 to another one. `[::]` takes IPv4 too, as users expect, unless an IPv4 address with
-/// the same port is given: the server could not bind that one.
-fn leaves_ipv4<'a>(at: &Endpoint, mut all: impl Iterator<Item = &'a Endpoint>) -> bool {
-    let Endpoint::Inet(SocketAddr::V6(at)) = at else { return false };
-    // With port 0, each listener gets a port of its own.
-    let is_rival = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
-    at.ip().is_unspecified() && at.port() != 0 && all.any(is_rival)
+/// Lets the server tell a service manager how it is doing, if there is one. A server is no worse without.
+fn notify_manager(server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
+    match Notify::from_env(Instant::now()) {
+        Ok(None) => Ok(()),
+        Ok(Some(notify)) => server.add_service(Box::new(notify)),
+        Err(e) => {
+            warn!("cannot notify the service manager: {e}");
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -307,6 +281,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::net::ListenOptions;
 
     #[derive(Parser)]
     struct Program {
@@ -326,21 +301,5 @@ mod tests {
             ListenOptions::default();
         assert_eq!((serve.backlog, serve.reuse_port), (backlog, reuse_port));
         assert_eq!((Some(serve.stall_timeout), serve.unix_mode), (stall_timeout, unix_mode));
-    }
-
-    /// Failed when `[::]:0` left IPv4 to a listener that has another port.
-    #[test]
-    fn the_unspecified_ipv6_address_leaves_ipv4_only_to_a_listener_of_its_port() {
-        let inet = |text: &str| Endpoint::Inet(text.parse().unwrap());
-        for (at, other, expected) in [
-            ("[::]:7", "0.0.0.0:7", true),
-            ("[::]:7", "127.0.0.1:7", true),
-            ("[::]:7", "127.0.0.1:8", false),
-            ("[::]:7", "[::1]:7", false),
-            ("[::1]:7", "127.0.0.1:7", false),
-            ("[::]:0", "0.0.0.0:0", false),
-        ] {
-            assert_eq!(leaves_ipv4(&inet(at), [inet(other)].iter()), expected, "{at} and {other}");
-        }
     }
 }

@@ -8,9 +8,9 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use rustix::io::Errno;
-use socket2::{Domain, Type};
+use socket2::{Domain, SockRef, Type};
 
-use super::options::{if_known, set_tcp_options, set_user_timeout};
+use super::options::{if_known, refuse_descriptors, set_tcp_options, set_user_timeout};
 use super::{
     Endpoint, Listen, Socket, SocketFile, cannot, delegate_source, reason, unix, with_help,
 };
@@ -52,6 +52,20 @@ pub struct Listener {
     pub(super) socket: ListeningSocket,
     /// The file of a Unix socket that this program has made.
     file: Option<SocketFile>,
+    origin: Origin,
+}
+
+/// Who opened a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Own,
+    /// Another process. The accept queue may hold connections from before this program set the options of the socket, so
+    /// each one gets them by itself.
+    InheritedWithQueue {
+        stall_timeout: Option<Duration>,
+    },
+    /// Another process, and the queue was empty since.
+    Inherited,
 }
 
 #[derive(Debug)]
@@ -98,7 +112,25 @@ impl Listener {
                 (ListeningSocket::Unix(unix::listen_abstract(at, backlog)?), None)
             }
         };
-        Ok(Self { socket, file })
+        Ok(Self { socket, file, origin: Origin::Own })
+    }
+
+    /// Takes over a socket that listens already, from the process that opened it. That process may hold it too, and
+    /// listen again when this program has ended; so a socket file stays.
+    pub(super) fn inherited(
+        socket: socket2::Socket,
+        stall_timeout: Option<Duration>,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = if socket.local_addr()?.is_unix() {
+            refuse_descriptors(&socket);
+            ListeningSocket::Unix(UnixListener::from_std(socket.into()))
+        } else {
+            set_tcp_options(&socket)?;
+            set_user_timeout(&socket, stall_timeout)?;
+            ListeningSocket::Tcp(TcpListener::from_std(socket.into()))
+        };
+        Ok(Self { socket, file: None, origin: Origin::InheritedWithQueue { stall_timeout } })
     }
 
     /// Its address, with the real port if port 0 was asked for.
@@ -116,6 +148,25 @@ impl Listener {
     /// Takes the file of a Unix socket away. It can then outlive the listener.
     pub fn take_file(&mut self) -> Option<SocketFile> {
         self.file.take()
+    }
+
+    /// Gives a connection the options that it did not inherit, unless the queue is empty: later ones inherit them.
+    fn prepare(
+        &mut self,
+        accepted: &io::Result<(Socket, Endpoint)>,
+        stall_timeout: Option<Duration>,
+    ) {
+        // An option that cannot be set is not worth a connection.
+        match accepted {
+            Ok((Socket::Tcp(stream), _)) => {
+                let socket = SockRef::from(stream);
+                let _ = set_tcp_options(&socket);
+                let _ = set_user_timeout(&socket, stall_timeout);
+            }
+            Ok((Socket::Unix(stream), _)) => refuse_descriptors(&SockRef::from(stream)),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.origin = Origin::Inherited,
+            Err(_) => {}
+        }
     }
 
     fn source(&mut self) -> &mut dyn Source {
@@ -154,14 +205,18 @@ impl Listen for Listener {
     type Stream = Socket;
 
     fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
-        match &self.socket {
+        let accepted = match &self.socket {
             ListeningSocket::Tcp(listener) => {
                 listener.accept().map(|(s, peer)| (Socket::Tcp(s), peer.into()))
             }
             ListeningSocket::Unix(listener) => {
                 listener.accept().map(|(s, peer)| (Socket::Unix(s), peer.into()))
             }
+        };
+        if let Origin::InheritedWithQueue { stall_timeout } = self.origin {
+            self.prepare(&accepted, stall_timeout);
         }
+        accepted
     }
 
     /// If several sockets listen on one address (`SO_REUSEPORT`), Linux can move what waits for one that closes to
@@ -172,13 +227,17 @@ impl Listen for Listener {
             ListeningSocket::Unix(_) => false,
         }
     }
+
+    fn has_successor(&self) -> bool {
+        self.origin != Origin::Own
+    }
 }
 
 delegate_source!(Listener);
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn is_shared(listener: &TcpListener) -> bool {
-    socket2::SockRef::from(listener).reuse_port().unwrap_or(false)
+    SockRef::from(listener).reuse_port().unwrap_or(false)
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -95,7 +95,7 @@ pub(super) fn connect(peer: &Endpoint) -> io::Result<UnixStream> {
     Ok(UnixStream::from_std(socket.into()))
 }
 
-fn address(at: &Endpoint) -> io::Result<SockAddr> {
+pub(super) fn address(at: &Endpoint) -> io::Result<SockAddr> {
     match at {
         Endpoint::Unix(Some(path)) => SockAddr::unix(path),
         Endpoint::Abstract(name) if cfg!(target_os = "linux") => {

@@ -39,6 +39,7 @@ impl Observer for ServerLog {
             Event::Listening { .. }
             | Event::AcceptFailed { .. }
             | Event::ListenerLost(_)
+            | Event::NotifyFailed(_)
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
             | Event::StatusRequested(_)
@@ -61,6 +62,9 @@ impl ServerLog {
                 warn!("cannot accept on {listener} for now: {}; trying again", reason(error));
             }
             Event::ListenerLost(error) => error!("{error}; stopping"),
+            Event::NotifyFailed(error) => {
+                warn!("cannot notify the service manager at NOTIFY_SOCKET: {}", reason(error));
+            }
             Event::DrainDelayed { delay } => info!(
                 "stopping: still accepting for {}; a second signal stops at once",
                 setting(delay),

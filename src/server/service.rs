@@ -100,11 +100,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
-    /// Lets every service see that the server begins to stop, or to drain.
+    /// Lets every service see that the server begins to stop, or to drain. It may be the last thing that they see: a
+    /// server without connections ends with this turn.
     pub(super) fn notify_services(&mut self) {
-        for Registered { token, .. } in &self.services {
-            self.reactor.requeue(*token);
-        }
+        let tokens: Vec<_> = self.services.iter().map(|service| service.token).collect();
+        tokens.into_iter().for_each(|token| self.serve(token));
     }
 
     /// Lets the services whose deadlines have come do their work.

@@ -1,8 +1,8 @@
 //! `resound` with real programs around it: tracers that count its system calls or make them fail, and other clients
 //! and servers.
 //!
-//! These tests need strace, valgrind, nc, socat, ncat, HAProxy, nginx, a Python package, and root. `ci/real` installs what is missing
-//! and runs them. A test whose program is missing fails.
+//! These tests need strace, valgrind, nc, socat, ncat, HAProxy, nginx, systemd-socket-activate, a Python package, and
+//! root. `ci/real` installs what is missing and runs them. A test whose program is missing fails.
 
 // Clippy allows `unwrap` in test functions, but not in the functions that they call.
 #![allow(clippy::unwrap_used)]
@@ -21,6 +21,9 @@ mod kit;
 mod loader;
 #[path = "../support/passed.rs"]
 mod passed;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/passing.rs"]
+mod passing;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/long_stream.rs"]
 mod long_stream;
@@ -57,6 +60,7 @@ mod peers;
 mod proxy;
 mod addresses;
 mod reach;
+mod restart;
 mod scale;
 mod soak;
 mod time;

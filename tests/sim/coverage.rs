@@ -46,6 +46,8 @@ features![
     AbortedInDelay,
     LeftToSuccessor,
     AcceptedWithoutEvent,
+    Scraped,
+    ScraperTimedOut,
     // What was done to it.
     Interrupted,
     ResetMidTurn,

@@ -84,6 +84,10 @@ pub enum Action {
         error: Errno,
         times: u8,
     },
+    /// A client asks for the metrics, with a whole request or half of one.
+    Scrape {
+        is_whole: bool,
+    },
     /// The server is asked to stop, or, if it is stopping, to stop at once.
     Stop,
 }
@@ -167,7 +171,7 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
 
 fn rare(rng: &mut Rng) -> Action {
     let listener = rng.index(2);
-    match rng.below(17) {
+    match rng.below(20) {
         0..=3 => Action::LimitDescriptors { spare: rng.below(3) as u8 },
         4..=8 => Action::RestoreDescriptors,
         9..=11 => {
@@ -179,6 +183,7 @@ fn rare(rng: &mut Rng) -> Action {
             Action::AcceptFails { listener, error: rng.pick(&EXHAUSTION), times }
         }
         15 => Action::ConnectMany { listener, peers: rng.size(1, 200) as u8 },
+        16..=18 => Action::Scrape { is_whole: rng.below(3) > 0 },
         _ => Action::Stop,
     }
 }

@@ -26,6 +26,7 @@ mod socket;
 mod world;
 mod laws;
 mod syscalls;
+mod scrapers;
 mod fakes;
 mod checks;
 mod run;

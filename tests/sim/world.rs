@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::Token;
-use resound::observe::ConnId;
+use resound::observe::{ConnId, Counters};
 use resound::reactor::Ready;
 use rustix::io::Errno;
 
@@ -57,6 +57,8 @@ pub struct World {
     /// Turns since the server should have stopped.
     pub late_turns: usize,
     pub coverage: Coverage,
+    /// What the server has reported since it started.
+    pub counters: Counters,
 }
 
 /// What the server was asked to do.
@@ -137,6 +139,7 @@ impl World {
             batches: Default::default(),
             late_turns: 0,
             coverage: Coverage::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -400,5 +403,6 @@ impl World {
         self.tokens_used = 0;
         self.last_conn = None;
         self.late_turns = 0;
+        self.counters = Counters::default();
     }
 }

@@ -1,0 +1,235 @@
+//! Sockets that a service manager has opened, and passes to the program it starts: sd_listen_fds(3).
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::process;
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
+use socket2::{Domain, Socket, Type};
+
+use super::Listener;
+use crate::text::Excerpt;
+
+/// The first descriptor that is passed.
+const FIRST: RawFd = 3;
+
+/// The most sockets that are taken over. More than any service has.
+const MAX_SOCKETS: usize = 1024;
+
+/// The known kinds of socket. An error can name each of them.
+const KINDS: [(Domain, Type); 5] = [
+    (Domain::IPV4, Type::STREAM), // This means IPv6 too.
+    (Domain::UNIX, Type::STREAM),
+    (Domain::IPV4, Type::DGRAM),
+    (Domain::UNIX, Type::DGRAM),
+    (Domain::UNIX, Type::SEQPACKET),
+];
+
+/// Takes over the sockets that a service manager has passed to this process, in their order. Removes the variables that
+/// say so, so that no child takes them for its own.
+///
+/// Call this before the program opens descriptors: it could otherwise take one of its own for one that was passed.
+///
+/// # Errors
+///
+/// Which variable or which descriptor is wrong, and why, in a line for people.
+pub fn inherited(stall_timeout: Option<Duration>) -> io::Result<Vec<Listener>> {
+    let [fds, pid, first] =
+        ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDS_FIRST_FD"].map(|name| set(env::var_os(name)));
+    let count = passed_sockets(fds.as_deref(), pid.as_deref(), first.as_deref(), process::id())
+        .map_err(io::Error::other)?;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let first = first.and_then(|first| first.to_str()?.parse().ok()).unwrap_or(FIRST);
+    let mut passed = ListenFd::from_env();
+    (0..count)
+        .map(|index| {
+            let descriptor = first + index as RawFd;
+            let taken = take(&mut passed, index).ok_or_else(|| what_else(descriptor));
+            taken.and_then(|socket| listener(socket, stall_timeout)).map_err(|why| {
+                let text = format!("cannot serve descriptor {descriptor} of LISTEN_FDS: {why}");
+                io::Error::other(text)
+            })
+        })
+        .collect()
+}
+
+/// An empty variable counts as unset.
+fn set(variable: Option<OsString>) -> Option<OsString> {
+    variable.filter(|value| !value.is_empty())
+}
+
+/// How many sockets were passed to the process `own`. None if they were passed to another process, which had this one's
+/// environment. `first` is an addition of the library `listenfd`.
+fn passed_sockets(
+    fds: Option<&OsStr>,
+    pid: Option<&OsStr>,
+    first: Option<&OsStr>,
+    own: u32,
+) -> Result<usize, String> {
+    let Some(fds) = fds else { return Ok(0) };
+    match pid.map(number) {
+        Some(None) => return Err(wrong("LISTEN_PID", pid, "the number of a process")),
+        Some(Some(pid)) if pid != u64::from(own) => return Ok(0),
+        _ => {}
+    }
+    if first.is_some_and(|first| !number(first).is_some_and(|n| (3..1 << 20).contains(&n))) {
+        return Err(wrong("LISTEN_FDS_FIRST_FD", first, "a descriptor from 3 on"));
+    }
+    let count = number(fds).and_then(|n| usize::try_from(n).ok());
+    count.filter(|n| (1..=MAX_SOCKETS).contains(n)).ok_or_else(|| {
+        wrong("LISTEN_FDS", Some(fds), &format!("the number of sockets, from 1 to {MAX_SOCKETS}"))
+    })
+}
+
+fn number(text: &OsStr) -> Option<u64> {
+    text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+fn wrong(name: &str, value: Option<&OsStr>, right: &str) -> String {
+    let value = value.unwrap_or_default().to_string_lossy();
+    format!("{name} is \"{}\", but it must be {right}", Excerpt(&value))
+}
+
+/// Takes the socket with this index, of any known kind.
+fn take(passed: &mut ListenFd, index: usize) -> Option<Socket> {
+    KINDS.iter().find_map(|(domain, kind)| {
+        let taken = passed.take_custom(index, (*domain).into(), (*kind).into(), "socket");
+        taken.ok().flatten().map(|fd: OwnedFd| Socket::from(fd))
+    })
+}
+
+/// What a descriptor is, if it is no socket of a known kind.
+fn what_else(descriptor: RawFd) -> String {
+    match fs::read_link(format!("/proc/self/fd/{descriptor}")) {
+        Err(_) => "it is not open".into(),
+        Ok(path) if path.to_string_lossy().starts_with("socket:") => {
+            "it is a socket, but for neither TCP, UDP nor Unix sockets".into()
+        }
+        Ok(path) => format!("it is {}, and not a socket", Excerpt(&path.to_string_lossy())),
+    }
+}
+
+/// Checks that a socket listens, and prepares it as the server's own.
+fn listener(socket: Socket, stall_timeout: Option<Duration>) -> Result<Listener, String> {
+    check(&socket).map_err(String::from)?;
+    Listener::inherited(socket, stall_timeout).map_err(|e| super::reason(&e))
+}
+
+fn check(socket: &Socket) -> Result<(), &'static str> {
+    let is_unix = socket.local_addr().is_ok_and(|addr| addr.is_unix());
+    match socket.r#type() {
+        Ok(Type::STREAM) if getsockopt(socket, AcceptConn).unwrap_or_default() => Ok(()),
+        Ok(Type::STREAM) if socket.peer_addr().is_ok() => {
+            Err("it is a connection, and not a listener; write Accept=no in the socket unit")
+        }
+        Ok(Type::STREAM) => Err("it does not listen; call listen(2) first"),
+        Ok(Type::DGRAM) if is_unix => {
+            Err("it is a Unix datagram socket; write ListenStream= in the socket unit")
+        }
+        Ok(Type::DGRAM) => Err("it is a UDP socket; write ListenStream= in the socket unit"),
+        _ => Err("it is a SEQPACKET socket; write ListenStream= in the socket unit"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpStream, UdpSocket};
+
+    use super::*;
+    use crate::net::Listen;
+
+    const OWN: u32 = 42;
+
+    fn passed(fds: &str, pid: &str, first: &str) -> Result<usize, String> {
+        let [fds, pid, first] = [fds, pid, first].map(|value| set(Some(value.into())));
+        passed_sockets(fds.as_deref(), pid.as_deref(), first.as_deref(), OWN)
+    }
+
+    #[test]
+    fn sockets_are_passed_to_the_process_that_the_environment_names_or_to_any() {
+        for (fds, pid, first, expected) in [
+            ("1", "42", "", 1),
+            ("1024", "42", "", 1024),
+            ("2", "", "", 2),
+            ("2", "42", "10", 2),
+            ("", "42", "", 0),
+            ("", "", "", 0),
+            ("1", "41", "", 0),
+            // What another process was passed is no business of this one.
+            ("x", "41", "x", 0),
+            ("", "x", "x", 0),
+        ] {
+            assert_eq!(passed(fds, pid, first), Ok(expected), "{fds:?} {pid:?} {first:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_makes_no_sense_is_refused_with_what_would() {
+        for fds in ["0", "-1", "+1", " 1", "1 ", "x", "1.5", "1025", "99999999999999999999", "0x1"]
+        {
+            let expected = format!(
+                "LISTEN_FDS is \"{fds}\", but it must be the number of sockets, from 1 to 1024"
+            );
+            assert_eq!(passed(fds, "42", ""), Err(expected.clone()));
+            assert_eq!(passed(fds, "", ""), Err(expected));
+        }
+        for pid in ["x", "-42", "4 2", "99999999999999999999"] {
+            let expected =
+                format!("LISTEN_PID is \"{pid}\", but it must be the number of a process");
+            assert_eq!(passed("1", pid, ""), Err(expected));
+        }
+        for first in ["x", "-1", "2", "2147483647"] {
+            let expected = format!(
+                "LISTEN_FDS_FIRST_FD is \"{first}\", but it must be a descriptor from 3 on"
+            );
+            assert_eq!(passed("1", "42", first), Err(expected));
+        }
+    }
+
+    /// The type of a socket is checked, and that it listens. Failed when only the type was.
+    #[test]
+    fn a_socket_that_does_not_listen_is_refused_with_what_it_is() {
+        let of = |domain, kind| Socket::new(domain, kind, None).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        for (socket, expected) in [
+            (of(Domain::IPV4, Type::STREAM), "it does not listen"),
+            (of(Domain::UNIX, Type::STREAM), "it does not listen"),
+            (connection.into(), "it is a connection, and not a listener"),
+            (of(Domain::UNIX, Type::DGRAM), "it is a Unix datagram socket"),
+            (of(Domain::UNIX, Type::SEQPACKET), "it is a SEQPACKET socket"),
+            (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "it is a UDP socket"),
+        ] {
+            let why = check(&socket).unwrap_err();
+            assert!(why.starts_with(expected), "{why}");
+        }
+        assert_eq!(check(&listener.into()), Ok(()));
+    }
+
+    /// Failed when only connections that came later had the options.
+    #[test]
+    fn a_connection_from_before_has_the_options_too() {
+        let opened = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = opened.local_addr().unwrap();
+        let _before = TcpStream::connect(addr).unwrap();
+        let mut listener = listener(opened.into(), Some(Duration::from_secs(60))).unwrap();
+        let mut accepted = Vec::new();
+        accepted.push(listener.accept().unwrap().0);
+        assert!(listener.accept().is_err(), "the queue is empty");
+        let _after = TcpStream::connect(addr).unwrap();
+        accepted.push(listener.accept().unwrap().0);
+        for stream in accepted {
+            let crate::net::Socket::Tcp(stream) = stream else { panic!("no TCP") };
+            let socket = socket2::SockRef::from(&stream);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(120)));
+        }
+    }
+}
