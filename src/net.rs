@@ -3,7 +3,7 @@
 //! The server sees sockets only through [`Listen`] and [`Stream`], so a test can give it scripted ones.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, UdpSocket};
+use std::net::{self, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ pub use inherited::inherited;
 pub use listener::{ListenOptions, Listener};
 pub use networks::{Access, Networks, parse_network};
 pub(crate) use service_manager::ServiceManager;
+pub use udp::{Datagrams, LocalAddr, Received, UdpSocket};
 pub use unix::SocketFile;
 
 mod explain;
@@ -36,6 +37,7 @@ mod addr;
 mod options;
 mod unix;
 mod listener;
+mod udp;
 mod inherited;
 mod service_manager;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -118,6 +120,7 @@ impl Socket {
     pub fn connect(peer: &Endpoint) -> io::Result<Self> {
         match peer {
             Endpoint::Inet(addr) => Self::connect_tcp(*addr, None),
+            Endpoint::Udp(_) => Err(no_connections()),
             Endpoint::Unix(_) | Endpoint::Abstract(_) => unix::connect(peer).map(Self::Unix),
         }
     }
@@ -131,7 +134,7 @@ impl Socket {
     pub fn connect_from(source: SocketAddr, peer: &Endpoint) -> io::Result<Self> {
         match peer {
             Endpoint::Inet(addr) => Self::connect_tcp(*addr, Some(source)),
-            Endpoint::Unix(_) | Endpoint::Abstract(_) => Self::connect(peer),
+            Endpoint::Udp(_) | Endpoint::Unix(_) | Endpoint::Abstract(_) => Self::connect(peer),
         }
     }
 
@@ -294,9 +297,13 @@ fn source_for(peer: SocketAddr) -> Option<IpAddr> {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let probe = UdpSocket::bind((any, 0)).ok()?;
+    let probe = net::UdpSocket::bind((any, 0)).ok()?;
     probe.connect(peer).ok()?;
     probe.local_addr().ok().map(|addr| addr.ip())
+}
+
+fn no_connections() -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, "UDP has no connections")
 }
 
 fn used_up(source: IpAddr) -> io::Error {

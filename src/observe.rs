@@ -22,12 +22,14 @@
 //! ```
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::time::{Duration, Instant};
 
-use crate::net::{Endpoint, reason};
+use crate::net::Endpoint;
 
+pub use closed::{CloseReason, Closed};
 pub use counters::Counters;
+pub use datagram::DatagramDrop;
 pub use log::{ConnectionLog, ServerLog};
 pub use reason::{ByReason, Reason};
 pub use status::Status;
@@ -36,6 +38,8 @@ pub use turns::TurnTimes;
 use reason::reasons;
 
 mod reason;
+mod closed;
+mod datagram;
 mod turns;
 mod counters;
 mod status;
@@ -83,7 +87,7 @@ impl<'a> At<'a> {
 /// Something that the server did, or that happened to it.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// The server listens, and can be connected to.
+    /// The server listens, and can be connected to, or sent datagrams.
     Listening {
         /// The address of the listener.
         at: &'a Endpoint,
@@ -106,6 +110,36 @@ pub enum Event<'a> {
         error: &'a io::Error,
         /// When the server tries again, unless a connection ends sooner.
         retry: Instant,
+    },
+    /// The system could not receive datagrams: the server waits a while.
+    ReceiveFailed {
+        /// The address of the socket.
+        socket: &'a Endpoint,
+        /// What recvmsg(2) returned.
+        error: &'a io::Error,
+    },
+    /// A datagram was answered with all of its bytes.
+    DatagramEchoed {
+        /// Its sender.
+        peer: &'a Endpoint,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A datagram was received and not answered.
+    DatagramDropped {
+        /// Its sender.
+        peer: &'a Endpoint,
+        /// The reason.
+        why: DatagramDrop,
+        /// What sendmsg(2) returned, if that is the reason.
+        error: Option<&'a io::Error>,
+    },
+    /// The kernel has dropped datagrams since the last such event, for want of room or for a wrong checksum.
+    KernelDropped {
+        /// The address of the socket.
+        socket: &'a Endpoint,
+        /// How many.
+        datagrams: u32,
     },
     /// A listener is gone for good, as the error says. The server stops for it.
     ListenerLost(&'a io::Error),
@@ -203,69 +237,6 @@ pub enum Expiry {
     Quiet,
 }
 
-/// Why a connection was closed.
-#[derive(Debug)]
-pub enum Closed {
-    /// Its peer had finished, and was sent all of its echo.
-    Finished,
-    /// The server had finished: after one echo, or because it stops.
-    ByServer,
-    /// Nothing was read or written for the idle timeout.
-    Idle,
-    /// Its peer took nothing of what was pending for the stall timeout.
-    Stalled,
-    /// It was not done when the server had to stop.
-    Aborted,
-    /// A system call failed.
-    Failed(io::Error),
-}
-
-reasons! {
-    /// Why a connection was closed, without what the system said.
-    CloseReason {
-        /// [`Closed::Finished`].
-        Finished = "finished",
-        /// [`Closed::ByServer`].
-        ByServer = "by_server",
-        /// [`Closed::Idle`].
-        Idle = "idle",
-        /// [`Closed::Stalled`].
-        Stalled = "stalled",
-        /// [`Closed::Aborted`].
-        Aborted = "aborted",
-        /// The peer, or something on the way to it, broke the connection off.
-        Reset = "reset",
-        /// The kernel gave the peer up.
-        TimedOut = "timed_out",
-        /// Another system call failed.
-        Failed = "failed",
-    }
-}
-
-impl Closed {
-    /// The reason, without what the system said.
-    pub fn reason(&self) -> CloseReason {
-        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
-        match self {
-            Self::Finished => CloseReason::Finished,
-            Self::ByServer => CloseReason::ByServer,
-            Self::Idle => CloseReason::Idle,
-            Self::Stalled => CloseReason::Stalled,
-            Self::Aborted => CloseReason::Aborted,
-            Self::Failed(e) => match e.kind() {
-                ConnectionReset | ConnectionAborted | BrokenPipe => CloseReason::Reset,
-                TimedOut => CloseReason::TimedOut,
-                _ => CloseReason::Failed,
-            },
-        }
-    }
-
-    /// Whether the server ended it, and not its peer or the network.
-    pub fn is_by_server(&self) -> bool {
-        !matches!(self, Self::Failed(e) if e.kind() != ErrorKind::OutOfMemory)
-    }
-}
-
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -281,19 +252,6 @@ impl fmt::Display for Refusal {
             Self::HeaderIncomplete => "ended within its PROXY header",
             Self::HeaderTimedOut => "PROXY header not complete in time",
         })
-    }
-}
-
-impl fmt::Display for Closed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Finished => f.write_str("all echoed"),
-            Self::ByServer => f.write_str("finished by the server"),
-            Self::Idle => f.write_str("idle timeout"),
-            Self::Stalled => f.write_str("stall timeout: it took nothing"),
-            Self::Aborted => f.write_str("aborted as the server stops"),
-            Self::Failed(e) => f.write_str(&reason(e)),
-        }
     }
 }
 

@@ -66,6 +66,8 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
+mod source_rates;
+mod udp;
 mod metrics;
 mod notify;
 

@@ -59,3 +59,5 @@ mod notify;
 mod messages;
 #[path = "serve/environment.rs"]
 mod environment;
+#[path = "serve/udp.rs"]
+mod udp;

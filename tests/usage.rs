@@ -98,7 +98,8 @@ fn serve_knows_names_that_other_programs_give_its_options() {
             ("--timeout 5s", "write --idle-timeout or --stall-timeout"),
             ("--max-conns 5", "write --max-connections"),
             ("--idle-timeot 5s", "a similar argument exists: '--idle-timeout'"),
-            ("--udp", "resound speaks plain TCP and Unix sockets"),
+            ("--udp", "write udp: before the address, such as --listen udp:127.0.0.1:7007"),
+            ("--tls", "resound speaks plain TCP, UDP and Unix sockets"),
             ("--reconnect", "that is an option of connect"),
             ("--count 5", "that is an option of ping and load"),
         ],
@@ -117,7 +118,7 @@ fn clients_explain_how_to_write_the_server() {
             (":7107", "there is no host; write HOST:PORT, such as 127.0.0.1:7107"),
             (
                 "http://localhost:7107/",
-                "only unix: can stand before an address; write HOST:PORT, such as localhost:7107",
+                "only unix: or udp: can stand before an address; write HOST:PORT, such as localhost:7107",
             ),
             ("/tmp/s", "a path needs unix: before it; write unix:/tmp/s"),
         ];

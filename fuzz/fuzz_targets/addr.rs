@@ -14,12 +14,15 @@ const MAX_UNIX_PATH_BYTES: usize = 107;
 
 fuzz_target!(|text: &str| {
     let parsed = text.parse::<Addr>();
-    if let Ok(expected) = text.parse() {
+    let (udp, host_port) = after_udp(text).map_or((false, text), |rest| (true, rest));
+    if let Ok(addr) = host_port.parse() {
+        let expected = if udp { Endpoint::udp(addr) } else { Endpoint::from(addr) };
         agrees_with_std(text, parsed.as_ref().ok(), expected);
     }
     assert!(parsed.is_ok() || !is_plain(text), "{text:?} is refused: {parsed:?}");
     let of_server = Addr::of_server(text).ok();
-    let is_for_clients = |addr: &Addr| !matches!(addr, Addr::Inet { port: 0, .. });
+    let is_for_clients =
+        |addr: &Addr| !matches!(addr, Addr::Inet { port: 0, .. } | Addr::Udp { port: 0, .. });
     assert_eq!(of_server, parsed.clone().ok().filter(is_for_clients), "{text:?}");
     match parsed {
         Ok(addr) => {
@@ -30,22 +33,28 @@ fuzz_target!(|text: &str| {
     }
 });
 
+/// What follows `udp:`.
+fn after_udp(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_at_checked(4)?;
+    scheme.eq_ignore_ascii_case("udp:").then_some(rest)
+}
+
 /// Numbers need no look-up, so the endpoints that they resolve to are compared too.
-fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: SocketAddr) {
+fn agrees_with_std(text: &str, parsed: Option<&Addr>, expected: Endpoint) {
     if text.contains('%') {
         return; // Only the system knows the zone of [fe80::1%2]:7.
     }
     let resolved = parsed.map(|addr| addr.resolve().expect("a number"));
-    assert_eq!(resolved, Some(vec![Endpoint::from(expected)]), "{text:?}");
+    assert_eq!(resolved, Some(vec![expected]), "{text:?}");
 }
 
 /// Whether it must be accepted: a short path, or a simple name and a port. std knows about numbers.
 fn is_plain(text: &str) -> bool {
     let is_simple = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let Some((host, port)) = after_udp(text).unwrap_or(text).rsplit_once(':') else { return false };
     match host.to_ascii_lowercase().as_str() {
-        "unix" => !port.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&port.len()),
-        "udp" | "tcp" | "" => false,
+        "unix" if after_udp(text).is_none() => !port.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&port.len()),
+        "unix" | "udp" | "tcp" | "" => false,
         _ => host.chars().all(is_simple) && is_port(port),
     }
 }
@@ -71,7 +80,9 @@ fn read_rightly(text: &str, addr: &Addr) {
             assert_eq!(&text[5..], path);
             assert!((1..=MAX_UNIX_PATH_BYTES).contains(&path.len()), "{text:?}");
         }
-        Addr::Inet { host, port } => {
+        Addr::Inet { host, port } | Addr::Udp { host, port } => {
+            assert_eq!(after_udp(text).is_some(), matches!(addr, Addr::Udp { .. }), "{text:?}");
+            let text = after_udp(text).unwrap_or(text);
             let (before, after) = text.rsplit_once(':').expect("a port has a colon before it");
             let bracketed = format!("[{host}]");
             assert_eq!(before, if host.contains(':') { &bracketed } else { host });
@@ -102,7 +113,7 @@ fn written_rightly(addr: &Addr) {
     let shown = addr.to_string();
     assert_safe(&shown);
     let raw = match addr {
-        Addr::Inet { host, .. } => host,
+        Addr::Inet { host, .. } | Addr::Udp { host, .. } => host,
         Addr::Abstract(name) => str::from_utf8(name).expect("it was text"),
         Addr::Unix(path) => path.to_str().expect("it was text"),
     };

@@ -13,10 +13,13 @@ const PORT: &str = "7007";
 /// The help of an option that takes an address to listen at.
 pub(super) const LISTEN_HELP: &str = "Where to listen [default: 127.0.0.1:7007]
 
-HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several times to \
-listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as echo. With \
-port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 connections too, unless an IPv4 \
+HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME (Linux: a socket without a file). Give the option several \
+times to listen at several addresses. The server listens at all addresses of a name. PORT can be a service, such as \
+echo. With port 0, the system chooses a free port, and the log names it. [::]:PORT takes IPv4 too, unless an IPv4 \
 address with the same port is given.
+
+udp:HOST:PORT answers datagrams, except those that come from a port below 1024 or from the port of one of the server's \
+UDP addresses, and those that were sent to many hosts. Otherwise two servers could answer each other without an end.
 
 proxy+ADDR expects each connection from a proxy that names its client in a PROXY header of version 1 or 2 (HAProxy's \
 send-proxy, nginx's proxy_protocol on). The client's address then counts for the limits and stands in the log. Over \
@@ -89,7 +92,10 @@ pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     if let Some(rest) = text.to_str().and_then(|text| strip_proxied(text)) {
         return Err(format!("{PROXIED} is for listeners; write {rest}, with --send-proxy v2"));
     }
-    Addr::of_server(text).map_err(|fault| with_example(text, &fault))
+    match Addr::of_server(text).map_err(|fault| with_example(text, &fault))? {
+        Addr::Udp { .. } => Err("the clients do not speak UDP; try nc -u HOST PORT".into()),
+        addr => Ok(addr),
+    }
 }
 
 /// What stands behind `proxy+`, if that is there.
@@ -101,6 +107,9 @@ fn with_example(text: &OsStr, fault: &ParseAddrError) -> String {
     match text.to_str() {
         Some(text) if !has_scheme(text, "unix:") => match guess(text) {
             Some(path @ Addr::Unix(_)) => format!("a path needs unix: before it; write {path}"),
+            Some(addr @ Addr::Udp { .. }) => {
+                format!("{fault}; write udp:HOST:PORT, such as {}", shown(&addr))
+            }
             Some(addr) => format!("{fault}; write HOST:PORT, such as {}", shown(&addr)),
             None => format!("{fault}; write HOST:PORT, such as 127.0.0.1:{PORT}"),
         },
@@ -115,6 +124,7 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     }
     let (_, rest) = text.split_once("://").unwrap_or(("", text));
     let (rest, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let udp = if has_scheme(text, "udp:") { "udp:" } else { "" };
     let scheme = ["tcp:", "udp:"].into_iter().find(|scheme| has_scheme(rest, scheme));
     let rest = &rest[scheme.map_or(0, str::len)..];
     let (host, port) = match rest.rsplit_once(':') {
@@ -130,7 +140,7 @@ pub(super) fn guess(text: &str) -> Option<Addr> {
     };
     let whole = format!("[{}]:{PORT}", rest.trim_matches(['[', ']']));
     let candidates = [format!("{host}:{port}"), whole, format!("{host}:{PORT}")];
-    candidates.iter().find_map(|text| Addr::of_server(text).ok())
+    candidates.iter().find_map(|text| Addr::of_server(format!("{udp}{text}")).ok())
 }
 
 /// Whether it reads as the name of a host: RFC 1123, section 2.1. An IPv4 address does too.
@@ -153,8 +163,7 @@ mod tests {
         const NO_PORT: &str = "there is no port";
         const BRACKETS: &str = "an IPv6 address needs brackets";
         const NO_IPV6: &str = "the brackets hold no IPv6 address";
-        const SCHEME: &str = "only unix: can stand before an address";
-        const NO_UDP: &str = "udp: is not supported yet";
+        const SCHEME: &str = "only unix: or udp: can stand before an address";
         const NO_SERVICE: &str = " is neither a port up to 65535 nor a service of /etc/services";
         for (text, fault, example) in [
             ("", NO_PORT, "127.0.0.1:7007"),
@@ -179,7 +188,6 @@ mod tests {
             ("http://localhost/x", SCHEME, "localhost:7007"),
             ("tcp://[::1]:7", SCHEME, "[::1]:7"),
             ("TCP:[::1]:7", SCHEME, "[::1]:7"),
-            ("Udp:127.0.0.1:7", NO_UDP, "127.0.0.1:7"),
             ("localhost:0", "a client cannot connect to port 0", "localhost:7007"),
             ("localhost:7107/", &format!("\"7107/\"{NO_SERVICE}"), "localhost:7107"),
             ("localhost:ecko", &format!("\"ecko\"{NO_SERVICE}"), "localhost:7007"),
@@ -195,6 +203,23 @@ mod tests {
             let expected = format!("a path needs unix: before it; write {path}");
             assert_eq!(server_addr(text).unwrap_err(), expected, "{text:?}");
         }
+    }
+
+    /// Failed when the example for udp:localhost was a TCP address.
+    #[test]
+    fn the_example_for_a_udp_address_is_one() {
+        for (text, fault, example) in [
+            ("udp:localhost", "there is no port", "udp:localhost:7007"),
+            ("Udp:7107", "there is no host", "udp:127.0.0.1:7107"),
+            ("udp:::1:7", "an IPv6 address needs brackets", "udp:[::1]:7"),
+            ("udp:", "there is no port", "udp:127.0.0.1:7007"),
+        ] {
+            let expected = format!("{fault}; write udp:HOST:PORT, such as {example}");
+            assert_eq!(listen_addr(text).unwrap_err(), expected, "{text:?}");
+        }
+        let scheme = listen_addr("udp://[::1]:7").unwrap_err();
+        let expected = "only unix: or udp: can stand before an address; write udp:HOST:PORT, such as udp:[::1]:7";
+        assert_eq!(scheme, expected);
     }
 
     #[test]

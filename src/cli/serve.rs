@@ -15,7 +15,7 @@ use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
 use crate::signals;
 use crate::text::Plural;
-use crate::units::{duration, timeout};
+use crate::units::{duration, per_second, timeout};
 
 use access::AccessArgs;
 use binding::Place;
@@ -101,9 +101,18 @@ pub struct Serve {
     #[arg(long, value_name = "SIZE", value_parser = pending_limit, default_value = "64m")]
     pending_limit: usize,
 
+    /// Datagrams per second and source
+    ///
+    /// The server answers this many of one IPv4 address, or of one /64 network of IPv6, and drops the others. A source
+    /// that was quiet gets a tenth of a second's worth at once, or 100 datagrams if that is more and the rate allows them
+    /// in a second. The server tells some 4,096 sources apart; if there are more, some of them share a rate.
+    #[arg(long, value_name = "RATE", value_parser = per_second, default_value = "10k")]
+    udp_rate: f64,
+
     /// Length of the accept queue
     ///
-    /// The kernel holds this many connections until the server accepts them. net.core.somaxconn limits it too.
+    /// The kernel holds this many connections until the server accepts them. net.core.somaxconn limits it too. UDP has
+    /// no such queue.
     #[arg(long, value_name = "N", value_parser = backlog, default_value = "4096")]
     backlog: u32,
 
@@ -123,8 +132,8 @@ pub struct Serve {
 
     /// Share the address with other servers
     ///
-    /// Other servers can listen on the same address, and the kernel distributes its connections among them
-    /// (SO_REUSEPORT). If one of the servers is killed, connections that it has not accepted yet are lost, unless
+    /// Other servers can listen on the same address, and the kernel distributes its connections and datagrams among
+    /// them (SO_REUSEPORT). If one of the servers is killed, connections that it has not accepted yet are lost, unless
     /// net.ipv4.tcp_migrate_req is 1.
     #[arg(long)]
     reuse_port: bool,
@@ -141,7 +150,7 @@ pub struct Serve {
     #[arg(long)]
     once: bool,
 
-    /// How the log is written: text or json
+    /// Log as text or as JSON
     ///
     /// With json, each line is one JSON object (RFC 8259). Each has the keys time (RFC 3339, in UTC), level and message;
     /// event, conn, peer, listener, reason and others are there if they apply.

@@ -16,7 +16,8 @@ use crate::text::{Escaped, Excerpt};
 /// has a NUL before it instead.
 const MAX_UNIX_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// An address to listen on or connect to, as written: `HOST:PORT`, `[IPV6]:PORT`, `unix:PATH` or `unix:@NAME`.
+/// An address to listen on or connect to, as written: `HOST:PORT`, `[IPV6]:PORT`, `udp:HOST:PORT`, `unix:PATH` or
+/// `unix:@NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Addr {
     /// A host, by name or number, and a TCP port.
@@ -24,6 +25,13 @@ pub enum Addr {
         /// A name, an IPv4 address, or an IPv6 address without its brackets, perhaps with a zone.
         host: String,
         /// A listener takes 0 for any free port.
+        port: u16,
+    },
+    /// A host, by name or number, and a UDP port.
+    Udp {
+        /// As that of [`Inet`](Self::Inet).
+        host: String,
+        /// As that of [`Inet`](Self::Inet).
         port: u16,
     },
     /// The path of a Unix stream socket.
@@ -70,13 +78,16 @@ impl Addr {
     /// If the name is unknown. The error says so in a line for people.
     pub fn resolve(&self) -> io::Result<Vec<Endpoint>> {
         let (host, port) = match self {
-            Self::Inet { host, port } => (host.as_str(), *port),
+            Self::Inet { host, port } | Self::Udp { host, port } => (host.as_str(), *port),
             Self::Unix(path) => return Ok(vec![Endpoint::Unix(Some(path.clone()))]),
             Self::Abstract(name) => return Ok(vec![Endpoint::Abstract(name.clone())]),
         };
         let mut found = Vec::new();
         for addr in (host, port).to_socket_addrs().map_err(|e| self.unresolved(&e))? {
-            let endpoint = Endpoint::from(addr);
+            let endpoint = match self {
+                Self::Udp { .. } => Endpoint::udp(addr),
+                _ => Endpoint::from(addr),
+            };
             if !found.contains(&endpoint) {
                 found.push(endpoint);
             }
@@ -99,17 +110,28 @@ impl Addr {
 impl fmt::Display for Addr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inet { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Inet { host, port } => write!(f, "{}:{port}", Escaped(host)),
+            Self::Inet { host, port } => write_host_port(host, *port, f),
+            Self::Udp { host, port } => {
+                f.write_str("udp:")?;
+                write_host_port(host, *port, f)
+            }
             Self::Unix(path) => write_path(path, f),
             Self::Abstract(name) => write_abstract(name, f),
         }
     }
 }
 
+fn write_host_port(host: &str, port: u16, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match host.contains(':') {
+        true => write!(f, "[{host}]:{port}"),
+        false => write!(f, "{}:{port}", Escaped(host)),
+    }
+}
+
 /// `least_port` is 0 for a listener, which can take any free port, and 1 otherwise.
 fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
     const UNIX: &str = "unix:";
+    const UDP: &str = "udp:";
     if has_scheme(text.as_bytes(), UNIX) {
         return unix(&text.as_bytes()[UNIX.len()..]);
     }
@@ -117,7 +139,12 @@ fn read(text: &OsStr, least_port: u16) -> Result<Addr, String> {
         let shown = text.as_bytes().escape_ascii().to_string();
         return Err(format!("{} is not UTF-8, which only a path can be", quoted(&shown)));
     };
-    inet(text, least_port)
+    if has_scheme(text, UDP) {
+        let (host, port) = host_port(&text[UDP.len()..], least_port)?;
+        return Ok(Addr::Udp { host, port });
+    }
+    let (host, port) = host_port(text, least_port)?;
+    Ok(Addr::Inet { host, port })
 }
 
 /// Whether `text` begins with `scheme`, perhaps in capitals.
@@ -144,12 +171,10 @@ fn unix(text: &[u8]) -> Result<Addr, String> {
 }
 
 /// Reads `HOST:PORT`.
-fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
-    if has_scheme(text, "udp:") {
-        return Err("udp: is not supported yet".into());
-    }
-    if has_scheme(text, "tcp:") || text.contains("://") {
-        return Err("only unix: can stand before an address".into());
+fn host_port(text: &str, least_port: u16) -> Result<(String, u16), String> {
+    let is_url = text.contains("://") || text.starts_with("//");
+    if is_url || ["tcp:", "udp:", "unix:"].into_iter().any(|scheme| has_scheme(text, scheme)) {
+        return Err("only unix: or udp: can stand before an address".into());
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if is_ipv6(host) || !is_ipv6(text.trim_matches(['[', ']'])) => {
@@ -158,7 +183,7 @@ fn inet(text: &str, least_port: u16) -> Result<Addr, String> {
         None if is_number(text) => return Err("there is no host".into()),
         _ => return Err("there is no port".into()),
     };
-    Ok(Addr::Inet { host: host_name(host)?.into(), port: port_number(port, least_port)? })
+    Ok((host_name(host)?.into(), port_number(port, least_port)?))
 }
 
 /// The host without its brackets. Only the system knows whether it exists.

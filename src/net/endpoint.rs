@@ -1,4 +1,4 @@
-//! One end of a connection.
+//! One end of a connection, or of an exchange of datagrams.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::text::Escaped;
 
-/// One end of a connection.
+/// One end of a connection, or of an exchange of datagrams.
 ///
 /// Its `Display` is safe to log. A peer chooses the name of its Unix socket, so each character of it that could act
 /// on a terminal is escaped.
@@ -14,6 +14,8 @@ use crate::text::Escaped;
 pub enum Endpoint {
     /// Over TCP.
     Inet(SocketAddr),
+    /// Over UDP.
+    Udp(SocketAddr),
     /// Over a Unix socket, with its path if it has one. The sockets of clients rarely do.
     Unix(Option<Box<Path>>),
     /// Over an abstract Unix socket of Linux, which has a name but no file: unix(7).
@@ -21,10 +23,15 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// An end of an exchange of datagrams. An IPv4 address that came through an IPv6 socket is an IPv4 address.
+    pub fn udp(addr: SocketAddr) -> Self {
+        Self::Udp(canonical(addr))
+    }
+
     /// The host. An IPv4 address has one form, even if it came through an IPv6 socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Inet(addr) => Some(addr.ip().to_canonical()),
+            Self::Inet(addr) | Self::Udp(addr) => Some(addr.ip().to_canonical()),
             Self::Unix(_) | Self::Abstract(_) => None,
         }
     }
@@ -33,10 +40,14 @@ impl Endpoint {
 impl From<SocketAddr> for Endpoint {
     /// An IPv4 address that came through an IPv6 socket is an IPv4 address.
     fn from(addr: SocketAddr) -> Self {
-        match addr.ip().to_canonical() {
-            ip @ IpAddr::V4(_) => Self::Inet(SocketAddr::new(ip, addr.port())),
-            IpAddr::V6(_) => Self::Inet(addr),
-        }
+        Self::Inet(canonical(addr))
+    }
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
     }
 }
 
@@ -63,6 +74,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
+            Self::Udp(addr) => write!(f, "udp:{addr}"),
             Self::Unix(None) => f.write_str("unix:(unnamed)"),
             Self::Unix(Some(path)) => write_path(path, f),
             Self::Abstract(name) => write_abstract(name, f),

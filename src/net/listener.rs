@@ -12,7 +12,8 @@ use socket2::{Domain, SockRef, Type};
 
 use super::options::{if_known, refuse_descriptors, set_tcp_options, set_user_timeout};
 use super::{
-    Endpoint, Listen, Socket, SocketFile, cannot, delegate_source, reason, unix, with_help,
+    Endpoint, Listen, Socket, SocketFile, cannot, delegate_source, no_connections, reason, unix,
+    with_help,
 };
 
 /// The options of listening sockets.
@@ -86,24 +87,14 @@ impl Listener {
         endpoints: &[Endpoint],
         options: impl Fn(&Endpoint) -> ListenOptions,
     ) -> io::Result<(Vec<Self>, Vec<io::Error>)> {
-        let (mut listeners, mut missing) = (Vec::new(), Vec::new());
-        for at in endpoints {
-            match Self::open(at, options(at)) {
-                Ok(listener) => listeners.push(listener),
-                Err(e) if is_missing(&e) => missing.push(explained(at, &e)),
-                Err(e) => return Err(explained(at, &e)),
-            }
-        }
-        match missing.is_empty() || !listeners.is_empty() {
-            true => Ok((listeners, missing)),
-            false => Err(missing.swap_remove(0)),
-        }
+        bind_each(endpoints, |at| Self::open(at, options(at)))
     }
 
     fn open(at: &Endpoint, options: ListenOptions) -> io::Result<Self> {
         let backlog = options.backlog;
         let (socket, file) = match at {
             Endpoint::Inet(addr) => (ListeningSocket::tcp(*addr, options)?, None),
+            Endpoint::Udp(_) => return Err(no_connections()),
             Endpoint::Unix(Some(path)) => {
                 let (file, listener) = unix::listen(path, options.unix_mode, backlog)?;
                 (ListeningSocket::Unix(listener), Some(file))
@@ -180,8 +171,7 @@ impl Listener {
 impl ListeningSocket {
     fn tcp(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
         // mio's own `bind` has no backlog to choose.
-        let socket = socket2::Socket::new(Domain::for_address(addr), Type::STREAM, None)
-            .map_err(|e| if is_shortage(&e) { e } else { unsupported(&e) })?;
+        let socket = new_socket(Domain::for_address(addr), Type::STREAM)?;
         // A restart must not wait until the last server's connections have left TIME_WAIT.
         if_known(socket.set_reuse_address(true))?;
         if options.reuse_port {
@@ -243,6 +233,32 @@ fn is_shared(listener: &TcpListener) -> bool {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn is_shared(_: &TcpListener) -> bool {
     false
+}
+
+/// Binds a socket to each endpoint. Those that this machine does not have are in the second list, each with the reason.
+/// It is an error if it has none of them.
+pub(super) fn bind_each<T>(
+    endpoints: &[Endpoint],
+    open: impl Fn(&Endpoint) -> io::Result<T>,
+) -> io::Result<(Vec<T>, Vec<io::Error>)> {
+    let (mut sockets, mut missing) = (Vec::new(), Vec::new());
+    for at in endpoints {
+        match open(at) {
+            Ok(socket) => sockets.push(socket),
+            Err(e) if is_missing(&e) => missing.push(explained(at, &e)),
+            Err(e) => return Err(explained(at, &e)),
+        }
+    }
+    match missing.is_empty() || !sockets.is_empty() {
+        true => Ok((sockets, missing)),
+        false => Err(missing.swap_remove(0)),
+    }
+}
+
+/// A socket that is to be bound.
+pub(super) fn new_socket(domain: Domain, kind: Type) -> io::Result<socket2::Socket> {
+    socket2::Socket::new(domain, kind, None)
+        .map_err(|e| if is_shortage(&e) { e } else { unsupported(&e) })
 }
 
 /// The error for a protocol that this machine does not have, or that a filter forbids. The errno depends on which

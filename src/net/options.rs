@@ -70,6 +70,38 @@ pub(super) fn bind_without_port(socket: &Socket) {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn bind_without_port(_: &Socket) {}
 
+/// The datagrams that the kernel has dropped from the receive queue of a socket: `SK_MEMINFO_DROPS`, which counts since
+/// Linux 4.12 what `SO_RXQ_OVFL` reports beside a datagram. To ask costs nothing per datagram, and also tells of what was
+/// dropped after the last one that was received.
+#[cfg(target_os = "linux")]
+pub(super) fn kernel_drops(socket: &impl std::os::fd::AsFd) -> Option<u32> {
+    nix::sys::socket::getsockopt(socket, memory_info::MemoryInfo).ok().map(|info| info[8])
+}
+
+#[cfg(target_os = "linux")]
+mod memory_info {
+    // The macro expects it by this name.
+    use nix::libc;
+    use nix::sys::socket::sockopt::GetStruct;
+
+    /// Nine counts of a socket's memory: include/uapi/linux/sock_diag.h.
+    #[derive(Clone, Copy)]
+    pub(super) struct MemoryInfo;
+
+    nix::getsockopt_impl!(
+        MemoryInfo,
+        libc::SOL_SOCKET,
+        libc::SO_MEMINFO,
+        [u32; 9],
+        GetStruct<[u32; 9]>
+    );
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn kernel_drops(_: &impl std::os::fd::AsFd) -> Option<u32> {
+    None
+}
+
 /// Makes the kernel refuse descriptors that peers of this listener pass, if it can (Linux 6.16). A server that reads
 /// one holds it. If it is a TCP socket that lingers (`SO_LINGER`), to close it can block for as long as its owner
 /// chose. On an older kernel, only the permissions of the socket's file keep such peers away.

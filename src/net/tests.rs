@@ -89,7 +89,7 @@ fn inet(addr: &str) -> Endpoint {
 
 fn port(endpoint: &Endpoint) -> u16 {
     match endpoint {
-        Endpoint::Inet(addr) => addr.port(),
+        Endpoint::Inet(addr) | Endpoint::Udp(addr) => addr.port(),
         Endpoint::Unix(_) | Endpoint::Abstract(_) => panic!("{endpoint} has no port"),
     }
 }

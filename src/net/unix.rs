@@ -102,7 +102,7 @@ pub(super) fn address(at: &Endpoint) -> io::Result<SockAddr> {
             SockAddr::unix(OsStr::from_bytes(&[b"\0", &**name].concat()))
         }
         Endpoint::Abstract(_) => Err(ErrorKind::Unsupported.into()),
-        Endpoint::Unix(None) | Endpoint::Inet(_) => {
+        Endpoint::Unix(None) | Endpoint::Inet(_) | Endpoint::Udp(_) => {
             Err(io::Error::new(ErrorKind::InvalidInput, "the socket has no path"))
         }
     }

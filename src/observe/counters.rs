@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{At, ByReason, CloseReason, Event, Observer, Refusal, TurnTimes};
+use super::reason::Reasons;
+use super::{At, ByReason, CloseReason, DatagramDrop, Event, Observer, Refusal, TurnTimes};
+use crate::net::Endpoint;
 use crate::text::format::{count, counted};
 
 /// Sums since the start.
@@ -22,8 +24,18 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Writes that took less than there was to write.
     pub blocked_writes: u64,
-    /// Times that the server backed a listener off.
+    /// Times that the server backed a listener or a UDP socket off.
     pub accept_back_offs: u64,
+    /// UDP sockets that the server answers on.
+    pub udp_sockets: u64,
+    /// Datagrams answered.
+    pub datagrams: u64,
+    /// Their bytes.
+    pub datagram_bytes: u64,
+    /// Datagrams received and not answered.
+    pub datagrams_dropped: ByReason<DatagramDrop>,
+    /// Datagrams that the kernel dropped, since the server was slower or their checksum was wrong.
+    pub kernel_drops: u64,
     /// Turns of the event loop in which something was ready.
     pub turns: u64,
     /// Sources that were ready in these turns.
@@ -60,7 +72,14 @@ impl Observer for Counters {
             Event::TurnTimed(time) => self.turn_times.record(time),
             Event::Accepted => self.accepted += 1,
             Event::Refused(why) | Event::HeaderRefused { why, .. } => self.refused.add(why),
-            Event::AcceptFailed { .. } => self.accept_back_offs += 1,
+            Event::AcceptFailed { .. } | Event::ReceiveFailed { .. } => self.accept_back_offs += 1,
+            Event::Listening { at: Endpoint::Udp(_), .. } => self.udp_sockets += 1,
+            Event::DatagramEchoed { bytes, .. } => {
+                self.datagrams += 1;
+                self.datagram_bytes += bytes as u64;
+            }
+            Event::DatagramDropped { why, .. } => self.datagrams_dropped.add(why),
+            Event::KernelDropped { datagrams, .. } => self.kernel_drops += u64::from(datagrams),
             Event::Closed { why, is_cut } => {
                 self.cut += u64::from(is_cut);
                 self.closed.add(why.reason());
@@ -74,7 +93,7 @@ impl Observer for Counters {
     }
 }
 
-/// What became of all connections, in one line.
+/// What became of all connections and datagrams, in one line.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = |n| counted(n, "byte", "bytes");
@@ -88,6 +107,35 @@ impl fmt::Display for Counters {
             count(self.reset()),
             count(self.timed_out()),
             count(self.cut),
+        )?;
+        DatagramSums(self).fmt(f)
+    }
+}
+
+/// What became of all datagrams, if the server answers any.
+pub(super) struct DatagramSums<'a>(pub(super) &'a Counters);
+
+impl fmt::Display for DatagramSums<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counters {
+            udp_sockets,
+            datagrams,
+            datagram_bytes,
+            datagrams_dropped,
+            kernel_drops,
+            ..
+        } = self.0;
+        if *udp_sockets == 0 {
+            return Ok(());
+        }
+        write!(
+            f,
+            "; {} of {} echoed, {} dropped{}, {} dropped by the kernel",
+            counted(*datagrams, "datagram", "datagrams"),
+            counted(*datagram_bytes, "byte", "bytes"),
+            count(datagrams_dropped.total()),
+            Reasons(datagrams_dropped),
+            count(*kernel_drops),
         )
     }
 }

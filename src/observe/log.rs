@@ -1,12 +1,13 @@
 //! Observers that write to the log.
 
 use std::fmt;
+use std::io;
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, info, log_enabled, trace, warn};
 
 use super::rate_limit::RateLimit;
-use super::{At, Event, Observer};
+use super::{At, DatagramDrop, Event, Observer, Reason};
 use crate::net::{Endpoint, reason};
 use crate::text::Plural;
 use crate::text::format::setting;
@@ -17,18 +18,32 @@ const REFUSALS: Duration = Duration::from_secs(10);
 /// A server at the edge of its descriptors fails and recovers all the time, so one failure is logged in this time.
 const ACCEPT_FAILURES: Duration = Duration::from_secs(60);
 
-/// Logs what operators need: the addresses on which the server listens, each step of its stop, and rate-limited warnings of
-/// refusals and of listeners that cannot accept.
+/// Datagrams can come by the million, so one that is dropped is logged in this time, for each reason.
+const DATAGRAM_DROPS: Duration = Duration::from_secs(10);
+
+/// Logs what operators need: the addresses on which the server listens, that it stops, and rate-limited warnings of
+/// refusals, of dropped datagrams, and of listeners that cannot accept.
 #[derive(Clone, Debug)]
 pub struct ServerLog {
     refusals: RateLimit,
     /// One for each listener. None is added while accepting fails, since memory can be what it fails for.
     accept_failures: Vec<(Endpoint, RateLimit)>,
+    /// One for each reason, so that frequent ones do not hide the others.
+    datagram_drops: [RateLimit; DatagramDrop::ALL.len()],
+    kernel_drops: RateLimit,
+    /// What the kernel dropped since the last warning.
+    kernel_dropped: u64,
 }
 
 impl Default for ServerLog {
     fn default() -> Self {
-        Self { refusals: RateLimit::new(REFUSALS), accept_failures: Vec::new() }
+        Self {
+            refusals: RateLimit::new(REFUSALS),
+            accept_failures: Vec::new(),
+            datagram_drops: [RateLimit::new(DATAGRAM_DROPS); DatagramDrop::ALL.len()],
+            kernel_drops: RateLimit::new(DATAGRAM_DROPS),
+            kernel_dropped: 0,
+        }
     }
 }
 
@@ -38,6 +53,9 @@ impl Observer for ServerLog {
         match event {
             Event::Listening { .. }
             | Event::AcceptFailed { .. }
+            | Event::ReceiveFailed { .. }
+            | Event::DatagramDropped { .. }
+            | Event::KernelDropped { .. }
             | Event::ListenerLost(_)
             | Event::NotifyFailed(_)
             | Event::DrainDelayed { .. }
@@ -60,6 +78,15 @@ impl ServerLog {
             }
             Event::AcceptFailed { listener, error, .. } if self.may_warn_of(listener, at.now) => {
                 warn!("cannot accept on {listener} for now: {}; trying again", reason(error));
+            }
+            Event::ReceiveFailed { socket, error } if self.may_warn_of(socket, at.now) => {
+                warn!("cannot receive on {socket} for now: {}; trying again", reason(error));
+            }
+            Event::DatagramDropped { peer, why, error } => {
+                self.warn_of_drop(at.now, peer, why, error);
+            }
+            Event::KernelDropped { socket, datagrams } => {
+                self.warn_of_kernel_drops(at.now, socket, datagrams);
             }
             Event::ListenerLost(error) => error!("{error}; stopping"),
             Event::NotifyFailed(error) => {
@@ -90,6 +117,32 @@ impl ServerLog {
         limit.is_some_and(|(_, limit)| limit.take_suppressed(now).is_some())
     }
 
+    fn warn_of_drop(
+        &mut self,
+        now: Instant,
+        peer: &Endpoint,
+        why: DatagramDrop,
+        error: Option<&io::Error>,
+    ) {
+        let Some(n) = self.datagram_drops[why.index()].take_suppressed(now) else { return };
+        let error = error.map(|e| format!(": {}", reason(e))).unwrap_or_default();
+        let more = match n {
+            0 => String::new(),
+            n => format!("; {n} more were dropped for that since the last warning"),
+        };
+        warn!("{peer}: datagram not answered: {why}{error}{more}");
+    }
+
+    fn warn_of_kernel_drops(&mut self, now: Instant, socket: &Endpoint, datagrams: u32) {
+        self.kernel_dropped += u64::from(datagrams);
+        if self.kernel_drops.take_suppressed(now).is_some() {
+            let datagrams = Plural(std::mem::take(&mut self.kernel_dropped), "datagram");
+            warn!(
+                "{socket}: the kernel dropped {datagrams}: the receive queue was full, or a checksum wrong"
+            );
+        }
+    }
+
     fn warn_of_refusal(&mut self, at: At<'_>, why: &dyn fmt::Display) {
         let Some((_, peer)) = at.conn else { return };
         match self.refusals.take_suppressed(at.now) {
@@ -114,15 +167,20 @@ impl fmt::Display for Sent<'_> {
     }
 }
 
-/// Logs connections at level `debug`, and each read and write at level `trace`.
+/// Logs connections and dropped datagrams at level `debug`, and each read, write and echoed datagram at level `trace`.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLog;
 
 impl Observer for ConnectionLog {
     #[inline(always)]
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
-        let is_about_bytes = matches!(event, Event::Read(_) | Event::Wrote(_));
-        if let Some((_, peer)) = at.conn
+        let is_about_bytes =
+            matches!(event, Event::Read(_) | Event::Wrote(_) | Event::DatagramEchoed { .. });
+        let datagrams_peer = match event {
+            Event::DatagramEchoed { peer, .. } | Event::DatagramDropped { peer, .. } => Some(peer),
+            _ => None,
+        };
+        if let Some(peer) = at.conn.map(|(_, peer)| peer).or(datagrams_peer)
             && (!is_about_bytes || log_enabled!(Level::Trace))
         {
             log_connection(peer, event);
@@ -136,6 +194,8 @@ fn log_connection(peer: &Endpoint, event: Event<'_>) {
     match event {
         Event::Read(n) => trace!("{peer}: read {n} bytes"),
         Event::Wrote(n) => trace!("{peer}: wrote {n} bytes"),
+        Event::DatagramEchoed { bytes, .. } => trace!("{peer}: echoed a datagram of {bytes} bytes"),
+        Event::DatagramDropped { why, .. } => debug!("{peer}: datagram not answered: {why}"),
         Event::WriteBlocked => trace!("{peer}: takes no more for now"),
         Event::HalfClosed => trace!("{peer}: writing shut down"),
         Event::Accepted => debug!("{peer}: accepted"),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::text::format::count;
+
 /// The most reasons of one kind.
 const MAX_REASONS: usize = 16;
 
@@ -97,6 +99,20 @@ impl<R: Reason> fmt::Debug for ByReason<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let occurred = self.iter().filter(|(_, count)| *count > 0);
         f.debug_map().entries(occurred.map(|(reason, count)| (reason.label(), count))).finish()
+    }
+}
+
+/// The reasons that occurred, in brackets.
+pub(super) struct Reasons<'a, R>(pub(super) &'a ByReason<R>);
+
+impl<R: Reason> fmt::Display for Reasons<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = " (";
+        for (reason, n) in self.0.iter().filter(|(_, n)| *n > 0) {
+            write!(f, "{before}{} {}", count(n), reason.label())?;
+            before = ", ";
+        }
+        if before == " (" { Ok(()) } else { f.write_str(")") }
     }
 }
 

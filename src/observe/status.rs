@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{ByReason, Counters, Reason};
+use super::Counters;
+use super::counters::DatagramSums;
+use super::reason::Reasons;
 use crate::text::format::{count, counted, elapsed};
 
 /// How a server is doing: what it did since the start, and what it holds now.
@@ -48,24 +50,10 @@ impl fmt::Display for Status {
             counted(counters.turns, "turn", "turns"),
             counted(counters.events, "event", "events"),
         )?;
-        match counters.turn_times.mean() {
-            Some(time) => write!(f, ", {} a timed turn", elapsed(time)),
-            None => Ok(()),
+        if let Some(time) = counters.turn_times.mean() {
+            write!(f, ", {} a timed turn", elapsed(time))?;
         }
-    }
-}
-
-/// The reasons that occurred, in brackets.
-struct Reasons<'a, R>(&'a ByReason<R>);
-
-impl<R: Reason> fmt::Display for Reasons<'_, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = " (";
-        for (reason, n) in self.0.iter().filter(|(_, n)| *n > 0) {
-            write!(f, "{before}{} {}", count(n), reason.label())?;
-            before = ", ";
-        }
-        if before == " (" { Ok(()) } else { f.write_str(")") }
+        DatagramSums(counters).fmt(f)
     }
 }
 

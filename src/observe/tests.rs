@@ -1,5 +1,7 @@
 //! What is counted, and how reasons are put into words.
 
+use std::io::ErrorKind;
+
 use super::*;
 
 fn somewhere() -> At<'static> {
@@ -139,4 +141,27 @@ fn reasons_are_short_phrases() {
     ] {
         assert_eq!(why.to_string(), expected);
     }
+}
+
+#[test]
+fn datagrams_are_in_the_line_if_the_server_answers_any() {
+    let peer = &Endpoint::udp(([127, 0, 0, 1], 5000).into());
+    let mut counters = Counters::default();
+    for event in [
+        Event::DatagramEchoed { peer, bytes: 1000 },
+        Event::DatagramEchoed { peer, bytes: 234 },
+        Event::DatagramDropped { peer, why: DatagramDrop::LowPort, error: None },
+        Event::KernelDropped { socket: peer, datagrams: 6 },
+    ] {
+        counters.observe(At::server(Instant::now()), event);
+    }
+    assert!(counters.to_string().ends_with("0 cut off"));
+    let listening = Event::Listening { at: peer, is_proxied: false };
+    counters.observe(At::server(Instant::now()), listening);
+    let expected =
+        "; 2 datagrams of 1,234 bytes echoed, 1 dropped (1 low_port), 6 dropped by the kernel";
+    assert!(counters.to_string().ends_with(expected), "{counters}");
+    let said =
+        Status { counters, connections: 0, pending_bytes: 0, is_stopping: false }.to_string();
+    assert!(said.ends_with(expected), "{said}");
 }

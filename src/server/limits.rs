@@ -81,18 +81,22 @@ pub(super) struct Permit(Option<Network>);
 /// IPv4 addresses stand behind a prefix of 0000::/8, which is reserved (RFC 4291), so no IPv6 network has the same. It is
 /// never zero, which makes a [`Permit`] as small as this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(NonZeroU64);
+pub(super) struct Network(NonZeroU64);
 
 impl Network {
     const IPV4: u64 = 1 << 32;
 
     fn of(peer: &Endpoint) -> Option<Self> {
-        let number = match peer.ip()? {
+        peer.ip().map(Self::of_ip)
+    }
+
+    pub(super) fn of_ip(ip: IpAddr) -> Self {
+        let number = match ip.to_canonical() {
             IpAddr::V4(ip) => Self::IPV4 | u64::from(ip.to_bits()),
             IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
         };
         // The network of ::1 is the only zero. Its neighbour, 0:0:0:1::, is reserved.
-        Some(Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN)))
+        Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
     }
 }
 

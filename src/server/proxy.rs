@@ -15,7 +15,7 @@ use super::limits::Permit;
 use super::{Server, Slot};
 use crate::net::proxy::{Header, HeaderFault, MAX_HEADER_BYTES};
 use crate::net::{Endpoint, Listen, Stream};
-use crate::observe::{At, Closed, ConnId, Event, Observer, Refusal};
+use crate::observe::{At, Closed, ConnId, Event, Expiry, Observer, Refusal};
 
 /// The bytes that are reported of a refused header.
 const REPORTED_BYTES: usize = 64;
@@ -207,23 +207,29 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let Some(Slot::Proxied(proxied)) = self.reactor.get_mut(token) else { return };
         match proxied.deadline(&self.shared.deadlines) {
             Some(at) if at > expired_by => self.shared.deadlines.note(at),
-            Some(_) => self.end_proxied(token, Closed::ByServer, now),
+            Some(_) => {
+                let expiry = self.shared.deadlines.silence_expiry();
+                self.end_proxied(token, Some(expiry), now);
+            }
             None => {}
         }
     }
 
-    /// Ends a connection that waits for its header. If a part of it has come, the rest is late. If the peer sends at
-    /// this moment, the connection is closed as `short`.
-    pub(super) fn end_proxied(&mut self, token: Token, short: Closed, now: Instant) {
+    /// Ends a connection that waits for its header, since this timeout has passed, or since the server must stop. If a
+    /// part of the header has come, the rest is late.
+    pub(super) fn end_proxied(&mut self, token: Token, expiry: Option<Expiry>, now: Instant) {
         let Some(Slot::Proxied(proxied)) = self.reactor.get_mut(token) else { return };
         if proxied.has_begun {
             return self.refuse_header(token, Refusal::HeaderTimedOut, now);
         }
         self.serve_unnamed(token, now);
-        let expiry = self.shared.deadlines.silence_expiry();
-        if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
+        if let Some(expiry) = expiry
+            && let Some(Slot::Connection(connection)) = self.reactor.get_mut(token)
+        {
             connection.expire(expiry, now, &mut self.shared.observer);
         }
+        // What comes at this moment is lost.
+        let short = if expiry.is_some() { Closed::ByServer } else { Closed::Aborted };
         self.end(token, short, now);
     }
 }

@@ -56,12 +56,16 @@ impl Context<'_> {
 pub enum Action {
     /// Nothing, until the next event or deadline.
     Wait,
+    /// To be called again in the next turn: it has more to do, and lets the others have their turn first.
+    Requeue,
+    /// That it is removed: it has nothing more to do.
+    Close,
     /// That it stops: see [`Server::stop`].
     Stop,
 }
 
 /// A service on the reactor, and its deadline.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Registered {
     token: Token,
     deadline: Option<Instant>,
@@ -96,8 +100,15 @@ impl<L: Listen, O: Observer> Server<L, O> {
         registered.for_each(|service| service.deadline = deadline);
         match action {
             Action::Wait => {}
+            Action::Requeue => self.reactor.requeue(token),
+            Action::Close => self.remove_service(token),
             Action::Stop => self.stop(),
         }
+    }
+
+    fn remove_service(&mut self, token: Token) {
+        self.services.retain(|service| service.token != token);
+        self.reactor.remove(token);
     }
 
     /// Lets every service see that the server begins to stop, or to drain. It may be the last thing that they see: a
@@ -109,8 +120,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// Lets the services whose deadlines have come do their work.
     pub(super) fn serve_due(&mut self) {
-        for i in 0..self.services.len() {
-            let Registered { token, deadline } = self.services[i];
+        for i in (0..self.services.len()).rev() {
+            // If one of them stops the server, others are removed meanwhile.
+            let Some(Registered { token, deadline }) = self.services.get(i).copied() else {
+                continue;
+            };
             if deadline.is_some_and(|at| at <= self.clock.real()) {
                 self.serve(token);
             }

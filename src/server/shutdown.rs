@@ -119,7 +119,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         for token in (0..self.reactor.token_bound()).map(Token) {
             match self.reactor.get_mut(token) {
                 Some(Slot::Connection(_)) => act(self, token),
-                Some(Slot::Proxied(_)) => self.end_proxied(token, Closed::Aborted, now),
+                Some(Slot::Proxied(_)) => self.end_proxied(token, None, now),
                 _ => {}
             }
         }

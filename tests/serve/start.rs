@@ -66,8 +66,11 @@ fn invalid_values_are_refused_in_one_line() {
     invalid("--listen", "a,b:1", "ADDR", one);
     let number = "write a whole number, such as 500 or 10k (1k is 1000)";
     invalid("--backlog", "-1", "N", number);
-    let udp = "udp: is not supported yet; write HOST:PORT, such as 127.0.0.1:7";
-    invalid("--listen", "udp:127.0.0.1:7", "ADDR", udp);
+    let udp = "there is no port; write udp:HOST:PORT, such as udp:127.0.0.1:7007";
+    invalid("--listen", "udp:127.0.0.1", "ADDR", udp);
+    let rate = "write a number a second, such as 500, 10k or 0.5; or 30/m, or 2/h";
+    invalid("--udp-rate", "off", "RATE", rate);
+    invalid("--udp-rate", "0", "RATE", "write something from 1/h to 100m");
     let long = format!("unix:/{}", "x".repeat(200));
     invalid("--listen", &long, "ADDR", "the path after unix: has 201 bytes; the system allows 107");
     expect_failure(&["serve", "--frob"], 2, "unexpected argument '--frob' found; try --help");

@@ -1,9 +1,11 @@
 //! The beginning of a turn, and the invariants that must hold at its end.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::coverage::Feature;
 use crate::laws;
+use crate::scenario::LISTENERS;
 use crate::socket::Socket;
 use crate::world::{Request, World};
 
@@ -39,7 +41,7 @@ impl World {
             laws::note_silence(self, id);
             self.check_socket(id, is_idle);
         }
-        (0..2).for_each(|listener| self.check_listener(listener, is_idle));
+        (0..LISTENERS).for_each(|listener| self.check_listener(listener, is_idle));
         self.check_stop();
         if is_idle {
             self.coverage.note(Feature::Idle);
@@ -55,7 +57,7 @@ impl World {
         let (accepted, most) = (self.accepted.len(), config.max_connections);
         let per_ip = config.max_per_ip.unwrap_or(usize::MAX);
         let limit = config.pending_limit_bytes as u64;
-        let mut of_ip = [0; 256];
+        let mut of_network = HashMap::new();
         let mut held = 0;
         for id in &self.accepted {
             let socket = &mut self.sockets[*id];
@@ -63,12 +65,14 @@ impl World {
                 socket.ledger.buffered = socket.pending();
             }
             held += socket.ledger.buffered;
-            of_ip[usize::from(socket.ip)] += usize::from(socket.is_tcp);
+            if let Some(network) = socket.network() {
+                *of_network.entry(network).or_default() += 1;
+            }
         }
         if accepted > most {
             self.fail(|| format!("{accepted} connections, but the limit is {most}"));
         }
-        if let Some(n) = of_ip.iter().find(|n| **n > per_ip) {
+        if let Some(n) = of_network.into_values().find(|n: &usize| *n > per_ip) {
             self.fail(|| format!("{n} connections from one address, but the limit is {per_ip}"));
         }
         if held > limit {
@@ -115,7 +119,7 @@ impl World {
         // Silence from before the stop counts by another timeout, so it is not late yet.
         let since_stop = match self.request {
             Request::Stop { since, .. } => self.clock.since(since),
-            Request::None | Request::Leave { .. } | Request::Abort => Duration::MAX,
+            Request::None | Request::Leave { .. } | Request::Abort { .. } => Duration::MAX,
         };
         let ledger = &socket.ledger;
         let mut silent = self.clock.since(ledger.last_active).min(since_stop);
@@ -152,7 +156,7 @@ impl World {
     /// A server that must stop does so in time.
     fn check_stop(&mut self) {
         let is_late = match self.request {
-            Request::None | Request::Abort => return,
+            Request::None | Request::Abort { .. } => return,
             Request::Leave { .. } => self.may_drain(),
             Request::Stop { .. } => self.has_stopped_for(self.scenario.config.drain_timeout),
         };
@@ -193,6 +197,9 @@ fn fault_when_idle(socket: &Socket, once: bool) -> Option<&'static str> {
 
 /// Whether bytes could move, and no event will report it.
 fn is_stuck(socket: &Socket) -> bool {
+    if socket.waiting_header().is_some() {
+        return socket.has_unseen();
+    }
     match socket.pending() {
         0 => socket.is_readable(),
         _ => socket.is_writable() || socket.free() > 0 && !socket.wants_space,

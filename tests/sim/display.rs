@@ -51,17 +51,19 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, passes, turns, seed } = self;
         let s = if *turns == 1 { "" } else { "s" };
-        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")
+        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")?;
+        self.scrape().map_or(Ok(()), |scrape| write!(f, "; before it, a scrape: {scrape:?}"))
     }
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, backlog, fault_rates, peer_mix, pace, queues } = self;
+        let Self { config, backlog, fault_rates, peer_mix, pace, queues, are_proxies_tcp } = self;
         writeln!(f, "  {config:?}")?;
         writeln!(
             f,
-            "  backlog {backlog}, queues {queues:?}, peer_mix {peer_mix:?}, pace {pace:?}"
+            "  backlog {backlog}, queues {queues:?}, proxies over TCP: {are_proxies_tcp}, \
+             peer_mix {peer_mix:?}, pace {pace:?}"
         )?;
         writeln!(f, "  faults per 1024 chances: {fault_rates:?}")
     }

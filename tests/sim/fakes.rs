@@ -2,8 +2,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::rc::Rc;
 
 use mio::event::Source;
@@ -11,6 +9,7 @@ use mio::{Interest, Registry, Token};
 use resound::net::{Endpoint, Listen, Stream};
 use resound::observe::{At, Event, Observer};
 
+use crate::endpoints::socket_of;
 use crate::scenario::Queue;
 use crate::world::World;
 
@@ -38,7 +37,7 @@ impl Listen for FakeListener {
         let id = world.sys_accept(self.id)?;
         let socket = &world.sockets[id];
         let stream = FakeStream { world: Rc::clone(&self.world), id, is_tcp: socket.is_tcp };
-        Ok((stream, endpoint(id, socket.is_tcp, socket.ip)))
+        Ok((stream, socket.endpoint()))
     }
 
     fn fills_silently(&self) -> bool {
@@ -47,25 +46,6 @@ impl Listen for FakeListener {
 
     fn has_successor(&self) -> bool {
         self.world.borrow().scenario.queues[self.id] == Queue::Inherited
-    }
-}
-
-/// An address that holds the number of its socket, so that the observer can tell which one it is.
-fn endpoint(id: usize, is_tcp: bool, ip: u8) -> Endpoint {
-    if !is_tcp {
-        return Endpoint::Unix(Some(Path::new(&id.to_string()).into()));
-    }
-    Endpoint::Inet(SocketAddr::from((Ipv4Addr::new(127, 0, (id >> 16) as u8, ip), id as u16)))
-}
-
-fn socket_of(peer: &Endpoint) -> Option<usize> {
-    match peer {
-        Endpoint::Inet(SocketAddr::V4(addr)) => {
-            Some(usize::from(addr.ip().octets()[2]) << 16 | usize::from(addr.port()))
-        }
-        Endpoint::Inet(SocketAddr::V6(_)) => None,
-        Endpoint::Abstract(_) => None,
-        Endpoint::Unix(path) => path.as_ref()?.to_str()?.parse().ok(),
     }
 }
 
@@ -80,12 +60,16 @@ impl Stream for FakeStream {
         self.is_tcp
     }
 
-    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
-        unreachable!("no listener is proxied")
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.world.borrow_mut().sys_peek(self.id, buffer)
     }
 
     fn is_read_closed(&self) -> bool {
-        unreachable!("no listener is proxied")
+        self.world.borrow_mut().sys_is_read_closed(self.id)
+    }
+
+    fn reset_on_close(&self) {
+        self.world.borrow_mut().sockets[self.id].ledger.is_reset = true;
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
@@ -156,7 +140,7 @@ impl Observer for Reporter {
         world.counters.observe(at, event);
         let Some((id, peer)) = at.conn else { return world.on_server_event(event) };
         match socket_of(peer) {
-            Some(socket) => world.on_event(socket, id, event),
+            Some(socket) => world.on_event(socket, (id, peer), event),
             None => world.fail(|| format!("{event:?} of an unknown peer, {peer}")),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::kit::rng::Rng;
-use crate::scenario::{Pace, PeerMix, Scenario};
+use crate::scenario::{LISTENERS, Pace, PeerMix, Scenario};
 
 /// An action, and then some turns of the server. Before the first of them, `passes` passes.
 #[derive(Clone, Debug)]
@@ -19,6 +19,25 @@ pub struct Step {
     /// Decides about faults in this step. Each step has its own seed, so that the others stay the same if it is left
     /// out.
     pub seed: u32,
+}
+
+/// What a client asks of the metrics.
+#[derive(Clone, Copy, Debug)]
+pub enum Scrape {
+    Whole,
+    /// It stops in the middle of its request.
+    Half,
+}
+
+impl Step {
+    /// In a few steps, a client of the metrics connects before the action. The seed of the step decides.
+    pub fn scrape(&self) -> Option<Scrape> {
+        match self.seed % 1000 {
+            0 => Some(Scrape::Half),
+            1 | 2 => Some(Scrape::Whole),
+            _ => None,
+        }
+    }
 }
 
 /// Which peer: taken modulo the number of those present.
@@ -40,6 +59,11 @@ pub enum Action {
     Send {
         peer: PeerIndex,
         bytes: u64,
+    },
+    /// A proxy sends more of its header.
+    SendHeader {
+        peer: PeerIndex,
+        bytes: u16,
     },
     /// A peer sends all that it may have on the way.
     Flood {
@@ -84,10 +108,6 @@ pub enum Action {
         error: Errno,
         times: u8,
     },
-    /// A client asks for the metrics, with a whole request or half of one.
-    Scrape {
-        is_whole: bool,
-    },
     /// The server is asked to stop, or, if it is stopping, to stop at once.
     Stop,
 }
@@ -127,12 +147,12 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop resume half close reset vanish quiet slow
-    let weights: [u64; 12] = match scenario.peer_mix {
-        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2],
-        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1],
-        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4],
-        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4],
+    //           connect send flood urgent stop resume half close reset vanish quiet slow header
+    let weights: [u64; 13] = match scenario.peer_mix {
+        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2, 8],
+        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1, 12],
+        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4, 4],
+        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4, 4],
     };
     if rng.below(24) == 0 {
         return rare(rng);
@@ -165,13 +185,14 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
         }
         9 => Action::Vanish { peer },
         11 => Action::ReadSlowly { peer },
+        12 => Action::SendHeader { peer, bytes: rng.size(1, 4096) as u16 },
         _ => Action::Quiet,
     }
 }
 
 fn rare(rng: &mut Rng) -> Action {
-    let listener = rng.index(2);
-    match rng.below(20) {
+    let listener = rng.index(LISTENERS);
+    match rng.below(17) {
         0..=3 => Action::LimitDescriptors { spare: rng.below(3) as u8 },
         4..=8 => Action::RestoreDescriptors,
         9..=11 => {
@@ -183,7 +204,6 @@ fn rare(rng: &mut Rng) -> Action {
             Action::AcceptFails { listener, error: rng.pick(&EXHAUSTION), times }
         }
         15 => Action::ConnectMany { listener, peers: rng.size(1, 200) as u8 },
-        16..=18 => Action::Scrape { is_whole: rng.below(3) > 0 },
         _ => Action::Stop,
     }
 }
@@ -191,7 +211,7 @@ fn rare(rng: &mut Rng) -> Action {
 fn connect(rng: &mut Rng, scenario: &Scenario) -> Action {
     let most = 8 * scenario.unit();
     Action::Connect {
-        listener: rng.index(2),
+        listener: rng.index(LISTENERS),
         ip: rng.below(4) as u8,
         receive_space: rng.size(1, most),
         send_space: rng.size(1, most),

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use resound::net::Access;
 use resound::observe::{Closed, Refusal};
 
 use crate::coverage::Feature;
-use crate::scenario::Queue;
+use crate::endpoints::Network;
+use crate::proxied;
+use crate::scenario::{DENIED_IP, Queue};
 use crate::socket::{End, Socket};
 use crate::syscalls::feature;
 use crate::world::{Request, World};
@@ -25,7 +28,9 @@ const USUAL_READ_BYTES: usize = 4 * 1024;
 /// How long a connection may stay in its present state if no byte moves.
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
-    if socket.pending() > 0 {
+    if socket.waiting_header().is_some_and(|h| h.has_begun) && !world.has_drained() {
+        Some(proxied::TIMEOUT)
+    } else if socket.pending() > 0 {
         // An interrupted look finds nothing out. The next one comes after the usual interval.
         stall.map(|stall| stall + stall / LOOKS * socket.ledger.interrupted_writes)
     } else if socket.ledger.half_closed_at.is_some() {
@@ -40,11 +45,11 @@ pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
 
 /// How long a peer that is owed nothing may be silent.
 pub fn silence(world: &World) -> Option<Duration> {
-    if world.is_stopping() { Some(QUIET) } else { world.scenario.config.idle_timeout }
+    if world.has_drained() { Some(QUIET) } else { world.scenario.config.idle_timeout }
 }
 
 /// Whether nothing has happened on a socket for `timeout`.
-fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
+pub fn may_be_over(world: &World, socket: &Socket, timeout: Option<Duration>) -> bool {
     timeout.is_some_and(|timeout| world.clock.since(socket.ledger.last_active) >= timeout)
 }
 
@@ -66,7 +71,7 @@ pub fn before_read(world: &mut World, id: usize, asked: usize) {
 }
 
 /// Whether the server may ask a connection to end although its peer has not finished.
-fn may_finish(world: &World, socket: &Socket) -> bool {
+pub fn may_finish(world: &World, socket: &Socket) -> bool {
     let half = world.scenario.config.drain_timeout / 2;
     world.has_stopped_for(half) || socket.ledger.may_end
 }
@@ -75,9 +80,10 @@ fn may_finish(world: &World, socket: &Socket) -> bool {
 /// later.
 pub fn note_silence(world: &mut World, id: usize) {
     let socket = &world.sockets[id];
-    let is_silent = socket.pending() == 0 && socket.ledger.half_closed_at.is_none();
+    let has_begun = socket.waiting_header().is_some_and(|header| header.has_begun);
+    let is_silent = socket.pending() == 0 && socket.ledger.half_closed_at.is_none() && !has_begun;
     if is_silent && may_be_over(world, socket, silence(world)) {
-        let is_idle = !world.is_stopping();
+        let is_idle = !world.has_drained();
         let ledger = &mut world.sockets[id].ledger;
         ledger.may_end = true;
         ledger.may_end_idle |= is_idle;
@@ -116,21 +122,35 @@ pub fn half_close(world: &mut World, id: usize) {
 pub fn refused(world: &mut World, id: usize, why: Refusal) {
     let config = &world.scenario.config;
     let others = world.accepted.iter().filter(|other| **other != id);
-    let (socket, is_tcp) = (&world.sockets[id], world.sockets[id].is_tcp);
-    let of_ip =
-        |other: &&usize| world.sockets[**other].is_tcp && world.sockets[**other].ip == socket.ip;
+    let socket = &world.sockets[id];
+    let of_network = |other: &&usize| world.sockets[**other].network() == socket.network();
     let is_lawful = match why {
         Refusal::MaxConnections => others.count() >= config.max_connections,
         Refusal::MaxPerIp => {
-            is_tcp && config.max_per_ip.is_some_and(|most| others.filter(of_ip).count() >= most)
+            let is_full = |most| others.filter(of_network).count() >= most;
+            socket.network().is_some() && config.max_per_ip.is_some_and(is_full)
         }
         Refusal::RegisterFailed => socket.ledger.fails_to_register,
+        Refusal::UnknownProxy => proxied::is_unknown(socket),
+        Refusal::Denied => is_denied(world, socket),
         _ => false,
     };
-    world.coverage.note(feature(why));
-    if !is_lawful || socket.ledger.is_registered {
+    // The client of a proxy is known only after a while.
+    let is_judged = matches!(why, Refusal::Denied | Refusal::MaxPerIp);
+    let is_late = socket.header.is_some() && socket.network().is_some() && is_judged;
+    let is_reset = matches!(why, Refusal::Denied | Refusal::UnknownProxy);
+    world.coverage.note(if is_late { Feature::ClientRefused } else { feature(why) });
+    let is_silent = socket.written == 0 && socket.ledger.is_reset == is_reset;
+    if !is_lawful || socket.ledger.is_registered && !is_late || !is_silent {
         world.fail(|| format!("socket {id}: refused for no reason: {why}"));
     }
+}
+
+/// Whether a client may not connect.
+pub fn is_denied(world: &World, socket: &Socket) -> bool {
+    let has_denied = world.scenario.config.access != Access::default();
+    let is_denied = socket.network().is_some_and(|Network(client)| client.ip == DENIED_IP);
+    has_denied && is_denied
 }
 
 /// A connection may be closed only for the reported reason, which must be true.
@@ -151,6 +171,9 @@ pub fn closed(world: &mut World, id: usize, why: &Closed) {
 }
 
 fn may_close(world: &World, socket: &Socket, why: &Closed) -> bool {
+    if socket.is_abandoned() {
+        return proxied::may_close(world, socket, why);
+    }
     let (ledger, may_abort) = (&socket.ledger, may_abort(world));
     let is_half_closed = ledger.half_closed_at.is_some();
     let owed = if is_half_closed { ledger.owed } else { socket.read };
@@ -194,8 +217,8 @@ fn may_abort(world: &World) -> bool {
 /// if bytes had arrived that the server never read. No other connection counts as cut.
 pub fn counted(world: &mut World, id: usize, why: &Closed, is_cut: bool) {
     let socket = &world.sockets[id];
-    let is_short = socket.read > socket.written;
-    let is_unread = socket.arrived > socket.read && !socket.ledger.is_interrupted;
+    let is_short = socket.read + socket.ledger.discarded > socket.written;
+    let is_unread = socket.has_unread() && !socket.ledger.is_interrupted;
     let by_server = matches!(why, Closed::ByServer | Closed::Idle | Closed::Aborted);
     if is_cut != (is_short && !matches!(why, Closed::Failed(_))) {
         let socket = socket.to_string();
@@ -234,7 +257,7 @@ pub fn listener_closed(world: &mut World, listener: usize) {
         }
         return;
     }
-    if matches!(world.request, Request::Abort) {
+    if matches!(world.request, Request::Abort { .. }) {
         return;
     }
     if !listening.has_failed && world.accepted.len() < world.descriptors && queued > 0 {

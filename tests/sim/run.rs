@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use resound::net::Endpoint;
 use resound::observe::Counters;
 use resound::reactor::Ready;
-use resound::server::{Config, Metrics, Outcome, Server};
+use resound::server::{Config, ListenAt, Metrics, Outcome, Server};
 
 use crate::coverage::{Coverage, Feature};
 use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
 use crate::kit::rng::Rng;
-use crate::scenario::Scenario;
+use crate::scenario::{LISTENERS, PROXIED, Scenario};
 use crate::scrapers::{self, Scrapers};
 use crate::socket::{Peer, Socket};
 use crate::world::{Request, World};
@@ -78,6 +78,10 @@ impl Run {
 
     fn step(&mut self, step: &Step) -> Check {
         self.world.borrow_mut().rng = Rng::new(step.seed.into());
+        if let Some(scrape) = step.scrape() {
+            let connected = self.scrapers.connect(scrape, &self.world.borrow());
+            connected.map_err(|e| e.to_string())?;
+        }
         self.act(&step.action)?;
         let is_quiet = matches!(step.action, Action::Quiet);
         for turn in 0..step.turns {
@@ -160,7 +164,9 @@ impl Run {
             (Some(Outcome::Stopped), Request::Stop { .. }) => {
                 world.coverage.note(Feature::Stopped);
             }
-            (Some(Outcome::Aborted), Request::Abort) => world.coverage.note(Feature::Aborted),
+            (Some(Outcome::Aborted), Request::Abort { .. }) => {
+                world.coverage.note(Feature::Aborted)
+            }
             (outcome, request) => {
                 return Err(format!("the outcome is {outcome:?} after the request {request:?}"));
             }
@@ -181,13 +187,10 @@ impl Run {
 
     fn stop(&mut self) {
         let mut world = self.world.borrow_mut();
-        world.request = match (world.request, world.next_request()) {
-            (Request::Leave { .. }, Request::Abort) => {
-                world.coverage.note(Feature::AbortedInDelay);
-                Request::Abort
-            }
-            (_, next) => next,
-        };
+        if matches!(world.request, Request::Leave { .. }) {
+            world.coverage.note(Feature::AbortedInDelay);
+        }
+        world.request = world.next_request();
         if world.listeners.iter().any(|listening| !listening.queue.is_empty()) {
             world.coverage.note(Feature::StoppedWithQueue);
         }
@@ -215,9 +218,6 @@ impl Run {
             Action::RestoreDescriptors => world.descriptors = usize::MAX,
             Action::AcceptFails { listener, error, times } => {
                 world.listeners[listener].failing.extend([error].repeat(times.into()));
-            }
-            Action::Scrape { is_whole } => {
-                self.scrapers.connect(is_whole, &world).map_err(|e| e.to_string())?;
             }
             Action::Quiet | Action::Stop => {}
             _ => act_of_peer(&mut world, action),
@@ -305,8 +305,11 @@ fn start(world: &Shared, now: Instant) -> io::Result<(SimServer, Scrapers)> {
     let mut server = Server::new(config.clone(), observer, now)?;
     let (http, scrapers) = scrapers::listen(now)?;
     server.add_service(Box::new(Metrics::new(http, &config)))?;
-    let listener = |id| (FakeListener { world: Rc::clone(world), id }, Endpoint::Unix(None));
-    server.listen([0, 1].map(listener))?;
+    let listener = |id| {
+        let at = ListenAt { at: Endpoint::Unix(None), is_proxied: id == PROXIED };
+        (FakeListener { world: Rc::clone(world), id }, at)
+    };
+    server.listen((0..LISTENERS).map(listener))?;
     Ok((server, scrapers))
 }
 
@@ -314,9 +317,16 @@ fn act_of_peer(world: &mut World, action: &Action) {
     let unit = world.scenario.unit();
     match *action {
         Action::Send { peer, bytes } => with(world, peer, |peer| {
-            peer.sent += bytes.min(peer.may_send(unit));
+            peer.send_bytes(bytes.min(peer.may_send(unit)));
         }),
-        Action::Flood { peer } => with(world, peer, |peer| peer.sent += peer.may_send(unit)),
+        Action::Flood { peer } => with(world, peer, |peer| peer.send_bytes(peer.may_send(unit))),
+        Action::SendHeader { peer, bytes } => with(world, peer, |peer| {
+            if !peer.fin
+                && let Some(header) = &mut peer.header
+            {
+                header.send(bytes.into());
+            }
+        }),
         Action::Urgent { peer } => with(world, peer, Socket::send_urgent),
         Action::StopReading { peer } => with(world, peer, |peer| peer.is_reading = false),
         Action::ResumeReading { peer } => with(world, peer, |peer| {

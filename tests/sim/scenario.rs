@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use resound::net::{Access, parse_network};
 use resound::server::Config;
 
 use crate::kit::rng::Rng;
@@ -9,11 +10,26 @@ use crate::kit::rng::Rng;
 /// Rare, since steps with it take longer.
 const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Listeners: over TCP, over a Unix socket, and one whose peers are proxies.
+pub const LISTENERS: usize = 3;
+
+/// The listener whose peers are proxies, over either.
+pub const PROXIED: usize = 2;
+
+/// The last byte of the address of each known proxy.
+pub const KNOWN_PROXIES: [u8; 4] = [0, 1, 2, 3];
+
+/// The last byte of the address of a client that may be denied, and its networks.
+pub const DENIED_IP: u8 = 3;
+const DENIED_NETWORKS: [&str; 2] = ["127.0.0.3", "fd00:0:0:3::/64"];
+
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub config: Config,
     pub backlog: usize,
-    pub queues: [Queue; 2],
+    pub queues: [Queue; LISTENERS],
+    /// Whether proxies connect over TCP.
+    pub are_proxies_tcp: bool,
     pub fault_rates: FaultRates,
     pub peer_mix: PeerMix,
     pub pace: Pace,
@@ -86,7 +102,8 @@ impl Scenario {
                 PeerMix::Steady,
             ]),
             pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Fast, Pace::Even]),
-            queues: [(); 2]
+            are_proxies_tcp: rng.below(4) > 0,
+            queues: [(); LISTENERS]
                 .map(|()| rng.pick(&[Queue::Own, Queue::Own, Queue::Shared, Queue::Inherited])),
         }
     }
@@ -115,7 +132,7 @@ fn config(rng: &mut Rng) -> Config {
         0 => least + rng.index(3 * least),
         _ => least + buffer_bytes * rng.size(2, 64) as usize,
     };
-    Config {
+    let config = Config {
         max_connections,
         max_per_ip: (rng.below(3) == 0).then(|| rng.size(1, 6) as usize),
         idle_timeout: (rng.below(2) == 0).then(|| timeout(rng)),
@@ -126,7 +143,18 @@ fn config(rng: &mut Rng) -> Config {
         pending_limit_bytes,
         spin: (rng.below(8) == 0).then(|| Duration::from_micros(50)),
         once: rng.below(8) == 0,
+        access: access(rng),
         ..Config::default()
+    };
+    Config { proxies: parse_network("127.0.0.0/30").into_iter().collect(), ..config }
+}
+
+/// Clients with one address may not connect, in some scenarios.
+fn access(rng: &mut Rng) -> Access {
+    let denied = if rng.below(4) == 0 { &DENIED_NETWORKS[..] } else { &[] };
+    Access {
+        deny: denied.iter().filter_map(|text| parse_network(text).ok()).collect(),
+        ..Access::default()
     }
 }
 

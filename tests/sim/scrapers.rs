@@ -16,6 +16,7 @@ use resound::net::{Endpoint, ListenOptions, Listener};
 use resound::observe::Counters;
 
 use crate::coverage::Feature;
+use crate::grammar::Scrape;
 use crate::world::World;
 
 /// Turns within which a whole request is answered, although each turn answers a few: one accepts, four answer the most
@@ -64,8 +65,9 @@ pub fn listen(now: Instant) -> io::Result<(HttpServer<Listener>, Scrapers)> {
 
 impl Scrapers {
     /// Another client connects, and sends a request or the first half of one.
-    pub fn connect(&mut self, is_whole: bool, world: &World) -> io::Result<()> {
+    pub fn connect(&mut self, scrape: Scrape, world: &World) -> io::Result<()> {
         const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: sim\r\n\r\n";
+        let is_whole = matches!(scrape, Scrape::Whole);
         if self.clients.len() == MAX_CLIENTS {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use mio::Token;
 use resound::observe::ConnId;
 use rustix::io::Errno;
 
+use crate::header::Header;
 use crate::kit::pattern;
 use crate::kit::rng::Rng;
 
@@ -56,6 +57,8 @@ pub struct Socket {
     /// Over TCP, a read stops short only if there is no more, or at an urgent byte.
     pub is_tcp: bool,
     pub place: Place,
+    /// What it sends first, if its peer is a proxy.
+    pub header: Option<Header>,
 
     // What the peer did.
     pub peer: Peer,
@@ -89,14 +92,15 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub fn new(id: usize, listener: usize, ip: u8, spaces: [u64; 2]) -> Self {
+    pub fn new(id: usize, is_tcp: bool, ip: u8, spaces: [u64; 2]) -> Self {
         Self {
             id,
             ip,
             receive_space: spaces[0],
             send_space: spaces[1],
-            is_tcp: listener == 0,
+            is_tcp,
             place: Place::Waiting,
+            header: None,
             peer: Peer::Alive,
             sent: 0,
             fin: false,
@@ -166,12 +170,21 @@ impl Socket {
     }
 
     fn arrive(&mut self, rng: &mut Rng, all: bool) -> bool {
-        let most = (self.sent - self.arrived).min(self.receive_space - (self.arrived - self.read));
+        let mut came = false;
+        let mut is_next = true;
+        if let Some(header) = &mut self.header {
+            let n = some_of((header.sent - header.arrived) as u64, rng, all) as usize;
+            header.arrived += n;
+            came = n > 0;
+            is_next = header.sent == header.arrived;
+        }
+        let most = if is_next { self.sent - self.arrived } else { 0 };
+        let most = most.min(self.receive_space - (self.arrived - self.read));
         let n = some_of(most, rng, all);
         self.arrived += n;
-        let fin_comes = self.fin && !self.fin_arrived && self.arrived == self.sent;
+        let fin_comes = self.fin && !self.fin_arrived && is_next && self.arrived == self.sent;
         self.fin_arrived |= fin_comes;
-        let came = n > 0 || fin_comes;
+        came |= n > 0 || fin_comes;
         self.edge |= came;
         came
     }
@@ -191,9 +204,25 @@ impl Socket {
         n > 0
     }
 
+    /// Sends what is left of the header, if there is one.
+    pub fn send_header(&mut self) {
+        if !self.fin
+            && let Some(header) = &mut self.header
+        {
+            header.send_all();
+        }
+    }
+
+    /// Sends `bytes`, after the header.
+    pub fn send_bytes(&mut self, bytes: u64) {
+        self.send_header();
+        self.sent += bytes;
+    }
+
     /// Sends an urgent byte, after all that was sent.
     pub fn send_urgent(&mut self) {
         if self.is_tcp && self.urgent.is_none() && !self.fin && self.is_alive() {
+            self.send_header();
             self.urgent = Some(self.sent);
             self.edge |= self.is_urgent();
         }
@@ -203,8 +232,18 @@ impl Socket {
         self.urgent.is_some_and(|mark| mark <= self.arrived)
     }
 
+    /// Whether bytes have arrived that the server has not read.
+    pub fn has_unread(&self) -> bool {
+        self.header_unread() > 0 || self.arrived > self.read
+    }
+
+    /// Bytes of its header that have arrived and that the server has not read.
+    pub fn header_unread(&self) -> usize {
+        self.header.as_ref().map_or(0, Header::unread)
+    }
+
     pub fn is_readable(&self) -> bool {
-        self.arrived > self.read || self.fin_arrived || self.error.is_some()
+        self.has_unread() || self.fin_arrived || self.error.is_some()
     }
 
     /// As the kernel defines it: a third of the space is free.
@@ -251,7 +290,7 @@ impl Socket {
         Ok(0)
     }
 
-    fn fail(&mut self, error: Errno) -> io::Error {
+    pub fn fail(&mut self, error: Errno) -> io::Error {
         let error = io::Error::from(error);
         self.end = Some(End::Error(error.kind()));
         error
@@ -298,6 +337,8 @@ pub struct Ledger {
     pub half_closed_at: Option<Duration>,
     /// Bytes that were read before the server shut down writing, all of which it must write.
     pub owed: u64,
+    /// Bytes of its header that the server read when it ended the connection.
+    pub discarded: u64,
     /// Bytes that were pending at first, while any are.
     pub buffered: u64,
     /// Its timeout for silence has passed: it may be asked to end.
@@ -309,6 +350,8 @@ pub struct Ledger {
     pub fails_to_register: bool,
     pub is_registered: bool,
     pub is_end_reported: bool,
+    /// The server wants its end to be a reset.
+    pub is_reset: bool,
     /// The server reported that its idle timeout has passed.
     pub is_expired_idle: bool,
     /// System calls in the turn of this number.

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::Token;
+use resound::net::Endpoint;
 use resound::observe::{ConnId, Event, Expiry, Refusal};
 use rustix::io::Errno;
 
@@ -11,6 +12,7 @@ use crate::coverage::Feature;
 use crate::grammar::PER_CONNECTION;
 use crate::kit::pattern;
 use crate::laws;
+use crate::proxied;
 use crate::scenario::Queue;
 use crate::socket::Place;
 use crate::world::{Exhaustion, Request, World};
@@ -23,13 +25,16 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 /// How often calls may return `WouldBlock` without an event of their own. Spurious events, deadlines and looks at slow
 /// peers lead to some. More are a busy loop.
-const MAX_FUTILE: usize = 16;
+pub const MAX_FUTILE: usize = 16;
 
 /// How often the server may look into a shared accept queue without an event.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl World {
     pub fn sys_read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.sockets[id].waiting_header().is_some() {
+            return self.read_header(id, buffer);
+        }
         self.enter(id, "read");
         let socket = &mut self.sockets[id];
         socket.ledger.has_read = true;
@@ -44,6 +49,9 @@ impl World {
             return Err(ErrorKind::Interrupted.into());
         }
         self.sockets[id].ledger.is_interrupted = false;
+        if self.sockets[id].is_abandoned() && self.sockets[id].header_unread() > 0 {
+            return Ok(self.discard_header(id, buffer));
+        }
         let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
@@ -86,7 +94,9 @@ impl World {
         let socket = &self.sockets[id];
         let (written, read) = (socket.written, socket.read);
         let len = bytes.len();
-        if socket.ledger.half_closed_at.is_some() {
+        if socket.waiting_header().is_some() {
+            self.fail(|| format!("socket {id}: {len} bytes are written before its header"));
+        } else if socket.ledger.half_closed_at.is_some() {
             self.fail(|| format!("socket {id}: {len} bytes are written after the half-close"));
         } else if len == 0 || len as u64 > read - written {
             self.fail(|| format!("socket {id}: {len} bytes after {written}; {read} were read"));
@@ -355,13 +365,22 @@ impl World {
     }
 
     /// Handles a report about a connection.
-    pub fn on_event(&mut self, id: usize, conn: ConnId, event: Event<'_>) {
+    pub fn on_event(&mut self, id: usize, (conn, peer): (ConnId, &Endpoint), event: Event<'_>) {
         self.check_id(id, conn, event);
+        proxied::check_peer(self, id, peer, event);
         match event {
             Event::Read(n) => self.sockets[id].ledger.reported_read += n as u64,
             Event::Wrote(n) => self.sockets[id].ledger.reported_wrote += n as u64,
             Event::WriteBlocked => self.coverage.note(Feature::Blocked),
-            Event::Accepted => self.coverage.note(Feature::Accepted),
+            Event::Accepted => {
+                self.coverage.note(Feature::Accepted);
+                proxied::accepted(self, id);
+            }
+            Event::Proxied { by } => proxied::named(self, id, by),
+            Event::HeaderRefused { why, start } => {
+                proxied::refused(self, id, why, start);
+                self.note_end(id);
+            }
             Event::Yielded => self.coverage.note(Feature::Yielded),
             Event::HalfClosed if self.sockets[id].ledger.half_closed_at.is_none() => {
                 self.fail(|| {
@@ -369,6 +388,8 @@ impl World {
                 });
             }
             Event::Expired(expiry) => {
+                // Its time may have passed in this turn.
+                laws::note_silence(self, id);
                 self.sockets[id].ledger.is_expired_idle |= expiry == Expiry::Idle;
                 self.coverage.note(expired(expiry));
             }
@@ -394,12 +415,11 @@ impl World {
                 self.fail(|| format!("socket {id} is {known}, but {conn} in {event:?}"));
             }
             Some(_) => {}
-            None if self.last_conn >= Some(conn) => {
-                self.fail(|| format!("socket {id}: its identifier {conn} is not new"));
-            }
             None => {
                 *known = Some(conn);
-                self.last_conn = Some(conn);
+                if !self.conns.insert(conn) {
+                    self.fail(|| format!("socket {id}: its identifier {conn} is not new"));
+                }
             }
         }
     }
@@ -409,7 +429,7 @@ impl World {
         let socket = &self.sockets[id];
         let (reported, moved) = (
             (socket.ledger.reported_read, socket.ledger.reported_wrote),
-            (socket.read, socket.written),
+            (socket.read + socket.ledger.discarded, socket.written),
         );
         if reported != moved {
             self.fail(|| {
@@ -442,7 +462,9 @@ pub fn feature(why: Refusal) -> Feature {
     match why {
         Refusal::MaxConnections => Feature::RefusedMaxConnections,
         Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
-        // The simulator never lacks memory, and has no proxied listener.
+        Refusal::Denied => Feature::RefusedDenied,
+        Refusal::UnknownProxy => Feature::RefusedUnknownProxy,
+        // The simulator never lacks memory.
         _ => Feature::RefusedRegisterFailed,
     }
 }

@@ -3,7 +3,7 @@
 //! Edges work as in epoll. An edge arises when something changes, and is delivered once. The event reports what is true
 //! at the time of delivery, and there is no event if nothing is ready then.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
@@ -15,12 +15,16 @@ use rustix::io::Errno;
 use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
 use crate::grammar::PER_CONNECTION;
+use crate::header::Header;
 use crate::kit::rng::Rng;
-use crate::scenario::{Queue, Scenario};
+use crate::scenario::{LISTENERS, PROXIED, Queue, Scenario};
 use crate::socket::{Peer, Place, Socket};
 
 /// Connection attempts that wait while the accept queue is full.
 const WAITING: usize = 64;
+
+/// The last byte of the address of a proxy that the server does not know.
+const UNKNOWN_PROXY: u8 = 9;
 
 #[derive(Debug)]
 pub struct World {
@@ -32,7 +36,7 @@ pub struct World {
     pub alive: Vec<usize>,
     /// Of those, the ones that the server has accepted.
     pub accepted: Vec<usize>,
-    pub listeners: [Listening; 2],
+    pub listeners: [Listening; LISTENERS],
     /// Accepted connections for which there are descriptors.
     pub descriptors: usize,
     pub request: Request,
@@ -50,8 +54,8 @@ pub struct World {
     /// The most connections at once, and the slots that were ever used, since the server started.
     pub most_accepted: usize,
     pub tokens_used: usize,
-    /// The newest identifier of a connection.
-    pub last_conn: Option<ConnId>,
+    /// The identifiers of connections since the server started.
+    pub conns: HashSet<ConnId>,
     /// Tokens with events in the last turn, and in this one.
     pub batches: [Vec<Token>; 2],
     /// Turns since the server should have stopped.
@@ -74,7 +78,10 @@ pub enum Request {
         since: Duration,
         raw: Duration,
     },
-    Abort,
+    /// To stop at once: while it drained, or before.
+    Abort {
+        has_drained: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -135,7 +142,7 @@ impl World {
             unreported: 0,
             most_accepted: 0,
             tokens_used: 0,
-            last_conn: None,
+            conns: HashSet::new(),
             batches: Default::default(),
             late_turns: 0,
             coverage: Coverage::default(),
@@ -154,7 +161,7 @@ impl World {
         match self.request {
             Request::None | Request::Leave { .. } => false,
             Request::Stop { raw, .. } => self.clock.raw - raw >= time,
-            Request::Abort => true,
+            Request::Abort { .. } => true,
         }
     }
 
@@ -163,12 +170,17 @@ impl World {
         !matches!(self.request, Request::None | Request::Leave { .. })
     }
 
+    /// Whether the server has begun to drain.
+    pub fn has_drained(&self) -> bool {
+        self.is_stopping() && !matches!(self.request, Request::Abort { has_drained: false })
+    }
+
     /// Whether it is time to drain: the server may do so before it reports it.
     pub fn may_drain(&self) -> bool {
         match self.request {
             Request::None => false,
             Request::Leave { raw } => self.clock.raw - raw >= self.scenario.config.drain_delay,
-            Request::Stop { .. } | Request::Abort => true,
+            Request::Stop { .. } | Request::Abort { .. } => true,
         }
     }
 
@@ -180,7 +192,9 @@ impl World {
                 Request::Stop { since: served, raw }
             }
             Request::None => Request::Leave { raw },
-            Request::Leave { .. } | Request::Stop { .. } | Request::Abort => Request::Abort,
+            Request::Leave { .. } => Request::Abort { has_drained: false },
+            Request::Stop { .. } => Request::Abort { has_drained: true },
+            Request::Abort { .. } => self.request,
         }
     }
 
@@ -194,10 +208,25 @@ impl World {
             return;
         }
         let id = self.sockets.len();
-        self.sockets.push(Socket::new(id, listener, ip, spaces));
+        let socket = self.new_socket(listener, ip, spaces);
+        self.sockets.push(socket);
         self.alive.push(id);
         self.listeners[listener].waiting.push_back(id);
         self.enqueue(listener);
+    }
+
+    fn new_socket(&mut self, listener: usize, ip: u8, spaces: [u64; 2]) -> Socket {
+        let id = self.sockets.len();
+        if listener != PROXIED {
+            return Socket::new(id, listener == 0, ip, spaces);
+        }
+        let ip = if self.rng.below(16) == 0 { UNKNOWN_PROXY } else { ip };
+        let mut header = Header::new(&mut self.rng, id);
+        if self.rng.chance(512) {
+            header.send_all();
+        }
+        let socket = Socket::new(id, self.scenario.are_proxies_tcp, ip, spaces);
+        Socket { header: Some(header), ..socket }
     }
 
     /// Moves waiting connection attempts into the accept queue while there is room.
@@ -227,7 +256,7 @@ impl World {
         for id in alive.iter() {
             flowed |= sockets[*id].flow(rng, !*has_faults, clock.served);
         }
-        (0..2).for_each(|listener| self.enqueue(listener));
+        (0..LISTENERS).for_each(|listener| self.enqueue(listener));
         flowed | self.answer_half_closes()
     }
 
@@ -259,7 +288,7 @@ impl World {
 
     /// Delivers the edges, each once.
     pub fn deliver_events(&mut self, events: &mut Vec<Ready>) {
-        for listener in 0..2 {
+        for listener in 0..LISTENERS {
             events.extend(self.listener_event(listener));
         }
         for at in 0..self.accepted.len() {
@@ -385,6 +414,7 @@ impl World {
         for id in &self.alive {
             let socket = &mut self.sockets[*id];
             socket.is_reading = true;
+            socket.send_header();
             socket.ledger.unfinished_turns = 0;
             // The kernel gives up a connection whose peer acknowledges nothing.
             if socket.peer == Peer::Vanished
@@ -401,7 +431,7 @@ impl World {
         self.clock.served = self.clock.raw;
         self.most_accepted = 0;
         self.tokens_used = 0;
-        self.last_conn = None;
+        self.conns.clear();
         self.late_turns = 0;
         self.counters = Counters::default();
     }

@@ -21,7 +21,7 @@ const ALL: &str = "serve connect ping load";
 const CLIENTS: &str = "connect ping load";
 
 /// Commands, options that other programs have for the same, and what to write instead.
-const OPTIONS: [(&str, &str, &str); 12] = [
+const OPTIONS: [(&str, &str, &str); 13] = [
     ("serve", "--timeout -W -w -t", "write --idle-timeout or --stall-timeout"),
     (
         "serve",
@@ -44,7 +44,8 @@ const OPTIONS: [(&str, &str, &str); 12] = [
     ("load", "-C -P --concurrency --clients --parallel", "write -c, --connections"),
     ("load", "-R --rps --qps", "write -r, --rate"),
     ("ping", "-n --number", "write -c, --count"),
-    (ALL, "-u --udp --tls --ssl", "resound speaks plain TCP and Unix sockets"),
+    ("serve", "-u --udp", "write udp: before the address, such as --listen udp:127.0.0.1:7007"),
+    (ALL, "--tls --ssl", "resound speaks plain TCP, UDP and Unix sockets"),
     (
         ALL,
         "-4 -6 --ipv4 --ipv6",

@@ -17,17 +17,17 @@ pub(super) struct AccessArgs {
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     proxy_from: Vec<IpNet>,
 
-    /// Networks of the clients that may connect [default: all]
+    /// Clients that may connect [default: all]
     ///
-    /// The server resets connections of other clients. Separate several networks by commas, or repeat the option. The
+    /// The server resets connections of other clients, and does not answer their datagrams. Separate several networks by commas, or repeat the option. The
     /// address that a PROXY header names counts, or that of the proxy if it names none. Clients of Unix sockets may
     /// always connect.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     allow: Vec<IpNet>,
 
-    /// Networks of clients that may not connect
+    /// Clients that may not connect
     ///
-    /// The server resets their connections, even if --allow has them too.
+    /// The server resets their connections, and does not answer their datagrams, even if --allow has them too.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     deny: Vec<IpNet>,
 }

@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::Serve;
 use super::hint::hint;
 use crate::cli::address::ListenAddr;
-use crate::net::{Endpoint, ListenOptions, Listener, SocketFile};
+use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, UdpSocket};
 use crate::observe::Observer;
 use crate::server::{ListenAt, Server};
 
@@ -61,33 +61,60 @@ impl Serve {
         };
         // The server logs the addresses after all of them are bound: if one fails, it listens at none.
         let mut listeners: Vec<_> = passed.into_iter().map(|listener| (listener, false)).collect();
+        let mut datagrams = Vec::new();
         for Place { endpoints, is_proxied } in places {
-            let (bound, missing) = Listener::bind_all(endpoints, options)?;
-            missing.iter().for_each(|e| warn!("{e}"));
-            listeners.extend(bound.into_iter().map(|listener| (listener, *is_proxied)));
+            if let [Endpoint::Udp(_), ..] = endpoints[..] {
+                datagrams.extend(bound(UdpSocket::bind_all(endpoints, options))?);
+            } else {
+                let bound = bound(Listener::bind_all(endpoints, options))?;
+                listeners.extend(bound.into_iter().map(|listener| (listener, *is_proxied)));
+            }
         }
         let files = listeners.iter_mut().filter_map(|(listener, _)| listener.take_file()).collect();
         let at = |(listener, is_proxied): (Listener, bool)| {
             let at = ListenAt { at: listener.local_addr()?, is_proxied };
             Ok((listener, at))
         };
-        let bound = listeners.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
-        let mut plain = bound.iter().filter(|(_, at)| !at.is_proxied);
-        let hint = plain.next().and_then(|(_, at)| hint(&at.at));
+        let listeners = listeners.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
+        let at = |socket: UdpSocket| socket.local_addr().map(|at| (socket, at));
+        let datagrams = datagrams.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
+        let hint = first_plain(&listeners, &datagrams).and_then(hint);
         let hint = hint.filter(|_| stderr().is_terminal());
-        server.listen(bound)?;
+        server.listen(listeners)?;
+        server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!("{hint}"));
         Ok(files)
     }
 }
 
+/// What was bound. Logs which addresses this machine does not have.
+fn bound<T>(outcome: io::Result<(Vec<T>, Vec<io::Error>)>) -> io::Result<Vec<T>> {
+    let (sockets, missing) = outcome?;
+    missing.iter().for_each(|e| warn!("{e}"));
+    Ok(sockets)
+}
+
+/// The first address that a client reaches by itself.
+fn first_plain<'a>(
+    listeners: &'a [(Listener, ListenAt)],
+    datagrams: &'a [(UdpSocket, Endpoint)],
+) -> Option<&'a Endpoint> {
+    let mut plain = listeners.iter().filter(|(_, at)| !at.is_proxied).map(|(_, at)| &at.at);
+    plain.next().or(datagrams.first().map(|(_, at)| at))
+}
+
 /// Whether a listener leaves IPv4 to another one. `[::]` takes IPv4 too, as users expect, unless an IPv4 address with
 /// the same port is given: the server could not bind that one.
 fn leaves_ipv4<'a>(at: &Endpoint, mut all: impl Iterator<Item = &'a Endpoint>) -> bool {
-    let Endpoint::Inet(SocketAddr::V6(at)) = at else { return false };
-    // With port 0, each listener gets a port of its own.
-    let is_rival = |other: &Endpoint| matches!(other, Endpoint::Inet(SocketAddr::V4(v4)) if v4.port() == at.port());
-    at.ip().is_unspecified() && at.port() != 0 && all.any(is_rival)
+    let is_rival = |other: &Endpoint| match (at, other) {
+        // With port 0, each listener gets a port of its own.
+        (Endpoint::Inet(SocketAddr::V6(at)), Endpoint::Inet(SocketAddr::V4(other)))
+        | (Endpoint::Udp(SocketAddr::V6(at)), Endpoint::Udp(SocketAddr::V4(other))) => {
+            at.ip().is_unspecified() && at.port() != 0 && at.port() == other.port()
+        }
+        _ => false,
+    };
+    all.any(is_rival)
 }
 
 #[cfg(test)]
@@ -97,7 +124,10 @@ mod tests {
     /// Failed when `[::]:0` left IPv4 to a listener that has another port.
     #[test]
     fn the_unspecified_ipv6_address_leaves_ipv4_only_to_a_listener_of_its_port() {
-        let inet = |text: &str| Endpoint::Inet(text.parse().unwrap());
+        let endpoint = |text: &str| match text.strip_prefix("udp:") {
+            Some(addr) => Endpoint::Udp(addr.parse().unwrap()),
+            None => Endpoint::Inet(text.parse().unwrap()),
+        };
         for (at, other, expected) in [
             ("[::]:7", "0.0.0.0:7", true),
             ("[::]:7", "127.0.0.1:7", true),
@@ -105,8 +135,13 @@ mod tests {
             ("[::]:7", "[::1]:7", false),
             ("[::1]:7", "127.0.0.1:7", false),
             ("[::]:0", "0.0.0.0:0", false),
+            // TCP and UDP have ports of their own.
+            ("udp:[::]:7", "0.0.0.0:7", false),
+            ("[::]:7", "udp:0.0.0.0:7", false),
+            ("udp:[::]:7", "udp:0.0.0.0:7", true),
         ] {
-            assert_eq!(leaves_ipv4(&inet(at), [inet(other)].iter()), expected, "{at} and {other}");
+            let leaves = leaves_ipv4(&endpoint(at), [endpoint(other)].iter());
+            assert_eq!(leaves, expected, "{at} and {other}");
         }
     }
 }

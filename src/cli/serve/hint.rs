@@ -9,14 +9,15 @@ use crate::text::shell::is_plain;
 /// program that the hint names.
 pub(super) fn hint(at: &Endpoint) -> Option<String> {
     let addr = match at {
-        Endpoint::Inet(addr) => reachable(*addr).to_string(),
+        Endpoint::Inet(addr) | Endpoint::Udp(addr) => reachable(*addr).to_string(),
         Endpoint::Unix(_) | Endpoint::Abstract(_) => at.to_string(),
     };
     let other = match at {
         Endpoint::Inet(_) => {
-            // The zone of an IPv6 address stays with it.
-            let (host, port) = addr.rsplit_once(':')?;
-            format!("nc {} {port}", host.trim_matches(['[', ']']))
+            format!("nc {}", host_and_port(&addr)?)
+        }
+        Endpoint::Udp(_) => {
+            return Some(format!("try it from another terminal: nc -u {}", host_and_port(&addr)?));
         }
         Endpoint::Unix(_) => {
             let path = addr.strip_prefix("unix:")?;
@@ -36,6 +37,12 @@ pub(super) fn hint(at: &Endpoint) -> Option<String> {
         false => String::new(),
     };
     Some(format!("try it from another terminal: {client}{other}"))
+}
+
+/// An address as two arguments. The zone of an IPv6 address stays with it.
+fn host_and_port(addr: &str) -> Option<String> {
+    let (host, port) = addr.rsplit_once(':')?;
+    Some(format!("{} {port}", host.trim_matches(['[', ']'])))
 }
 
 /// The loopback address for a server that listens on every address.
@@ -85,6 +92,15 @@ mod tests {
         }
         // Failed when the hint was ABSTRACT-CONNECT:s.
         assert_eq!(hint(&unnamed("unix:@s")), None);
+    }
+
+    #[test]
+    fn the_hint_for_datagrams_names_a_client_that_sends_them() {
+        for (at, nc) in [("0.0.0.0:7", "nc -u 127.0.0.1 7"), ("[fe80::1%2]:7", "nc -u fe80::1%2 7")]
+        {
+            let hint = hint(&Endpoint::Udp(at.parse().unwrap()));
+            assert_eq!(hint, Some(format!("try it from another terminal: {nc}")));
+        }
     }
 
     /// Failed when a shell took the two commands in another way than the hint meant, or could not take them.

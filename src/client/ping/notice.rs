@@ -116,6 +116,7 @@ impl fmt::Display for Notice<'_> {
 fn transport(peer: &Endpoint) -> &'static str {
     match peer {
         Endpoint::Inet(_) => "TCP",
+        Endpoint::Udp(_) => "UDP",
         Endpoint::Unix(_) | Endpoint::Abstract(_) => "a Unix socket",
     }
 }

@@ -11,6 +11,10 @@ fn host(host: &str, port: u16) -> Addr {
     Addr::Inet { host: host.into(), port }
 }
 
+fn datagrams(host: &str, port: u16) -> Addr {
+    Addr::Udp { host: host.into(), port }
+}
+
 fn file(path: &str) -> Addr {
     Addr::Unix(Path::new(path).into())
 }
@@ -24,6 +28,10 @@ fn an_address_is_displayed_as_it_was_written() {
         ("echo.example.org:7", host("echo.example.org", 7)),
         ("[::1]:7007", host("::1", 7007)),
         ("[::ffff:127.0.0.1]:1", host("::ffff:127.0.0.1", 1)),
+        ("udp:127.0.0.1:7007", datagrams("127.0.0.1", 7007)),
+        ("udp:localhost:0", datagrams("localhost", 0)),
+        ("udp:[::1]:7007", datagrams("::1", 7007)),
+        ("udp:[fe80::1%lo]:7", datagrams("fe80::1%lo", 7)),
         ("unix:/run/echo.sock", file("/run/echo.sock")),
         ("unix:relative: with spaces", file("relative: with spaces")),
         ("unix:[::1]:7", file("[::1]:7")),
@@ -41,8 +49,7 @@ fn the_error_for_a_text_that_is_no_address_says_why() {
     const NO_PORT: &str = "there is no port";
     const NO_IPV6: &str = "the brackets hold no IPv6 address";
     const BRACKETS: &str = "an IPv6 address needs brackets";
-    const SCHEME: &str = "only unix: can stand before an address";
-    const NO_UDP: &str = "udp: is not supported yet";
+    const SCHEME: &str = "only unix: or udp: can stand before an address";
     const NO_PATH: &str = "there is no path after unix:; write, say, unix:/run/echo.sock";
     const ASCII: &str = "a host with other letters than ASCII has a form such as xn--bcher-kva";
     for (text, expected) in [
@@ -77,9 +84,13 @@ fn the_error_for_a_text_that_is_no_address_says_why() {
         ("http://localhost:7007/", SCHEME),
         ("tcp://[::1]:7", SCHEME),
         ("TCP:[::1]:7", SCHEME),
-        ("udp:127.0.0.1:7007", NO_UDP),
-        ("udp:", NO_UDP),
-        ("Udp:127.0.0.1:7007", NO_UDP),
+        ("udp:", NO_PORT),
+        ("udp:7007", NO_HOST),
+        ("udp:localhost", NO_PORT),
+        ("udp:udp:localhost:7", SCHEME),
+        ("udp:unix:/tmp/s", SCHEME),
+        ("udp://localhost:7", SCHEME),
+        ("Udp:::1:7007", BRACKETS),
         ("unix:", NO_PATH),
         ("UNIX:", NO_PATH),
     ] {
@@ -95,8 +106,7 @@ fn a_scheme_can_be_in_capitals() {
         assert_eq!(Addr::of_server(text), Ok(file("/tmp/s")), "{text}");
     }
     assert_eq!("uni:7".parse(), Ok(host("uni", 7)));
-    let udp = "UDP:127.0.0.1:7".parse::<Addr>().unwrap_err().to_string();
-    assert!(udp.starts_with("udp: is not supported yet"), "{udp}");
+    assert_eq!("UDP:127.0.0.1:7".parse(), Ok(datagrams("127.0.0.1", 7)));
 }
 
 #[test]
@@ -226,6 +236,9 @@ fn resolved(text: &str) -> io::Result<Vec<Endpoint>> {
 fn numbers_resolve_to_themselves() {
     for addr in ["127.0.0.1:7", "0.0.0.0:0", "[::1]:7", "[::]:65535"] {
         assert_eq!(resolved(addr).unwrap(), [inet(addr)]);
+        let datagrams = Endpoint::Udp(addr.parse().unwrap());
+        assert_eq!(datagrams.to_string(), format!("udp:{addr}"));
+        assert_eq!(resolved(&format!("udp:{addr}")).unwrap(), [datagrams]);
     }
 }
 
@@ -309,7 +322,7 @@ proptest! {
 
     /// What is displayed can be typed again if it needs no escapes.
     #[test]
-    fn a_displayed_address_parses_to_the_same_address(text in "[a-z0-9.-]{1,20}:[0-9]{1,5}|unix:[ -~]{1,107}") {
+    fn a_displayed_address_parses_to_the_same_address(text in "(udp:)?[a-z0-9.-]{1,20}:[0-9]{1,5}|unix:[ -~]{1,107}") {
         if let Ok(addr) = text.parse::<Addr>() {
             prop_assert_eq!(addr.to_string().parse(), Ok(addr));
         }

@@ -158,6 +158,12 @@ const SENT: &str = "Bytes written to peers.";
 const BLOCKED: &str = "Writes that took less than there was to write: the peer reads too slowly.";
 const BACK_OFFS: &str =
     "Times that accepting failed and the server waited, for lack of descriptors for example.";
+const UDP_SOCKETS: &str = "UDP sockets that the server answers on.";
+const DATAGRAMS: &str = "Datagrams answered.";
+const DATAGRAM_BYTES: &str = "Bytes of the datagrams answered.";
+const DATAGRAMS_DROPPED: &str = "Datagrams received and not answered, by reason.";
+const KERNEL_DROPS: &str =
+    "Datagrams that the kernel dropped, since the server was slower or a checksum was wrong.";
 const TURNS: &str = "Turns of the event loop.";
 const EVENTS: &str = "Sources that were ready in these turns.";
 const TURN_TIMES: &str = "Time of a turn, without its wait. The server times one turn in 64, and each turn after a late one.";
@@ -173,6 +179,11 @@ fn encode_counters(counters: &Counters, out: &mut Families<'_, '_>) -> fmt::Resu
         bytes_out,
         blocked_writes,
         accept_back_offs,
+        udp_sockets,
+        datagrams,
+        datagram_bytes,
+        datagrams_dropped,
+        kernel_drops,
         turns,
         events,
         turn_times,
@@ -185,6 +196,11 @@ fn encode_counters(counters: &Counters, out: &mut Families<'_, '_>) -> fmt::Resu
     out.counter_of("resound_sent", SENT, Unit::Bytes, *bytes_out)?;
     out.counter("resound_blocked_writes", BLOCKED, *blocked_writes)?;
     out.counter("resound_accept_back_offs", BACK_OFFS, *accept_back_offs)?;
+    out.gauge("resound_udp_sockets", UDP_SOCKETS, *udp_sockets)?;
+    out.counter("resound_datagrams_echoed", DATAGRAMS, *datagrams)?;
+    out.counter_of("resound_datagrams_echoed", DATAGRAM_BYTES, Unit::Bytes, *datagram_bytes)?;
+    out.by_reason("resound_datagrams_dropped", DATAGRAMS_DROPPED, datagrams_dropped)?;
+    out.counter("resound_datagrams_dropped_by_kernel", KERNEL_DROPS, *kernel_drops)?;
     out.counter("resound_turns", TURNS, *turns)?;
     out.counter("resound_ready_events", EVENTS, *events)?;
     out.histogram("resound_turn_duration", TURN_TIMES, turn_times)

@@ -496,6 +496,20 @@ fn connections_that_wait_for_their_headers_end_soon_when_the_server_stops() {
     assert_eq!(world.server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
 }
 
+/// Failed when the server took the end of such a connection for that of an idle one, while it still accepted.
+#[test]
+fn a_server_that_is_stopped_twice_before_it_drains_calls_nothing_idle() {
+    let mut world = World::new(Config { drain_delay: SECOND, ..Config::default() });
+    let peer = world.accept(PROXY, b"");
+    world.event(1, Duration::ZERO);
+    world.server.stop();
+    world.server.stop();
+    world.turn(Duration::ZERO);
+    let closed = "#1 10.0.0.1:4000 closed: finished by the server";
+    assert_eq!(world.lines().pop().unwrap(), closed);
+    assert!(!peer.is_open());
+}
+
 #[test]
 fn a_server_that_is_stopped_twice_closes_what_waits_for_its_header() {
     let mut world = World::new(Config::default());

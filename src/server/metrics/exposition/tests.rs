@@ -1,7 +1,8 @@
 //! What a scrape shows, in each format.
 
 use super::*;
-use crate::observe::{At, Event, Observer, Refusal};
+use crate::net::Endpoint;
+use crate::observe::{At, DatagramDrop, Event, Observer, Refusal};
 use std::time::Instant;
 
 fn figures() -> Figures {
@@ -10,6 +11,11 @@ fn figures() -> Figures {
     observe(Event::Accepted);
     observe(Event::Read(5));
     observe(Event::Refused(Refusal::MaxPerIp));
+    let peer = &Endpoint::udp(([127, 0, 0, 1], 5000).into());
+    observe(Event::Listening { at: peer, is_proxied: false });
+    observe(Event::DatagramEchoed { peer, bytes: 11 });
+    observe(Event::DatagramDropped { peer, why: DatagramDrop::LowPort, error: None });
+    observe(Event::KernelDropped { socket: peer, datagrams: 6 });
     observe(Event::Woke { ready: 3 });
     for micros in [20, 20, 2_000_000] {
         observe(Event::TurnTimed(Duration::from_micros(micros)));
@@ -34,7 +40,13 @@ fn expect_lines(text: &str, expected: &[&str]) {
     }
 }
 
-const SAMPLES: [&str; 17] = [
+const SAMPLES: [&str; 23] = [
+    "resound_udp_sockets 1",
+    "resound_datagrams_echoed_total 1",
+    "resound_datagrams_echoed_bytes_total 11",
+    "resound_datagrams_dropped_total{reason=\"low_port\"} 1",
+    "resound_datagrams_dropped_total{reason=\"own_port\"} 0",
+    "resound_datagrams_dropped_by_kernel_total 6",
     "resound_connections 1",
     "resound_max_connections 10",
     "resound_pending_bytes 7",
