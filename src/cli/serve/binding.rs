@@ -82,7 +82,7 @@ impl Serve {
         let hint = hint.filter(|_| stderr().is_terminal());
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
-        hint.into_iter().for_each(|hint| info!("{hint}"));
+        hint.into_iter().for_each(|hint| info!(event = "hint"; "{hint}"));
         Ok(files)
     }
 }
@@ -90,7 +90,7 @@ impl Serve {
 /// What was bound. Logs which addresses this machine does not have.
 fn bound<T>(outcome: io::Result<(Vec<T>, Vec<io::Error>)>) -> io::Result<Vec<T>> {
     let (sockets, missing) = outcome?;
-    missing.iter().for_each(|e| warn!("{e}"));
+    missing.iter().for_each(|e| warn!(event = "not_listening"; "{e}"));
     Ok(sockets)
 }
 
