@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use super::failure::INTERRUPTED;
+use super::send_proxy::SendProxy;
 use crate::client::dial::DialProgress::Waiting;
 use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
@@ -43,6 +44,9 @@ pub struct Ping {
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     wait: Option<Duration>,
 
+    #[command(flatten)]
+    send_proxy: SendProxy,
+
     /// Print only the first line and the summary
     // It has the name of the global flag, so it can stand before `ping` too, and then means this.
     #[arg(short, long)]
@@ -75,8 +79,9 @@ impl Ping {
     ///
     /// If the server cannot be reached, an echo was lost or wrong, or no echo came.
     pub fn run(self) -> Result<(), Failure> {
-        let Self { server, count, interval, size, timeout, wait, quiet, json } = self;
-        let options = Options { server, count, interval, size, timeout, wait };
+        let Self { server, count, interval, size, timeout, wait, send_proxy, quiet, json } = self;
+        let send_proxy = send_proxy.version;
+        let options = Options { server, count, interval, size, timeout, wait, send_proxy };
         let show = match (json, quiet) {
             (true, _) => Show::Json,
             (false, true) => Show::FirstAndLast,

@@ -102,9 +102,12 @@ impl<S: Stream> Proxied<S> {
 impl<L: Listen, O: Observer> Server<L, O> {
     /// Admits a connection whose peer may name the client, if it is a known proxy. The permissions of a Unix socket's
     /// file decide who can connect to it.
-    pub(super) fn admit_proxy(&mut self, peer: &Endpoint) -> Result<Permit, Refused> {
-        let is_known = peer.ip().is_none_or(|ip| self.config.proxies.contains(ip));
-        if is_known { self.admission.admit_unnamed() } else { Err(Refusal::UnknownProxy.into()) }
+    pub(super) fn admit_proxy(&mut self, peer: &Endpoint, now: Instant) -> Result<Permit, Refused> {
+        if !peer.ip().is_none_or(|ip| self.config.proxies.contains(ip)) {
+            return Err(Refusal::UnknownProxy.into());
+        }
+        self.gate.judge_accept(now)?;
+        self.admission.admit_unnamed()
     }
 
     /// Handles an event of a connection that waits for its header.
@@ -141,7 +144,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
             let event = Event::Proxied { by: proxy };
             self.shared.observer.observe(At::conn(now, id, &peer), event);
         }
-        match self.gate.judge(&peer).and_then(|()| self.admission.name(&peer)) {
+        let judged = self.gate.judge_client(&peer, now);
+        match judged.and_then(|()| self.admission.name(&peer)) {
             Ok(permit) => {
                 self.convert(token, Some((peer, permit)), now);
                 self.drive_first(token, now);
