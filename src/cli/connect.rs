@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::address::expect_stream;
 use crate::client::connect::{self, Options};
 use crate::net::Addr;
 use crate::units::timeout;
@@ -54,6 +55,7 @@ impl Connect {
                 "--hex and --log show a conversation: leave them out, or let standard input be a terminal",
             ));
         }
+        expect_stream(&server)?;
         let options = Options { server, reconnect, timeout, wait, hex, log };
         connect::run(&options).map_err(|e| match e.kind() {
             io::ErrorKind::InvalidInput => Failure::usage(&e.to_string()),

@@ -8,7 +8,9 @@ use clap::Args;
 use super::Failure;
 use super::failure::INTERRUPTED;
 use crate::client::dial::DialProgress::Waiting;
-use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
+use crate::client::ping::{
+    self, End, Json, LEAST_BYTES, MOST_BYTES, Notice, Options, Summary, Tally,
+};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
 use crate::units::{count, size, timeout, within};
@@ -18,7 +20,7 @@ use crate::units::{count, size, timeout, within};
 pub struct Ping {
     #[arg(
         value_name = "ADDR",
-        help = "The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME"
+        help = "The server: HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME"
     )]
     server: Addr,
 
@@ -77,6 +79,9 @@ impl Ping {
     pub fn run(self) -> Result<(), Failure> {
         let Self { server, count, interval, size, timeout, wait, quiet, json } = self;
         let options = Options { server, count, interval, size, timeout, wait };
+        if let Addr::Udp { .. } = options.server {
+            check_datagrams(&options)?;
+        }
         let show = match (json, quiet) {
             (true, _) => Show::Json,
             (false, true) => Show::FirstAndLast,
@@ -86,6 +91,22 @@ impl Ping {
         let verdict = verdict(&tally, &end);
         show.end(&options, &tally, &end, verdict.as_ref().err())?;
         verdict
+    }
+}
+
+/// Checks what only a ping over UDP does not allow.
+fn check_datagrams(options: &Options) -> Result<(), Failure> {
+    if !(LEAST_BYTES..=MOST_BYTES).contains(&options.size) {
+        return Err(Failure::usage(&format!(
+            "a datagram has {LEAST_BYTES} to {MOST_BYTES} bytes, and its number takes {LEAST_BYTES} of them: \
+             give --size something between"
+        )));
+    }
+    match options.wait {
+        Some(_) => Err(Failure::usage(
+            "UDP has no connection to wait for: leave --wait out, or ping over TCP",
+        )),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::tally::{MessageFailure, Tally};
+use super::tally::{Datagrams, MessageFailure, Tally};
 use crate::client::dial::DialProgress;
 use crate::client::failure::Failure;
 use crate::client::running_stats::RunningStats;
@@ -35,6 +35,10 @@ pub enum Notice<'a> {
     },
     /// An echo is complete and right.
     Echo { sequence: u64, bytes: usize, peer: &'a Endpoint, took: Duration },
+    /// An echo came after its timeout. Only UDP has such ones.
+    LateEcho { sequence: u64, bytes: usize, peer: &'a Endpoint, took: Duration },
+    /// An echo came again. Only UDP has such ones.
+    Duplicate { sequence: u64, bytes: usize, peer: &'a Endpoint },
     /// A message failed.
     Failed(&'a MessageFailure),
     /// The server ended the connection while no echo was outstanding.
@@ -94,6 +98,14 @@ impl fmt::Display for Notice<'_> {
                 let bytes = Plural(*bytes as u64, "byte");
                 write!(f, "{bytes} from {peer}: seq={sequence} time={} ms", Ms(*took))
             }
+            Self::LateEcho { sequence, bytes, peer, took } => {
+                let bytes = Plural(*bytes as u64, "byte");
+                write!(f, "{bytes} from {peer}: seq={sequence} time={} ms (late)", Ms(*took))
+            }
+            Self::Duplicate { sequence, bytes, peer } => {
+                let bytes = Plural(*bytes as u64, "byte");
+                write!(f, "{bytes} from {peer}: seq={sequence} (duplicate)")
+            }
             Self::Failed(failed) => failed.fmt(f),
             Self::ServerClosed { error: None, next } => {
                 write!(f, "the server closed the connection; reconnecting for seq={next}")
@@ -132,6 +144,7 @@ impl fmt::Display for MessageFailure {
                 count(*received),
                 counted(*expected, "byte", "bytes")
             ),
+            Failure::Datagram(bad) => write!(f, "seq={sequence}: {bad}"),
             _ if failure.is_wrong() => {
                 write!(f, "seq={sequence} (offsets {first} to {last}): {failure}")
             }
@@ -211,12 +224,23 @@ struct Counts<'a>(&'a Tally);
 
 impl fmt::Display for Counts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { sent, received, lost, wrong, skipped, is_under_way, .. } = self.0;
-        let settled = sent - u64::from(*is_under_way);
-        write!(f, "{sent} sent, {received} received, {lost} lost ({})", Percent(*lost, settled))?;
-        write!(f, ", {wrong} wrong, {}", Plural(self.0.reconnects(), "reconnect"))?;
-        if *is_under_way {
-            f.write_str(", 1 still under way")?;
+        let Tally { sent, received, lost, wrong, skipped, datagrams, .. } = self.0;
+        let under_way = self.0.under_way();
+        write!(
+            f,
+            "{sent} sent, {received} received, {lost} lost ({})",
+            Percent(*lost, sent - under_way)
+        )?;
+        match datagrams {
+            None => write!(f, ", {wrong} wrong, {}", Plural(self.0.reconnects(), "reconnect"))?,
+            Some(Datagrams { late, duplicates, reordered, .. }) => write!(
+                f,
+                ", {late} late, {wrong} wrong, {}, {reordered} reordered",
+                Plural(*duplicates, "duplicate")
+            )?,
+        }
+        if under_way > 0 {
+            write!(f, ", {under_way} still under way")?;
         }
         if *skipped > 0 {
             write!(f, ", {} skipped", Plural(*skipped, "due time"))?;
