@@ -32,6 +32,8 @@ mod failure;
 
 mod serve;
 #[cfg(feature = "clients")]
+mod send_proxy;
+#[cfg(feature = "clients")]
 mod connect;
 #[cfg(feature = "clients")]
 mod ping;

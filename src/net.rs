@@ -21,7 +21,7 @@ pub use addr::{Addr, ParseAddrError};
 pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
-pub use inherited::inherited;
+pub use inherited::{Inherited, inherited};
 pub use listener::{ListenOptions, Listener};
 pub use networks::{Access, Networks, parse_network};
 pub(crate) use service_manager::ServiceManager;
@@ -167,11 +167,11 @@ impl Socket {
     ///
     /// Why the connection failed. The system reports it once.
     pub fn connected(&self) -> io::Result<Option<Endpoint>> {
-        let (error, peer) = match self {
-            Self::Tcp(s) => (s.take_error()?, s.peer_addr().map(Endpoint::from)),
-            Self::Unix(s) => (s.take_error()?, s.peer_addr().map(Endpoint::from)),
+        let error = match self {
+            Self::Tcp(s) => s.take_error()?,
+            Self::Unix(s) => s.take_error()?,
         };
-        match (error, peer) {
+        match (error, self.peer_addr()) {
             (Some(error), _) => Err(error),
             (None, Err(e)) if e.kind() == ErrorKind::NotConnected => Ok(None),
             (None, Err(e)) => Err(e),
@@ -188,6 +188,18 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.local_addr().map(Into::into),
             Self::Unix(stream) => stream.local_addr().map(Into::into),
+        }
+    }
+
+    /// The other end's address.
+    ///
+    /// # Errors
+    ///
+    /// An error of getpeername(2): there is no connection, for example.
+    pub fn peer_addr(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().map(Into::into),
+            Self::Unix(stream) => stream.peer_addr().map(Into::into),
         }
     }
 

@@ -28,10 +28,12 @@ use std::time::{Duration, Instant};
 use crate::net::Endpoint;
 
 pub use closed::{CloseReason, Closed};
+pub use connections::ConnectionLog;
 pub use counters::Counters;
 pub use datagram::DatagramDrop;
-pub use log::{ConnectionLog, ServerLog};
+pub use log::ServerLog;
 pub use reason::{ByReason, Reason};
+pub use refused::{Limit, Refused};
 pub use status::Status;
 pub use turns::TurnTimes;
 
@@ -39,18 +41,25 @@ use reason::reasons;
 
 mod reason;
 mod closed;
+mod refused;
 mod datagram;
 mod turns;
 mod counters;
 mod status;
 mod rate_limit;
 mod log;
+mod connections;
 
 /// Identifies one connection of a server. No other connection of that server ever has the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(u64);
 
 impl ConnId {
+    /// Its number. Connections are counted from 1 as they are accepted.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
     /// The identifier of the connection that is accepted after this one.
     pub(crate) fn next(self) -> Self {
         Self(self.0 + 1)
@@ -167,7 +176,7 @@ pub enum Event<'a> {
         by: &'a Endpoint,
     },
     /// The connection was accepted and closed at once, or as soon as its proxy had named its client.
-    Refused(Refusal),
+    Refused(Refused),
     /// The connection was closed since it does not begin with the header of a proxy as it should.
     HeaderRefused {
         /// What is wrong.

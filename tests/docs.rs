@@ -9,6 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "docs/operations.rs"]
+mod operations;
+
 /// A path in a document begins with one of these.
 const FOLDERS: [&str; 11] = [
     "src/",
@@ -194,20 +197,25 @@ fn every_name_that_a_document_finds_in_a_file_is_there() {
     expect_none(missing);
 }
 
-/// The pages about JSON have keys that look like the names of tests.
+/// The pages about JSON and metrics have names that look like those of tests.
 #[test]
 fn every_test_that_a_document_names_is_in_the_file_that_it_names() {
     let is_missing = |test: &str, path: Option<&str>| {
         let source = path.and_then(|path| fs::read_to_string(root().join(path)).ok());
         !source.is_some_and(|source| source.contains(&format!("fn {test}(")))
     };
-    let is_json = |document: &Document| document.path.to_string_lossy().ends_with("-json.md");
+    let has_other_names = |document: &Document| {
+        ["-json.md", "operations.md"]
+            .iter()
+            .any(|end| document.path.to_string_lossy().ends_with(end))
+    };
     let documents = documents();
-    let missing = documents.iter().filter(|document| !is_json(document)).flat_map(|document| {
-        let tests = document.tests().into_iter();
-        let missing = tests.filter(|(test, path)| is_missing(test, *path));
-        missing.map(|(test, path)| format!("{}: {test} in {path:?}", document.path.display()))
-    });
+    let missing =
+        documents.iter().filter(|document| !has_other_names(document)).flat_map(|document| {
+            let tests = document.tests().into_iter();
+            let missing = tests.filter(|(test, path)| is_missing(test, *path));
+            missing.map(|(test, path)| format!("{}: {test} in {path:?}", document.path.display()))
+        });
     expect_none(missing);
 }
 

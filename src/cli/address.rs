@@ -27,8 +27,8 @@ proxy+ADDR expects each connection from a proxy that names its client in a PROXY
 send-proxy, nginx's proxy_protocol on). The client's address then counts for the limits and stands in the log. Over \
 TCP, --proxy-from names the proxies; each process that may connect to a Unix socket is one.
 
-If a service manager passes listening sockets (LISTEN_FDS, as systemd does for a .socket unit), the server takes them \
-over instead of the default address. Addresses of this option come in addition. --backlog, --reuse-port and \
+If a service manager passes sockets (LISTEN_FDS, as systemd does for a .socket unit), the server takes them over \
+instead of the default address. Addresses of this option come in addition. --backlog, --reuse-port and \
 --unix-mode are not for passed sockets, which have their own.";
 
 /// Stands before the address of a proxied listener.

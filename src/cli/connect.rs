@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use super::address::expect_stream;
+use super::send_proxy::SendProxy;
 use crate::client::connect::{self, Options};
 use crate::net::Addr;
 use crate::units::timeout;
@@ -33,6 +34,9 @@ pub struct Connect {
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     wait: Option<Duration>,
 
+    #[command(flatten)]
+    send_proxy: SendProxy,
+
     /// On a terminal: show sent and received bytes in hexadecimal too
     #[arg(short = 'x', long)]
     hex: bool,
@@ -49,14 +53,15 @@ impl Connect {
     ///
     /// If the server cannot be reached, or does not echo faithfully.
     pub fn run(self) -> Result<(), Failure> {
-        let Self { server, reconnect, timeout, wait, hex, log } = self;
+        let Self { server, reconnect, timeout, wait, send_proxy, hex, log } = self;
         if (hex || log.is_some()) && !io::stdin().is_terminal() {
             return Err(Failure::usage(
                 "--hex and --log show a conversation: leave them out, or let standard input be a terminal",
             ));
         }
         expect_stream(&server)?;
-        let options = Options { server, reconnect, timeout, wait, hex, log };
+        let send_proxy = send_proxy.version;
+        let options = Options { server, reconnect, timeout, wait, send_proxy, hex, log };
         connect::run(&options).map_err(|e| match e.kind() {
             io::ErrorKind::InvalidInput => Failure::usage(&e.to_string()),
             _ => e.into(),

@@ -12,6 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::Failure;
 use super::address::expect_stream;
+use super::send_proxy::SendProxy;
 use crate::client::load::{self, End, Found, Objective, Options, Outcome, Search, Threshold};
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
 use crate::net::Addr;
@@ -143,6 +144,9 @@ struct Connecting {
     /// repeat --source-ip. Write a link-local address with its interface: fe80::1%eth0.
     #[arg(long, value_name = "IP", value_delimiter = ',', value_parser = source)]
     source_ip: Vec<SocketAddr>,
+
+    #[command(flatten)]
+    send_proxy: SendProxy,
 
     /// Replace each connection with a new one after this many messages
     #[arg(long, value_name = "N", value_parser = messages)]

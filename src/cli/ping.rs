@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use super::failure::INTERRUPTED;
+use super::send_proxy::SendProxy;
 use crate::client::dial::DialProgress::Waiting;
 use crate::client::ping::{
     self, End, Json, LEAST_BYTES, MOST_BYTES, Notice, Options, Summary, Tally,
@@ -45,6 +46,9 @@ pub struct Ping {
     #[arg(long, value_name = "DURATION", value_parser = timeout)]
     wait: Option<Duration>,
 
+    #[command(flatten)]
+    send_proxy: SendProxy,
+
     /// Print only the first line and the summary
     // It has the name of the global flag, so it can stand before `ping` too, and then means this.
     #[arg(short, long)]
@@ -77,8 +81,9 @@ impl Ping {
     ///
     /// If the server cannot be reached, an echo was lost or wrong, or no echo came.
     pub fn run(self) -> Result<(), Failure> {
-        let Self { server, count, interval, size, timeout, wait, quiet, json } = self;
-        let options = Options { server, count, interval, size, timeout, wait };
+        let Self { server, count, interval, size, timeout, wait, send_proxy, quiet, json } = self;
+        let send_proxy = send_proxy.version;
+        let options = Options { server, count, interval, size, timeout, wait, send_proxy };
         if let Addr::Udp { .. } = options.server {
             check_datagrams(&options)?;
         }
@@ -102,12 +107,15 @@ fn check_datagrams(options: &Options) -> Result<(), Failure> {
              give --size something between"
         )));
     }
-    match options.wait {
-        Some(_) => Err(Failure::usage(
-            "UDP has no connection to wait for: leave --wait out, or ping over TCP",
-        )),
-        None => Ok(()),
+    if options.wait.is_some() {
+        let line = "UDP has no connection to wait for: leave --wait out, or ping over TCP";
+        return Err(Failure::usage(line));
     }
+    if options.send_proxy.is_some() {
+        let line = "a PROXY header begins a connection, and UDP has none: leave --send-proxy out";
+        return Err(Failure::usage(line));
+    }
+    Ok(())
 }
 
 /// What the exit code and the last line say of how the ping ended.

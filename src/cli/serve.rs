@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use log::{Level, info, log_enabled, warn};
+use log::{Level, log_enabled, warn};
 
 use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
@@ -20,6 +20,7 @@ use crate::units::{duration, per_second, timeout};
 use access::AccessArgs;
 use binding::Place;
 use metrics::MetricsAddr;
+use summary::log_summary;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
@@ -27,6 +28,7 @@ mod access;
 mod hint;
 mod binding;
 mod metrics;
+mod summary;
 
 /// Descriptors for other uses than listeners and connections: the poll, the signals, a connection that is accepted
 /// only to be refused, standard error, and some for libraries.
@@ -169,14 +171,11 @@ impl Serve {
         // Without a log of connections, an event must not even cost the question whether to log it.
         let observer = (&mut counters, ServerLog::default());
         let end = if log_enabled!(Level::Debug) {
-            self.serve((observer, ConnectionLog))
+            self.serve((observer, ConnectionLog::default()))
         } else {
             self.serve(observer)
         }?;
-        match counters.cut {
-            0 => info!("stopped: {counters}"),
-            _ => warn!("stopped before all was echoed: {counters}"),
-        }
+        log_summary(&counters);
         log::logger().flush();
         match end? {
             Outcome::Aborted => {
@@ -207,7 +206,10 @@ impl Serve {
         // The files are removed after the server has finished, so that no peer waits for that.
         let _files = self.listen(&mut server, passed, &places)?;
         metrics::announce(&metrics_at);
-        self.access.warnings(&self.listen).iter().for_each(|warning| warn!("{warning}"));
+        self.access
+            .warnings(&self.listen)
+            .iter()
+            .for_each(|warning| warn!(event = "no_effect"; "{warning}"));
         // This comes last: it says that the server is ready.
         notify_manager(&mut server)?;
         Ok(server.run())
@@ -251,6 +253,7 @@ impl Serve {
         let max_connections = self.max_connections.unwrap_or(room.min(MAX_CONNECTIONS));
         if max_connections > room {
             warn!(
+                event = "few_descriptors", limit, count = max_connections;
                 "the limit of {limit} descriptors leaves {room} for {max_connections} connections: the others \
                  wait until one is free; raise ulimit -n to serve them all"
             );
@@ -279,7 +282,7 @@ fn notify_manager(server: &mut Server<Listener, impl Observer>) -> io::Result<()
         Ok(None) => Ok(()),
         Ok(Some(notify)) => server.add_service(Box::new(notify)),
         Err(e) => {
-            warn!("cannot notify the service manager: {e}");
+            warn!(event = "notify_failed"; "cannot notify the service manager: {e}");
             Ok(())
         }
     }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::net::Addr;
+use crate::net::proxy::HeaderVersion;
 
 mod exchange;
 mod unasked;
@@ -37,6 +38,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How long to go on trying until the server is up.
     pub wait: Option<Duration>,
+    /// Whether each connection begins with a PROXY header, and of which version.
+    pub send_proxy: Option<HeaderVersion>,
     /// Whether a conversation shows bytes in hexadecimal.
     pub hex: bool,
     /// The file to which a conversation adds its steps.

@@ -7,10 +7,11 @@
 //! A [`Dialer`] never blocks. The caller's own reactor watches it, beside signals and other sources.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::net::proxy::HeaderVersion;
 use crate::net::{Endpoint, Socket, cannot, with_help};
 use crate::text::format::setting;
 
@@ -45,6 +46,8 @@ pub struct Limits {
     pub wait: Option<Duration>,
     /// The only family of addresses to try, instead of both.
     pub family: Option<Family>,
+    /// Whether a PROXY header of this version comes before everything else on the connection.
+    pub send_proxy: Option<HeaderVersion>,
 }
 
 /// A family of internet addresses.
@@ -69,7 +72,7 @@ impl Family {
 impl Limits {
     /// One attempt at every address, within `timeout`.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, wait: None, family: None }
+        Self { timeout, wait: None, family: None, send_proxy: None }
     }
 }
 
@@ -148,6 +151,15 @@ pub(super) fn outcome(socket: &Socket) -> io::Result<Option<Endpoint>> {
         )),
         outcome => Ok(outcome),
     }
+}
+
+/// Sends the PROXY header of a new connection, as if its client were behind this program.
+///
+/// # Errors
+///
+/// If the connection is gone already. There is always room for the header.
+pub(super) fn send_header(socket: &mut Socket, version: HeaderVersion) -> io::Result<()> {
+    socket.write_all(&version.encode(&socket.local_addr()?, &socket.peer_addr()?)?)
 }
 
 /// Whether the socket is its own peer. If nothing listens on a port, the kernel can give that very port to a client

@@ -25,6 +25,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::client::failure::Failure;
 use crate::client::latency::Latency;
 use crate::net::Addr;
+use crate::net::proxy::HeaderVersion;
 use crate::signals;
 
 use clock::SystemClock;
@@ -102,6 +103,9 @@ pub struct Options {
     /// system chooses.
     #[serde(rename = "source_addresses", serialize_with = "json::sources")]
     pub sources: Vec<SocketAddr>,
+    /// Whether each connection begins with a PROXY header, and of which version.
+    #[serde(rename = "send_proxy_version", serialize_with = "json::header_version")]
+    pub send_proxy: Option<HeaderVersion>,
     /// A connection is replaced after this many messages.
     #[serde(rename = "reconnect_every_messages")]
     pub reconnect_every: Option<u64>,

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::drive::drive;
 use crate::net::Addr;
+use crate::net::proxy::HeaderVersion;
 
 use datagrams::sockets::DatagramSockets;
 use session::Session;
@@ -57,6 +58,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How long to retry before the first connection if the server is not up; `None` if not at all.
     pub wait: Option<Duration>,
+    /// Whether each connection begins with a PROXY header, and of which version.
+    pub send_proxy: Option<HeaderVersion>,
 }
 
 /// How a ping ended.

@@ -12,7 +12,7 @@ use listenfd::ListenFd;
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{Domain, Socket, Type};
 
-use super::Listener;
+use super::{Listener, UdpSocket};
 use crate::text::Excerpt;
 
 /// The first descriptor that is passed.
@@ -30,7 +30,41 @@ const KINDS: [(Domain, Type); 5] = [
     (Domain::UNIX, Type::SEQPACKET),
 ];
 
-/// Takes over the sockets that a service manager has passed to this process, in their order. Removes the variables that
+/// The sockets that were passed, in their order.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// Those that listen, over TCP or as Unix sockets.
+    pub listeners: Vec<Listener>,
+    /// Those for datagrams.
+    pub datagrams: Vec<UdpSocket>,
+}
+
+impl Inherited {
+    /// Whether no socket was passed.
+    pub fn is_empty(&self) -> bool {
+        self.listeners.is_empty() && self.datagrams.is_empty()
+    }
+
+    fn add(&mut self, socket: Socket, stall_timeout: Option<Duration>) -> Result<(), String> {
+        let taken = match kind(&socket)? {
+            Kind::Listener => Listener::inherited(socket, stall_timeout)
+                .map(|listener| self.listeners.push(listener)),
+            Kind::Datagrams => {
+                UdpSocket::inherited(socket.into()).map(|socket| self.datagrams.push(socket))
+            }
+        };
+        taken.map_err(|e| super::reason(&e))
+    }
+}
+
+/// What the server can do with a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Listener,
+    Datagrams,
+}
+
+/// Takes over the sockets that a service manager has passed to this process. Removes the variables that
 /// say so, so that no child takes them for its own.
 ///
 /// Call this before the program opens descriptors: it could otherwise take one of its own for one that was passed.
@@ -38,26 +72,26 @@ const KINDS: [(Domain, Type); 5] = [
 /// # Errors
 ///
 /// Which variable or which descriptor is wrong, and why, in a line for people.
-pub fn inherited(stall_timeout: Option<Duration>) -> io::Result<Vec<Listener>> {
+pub fn inherited(stall_timeout: Option<Duration>) -> io::Result<Inherited> {
     let [fds, pid, first] =
         ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDS_FIRST_FD"].map(|name| set(env::var_os(name)));
     let count = passed_sockets(fds.as_deref(), pid.as_deref(), first.as_deref(), process::id())
         .map_err(io::Error::other)?;
+    let mut inherited = Inherited::default();
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(inherited);
     }
     let first = first.and_then(|first| first.to_str()?.parse().ok()).unwrap_or(FIRST);
     let mut passed = ListenFd::from_env();
-    (0..count)
-        .map(|index| {
-            let descriptor = first + index as RawFd;
-            let taken = take(&mut passed, index).ok_or_else(|| what_else(descriptor));
-            taken.and_then(|socket| listener(socket, stall_timeout)).map_err(|why| {
-                let text = format!("cannot serve descriptor {descriptor} of LISTEN_FDS: {why}");
-                io::Error::other(text)
-            })
-        })
-        .collect()
+    for index in 0..count {
+        let descriptor = first + index as RawFd;
+        let taken = take(&mut passed, index).ok_or_else(|| what_else(descriptor));
+        taken.and_then(|socket| inherited.add(socket, stall_timeout)).map_err(|why| {
+            let text = format!("cannot serve descriptor {descriptor} of LISTEN_FDS: {why}");
+            io::Error::other(text)
+        })?;
+    }
+    Ok(inherited)
 }
 
 /// An empty variable counts as unset.
@@ -116,31 +150,35 @@ fn what_else(descriptor: RawFd) -> String {
     }
 }
 
-/// Checks that a socket listens, and prepares it as the server's own.
-fn listener(socket: Socket, stall_timeout: Option<Duration>) -> Result<Listener, String> {
-    check(&socket).map_err(String::from)?;
-    Listener::inherited(socket, stall_timeout).map_err(|e| super::reason(&e))
-}
-
-fn check(socket: &Socket) -> Result<(), &'static str> {
-    let is_unix = socket.local_addr().is_ok_and(|addr| addr.is_unix());
+/// What the server can do with a socket, or why it can do nothing.
+fn kind(socket: &Socket) -> Result<Kind, &'static str> {
+    let local = socket.local_addr().map_err(|_| "it has no address")?;
+    let is_connected = socket.peer_addr().is_ok();
     match socket.r#type() {
-        Ok(Type::STREAM) if getsockopt(socket, AcceptConn).unwrap_or_default() => Ok(()),
-        Ok(Type::STREAM) if socket.peer_addr().is_ok() => {
+        Ok(Type::STREAM) if getsockopt(socket, AcceptConn).unwrap_or_default() => {
+            Ok(Kind::Listener)
+        }
+        Ok(Type::STREAM) if is_connected => {
             Err("it is a connection, and not a listener; write Accept=no in the socket unit")
         }
         Ok(Type::STREAM) => Err("it does not listen; call listen(2) first"),
-        Ok(Type::DGRAM) if is_unix => {
+        Ok(Type::DGRAM) if local.is_unix() => {
             Err("it is a Unix datagram socket; write ListenStream= in the socket unit")
         }
-        Ok(Type::DGRAM) => Err("it is a UDP socket; write ListenStream= in the socket unit"),
+        Ok(Type::DGRAM) if is_connected => {
+            Err("it is a UDP socket that is connected to one peer; do not connect it")
+        }
+        Ok(Type::DGRAM) if local.as_socket().is_none_or(|addr| addr.port() == 0) => {
+            Err("it is a UDP socket without a port; call bind(2) first")
+        }
+        Ok(Type::DGRAM) => Ok(Kind::Datagrams),
         _ => Err("it is a SEQPACKET socket; write ListenStream= in the socket unit"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpStream, UdpSocket};
+    use std::net::TcpStream;
 
     use super::*;
     use crate::net::Listen;
@@ -198,6 +236,8 @@ mod tests {
     fn a_socket_that_does_not_listen_is_refused_with_what_it_is() {
         let of = |domain, kind| Socket::new(domain, kind, None).unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        connected.connect(listener.local_addr().unwrap()).unwrap();
         let connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         for (socket, expected) in [
             (of(Domain::IPV4, Type::STREAM), "it does not listen"),
@@ -205,12 +245,15 @@ mod tests {
             (connection.into(), "it is a connection, and not a listener"),
             (of(Domain::UNIX, Type::DGRAM), "it is a Unix datagram socket"),
             (of(Domain::UNIX, Type::SEQPACKET), "it is a SEQPACKET socket"),
-            (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "it is a UDP socket"),
+            (of(Domain::IPV4, Type::DGRAM), "it is a UDP socket without a port"),
+            (connected.into(), "it is a UDP socket that is connected"),
         ] {
-            let why = check(&socket).unwrap_err();
+            let why = kind(&socket).unwrap_err();
             assert!(why.starts_with(expected), "{why}");
         }
-        assert_eq!(check(&listener.into()), Ok(()));
+        assert_eq!(kind(&listener.into()), Ok(Kind::Listener));
+        let datagrams = std::net::UdpSocket::bind("[::1]:0").unwrap();
+        assert_eq!(kind(&datagrams.into()), Ok(Kind::Datagrams));
     }
 
     /// Failed when only connections that came later had the options.
@@ -219,7 +262,8 @@ mod tests {
         let opened = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = opened.local_addr().unwrap();
         let _before = TcpStream::connect(addr).unwrap();
-        let mut listener = listener(opened.into(), Some(Duration::from_secs(60))).unwrap();
+        let stall_timeout = Some(Duration::from_secs(60));
+        let mut listener = Listener::inherited(opened.into(), stall_timeout).unwrap();
         let mut accepted = Vec::new();
         accepted.push(listener.accept().unwrap().0);
         assert!(listener.accept().is_err(), "the queue is empty");

@@ -5,7 +5,9 @@
 //! <https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>. The checksum that version 2 can carry is not verified,
 //! and no other field than the client's address is read.
 
-use proxy_header::{ParseConfig, ProxyHeader};
+use std::io;
+
+use proxy_header::{ParseConfig, ProxiedAddress, ProxyHeader};
 
 use super::Endpoint;
 
@@ -70,6 +72,41 @@ impl Header {
         } else {
             Err(HeaderFault::Missing)
         }
+    }
+}
+
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderVersion {
+    /// A line of text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+impl HeaderVersion {
+    /// The header of a connection between these ends. It names them if both are internet addresses of one family; if not,
+    /// it says that the client is unknown (version 1), or that the proxy itself is (`LOCAL` of version 2).
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn encode(self, client: &Endpoint, server: &Endpoint) -> io::Result<Vec<u8>> {
+        let header = match (client, server) {
+            (Endpoint::Inet(client), Endpoint::Inet(server))
+                if client.is_ipv4() == server.is_ipv4() =>
+            {
+                ProxyHeader::with_address(ProxiedAddress::stream(*client, *server))
+            }
+            _ => ProxyHeader::with_local(),
+        };
+        let mut bytes = Vec::new();
+        match self {
+            Self::V1 => header.encode_v1(&mut bytes),
+            Self::V2 => header.encode_v2(&mut bytes),
+        }
+        .map_err(io::Error::other)?;
+        Ok(bytes)
     }
 }
 

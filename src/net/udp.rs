@@ -38,6 +38,11 @@ pub trait Datagrams: Source + Send {
     /// Datagrams that the kernel has dropped since the socket was made, since its receive queue was full or their
     /// checksum was wrong. The number wraps around. `None` if the system does not count them.
     fn kernel_drops(&self) -> Option<u32>;
+
+    /// Whether its receive queue outlives it: see [`Listen::has_successor`](super::Listen::has_successor).
+    fn has_successor(&self) -> bool {
+        false
+    }
 }
 
 /// A datagram that was received.
@@ -68,6 +73,8 @@ pub struct LocalAddr {
 #[derive(Debug)]
 pub struct UdpSocket {
     socket: mio::net::UdpSocket,
+    /// Whether another process opened it.
+    is_inherited: bool,
     /// If it is bound to all addresses: answers must come from the address that was asked, and only sendmsg(2) can say
     /// which.
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -93,11 +100,7 @@ impl UdpSocket {
     }
 
     fn bind(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        if is_of_many(addr) {
-            let why =
-                "it stands for many hosts, and a server must not answer what all of them are sent";
-            return Err(io::Error::new(ErrorKind::InvalidInput, why));
-        }
+        refuse_many(addr)?;
         // SO_REUSEADDR would let another program take the port away: socket(7).
         let socket = new_socket(Domain::for_address(addr), Type::DGRAM)?;
         if options.reuse_port {
@@ -107,15 +110,21 @@ impl UdpSocket {
             if_known(socket.set_only_v6(options.only_v6))?;
         }
         socket.bind(&addr.into())?;
-        Self::inherit(socket.into())
+        Self::of(socket.into(), false)
     }
 
-    /// Answers on a socket that is bound already.
+    /// Answers on a socket that another process has bound.
     ///
     /// # Errors
     ///
-    /// If the system does not let it be non-blocking, or does not tell its address.
-    pub fn inherit(socket: std::net::UdpSocket) -> io::Result<Self> {
+    /// If the system does not let it be non-blocking or does not report its address, or if that is the address of many
+    /// hosts.
+    pub(super) fn inherited(socket: std::net::UdpSocket) -> io::Result<Self> {
+        refuse_many(socket.local_addr()?)?;
+        Self::of(socket, true)
+    }
+
+    fn of(socket: std::net::UdpSocket, is_inherited: bool) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let wildcard = match socket.local_addr()? {
@@ -126,6 +135,7 @@ impl UdpSocket {
         };
         Ok(Self {
             socket: mio::net::UdpSocket::from_std(socket),
+            is_inherited,
             #[cfg(any(target_os = "linux", target_os = "android"))]
             wildcard,
         })
@@ -167,9 +177,21 @@ impl Datagrams for UdpSocket {
     fn kernel_drops(&self) -> Option<u32> {
         kernel_drops(&self.socket)
     }
+
+    fn has_successor(&self) -> bool {
+        self.is_inherited
+    }
 }
 
 delegate_source!(UdpSocket);
+
+fn refuse_many(addr: SocketAddr) -> io::Result<()> {
+    if !is_of_many(addr) {
+        return Ok(());
+    }
+    let why = "it stands for many hosts, and a server must not answer what all of them are sent";
+    Err(io::Error::new(ErrorKind::InvalidInput, why))
+}
 
 /// Whether it is a multicast or broadcast address. Which addresses are broadcast depends on the interfaces: to connect
 /// there is an error without `SO_BROADCAST`, and sends nothing (ip(7)).

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::reason::Reasons;
-use super::{At, ByReason, CloseReason, DatagramDrop, Event, Observer, Refusal, TurnTimes};
+use super::{
+    At, ByReason, CloseReason, DatagramDrop, Event, Observer, Refusal, Refused, TurnTimes,
+};
 use crate::net::Endpoint;
 use crate::text::format::{count, counted};
 
@@ -71,7 +73,9 @@ impl Observer for Counters {
             }
             Event::TurnTimed(time) => self.turn_times.record(time),
             Event::Accepted => self.accepted += 1,
-            Event::Refused(why) | Event::HeaderRefused { why, .. } => self.refused.add(why),
+            Event::Refused(Refused { why, .. }) | Event::HeaderRefused { why, .. } => {
+                self.refused.add(why);
+            }
             Event::AcceptFailed { .. } | Event::ReceiveFailed { .. } => self.accept_back_offs += 1,
             Event::Listening { at: Endpoint::Udp(_), .. } => self.udp_sockets += 1,
             Event::DatagramEchoed { bytes, .. } => {

@@ -1,13 +1,13 @@
-//! Observers that write to the log.
+//! The log of what operators need to know.
 
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use log::{Level, debug, error, info, log_enabled, trace, warn};
+use log::{error, info, warn};
 
 use super::rate_limit::RateLimit;
-use super::{At, DatagramDrop, Event, Observer, Reason};
+use super::{At, DatagramDrop, Event, Observer, Reason, Refused, Status};
 use crate::net::{Endpoint, reason};
 use crate::text::Plural;
 use crate::text::format::setting;
@@ -74,13 +74,14 @@ impl ServerLog {
         match event {
             Event::Listening { at, is_proxied } => {
                 self.accept_failures.push((at.clone(), RateLimit::new(ACCEPT_FAILURES)));
-                info!("listening on {}{at}", if is_proxied { "proxy+" } else { "" });
+                let listener = format_args!("{}{at}", if is_proxied { "proxy+" } else { "" });
+                info!(event = "listening", listener:%; "listening on {listener}");
             }
-            Event::AcceptFailed { listener, error, .. } if self.may_warn_of(listener, at.now) => {
-                warn!("cannot accept on {listener} for now: {}; trying again", reason(error));
+            Event::AcceptFailed { listener, error, .. } => {
+                self.warn_of_failure(at.now, listener, error, "accept");
             }
-            Event::ReceiveFailed { socket, error } if self.may_warn_of(socket, at.now) => {
-                warn!("cannot receive on {socket} for now: {}; trying again", reason(error));
+            Event::ReceiveFailed { socket, error } => {
+                self.warn_of_failure(at.now, socket, error, "receive");
             }
             Event::DatagramDropped { peer, why, error } => {
                 self.warn_of_drop(at.now, peer, why, error);
@@ -88,26 +89,21 @@ impl ServerLog {
             Event::KernelDropped { socket, datagrams } => {
                 self.warn_of_kernel_drops(at.now, socket, datagrams);
             }
-            Event::ListenerLost(error) => error!("{error}; stopping"),
-            Event::NotifyFailed(error) => {
-                warn!("cannot notify the service manager at NOTIFY_SOCKET: {}", reason(error));
-            }
-            Event::DrainDelayed { delay } => info!(
-                "stopping: still accepting for {}; a second signal stops at once",
-                setting(delay),
-            ),
-            Event::Draining { connections: 0, .. } => info!("stopping"),
-            Event::Draining { connections, timeout } => info!(
-                "stopping: {} to finish, within {}; a second signal stops at once",
-                Plural(connections as u64, "connection"),
-                setting(timeout),
-            ),
-            Event::StatusRequested(status) => info!("status: {status}"),
-            Event::Refused(why) => self.warn_of_refusal(at, &why),
-            Event::HeaderRefused { why, start } => {
-                self.warn_of_refusal(at, &format_args!("{why}{}", Sent(start)));
-            }
-            _ => {}
+            Event::Refused(refused) => self.warn_of_refusal(at, refused, &[]),
+            Event::HeaderRefused { why, start } => self.warn_of_refusal(at, why.into(), start),
+            Event::StatusRequested(status) => log_status(status),
+            event => log_stop(event),
+        }
+    }
+
+    /// `what` is what the server cannot do on a listener.
+    fn warn_of_failure(&mut self, now: Instant, at: &Endpoint, error: &io::Error, what: &str) {
+        if self.may_warn_of(at, now) {
+            let error = reason(error);
+            warn!(
+                event:% = format_args!("{what}_failed"), listener:% = at, error:%;
+                "cannot {what} on {at} for now: {error}; trying again"
+            );
         }
     }
 
@@ -124,39 +120,91 @@ impl ServerLog {
         why: DatagramDrop,
         error: Option<&io::Error>,
     ) {
-        let Some(n) = self.datagram_drops[why.index()].take_suppressed(now) else { return };
-        let error = error.map(|e| format!(": {}", reason(e))).unwrap_or_default();
-        let more = match n {
+        let limit = &mut self.datagram_drops[why.index()];
+        let Some(suppressed) = limit.take_suppressed(now) else { return };
+        let error = error.map(reason);
+        let said = error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+        let more = match suppressed {
             0 => String::new(),
             n => format!("; {n} more were dropped for that since the last warning"),
         };
-        warn!("{peer}: datagram not answered: {why}{error}{more}");
+        warn!(
+            event = "datagram_dropped", peer:%, reason = why.label(), error = error.as_deref(), suppressed;
+            "{peer}: datagram not answered: {why}{said}{more}"
+        );
     }
 
     fn warn_of_kernel_drops(&mut self, now: Instant, socket: &Endpoint, datagrams: u32) {
         self.kernel_dropped += u64::from(datagrams);
         if self.kernel_drops.take_suppressed(now).is_some() {
-            let datagrams = Plural(std::mem::take(&mut self.kernel_dropped), "datagram");
+            let count = std::mem::take(&mut self.kernel_dropped);
+            let datagrams = Plural(count, "datagram");
             warn!(
+                event = "kernel_dropped", listener:% = socket, count;
                 "{socket}: the kernel dropped {datagrams}: the receive queue was full, or a checksum wrong"
             );
         }
     }
 
-    fn warn_of_refusal(&mut self, at: At<'_>, why: &dyn fmt::Display) {
-        let Some((_, peer)) = at.conn else { return };
-        match self.refusals.take_suppressed(at.now) {
-            None => {}
-            Some(0) => warn!("{peer}: refused: {why}"),
-            Some(n) => {
-                warn!("{peer}: refused: {why}; {n} more were refused since the last warning")
-            }
+    fn warn_of_refusal(&mut self, at: At<'_>, refused: Refused, start: &[u8]) {
+        let Some((id, peer)) = at.conn else { return };
+        let Some(suppressed) = self.refusals.take_suppressed(at.now) else { return };
+        let more = match suppressed {
+            0 => String::new(),
+            n => format!("; {n} more were refused since the last warning"),
+        };
+        let Refused { why, limit } = refused;
+        warn!(
+            event = "refused", conn = id.number(), peer:%, reason = why.label(),
+            limit = limit.map(|limit| limit.limit), count = limit.map(|limit| limit.count), suppressed;
+            "{id} {peer}: refused: {refused}{}{more}", Sent(start)
+        );
+    }
+}
+
+/// Logs how the server is doing.
+fn log_status(status: &Status) {
+    let Status { counters, connections, pending_bytes, is_stopping } = *status;
+    info!(
+        event = "status", connections, pending_bytes, is_stopping, accepted = counters.accepted,
+        refused = counters.refused.total(), closed = counters.closed.total(), cut = counters.cut,
+        bytes_in = counters.bytes_in, bytes_out = counters.bytes_out, datagrams = counters.datagrams,
+        datagrams_dropped = counters.datagrams_dropped.total(), kernel_dropped = counters.kernel_drops;
+        "status: {status}"
+    );
+}
+
+/// Logs a step of a server that stops, and what its service manager does not hear of.
+fn log_stop(event: Event<'_>) {
+    match event {
+        Event::ListenerLost(error) => {
+            error!(event = "listener_lost", error:%; "{error}; stopping");
         }
+        Event::NotifyFailed(error) => {
+            let error = reason(error);
+            warn!(
+                event = "notify_failed", error:%;
+                "cannot notify the service manager at NOTIFY_SOCKET: {error}"
+            );
+        }
+        Event::DrainDelayed { delay } => info!(
+            event = "drain_delayed", seconds = delay.as_secs_f64();
+            "stopping: still accepting for {}; a second signal stops at once", setting(delay)
+        ),
+        Event::Draining { connections: 0, .. } => {
+            info!(event = "draining", connections = 0; "stopping");
+        }
+        Event::Draining { connections, timeout } => info!(
+            event = "draining", connections, seconds = timeout.as_secs_f64();
+            "stopping: {} to finish, within {}; a second signal stops at once",
+            Plural(connections as u64, "connection"), setting(timeout)
+        ),
+        _ => {}
     }
 }
 
 /// What a peer sent, in a line about it.
-struct Sent<'a>(&'a [u8]);
+pub(super) struct Sent<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Sent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,49 +212,6 @@ impl fmt::Display for Sent<'_> {
             [] => Ok(()),
             bytes => write!(f, ": it sent \"{}\"", bytes.escape_ascii()),
         }
-    }
-}
-
-/// Logs connections and dropped datagrams at level `debug`, and each read, write and echoed datagram at level `trace`.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLog;
-
-impl Observer for ConnectionLog {
-    #[inline(always)]
-    fn observe(&mut self, at: At<'_>, event: Event<'_>) {
-        let is_about_bytes =
-            matches!(event, Event::Read(_) | Event::Wrote(_) | Event::DatagramEchoed { .. });
-        let datagrams_peer = match event {
-            Event::DatagramEchoed { peer, .. } | Event::DatagramDropped { peer, .. } => Some(peer),
-            _ => None,
-        };
-        if let Some(peer) = at.conn.map(|(_, peer)| peer).or(datagrams_peer)
-            && (!is_about_bytes || log_enabled!(Level::Trace))
-        {
-            log_connection(peer, event);
-        }
-    }
-}
-
-// Out of line, so that it does not lengthen the path of an echo.
-#[cold]
-fn log_connection(peer: &Endpoint, event: Event<'_>) {
-    match event {
-        Event::Read(n) => trace!("{peer}: read {n} bytes"),
-        Event::Wrote(n) => trace!("{peer}: wrote {n} bytes"),
-        Event::DatagramEchoed { bytes, .. } => trace!("{peer}: echoed a datagram of {bytes} bytes"),
-        Event::DatagramDropped { why, .. } => debug!("{peer}: datagram not answered: {why}"),
-        Event::WriteBlocked => trace!("{peer}: takes no more for now"),
-        Event::HalfClosed => trace!("{peer}: writing shut down"),
-        Event::Accepted => debug!("{peer}: accepted"),
-        Event::Proxied { by } => debug!("{peer}: comes through the proxy {by}"),
-        Event::Refused(why) => debug!("{peer}: refused: {why}"),
-        Event::HeaderRefused { why, start } => debug!("{peer}: refused: {why}{}", Sent(start)),
-        Event::Closed { why, is_cut: true } => {
-            debug!("{peer}: closed: {why}; not all that it sent was echoed");
-        }
-        Event::Closed { why, is_cut: false } => debug!("{peer}: closed: {why}"),
-        _ => {}
     }
 }
 

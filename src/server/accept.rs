@@ -12,7 +12,7 @@ use super::proxy::Proxied;
 use super::{Server, Slot};
 use crate::conn::Echo;
 use crate::net::{Endpoint, Listen, reason};
-use crate::observe::{At, Event, Observer, Refusal};
+use crate::observe::{At, Event, Observer, Refusal, Refused};
 
 /// Connections accepted from one listener in one turn. A flood of new connections then delays the established ones
 /// by well under a millisecond, at some 5 µs each.
@@ -250,21 +250,21 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let event = match registered {
             Ok(()) if is_proxied => return,
             Ok(()) => Event::Accepted,
-            Err(why) => Event::Refused(why),
+            Err(refused) => Event::Refused(refused),
         };
         self.shared.observer.observe(At::conn(now, id, &peer), event);
     }
 
-    fn admit_client(&mut self, client: &Endpoint) -> Result<Permit, Refusal> {
+    fn admit_client(&mut self, client: &Endpoint) -> Result<Permit, Refused> {
         self.gate.judge(client)?;
         self.admission.admit(client)
     }
 
-    fn register(&mut self, slot: Slot<L>, permit: Permit) -> Result<(), Refusal> {
+    fn register(&mut self, slot: Slot<L>, permit: Permit) -> Result<(), Refused> {
         let Err(e) = self.reactor.insert(slot) else { return Ok(()) };
         self.admission.release(permit);
         let is_memory = e.kind() == ErrorKind::OutOfMemory;
-        Err(if is_memory { Refusal::NoMemory } else { Refusal::RegisterFailed })
+        Err(if is_memory { Refusal::NoMemory } else { Refusal::RegisterFailed }.into())
     }
 
     pub(super) fn new_echo(&self) -> Echo {

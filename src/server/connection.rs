@@ -7,7 +7,7 @@ use super::deadlines::Deadlines;
 use super::limits::{PendingLimit, Permit};
 use crate::conn::{Drive, Echo, Next, ShortRead};
 use crate::net::{Endpoint, Stream};
-use crate::observe::{At, ConnId, Event, Expiry, Observer, Refusal};
+use crate::observe::{At, ConnId, Event, Expiry, Observer, Refusal, Refused};
 
 /// One peer's connection.
 #[derive(Debug)]
@@ -138,11 +138,11 @@ impl<S: Stream> Connection<S> {
 }
 
 /// Closes a connection. A client that may not connect gets a reset, as from a host where nothing listens.
-pub(super) fn refuse(stream: impl Stream, why: Refusal) -> Refusal {
-    if matches!(why, Refusal::Denied | Refusal::UnknownProxy) {
+pub(super) fn refuse(stream: impl Stream, refused: Refused) -> Refused {
+    if matches!(refused.why, Refusal::Denied | Refusal::UnknownProxy) {
         stream.reset_on_close();
     }
-    why
+    refused
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use crate::net::{Access, Endpoint};
-use crate::observe::Refusal;
+use crate::observe::{Refusal, Refused};
 
 /// Judges clients by their addresses. The permissions of a Unix socket's file judge those that have none.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ impl Gate {
     }
 
     /// Lets a client in, or says why not.
-    pub(super) fn judge(&self, client: &Endpoint) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, client: &Endpoint) -> Result<(), Refused> {
         let is_allowed = client.ip().is_none_or(|ip| self.access.is_allowed(ip));
-        if is_allowed { Ok(()) } else { Err(Refusal::Denied) }
+        if is_allowed { Ok(()) } else { Err(Refusal::Denied.into()) }
     }
 }

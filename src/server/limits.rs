@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 
 use super::config::Config;
 use crate::net::Endpoint;
-use crate::observe::Refusal;
+use crate::observe::{Refusal, Refused};
 
 /// How strongly held memory shrinks the reads of all. If pending echoes hold half of the shared memory, a read may ask
 /// for one part in 129 of the rest. With the defaults, a connection that reads beside 300 stuck ones still gets
@@ -115,7 +115,7 @@ impl Admission {
     }
 
     /// Counts a connection in, if there may be one more.
-    pub(super) fn admit(&mut self, peer: &Endpoint) -> Result<Permit, Refusal> {
+    pub(super) fn admit(&mut self, peer: &Endpoint) -> Result<Permit, Refused> {
         let permit = self.admit_unnamed()?;
         let named = self.name(peer);
         if named.is_err() {
@@ -125,9 +125,10 @@ impl Admission {
     }
 
     /// Counts a connection in whose client is not known yet.
-    pub(super) fn admit_unnamed(&mut self) -> Result<Permit, Refusal> {
+    pub(super) fn admit_unnamed(&mut self) -> Result<Permit, Refused> {
         if self.connections >= self.max_connections {
-            return Err(Refusal::MaxConnections);
+            let why = Refusal::MaxConnections;
+            return Err(Refused::at_limit(why, self.connections, self.max_connections));
         }
         self.connections += 1;
         Ok(Permit(None))
@@ -135,13 +136,13 @@ impl Admission {
 
     /// Counts a connection that was admitted unnamed under the network of its client. The permit is instead of the first
     /// one, which stays valid if this fails.
-    pub(super) fn name(&mut self, peer: &Endpoint) -> Result<Permit, Refusal> {
+    pub(super) fn name(&mut self, peer: &Endpoint) -> Result<Permit, Refused> {
         let network = Network::of(peer);
         if let (Some(most), Some(network)) = (self.max_per_ip, network) {
             self.per_network.try_reserve(1).map_err(|_| Refusal::NoMemory)?;
             let count = self.per_network.entry(network).or_default();
             if *count >= most {
-                return Err(Refusal::MaxPerIp);
+                return Err(Refused::at_limit(Refusal::MaxPerIp, *count, most));
             }
             *count += 1;
         }

@@ -15,7 +15,7 @@ use super::limits::Permit;
 use super::{Server, Slot};
 use crate::net::proxy::{Header, HeaderFault, MAX_HEADER_BYTES};
 use crate::net::{Endpoint, Listen, Stream};
-use crate::observe::{At, Closed, ConnId, Event, Expiry, Observer, Refusal};
+use crate::observe::{At, Closed, ConnId, Event, Expiry, Observer, Refusal, Refused};
 
 /// The bytes that are reported of a refused header.
 const REPORTED_BYTES: usize = 64;
@@ -102,9 +102,9 @@ impl<S: Stream> Proxied<S> {
 impl<L: Listen, O: Observer> Server<L, O> {
     /// Admits a connection whose peer may name the client, if it is a known proxy. The permissions of a Unix socket's
     /// file decide who can connect to it.
-    pub(super) fn admit_proxy(&mut self, peer: &Endpoint) -> Result<Permit, Refusal> {
+    pub(super) fn admit_proxy(&mut self, peer: &Endpoint) -> Result<Permit, Refused> {
         let is_known = peer.ip().is_none_or(|ip| self.config.proxies.contains(ip));
-        if is_known { self.admission.admit_unnamed() } else { Err(Refusal::UnknownProxy) }
+        if is_known { self.admission.admit_unnamed() } else { Err(Refusal::UnknownProxy.into()) }
     }
 
     /// Handles an event of a connection that waits for its header.

@@ -132,8 +132,12 @@ impl<S: Datagrams> UdpEcho<S> {
         }
     }
 
-    /// Answers what has arrived before the server began to stop.
+    /// Answers what has arrived before the server began to stop. A socket that has a successor leaves it that.
     fn finish(&mut self, cx: &mut Context<'_>) -> Action {
+        if self.socket.has_successor() {
+            self.report_kernel_drops(cx);
+            return Action::Close;
+        }
         for _ in 0..LAST_DATAGRAMS / DATAGRAMS_PER_TURN {
             if !matches!(self.answer_batch(cx), Batch::Full) {
                 break;

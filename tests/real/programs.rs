@@ -9,11 +9,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
-use crate::command::run_by;
+use crate::command::{output, run_by};
 use crate::server::{Server, command};
 
 /// A program that must be installed. A test without its program fails; it is not skipped.
@@ -25,12 +25,26 @@ pub fn program(name: &str) -> Command {
     Command::new(name)
 }
 
+/// Runs a command to its end, and returns its standard output. It must succeed.
+#[track_caller]
+pub fn run(command: &mut Command) -> String {
+    let output = output(command);
+    assert!(output.status.success(), "{command:?}: {output:#?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A file below the root of the repository, which ci/real or one of its scripts makes.
+#[track_caller]
+pub fn made(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    assert!(path.exists(), "{} is missing: ci/real makes it", path.display());
+    path
+}
+
 /// Python in the environment that ci/real makes, with the packages that ci/real installs.
 #[track_caller]
 pub fn python() -> Command {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/real-python/bin/python");
-    assert!(path.is_file(), "{} is missing: ci/real makes it", path.display());
-    Command::new(path)
+    Command::new(made("target/real-python/bin/python"))
 }
 
 /// A server that runs under another program, such as strace.
@@ -83,7 +97,12 @@ impl Under {
 /// Acts in the network namespace of a process. This takes a thread of its own, because a thread that enters a
 /// namespace does not come back.
 pub fn within<T: Send>(process: &Server, act: impl FnOnce() -> T + Send) -> T {
-    let net = format!("/proc/{}/ns/net", process.pid().as_raw_nonzero());
+    within_process(process.pid(), act)
+}
+
+/// Acts in the network namespace of a process that no test started itself.
+pub fn within_process<T: Send>(process: Pid, act: impl FnOnce() -> T + Send) -> T {
+    let net = format!("/proc/{}/ns/net", process.as_raw_nonzero());
     let net = fs::File::open(net).unwrap();
     thread::scope(|scope| {
         let act = || {

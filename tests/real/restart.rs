@@ -1,7 +1,7 @@
 //! Restarts: under socket activation, and of servers that share a port.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,7 +13,7 @@ use crate::loader;
 use crate::passing::passing;
 use crate::piped::Client;
 use crate::programs::{program, within};
-use crate::server::{Server, command, connect};
+use crate::server::{Server, TIMEOUT, command, connect};
 use crate::unix::{SocketPath, connect_unix};
 use crate::wire::expect_echo;
 
@@ -71,6 +71,24 @@ fn systemd_passes_its_sockets() {
     drop(first);
     server.stop();
     assert!(path.path.exists(), "the server removed a file that it did not make");
+}
+
+#[test]
+fn systemd_passes_its_datagrams() {
+    let mut activator = program("unshare");
+    activator.args(["-n", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]);
+    activator.args(["systemd-socket-activate", "--datagram", "-l", ADDR]);
+    let mut server = Server::spawn(&mut run_by(activator, &command(&[], &[])));
+    server.expect_line("Listening on ");
+    let client = within(&server, || UdpSocket::bind("127.0.0.1:0").unwrap());
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
+    for message in [b"the first starts the server", b"the next finds it running.."] {
+        client.send_to(message, ADDR).unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(client.recv(&mut buffer).unwrap(), message.len());
+        assert!(buffer.starts_with(message));
+    }
+    assert!(server.stop().contains("2 datagrams of"));
 }
 
 #[test]

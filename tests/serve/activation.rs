@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::command::output;
 use crate::passing::{passing, passing_as};
-use crate::server::{Server, command, connect};
+use crate::server::{Server, TIMEOUT, command, connect};
 use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{expect_bytes, expect_echo, pattern};
 
@@ -109,7 +109,9 @@ fn what_is_no_listening_stream_socket_is_refused_with_what_it_is() {
     let (tcp, addr) = opened();
     let connection = TcpStream::connect(&addr).unwrap();
     let of = |domain, kind| OwnedFd::from(Socket::new(domain, kind, None).unwrap());
-    let passed: [(OwnedFd, &str, &str); 7] = [
+    let connected = UdpSocket::bind("127.0.0.1:0").unwrap();
+    connected.connect(&addr).unwrap();
+    let passed: [(OwnedFd, &str, &str); 9] = [
         (File::open("/dev/null").unwrap().into(), "it is /dev/null, and not a socket", ""),
         (of(Domain::IPV4, Type::STREAM), "it does not listen", ""),
         (of(Domain::UNIX, Type::STREAM), "it does not listen", ""),
@@ -124,10 +126,12 @@ fn what_is_no_listening_stream_socket_is_refused_with_what_it_is() {
             "it is a Unix datagram socket",
             "in the socket unit",
         ),
+        (connected.into(), "it is a UDP socket that is connected to one peer", "do not connect it"),
+        (of(Domain::IPV4, Type::DGRAM), "it is a UDP socket without a port", "call bind(2) first"),
         (
-            UdpSocket::bind("127.0.0.1:0").unwrap().into(),
-            "it is a UDP socket",
-            "in the socket unit",
+            UdpSocket::bind("224.0.0.9:0").unwrap().into(),
+            "it stands for many hosts",
+            "what all of them are sent",
         ),
     ];
     for (socket, why, end) in &passed {
@@ -162,6 +166,30 @@ fn connections_that_come_while_the_server_stops_wait_for_the_next() {
     waiting.iter().for_each(|stream| expect_bytes(stream, b"waiting"));
     waiting.iter().for_each(|stream| expect_echo(stream, b"and on"));
     expect_echo(waiting_unix, b"and on");
+}
+
+/// Datagrams that come while no server runs are answered by the next.
+#[test]
+fn passed_udp_sockets_are_served_by_one_server_after_the_other() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let expect_answer = |message: &[u8]| {
+        let mut buffer = [0; 64];
+        let (n, from) = client.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..n], from), (message, addr));
+    };
+    for round in 0..3 {
+        let message = format!("message {round}").into_bytes();
+        client.send_to(&message, addr).unwrap(); // No server runs yet.
+        let server = Server::start_command(&mut passing(&[&socket], &command(&[], &[])), 1);
+        assert_eq!(server.addr(), format!("udp:{addr}"));
+        expect_answer(&message);
+        client.send_to(b"again", addr).unwrap();
+        expect_answer(b"again");
+        assert!(server.stop().contains("2 datagrams of"), "round {round}");
+    }
 }
 
 /// Opens one connection after another until `must_stop` is set, and checks an echo on each. If `may_break`, a connection

@@ -21,11 +21,11 @@ fn ipv4_peers_of_an_ipv6_listener_are_shown_as_ipv4() {
     let mut server = Server::start_at(&["[::]:0"], &["-v"]);
     let port = server.addr().rsplit_once(':').unwrap().1.to_string();
     let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    let seen = format!("] {}: accepted", stream.local_addr().unwrap());
+    let seen = format!("#1 {}: accepted", stream.local_addr().unwrap());
     server.expect_line(&seen);
     let mapped = format!("[::ffff:127.0.0.1]:{port}");
     expect_echo(TcpStream::connect(mapped).unwrap(), b"hello");
-    server.expect_line("] 127.0.0.1:");
+    server.expect_line("#2 127.0.0.1:");
 }
 
 #[test]

@@ -392,8 +392,8 @@ impl World {
                 self.sockets[id].ledger.is_expired_idle |= expiry == Expiry::Idle;
                 self.coverage.note(expired(expiry));
             }
-            Event::Refused(why) => {
-                laws::refused(self, id, why);
+            Event::Refused(refused) => {
+                laws::refused(self, id, refused.why);
                 self.note_end(id);
             }
             Event::Closed { why, is_cut } => {

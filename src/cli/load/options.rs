@@ -41,6 +41,7 @@ impl Load {
             timeout: connecting.timeout,
             wait: connecting.wait,
             sources: connecting.source_ip.clone(),
+            send_proxy: connecting.send_proxy.version,
             reconnect_every: connecting.reconnect_every,
             keep_going: connecting.keep_going,
             interval: self.reports.interval.unwrap_or(default_interval),

@@ -12,16 +12,16 @@ use crate::net::{Access, Addr, Networks, parse_network};
 pub(super) struct AccessArgs {
     /// Networks of the proxies
     ///
-    /// The addresses that may connect to a proxy+ listener over TCP, such as 10.0.0.0/8. Separate several by commas,
-    /// or repeat the option. Connections from other addresses are closed.
+    /// The addresses that may connect to a proxy+ listener over TCP, such as 10.0.0.0/8 or a single address.
+    /// Separate several by commas, or repeat the option. Connections from other addresses are closed.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     proxy_from: Vec<IpNet>,
 
     /// Clients that may connect [default: all]
     ///
-    /// The server resets connections of other clients, and does not answer their datagrams. Separate several networks by commas, or repeat the option. The
-    /// address that a PROXY header names counts, or that of the proxy if it names none. Clients of Unix sockets may
-    /// always connect.
+    /// The server resets connections of other clients, and does not answer their datagrams. Write networks such as
+    /// 10.0.0.0/8, or single addresses; separate several by commas, or repeat the option. The address that a PROXY
+    /// header names counts, or that of the proxy if it names none. Clients of Unix sockets may always connect.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     allow: Vec<IpNet>,
 

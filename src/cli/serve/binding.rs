@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::Serve;
 use super::hint::hint;
 use crate::cli::address::ListenAddr;
-use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, UdpSocket};
+use crate::net::{Endpoint, Inherited, ListenOptions, Listener, SocketFile, UdpSocket};
 use crate::observe::Observer;
 use crate::server::{ListenAt, Server};
 
@@ -49,7 +49,7 @@ impl Serve {
     pub(super) fn listen(
         &self,
         server: &mut Server<Listener, impl Observer>,
-        passed: Vec<Listener>,
+        passed: Inherited,
         places: &[Place],
     ) -> io::Result<Vec<SocketFile>> {
         let options = |at: &Endpoint| ListenOptions {
@@ -60,8 +60,9 @@ impl Serve {
             unix_mode: self.unix_mode,
         };
         // The server logs the addresses after all of them are bound: if one fails, it listens at none.
-        let mut listeners: Vec<_> = passed.into_iter().map(|listener| (listener, false)).collect();
-        let mut datagrams = Vec::new();
+        let mut listeners: Vec<_> =
+            passed.listeners.into_iter().map(|listener| (listener, false)).collect();
+        let mut datagrams = passed.datagrams;
         for Place { endpoints, is_proxied } in places {
             if let [Endpoint::Udp(_), ..] = endpoints[..] {
                 datagrams.extend(bound(UdpSocket::bind_all(endpoints, options))?);
@@ -82,7 +83,7 @@ impl Serve {
         let hint = hint.filter(|_| stderr().is_terminal());
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
-        hint.into_iter().for_each(|hint| info!("{hint}"));
+        hint.into_iter().for_each(|hint| info!(event = "hint"; "{hint}"));
         Ok(files)
     }
 }
@@ -90,7 +91,7 @@ impl Serve {
 /// What was bound. Logs which addresses this machine does not have.
 fn bound<T>(outcome: io::Result<(Vec<T>, Vec<io::Error>)>) -> io::Result<Vec<T>> {
     let (sockets, missing) = outcome?;
-    missing.iter().for_each(|e| warn!("{e}"));
+    missing.iter().for_each(|e| warn!(event = "not_listening"; "{e}"));
     Ok(sockets)
 }
 

@@ -55,7 +55,7 @@ pub(super) fn add_to(
     }
     let options = ListenOptions { unix_mode, ..ListenOptions::default() };
     let (listeners, missing) = Listener::bind_all(endpoints, |_| options).map_err(of_metrics)?;
-    missing.into_iter().for_each(|e| warn!("{}", of_metrics(e)));
+    missing.into_iter().for_each(|e| warn!(event = "not_listening"; "{}", of_metrics(e)));
     let mut http = HttpServer::new(Instant::now()).map_err(of_metrics)?;
     let mut bound = Vec::new();
     for listener in listeners {
@@ -74,8 +74,10 @@ fn of_metrics(error: io::Error) -> io::Error {
 pub(super) fn announce(bound: &[Endpoint]) {
     for at in bound {
         match at {
-            Endpoint::Inet(addr) => info!("metrics on http://{addr}/metrics"),
-            at => info!("metrics on {at}, path /metrics"),
+            Endpoint::Inet(addr) => {
+                info!(event = "metrics", listener:% = at; "metrics on http://{addr}/metrics")
+            }
+            at => info!(event = "metrics", listener:% = at; "metrics on {at}, path /metrics"),
         }
     }
 }

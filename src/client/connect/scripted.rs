@@ -139,6 +139,7 @@ pub fn unanswered() -> (TcpListener, Options) {
         reconnect: true,
         timeout: Duration::from_secs(10),
         wait: None,
+        send_proxy: None,
         hex: false,
         log: None,
     };

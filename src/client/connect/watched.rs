@@ -40,7 +40,11 @@ impl Watched {
     ///
     /// If the system gives no further descriptors.
     pub fn dialer(options: &Options) -> io::Result<Self> {
-        let limits = Limits { wait: options.wait, ..Limits::new(options.timeout) };
+        let limits = Limits {
+            wait: options.wait,
+            send_proxy: options.send_proxy,
+            ..Limits::new(options.timeout)
+        };
         Ok(Self::Dialer(Box::new(Dialer::new(&options.server, limits)?)))
     }
 

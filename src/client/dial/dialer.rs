@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use super::lookup::{self, Answer, Resolve};
 use super::order::order;
 use super::race::{Race, RaceStep};
-use super::{DialProgress, Established, Family, Limits, failures::Failures};
+use super::{DialProgress, Established, Family, Limits, failures::Failures, send_header};
 use crate::client::drive::Timeout;
 use crate::client::idle_timer::IdleTimer;
 use crate::net::{Addr, Endpoint, cannot};
@@ -280,12 +280,19 @@ impl Dialer {
             RaceStep::Connecting(peer) => Some(Step::Progress(DialProgress::Connecting(peer))),
             RaceStep::Failed(error) => Some(Step::Progress(DialProgress::Failed(error))),
             RaceStep::Lost(failures) => self.lost(failures, now),
-            RaceStep::Won(connection) => {
-                self.preferred = Some(connection.peer.clone());
-                self.state = State::Resting;
-                Some(Step::Connected(connection))
-            }
+            RaceStep::Won(connection) => self.won(connection, now),
         }
+    }
+
+    fn won(&mut self, mut connection: Established, now: Instant) -> Option<Step> {
+        let version = self.limits.send_proxy;
+        let sent = version.map_or(Ok(()), |version| send_header(&mut connection.socket, version));
+        if let Err(e) = sent {
+            return self.failed(cannot("send a PROXY header to", &connection.peer, &e), true, now);
+        }
+        self.preferred = Some(connection.peer.clone());
+        self.state = State::Resting;
+        Some(Step::Connected(connection))
     }
 
     fn lost(&mut self, failures: Failures, now: Instant) -> Option<Step> {

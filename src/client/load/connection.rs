@@ -87,6 +87,9 @@ impl<L: Link> Connection<L> {
         if !self.link.is_connected().map_err(Failure::Connect)? {
             return Ok(Next::Wait);
         }
+        if let Some(version) = shared.send_proxy {
+            self.link.send_header(version).map_err(Failure::Connect)?;
+        }
         self.state = State::Open;
         shared.recorder.connected(clock.now().saturating_duration_since(since));
         Ok(Next::Opened)

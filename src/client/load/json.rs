@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::{ConnectionFailure, Length, Search, Trial, Verdict, source_name};
 use crate::client::failure::Failure;
 use crate::client::probe::Fault;
+use crate::net::proxy::HeaderVersion;
 use crate::text::Escaped;
 
 /// A length of time as a number of seconds with a fraction.
@@ -72,6 +73,17 @@ pub(super) fn sizes<S: Serializer>(
 
 pub(super) fn sources<S: Serializer>(sources: &[SocketAddr], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(sources.iter().map(source_name))
+}
+
+pub(super) fn header_version<S: Serializer>(
+    version: &Option<HeaderVersion>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let number = |version: &HeaderVersion| match version {
+        HeaderVersion::V1 => 1,
+        HeaderVersion::V2 => 2,
+    };
+    version.as_ref().map(number).serialize(to)
 }
 
 impl Serialize for ConnectionFailure {

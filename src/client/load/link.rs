@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::contact::Contact;
 use crate::client::dial;
+use crate::net::proxy::HeaderVersion;
 use crate::net::{Endpoint, Socket, Stream};
 
 /// A stream that is connected, or about to be.
@@ -16,6 +17,13 @@ pub(super) trait Link: Stream {
     ///
     /// Why it cannot be made.
     fn is_connected(&self) -> io::Result<bool>;
+
+    /// Sends a PROXY header, before everything else.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is gone already.
+    fn send_header(&mut self, version: HeaderVersion) -> io::Result<()>;
 
     /// The address of this end, if it has one.
     fn local_addr(&self) -> Option<Endpoint>;
@@ -84,6 +92,10 @@ impl Connect for Network<'_> {
 impl Link for Socket {
     fn is_connected(&self) -> io::Result<bool> {
         dial::outcome(self).map(|local| local.is_some())
+    }
+
+    fn send_header(&mut self, version: HeaderVersion) -> io::Result<()> {
+        dial::send_header(self, version)
     }
 
     fn local_addr(&self) -> Option<Endpoint> {

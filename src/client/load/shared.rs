@@ -9,6 +9,7 @@ use super::standstills::Standstills;
 use super::{Length, Options};
 use crate::client::failure::Failure;
 use crate::client::probe::{Message, Pattern};
+use crate::net::proxy::HeaderVersion;
 
 /// The most that one read moves, in bytes: as much as the server does...
 const READ_BYTES: usize = 256 << 10;
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) reconnect_every: u64,
     /// How long an echo may take.
     pub(super) timeout: Duration,
+    /// What each connection begins with.
+    pub(super) send_proxy: Option<HeaderVersion>,
 }
 
 impl Shared {
@@ -45,6 +48,7 @@ impl Shared {
             standstills: Standstills::new(now),
             reconnect_every: options.reconnect_every.unwrap_or(u64::MAX),
             timeout: options.timeout,
+            send_proxy: options.send_proxy,
         }
     }
 

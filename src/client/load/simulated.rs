@@ -10,6 +10,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use super::link::{Attempt, Connect, Link};
+use crate::net::proxy::HeaderVersion;
 use crate::net::{Endpoint, Stream};
 use crate::reactor::Ready;
 
@@ -314,6 +315,10 @@ impl Link for FakeLink {
     fn is_connected(&self) -> io::Result<bool> {
         self.check()?;
         Ok(self.with(|wire| wire.is_connected))
+    }
+
+    fn send_header(&mut self, _: HeaderVersion) -> io::Result<()> {
+        unreachable!("no test asks for it")
     }
 
     fn local_addr(&self) -> Option<Endpoint> {

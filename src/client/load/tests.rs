@@ -14,6 +14,7 @@ pub(in crate::client) fn options() -> Options {
         timeout: Duration::from_secs(10),
         wait: Duration::ZERO,
         sources: Vec::new(),
+        send_proxy: None,
         reconnect_every: None,
         keep_going: false,
         interval: Duration::from_secs(1),

@@ -82,12 +82,8 @@ impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start { server, peer, bytes } => {
-                write!(
-                    f,
-                    "PING {server} ({peer}) {} over {}",
-                    Plural(*bytes as u64, "byte"),
-                    transport(peer)
-                )
+                let (bytes, over) = (Plural(*bytes as u64, "byte"), transport(peer));
+                write!(f, "PING {server} ({peer}) {bytes} over {over}")
             }
             Self::Dialing(progress) => progress.fmt(f),
             Self::Connected { peer, local, took, again } => {
@@ -95,16 +91,13 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{connected} to {peer} from {local} in {} ms", Ms(*took))
             }
             Self::Echo { sequence, bytes, peer, took } => {
-                let bytes = Plural(*bytes as u64, "byte");
-                write!(f, "{bytes} from {peer}: seq={sequence} time={} ms", Ms(*took))
+                write!(f, "{} time={} ms", Came(*bytes, peer, *sequence), Ms(*took))
             }
             Self::LateEcho { sequence, bytes, peer, took } => {
-                let bytes = Plural(*bytes as u64, "byte");
-                write!(f, "{bytes} from {peer}: seq={sequence} time={} ms (late)", Ms(*took))
+                write!(f, "{} time={} ms (late)", Came(*bytes, peer, *sequence), Ms(*took))
             }
             Self::Duplicate { sequence, bytes, peer } => {
-                let bytes = Plural(*bytes as u64, "byte");
-                write!(f, "{bytes} from {peer}: seq={sequence} (duplicate)")
+                write!(f, "{} (duplicate)", Came(*bytes, peer, *sequence))
             }
             Self::Failed(failed) => failed.fmt(f),
             Self::ServerClosed { error: None, next } => {
@@ -122,6 +115,16 @@ impl fmt::Display for Notice<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// An echo that came: its bytes, the server, and the number of its message.
+struct Came<'a>(usize, &'a Endpoint, u64);
+
+impl fmt::Display for Came<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes, peer, sequence) = self;
+        write!(f, "{} from {peer}: seq={sequence}", Plural(*bytes as u64, "byte"))
     }
 }
 

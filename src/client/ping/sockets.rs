@@ -42,7 +42,11 @@ impl Sockets {
     ///
     /// If the system gives no further descriptors.
     pub(super) fn new(options: &Options) -> io::Result<Self> {
-        let limits = Limits { wait: options.wait, ..Limits::new(options.timeout) };
+        let limits = Limits {
+            wait: options.wait,
+            send_proxy: options.send_proxy,
+            ..Limits::new(options.timeout)
+        };
         Self::with_dialer(Dialer::new(&options.server, limits)?)
     }
 

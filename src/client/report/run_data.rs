@@ -76,8 +76,9 @@ impl RunData {
 
     fn from_file(value: Value) -> serde_json::Result<Self> {
         let mut data: Self = serde_json::from_value(value)?;
-        // Early reports lack this key, since the option did not exist.
+        // Early reports lack these keys, since the options did not exist.
         data.options.entry("wait_seconds").or_insert_with(|| 0.0.into());
+        data.options.entry("send_proxy_version").or_insert(Value::Null);
         Ok(data)
     }
 

@@ -135,6 +135,26 @@ fn a_header_over_its_limit_is_refused_before_it_has_come() {
     }
 }
 
+#[test]
+fn a_header_names_the_ends_of_a_connection_if_both_have_addresses() {
+    let inet = |text: &str| Endpoint::Inet(text.parse().unwrap());
+    let unix = Endpoint::Unix(None);
+    for (client, server, line, named) in [
+        (inet("192.0.2.7:5000"), inet("10.0.0.1:7"), "TCP4 192.0.2.7 10.0.0.1 5000 7", true),
+        (inet("[fe80::1%3]:5000"), inet("[::1]:7"), "TCP6 fe80::1 ::1 5000 7", true),
+        (inet("192.0.2.7:5000"), inet("[::1]:7"), "UNKNOWN", false),
+        (unix.clone(), unix, "UNKNOWN", false),
+    ] {
+        let v1 = HeaderVersion::V1.encode(&client, &server).unwrap();
+        assert_eq!(String::from_utf8_lossy(&v1), format!("PROXY {line}\r\n"));
+        let v2 = HeaderVersion::V2.encode(&client, &server).unwrap();
+        for header in [v1, v2] {
+            let client = named.then(|| client.to_string().replace("%3", ""));
+            assert_eq!(Header::parse(&header), complete(header.len(), client.as_deref()));
+        }
+    }
+}
+
 proptest! {
     /// More bytes never change a verdict, and a header is never longer than what there is.
     #[test]

@@ -86,7 +86,7 @@ fn admit(admission: &mut Admission, peer: &str) -> Permit {
 
 #[track_caller]
 fn refuse(admission: &mut Admission, peer: &str, expected: Refusal) {
-    assert_eq!(admission.admit(&inet(peer)).unwrap_err(), expected);
+    assert_eq!(admission.admit(&inet(peer)).unwrap_err().why, expected);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn connections_over_unix_sockets_count_for_no_address() {
         assert!(admission.admit(&Endpoint::Unix(None)).is_ok());
     }
     let sixth = admission.admit(&Endpoint::Unix(None));
-    assert_eq!(sixth.unwrap_err(), Refusal::MaxConnections);
+    assert_eq!(sixth.unwrap_err(), Refused::at_limit(Refusal::MaxConnections, 5, 5));
 }
 
 #[test]

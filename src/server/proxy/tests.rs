@@ -457,13 +457,13 @@ fn a_connection_counts_from_its_accept_and_its_client_from_its_header() {
     let config = Config { max_per_ip: Some(2), ..Config::default() };
     let mut world = World::new(config);
     let peers: Vec<_> = (0..11).map(|_| world.accept(PROXY, b"")).collect();
-    let over = "#11 10.0.0.1:4000 refused: max connections reached";
+    let over = "#11 10.0.0.1:4000 refused: max connections reached (10 of 10)";
     assert_eq!((world.lines(), world.connections()), (vec![over.to_string()], 10));
     for (i, peer) in peers[..3].iter().enumerate() {
         peer.send(HEADER);
         world.event(i + 1, Duration::ZERO);
     }
-    let over = "#3 192.0.2.7:5000 refused: max connections per IP address reached";
+    let over = "#3 192.0.2.7:5000 refused: max connections per IP address reached (2 of 2)";
     assert_eq!((world.lines().pop().unwrap().as_str(), world.connections()), (over, 9));
     // A connection that has ended no longer counts for its client.
     peers[0].end();

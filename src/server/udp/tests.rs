@@ -21,6 +21,7 @@ struct Scripted {
     sends: VecDeque<io::Result<usize>>,
     sent: Vec<(SocketAddr, Option<LocalAddr>, Vec<u8>)>,
     dropped: u32,
+    has_successor: bool,
 }
 
 unpolled!(Scripted);
@@ -40,6 +41,10 @@ impl Datagrams for Scripted {
 
     fn kernel_drops(&self) -> Option<u32> {
         Some(self.dropped)
+    }
+
+    fn has_successor(&self) -> bool {
+        self.has_successor
     }
 }
 
@@ -279,4 +284,13 @@ fn a_stopping_server_answers_what_has_arrived_and_no_more() {
     let mut endless = Served::new((0..LAST_DATAGRAMS + 1).map(|_| datagram(CLIENT, b"x")));
     assert_eq!(endless.ready_in(true), Action::Close);
     assert_eq!(endless.sent().len(), LAST_DATAGRAMS);
+}
+
+#[test]
+fn a_stopping_server_leaves_the_queue_of_an_inherited_socket_to_its_successor() {
+    let mut served = Served::new([datagram(CLIENT, b"x")]);
+    served.echo.socket.has_successor = true;
+    assert_eq!(served.ready_in(true), Action::Close);
+    assert_eq!(served.sent().len(), 0);
+    assert_eq!(served.echo.socket.arriving.len(), 1);
 }

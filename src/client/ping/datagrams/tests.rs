@@ -63,6 +63,7 @@ impl Ping {
             size: SIZE,
             timeout: 100 * MS,
             wait: None,
+            send_proxy: None,
         };
         let (mut tally, mut lines, mut end) = (Tally::default(), Vec::new(), None);
         let start = Instant::now();

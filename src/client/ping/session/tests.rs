@@ -60,6 +60,7 @@ fn run(count: u64) -> Run {
             size: SIZE,
             timeout: MS * 500,
             wait: None,
+            send_proxy: None,
         },
         server: Simulated::new(&clock, SIZE),
         clock,

@@ -29,6 +29,7 @@ fn ping(dialer: Dialer) -> (Tally, Vec<String>) {
         size: 9,
         timeout: Duration::from_secs(10),
         wait: None,
+        send_proxy: None,
     };
     let (mut lines, mut tally) = (Vec::new(), Tally::default());
     let notify = |notice: &Notice<'_>| {
