@@ -218,6 +218,10 @@ reasons! {
         NoMemory = "no_memory",
         /// Its client's address is not allowed, or denied.
         Denied = "denied",
+        /// More connections came than the rate allows.
+        AcceptRate = "accept_rate",
+        /// More connections came from its client's address than the rate allows.
+        AcceptRatePerIp = "accept_rate_per_ip",
         /// It came to a proxied listener, and its address is none of a known proxy.
         UnknownProxy = "unknown_proxy",
         /// It did not begin with the header of a proxy.
@@ -254,6 +258,8 @@ impl fmt::Display for Refusal {
             Self::RegisterFailed => "the system could not register it",
             Self::NoMemory => "there is no memory for it",
             Self::Denied => "its address may not connect",
+            Self::AcceptRate => "accept rate reached",
+            Self::AcceptRatePerIp => "accept rate per IP address reached",
             Self::UnknownProxy => "not the address of a known proxy",
             Self::HeaderMissing => "no PROXY header",
             Self::HeaderMalformed => "malformed PROXY header",

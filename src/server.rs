@@ -54,6 +54,8 @@ pub use signals::StopOnSignals;
 
 mod config;
 mod limits;
+mod rate;
+mod source_rates;
 mod gate;
 mod clock;
 mod spin;
@@ -66,7 +68,6 @@ mod timeouts;
 mod shutdown;
 mod service;
 mod signals;
-mod source_rates;
 mod udp;
 mod metrics;
 mod notify;
@@ -126,7 +127,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             listeners: Vec::new(),
             lost_listener: None,
             services: Vec::new(),
-            gate: Gate::new(&config),
+            gate: Gate::new(&config, now),
             admission: Admission::new(&config),
             last_id: ConnId::default(),
             shared: Shared {

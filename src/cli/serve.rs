@@ -220,6 +220,7 @@ impl Serve {
         if self.pending_limit / 2 < max_connections {
             return Err(self.too_little_pending(max_connections));
         }
+        let [accept_rate, accept_rate_per_ip] = self.access.rates();
         Ok(Config {
             max_connections,
             max_per_ip: self.max_per_ip,
@@ -232,6 +233,8 @@ impl Serve {
             spin: self.spin,
             once: self.once,
             access: self.access.access(),
+            accept_rate,
+            accept_rate_per_ip,
             proxies: self.access.proxies(),
         })
     }

@@ -132,6 +132,8 @@ fn reasons_are_short_phrases() {
         (Refusal::RegisterFailed, "the system could not register it"),
         (Refusal::NoMemory, "there is no memory for it"),
         (Refusal::Denied, "its address may not connect"),
+        (Refusal::AcceptRate, "accept rate reached"),
+        (Refusal::AcceptRatePerIp, "accept rate per IP address reached"),
         (Refusal::UnknownProxy, "not the address of a known proxy"),
         (Refusal::HeaderMissing, "no PROXY header"),
         (Refusal::HeaderMalformed, "malformed PROXY header"),

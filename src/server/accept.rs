@@ -234,7 +234,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
     fn admit(&mut self, i: usize, stream: L::Stream, peer: Endpoint, now: Instant) {
         self.last_id = self.last_id.next();
         let (id, is_proxied) = (self.last_id, self.listeners[i].is_proxied);
-        let admitted = if is_proxied { self.admit_proxy(&peer) } else { self.admit_client(&peer) };
+        let admitted =
+            if is_proxied { self.admit_proxy(&peer, now) } else { self.admit_client(&peer, now) };
         let registered = match admitted {
             Ok(permit) if is_proxied => {
                 let proxied = Proxied::new((id, stream), (peer.clone(), permit), now);
@@ -255,8 +256,10 @@ impl<L: Listen, O: Observer> Server<L, O> {
         self.shared.observer.observe(At::conn(now, id, &peer), event);
     }
 
-    fn admit_client(&mut self, client: &Endpoint) -> Result<Permit, Refused> {
-        self.gate.judge(client)?;
+    /// A client that comes too often does not use up the rate of all.
+    fn admit_client(&mut self, client: &Endpoint, now: Instant) -> Result<Permit, Refused> {
+        self.gate.judge_client(client, now)?;
+        self.gate.judge_accept(now)?;
         self.admission.admit(client)
     }
 

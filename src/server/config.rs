@@ -33,6 +33,10 @@ pub struct Config {
     pub once: bool,
     /// Which clients may connect over IP. What a proxy says of its client counts.
     pub access: Access,
+    /// The most connections accepted a second, more than 0. Others are closed, and so are those of the next field.
+    pub accept_rate: Option<f64>,
+    /// The same for one IPv4 address, or one /64 network of IPv6.
+    pub accept_rate_per_ip: Option<f64>,
     /// The proxies that may connect to a proxied listener. Over Unix sockets, all may.
     pub proxies: Networks,
 }
@@ -52,6 +56,8 @@ impl Default for Config {
             spin: None,
             once: false,
             access: Access::default(),
+            accept_rate: None,
+            accept_rate_per_ip: None,
             proxies: Networks::default(),
         }
     }

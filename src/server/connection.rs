@@ -137,9 +137,10 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Closes a connection. A client that may not connect gets a reset, as from a host where nothing listens.
+/// Closes a connection. A client that may not connect gets a reset, and the system remembers nothing of it.
 pub(super) fn refuse(stream: impl Stream, refused: Refused) -> Refused {
-    if matches!(refused.why, Refusal::Denied | Refusal::UnknownProxy) {
+    use Refusal::{AcceptRate, AcceptRatePerIp, Denied, UnknownProxy};
+    if matches!(refused.why, Denied | AcceptRate | AcceptRatePerIp | UnknownProxy) {
         stream.reset_on_close();
     }
     refused

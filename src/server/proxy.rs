@@ -78,19 +78,21 @@ impl<S: Stream> Proxied<S> {
                 Ok(Header::Incomplete) if is_closed => {
                     return Look::Refused(Refusal::HeaderIncomplete);
                 }
-                // More may have come between the peek and the end: look again.
-                Ok(Header::Incomplete) if self.stream.is_read_closed() => is_closed = true,
-                Ok(Header::Incomplete) => return self.begin(now),
+                Ok(Header::Incomplete) => self.begin(now),
+            }
+            // More may have come between the peek and the end: look again.
+            is_closed = self.stream.is_read_closed();
+            if !is_closed {
+                return Look::Wait;
             }
         }
     }
 
     /// A part of the header has come: from its first byte on, it has a timeout of its own.
-    fn begin(&mut self, now: Instant) -> Look {
+    fn begin(&mut self, now: Instant) {
         if !self.has_begun {
             (self.has_begun, self.since) = (true, now);
         }
-        Look::Wait
     }
 
     /// When it must be looked at although there is no event.
@@ -102,9 +104,12 @@ impl<S: Stream> Proxied<S> {
 impl<L: Listen, O: Observer> Server<L, O> {
     /// Admits a connection whose peer may name the client, if it is a known proxy. The permissions of a Unix socket's
     /// file decide who can connect to it.
-    pub(super) fn admit_proxy(&mut self, peer: &Endpoint) -> Result<Permit, Refused> {
-        let is_known = peer.ip().is_none_or(|ip| self.config.proxies.contains(ip));
-        if is_known { self.admission.admit_unnamed() } else { Err(Refusal::UnknownProxy.into()) }
+    pub(super) fn admit_proxy(&mut self, peer: &Endpoint, now: Instant) -> Result<Permit, Refused> {
+        if !peer.ip().is_none_or(|ip| self.config.proxies.contains(ip)) {
+            return Err(Refusal::UnknownProxy.into());
+        }
+        self.gate.judge_accept(now)?;
+        self.admission.admit_unnamed()
     }
 
     /// Handles an event of a connection that waits for its header.
@@ -141,7 +146,8 @@ impl<L: Listen, O: Observer> Server<L, O> {
             let event = Event::Proxied { by: proxy };
             self.shared.observer.observe(At::conn(now, id, &peer), event);
         }
-        match self.gate.judge(&peer).and_then(|()| self.admission.name(&peer)) {
+        let judged = self.gate.judge_client(&peer, now);
+        match judged.and_then(|()| self.admission.name(&peer)) {
             Ok(permit) => {
                 self.convert(token, Some((peer, permit)), now);
                 self.drive_first(token, now);

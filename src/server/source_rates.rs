@@ -2,9 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::limits::Network;
+use super::rate::Rate;
 
 /// Rows of the table. A source belongs to one row.
 const ROWS: usize = 1024;
@@ -12,30 +13,17 @@ const ROWS: usize = 1024;
 /// Sources for which a row has a place.
 const PLACES: usize = 4;
 
-/// A source that was quiet may have this time's worth at once...
-const BURST: Duration = Duration::from_millis(100);
-/// ...but at least as many as this, unless that is more than the rate allows in a second.
-const LEAST_BURST: f64 = 100.0;
-
 /// Limits the rate of each source: of an IPv4 address, or of a /64 network of IPv6.
 ///
 /// The table has room for some 4,096 sources and never grows, so a flood from forged addresses costs no memory. A source
 /// for which its row has no place takes the place of the one that has used least, *with* what that one has used. So
 /// sources that share a row can only get less than their rate, and each row gets four rates or less. No peer can
-/// choose which sources share a row: the key of the hash is random.
-///
-/// Each place is a token bucket as the generic cell rate algorithm keeps it (ITU-T I.371): the time at which the bucket
-/// would be full again says how many tokens it lacks.
+/// choose which sources share a row: the key of the hash is random. Each place is a token bucket.
 #[derive(Debug)]
 pub(super) struct SourceRates {
     rows: Box<[[Place; PLACES]]>,
     hasher: RandomState,
-    /// Time is counted from here, in nanoseconds.
-    start: Instant,
-    /// How long a token takes to come, in nanoseconds.
-    interval: u64,
-    /// How much later than now a bucket may be full, in nanoseconds.
-    tolerance: u64,
+    rate: Rate,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,30 +35,20 @@ struct Place {
 impl SourceRates {
     /// Allows each source `per_second`, which is more than 0.
     pub(super) fn new(per_second: f64, now: Instant) -> Self {
-        let burst = (per_second * BURST.as_secs_f64()).max(LEAST_BURST.min(per_second)).max(1.0);
-        let interval = 1e9 / per_second;
         Self {
             rows: vec![[Place::default(); PLACES]; ROWS].into(),
             hasher: RandomState::new(),
-            start: now,
-            interval: interval as u64,
-            tolerance: (interval * (burst - 1.0)) as u64,
+            rate: Rate::new(per_second, now),
         }
     }
 
     /// Whether `source` may have one more at `now`. If so, it is counted.
     pub(super) fn take(&mut self, source: IpAddr, now: Instant) -> bool {
         let source = Network::of_ip(source);
-        let now = now.saturating_duration_since(self.start).as_nanos() as u64;
         let row = self.hasher.hash_one(source) as usize % ROWS;
         let place = place_of(source, &mut self.rows[row]);
         place.source = Some(source);
-        let full_at = place.full_at.max(now);
-        let may_have = full_at - now <= self.tolerance;
-        if may_have {
-            place.full_at = full_at + self.interval;
-        }
-        may_have
+        self.rate.take(&mut place.full_at, now)
     }
 }
 
@@ -85,6 +63,7 @@ fn place_of(source: Network, row: &mut [Place; PLACES]) -> &mut Place {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
 
     use super::*;
 

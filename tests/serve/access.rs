@@ -1,6 +1,6 @@
 //! Who may connect: `--allow` and `--deny`.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 
@@ -53,6 +53,63 @@ fn clients_of_unix_sockets_are_not_judged() {
     let at = format!("unix:{}", path.display());
     let _server = Server::start_at(&[&at], &["--allow", "192.0.2.1", "--deny", "0.0.0.0/0,::/0"]);
     expect_echo(UnixStream::connect(path).unwrap(), b"hello");
+}
+
+/// Failed when the rate was that of each client.
+#[test]
+fn connections_over_the_rate_are_reset_whoever_makes_them() {
+    // A rate at which no token comes during the test.
+    let mut server = Server::start(&["--accept-rate", "2/h"]);
+    expect_echo(connect_from(host(1), server.addr()), b"hello");
+    for last in 2..5 {
+        expect_reset(connect_from(host(last), server.addr()));
+    }
+    server.expect_line("refused: accept rate reached");
+    assert!(server.stop().contains("1 connection, 5 bytes in, 5 bytes out, 3 refused"));
+}
+
+/// A client that comes too often uses up no part of the rate of all.
+#[test]
+fn each_address_has_its_own_rate() {
+    let args = ["--accept-rate-per-ip", "2/h", "--accept-rate", "3"];
+    let mut server = Server::start(&args);
+    expect_echo(connect_from(host(1), server.addr()), b"hello");
+    for _ in 0..10 {
+        expect_reset(connect_from(host(1), server.addr()));
+    }
+    server.expect_line("refused: accept rate per IP address reached");
+    expect_echo(connect_from(host(2), server.addr()), b"hello");
+    expect_echo(connect_from(host(3), server.addr()), b"hello");
+}
+
+/// The client of a proxy has the rate, and not its proxy.
+#[test]
+fn the_clients_of_a_proxy_have_rates_of_their_own() {
+    let args = ["--proxy-from", "127.0.0.1", "--accept-rate-per-ip", "2/h"];
+    let server = Server::start_at(&["proxy+127.0.0.1:0"], &args);
+    let addr = server.addr().strip_prefix("proxy+").unwrap();
+    for (client, is_first) in [(1, true), (2, true), (1, false), (3, true)] {
+        let stream = connect_from(host(1), addr);
+        let header = format!("PROXY TCP4 192.0.2.{client} 10.0.0.1 5000 7\r\n");
+        (&stream).write_all(header.as_bytes()).unwrap();
+        if is_first {
+            expect_echo(stream, b"hello");
+        } else {
+            expect_reset(stream);
+        }
+    }
+}
+
+#[test]
+fn a_rate_that_is_none_is_explained() {
+    for option in ["--accept-rate", "--accept-rate-per-ip"] {
+        for text in ["0", "-1", "fast", "1/week"] {
+            let output = command(&[], &[&format!("{option}={text}")]).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains(option) && said.trim().lines().count() == 1, "{said}");
+        }
+    }
 }
 
 #[test]

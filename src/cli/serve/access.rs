@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use crate::cli::Failure;
 use crate::cli::address::ListenAddr;
 use crate::net::{Access, Addr, Networks, parse_network};
+use crate::units::per_second;
 
 /// Who may connect.
 #[derive(Args, Debug)]
@@ -30,6 +31,19 @@ pub(super) struct AccessArgs {
     /// The server resets their connections, and does not answer their datagrams, even if --allow has them too.
     #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = parse_network)]
     deny: Vec<IpNet>,
+
+    /// New connections a second [default: no limit]
+    ///
+    /// The server resets connections beyond this rate, such as 100, 10k or 30/m. After a pause, it accepts 100 at
+    /// once: fewer at a rate below 100, and as many as come in 100ms at a rate above 1000.
+    #[arg(long, value_name = "R", value_parser = per_second)]
+    accept_rate: Option<f64>,
+
+    /// The same per IP address [default: no limit]
+    ///
+    /// It counts IPv6 addresses by their /64 network. A client that comes too often uses up no part of --accept-rate.
+    #[arg(long, value_name = "R", value_parser = per_second)]
+    accept_rate_per_ip: Option<f64>,
 }
 
 impl AccessArgs {
@@ -51,6 +65,11 @@ impl AccessArgs {
     /// The proxies that may name clients.
     pub(super) fn proxies(&self) -> Networks {
         self.proxy_from.iter().copied().collect()
+    }
+
+    /// The most connections accepted a second, of all clients and of one address.
+    pub(super) fn rates(&self) -> [Option<f64>; 2] {
+        [self.accept_rate, self.accept_rate_per_ip]
     }
 
     /// The clients that may connect.
