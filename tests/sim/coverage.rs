@@ -57,6 +57,8 @@ features![
     AbortedInDelay,
     LeftToSuccessor,
     AcceptedWithoutEvent,
+    Scraped,
+    ScraperTimedOut,
     // What was done to it.
     Interrupted,
     ResetMidTurn,

@@ -51,7 +51,8 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, passes, turns, seed } = self;
         let s = if *turns == 1 { "" } else { "s" };
-        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")
+        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")?;
+        self.scrape().map_or(Ok(()), |scrape| write!(f, "; before it, a scrape: {scrape:?}"))
     }
 }
 

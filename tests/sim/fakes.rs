@@ -137,6 +137,7 @@ impl Source for FakeStream {
 impl Observer for Reporter {
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         let mut world = self.0.borrow_mut();
+        world.counters.observe(at, event);
         let Some((id, peer)) = at.conn else { return world.on_server_event(event) };
         match socket_of(peer) {
             Some(socket) => world.on_event(socket, (id, peer), event),

@@ -21,6 +21,25 @@ pub struct Step {
     pub seed: u32,
 }
 
+/// What a client asks of the metrics.
+#[derive(Clone, Copy, Debug)]
+pub enum Scrape {
+    Whole,
+    /// It stops in the middle of its request.
+    Half,
+}
+
+impl Step {
+    /// In a few steps, a client of the metrics connects before the action. The seed of the step decides.
+    pub fn scrape(&self) -> Option<Scrape> {
+        match self.seed % 1000 {
+            0 => Some(Scrape::Half),
+            1 | 2 => Some(Scrape::Whole),
+            _ => None,
+        }
+    }
+}
+
 /// Which peer: taken modulo the number of those present.
 pub type PeerIndex = u16;
 

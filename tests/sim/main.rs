@@ -29,6 +29,7 @@ mod world;
 mod laws;
 mod proxied;
 mod syscalls;
+mod scrapers;
 mod fakes;
 mod checks;
 mod run;

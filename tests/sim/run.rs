@@ -6,14 +6,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use resound::net::Endpoint;
+use resound::observe::Counters;
 use resound::reactor::Ready;
-use resound::server::{Config, ListenAt, Outcome, Server};
+use resound::server::{Config, ListenAt, Metrics, Outcome, Server};
 
 use crate::coverage::{Coverage, Feature};
 use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
 use crate::kit::rng::Rng;
 use crate::scenario::{LISTENERS, PROXIED, Scenario};
+use crate::scrapers::{self, Scrapers};
 use crate::socket::{Peer, Socket};
 use crate::world::{Request, World};
 
@@ -41,9 +43,12 @@ pub fn run(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
     Ok(world.coverage.clone())
 }
 
+type SimServer = Server<FakeListener, (Counters, Reporter)>;
+
 struct Run {
     world: Shared,
-    server: Server<FakeListener, Reporter>,
+    server: SimServer,
+    scrapers: Scrapers,
     base: Instant,
     /// What the world reports in this turn, and that together with what the reactor requeued.
     events: Vec<Ready>,
@@ -58,10 +63,11 @@ impl Run {
     fn new(scenario: &Scenario) -> io::Result<Self> {
         let world = Rc::new(RefCell::new(World::new(scenario.clone())));
         let base = Instant::now();
-        let server = start(&world, base)?;
+        let (server, scrapers) = start(&world, base)?;
         Ok(Self {
             world,
             server,
+            scrapers,
             base,
             events: Vec::new(),
             ready: Vec::new(),
@@ -72,6 +78,10 @@ impl Run {
 
     fn step(&mut self, step: &Step) -> Check {
         self.world.borrow_mut().rng = Rng::new(step.seed.into());
+        if let Some(scrape) = step.scrape() {
+            let connected = self.scrapers.connect(scrape, &self.world.borrow());
+            connected.map_err(|e| e.to_string())?;
+        }
         self.act(&step.action)?;
         let is_quiet = matches!(step.action, Action::Quiet);
         for turn in 0..step.turns {
@@ -94,7 +104,7 @@ impl Run {
             world.deliver_events(&mut self.events);
         }
         drop(world);
-        // The poll watches nothing, so this returns what was requeued.
+        // The poll watches the metrics alone, so this returns them and what was requeued.
         self.server.wait(Some(Duration::ZERO), &mut self.ready).map_err(|e| e.to_string())?;
         merge(&mut self.ready, &self.events);
         self.handle_events()?;
@@ -137,6 +147,7 @@ impl Run {
         self.idle_turns = if is_still { self.idle_turns + 1 } else { 0 };
         self.is_disturbed = false;
         world.end_turn(self.idle_turns >= 2);
+        self.scrapers.check(&mut world);
         match world.failure.take() {
             Some(failure) => return Err(failure),
             None => drop(world),
@@ -165,7 +176,7 @@ impl Run {
         }
         world.restart();
         drop(world);
-        self.server = start(&self.world, self.now()).map_err(|e| e.to_string())?;
+        (self.server, self.scrapers) = start(&self.world, self.now()).map_err(|e| e.to_string())?;
         self.is_disturbed = true;
         Ok(true)
     }
@@ -288,15 +299,18 @@ fn merge(ready: &mut Vec<Ready>, events: &[Ready]) {
     }
 }
 
-fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Reporter>> {
+fn start(world: &Shared, now: Instant) -> io::Result<(SimServer, Scrapers)> {
     let config = world.borrow().scenario.config.clone();
-    let mut server = Server::new(config, Reporter(Rc::clone(world)), now)?;
+    let observer = (Counters::default(), Reporter(Rc::clone(world)));
+    let mut server = Server::new(config.clone(), observer, now)?;
+    let (http, scrapers) = scrapers::listen(now)?;
+    server.add_service(Box::new(Metrics::new(http, &config)))?;
     let listener = |id| {
         let at = ListenAt { at: Endpoint::Unix(None), is_proxied: id == PROXIED };
         (FakeListener { world: Rc::clone(world), id }, at)
     };
     server.listen((0..LISTENERS).map(listener))?;
-    Ok(server)
+    Ok((server, scrapers))
 }
 
 fn act_of_peer(world: &mut World, action: &Action) {

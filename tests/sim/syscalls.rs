@@ -208,7 +208,8 @@ impl World {
         let twice = self.accepted.iter().any(|id| taken(self.sockets[*id].token))
             || self.listeners.iter().any(|listening| taken(listening.token));
         self.most_accepted = self.most_accepted.max(self.accepted.len());
-        let bound = self.listeners.len() + self.most_accepted;
+        // One is that of the metrics.
+        let bound = 1 + self.listeners.len() + self.most_accepted;
         if twice || token.0 >= bound {
             self.fail(|| format!("{token:?} is given; it must be below {bound}; in use: {twice}"));
         }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::Token;
-use resound::observe::ConnId;
+use resound::observe::{ConnId, Counters};
 use resound::reactor::Ready;
 use rustix::io::Errno;
 
@@ -61,6 +61,8 @@ pub struct World {
     /// Turns since the server should have stopped.
     pub late_turns: usize,
     pub coverage: Coverage,
+    /// What the server has reported since it started.
+    pub counters: Counters,
 }
 
 /// What the server was asked to do.
@@ -144,6 +146,7 @@ impl World {
             batches: Default::default(),
             late_turns: 0,
             coverage: Coverage::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -430,5 +433,6 @@ impl World {
         self.tokens_used = 0;
         self.conns.clear();
         self.late_turns = 0;
+        self.counters = Counters::default();
     }
 }
