@@ -100,8 +100,8 @@ impl<L: Listen> HttpServer<L> {
         Ok(())
     }
 
-    /// Accepts, reads, answers and times out, and never blocks. The caller calls it if this source is ready, and if the
-    /// [deadline](Self::deadline) has come.
+    /// Accepts, reads, answers and times out, and never blocks. The caller calls it if this source is ready, if the
+    /// [deadline](Self::deadline) has come, and once more if there [is more](Self::has_more) to do.
     ///
     /// # Errors
     ///
@@ -119,16 +119,17 @@ impl<L: Listen> HttpServer<L> {
             self.handle(*token, &mut drives_left, answer);
         }
         self.ready = ready;
-        self.time_out();
+        self.time_out(answer);
         Ok(())
     }
 
-    /// When to call [`turn`](Self::turn) although this source is not ready. It has passed if the last turn left
-    /// something for the next.
+    /// Whether the last turn left something for the next, of which no event comes.
+    pub fn has_more(&self) -> bool {
+        self.reactor.has_more()
+    }
+
+    /// When to call [`turn`](Self::turn) although this source is not ready.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.reactor.has_more() {
-            return Some(self.now);
-        }
         let oldest = self.clients.first().map(|(_, since)| *since + self.timeout());
         oldest.into_iter().chain(self.retry_at).min()
     }
@@ -167,12 +168,12 @@ impl<L: Listen> HttpServer<L> {
     }
 
     /// Closes the clients whose time is over, the oldest first.
-    fn time_out(&mut self) {
+    fn time_out(&mut self, answer: &mut Answer<'_>) {
         while let Some((token, since)) = self.clients.first().copied()
             && since + self.timeout() <= self.now
         {
             if let Some(Slot::Client(client)) = self.reactor.get_mut(token) {
-                client.time_out();
+                client.time_out(answer);
             }
             self.remove(token);
         }

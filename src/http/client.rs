@@ -82,9 +82,11 @@ impl<S: Stream> Client<S> {
         }
     }
 
-    /// Its time is over. If part of a request came, the client is sent the reason, as far as its socket takes it now.
-    pub(super) fn time_out(&mut self) {
-        if let State::Reading(head) = &self.state
+    /// Its time is over. What came of its request by now still counts: the server may have been suspended, or have had
+    /// others to answer first. If that is a part, the client is sent the reason, as far as its socket takes it now.
+    pub(super) fn time_out(&mut self, answer: &mut Answer<'_>) {
+        if self.drive(answer) == Next::Wait
+            && let State::Reading(head) = &self.state
             && !head.is_empty()
         {
             let _ = self.stream.write(&Response::refusal(StatusCode::RequestTimeout).to_bytes());

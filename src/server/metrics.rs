@@ -75,7 +75,7 @@ where
         });
         // Fails only if its poll is gone. The echoes go on without metrics.
         let _ = turned;
-        Action::Wait
+        if http.has_more() { Action::Requeue } else { Action::Wait }
     }
 
     fn deadline(&self) -> Option<Instant> {

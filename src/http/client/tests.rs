@@ -230,7 +230,7 @@ fn only_a_client_that_sent_a_part_hears_that_its_time_is_over() {
         let pieces = Some(sent).filter(|sent| !sent.is_empty());
         let mut client = Client::new(Scripted { end, ..Scripted::new(pieces) });
         assert_eq!(client.drive(&mut hello), Next::Wait);
-        client.time_out();
+        client.time_out(&mut |_| None);
         let sent = String::from_utf8(client.stream.sent).unwrap();
         let status = sent.get(9..12).unwrap_or_default();
         assert_eq!(status, expected);
