@@ -78,19 +78,23 @@ impl<S: Stream> Proxied<S> {
                 Ok(Header::Incomplete) if is_closed => {
                     return Look::Refused(Refusal::HeaderIncomplete);
                 }
-                // More may have come between the peek and the end: look again.
-                Ok(Header::Incomplete) if self.stream.is_read_closed() => is_closed = true,
-                Ok(Header::Incomplete) => return self.begin(now),
+                Ok(Header::Incomplete) => {
+                    self.begin(now);
+                    if !self.stream.is_read_closed() {
+                        return Look::Wait;
+                    }
+                    // More may have come between the peek and the end: look again.
+                    is_closed = true;
+                }
             }
         }
     }
 
     /// A part of the header has come: from its first byte on, it has a timeout of its own.
-    fn begin(&mut self, now: Instant) -> Look {
+    fn begin(&mut self, now: Instant) {
         if !self.has_begun {
             (self.has_begun, self.since) = (true, now);
         }
-        Look::Wait
     }
 
     /// When it must be looked at although there is no event.
