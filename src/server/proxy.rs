@@ -78,14 +78,12 @@ impl<S: Stream> Proxied<S> {
                 Ok(Header::Incomplete) if is_closed => {
                     return Look::Refused(Refusal::HeaderIncomplete);
                 }
-                Ok(Header::Incomplete) => {
-                    self.begin(now);
-                    if !self.stream.is_read_closed() {
-                        return Look::Wait;
-                    }
-                    // More may have come between the peek and the end: look again.
-                    is_closed = true;
-                }
+                Ok(Header::Incomplete) => self.begin(now),
+            }
+            // More may have come between the peek and the end: look again.
+            is_closed = self.stream.is_read_closed();
+            if !is_closed {
+                return Look::Wait;
             }
         }
     }
