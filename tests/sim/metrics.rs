@@ -225,11 +225,7 @@ impl World {
             return Err(ErrorKind::WouldBlock.into());
         };
         self.http.scrapers[id].accepted_at = Some(raw);
-        let open = self.http.open();
-        if open > MAX_CLIENTS {
-            self.fail(|| format!("metrics: {open} clients at once"));
-        }
-        if open == MAX_CLIENTS {
+        if self.http.open() == MAX_CLIENTS {
             self.coverage.note(Feature::ScrapersCrowded);
         }
         Ok((id, stream))
@@ -374,15 +370,19 @@ impl World {
     /// Whether the server may close: the client has closed too, or sends too much, or its time is over.
     fn may_close(&self, id: usize) -> bool {
         let scraper = &self.http.scrapers[id];
-        scraper.is_over || scraper.sent > MAX_DISCARDED_BYTES || self.is_timed_out(id)
+        // One that has sent something takes its place.
+        let is_replaced = scraper.sent == 0 && self.http.open() > MAX_CLIENTS;
+        let is_done = scraper.is_over || scraper.sent > MAX_DISCARDED_BYTES;
+        is_done || is_replaced || self.is_timed_out(id)
     }
 
     /// Checks the clients at the end of a turn.
     pub fn check_scrapers(&mut self) {
         let is_quiet = self.http.is_quiet();
-        let has_room = self.http.open() < MAX_CLIENTS;
+        let open = self.http.open();
+        let has_room = open < MAX_CLIENTS;
         let raw = self.clock.raw;
-        let mut fault = None;
+        let mut fault = (open > MAX_CLIENTS).then(|| format!("metrics: {open} clients at once"));
         for scraper in &mut self.http.scrapers {
             let over = scraper.accepted_at.is_some_and(|at| raw - at > TIMEOUT);
             let is_late = over && scraper.is_open();

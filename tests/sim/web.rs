@@ -8,6 +8,7 @@ use mio::event::Source;
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use resound::net::{Endpoint, Listen, Stream};
+use rustix::net::{RecvFlags, recv};
 
 use crate::fakes::Shared;
 use crate::kit::rng::Rng;
@@ -78,8 +79,9 @@ impl Stream for WebStream {
         false
     }
 
-    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
-        unreachable!("the listener of the metrics is not proxied")
+    fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (peeked, _) = recv(&self.stream, buffer, RecvFlags::PEEK)?;
+        Ok(peeked)
     }
 
     fn is_read_closed(&self) -> bool {
