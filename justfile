@@ -39,7 +39,7 @@ soak time="60s":
 mutants *args:
     cargo mutants "$@" -- --lib --test sim || cargo mutants --iterate "$@"
 
-# Fuzz one target (addr, conn, proxy or units) for this number of seconds.
+# Fuzz one target (addr, conn, http, proxy or units) for this number of seconds.
 fuzz target seconds="60":
     ./ci/fuzz {{seconds}} {{target}}
 

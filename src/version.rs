@@ -1,7 +1,10 @@
 //! Which build this is.
 
 /// The commit from which the program was built. Empty if that was not in a repository.
-const COMMIT: &str = env!("RESOUND_COMMIT");
+pub(crate) const COMMIT: &str = env!("RESOUND_COMMIT");
+
+/// The system that the program was built for.
+pub(crate) const TARGET: &str = env!("RESOUND_TARGET");
 
 /// The version, and the commit and the target of the build.
 pub(crate) const VERSION: &str = match COMMIT.is_empty() {

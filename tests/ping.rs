@@ -12,6 +12,9 @@ mod deadline;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "support/piped.rs"]
 mod piped;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/server.rs"]
+mod server;
 
 #[path = "ping/ends.rs"]
 mod ends;
@@ -27,3 +30,5 @@ mod reach;
 mod schedule;
 #[path = "ping/usage.rs"]
 mod usage;
+#[path = "ping/udp.rs"]
+mod udp;

@@ -20,6 +20,8 @@ mod passed;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "support/pty.rs"]
 mod pty;
+#[path = "support/scraped.rs"]
+mod scraped;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/unix.rs"]

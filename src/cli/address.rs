@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "clients")]
+use super::Failure;
 use crate::net::{Addr, ParseAddrError, has_scheme, is_name_char};
 use crate::text::Excerpt;
 
@@ -98,9 +100,22 @@ pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     if let Some(rest) = text.to_str().and_then(|text| strip_proxied(text)) {
         return Err(format!("{PROXIED} is for listeners; write {rest}, with --send-proxy v2"));
     }
-    match Addr::of_server(text).map_err(|fault| with_example(text, &fault))? {
-        Addr::Udp { .. } => Err("the clients do not speak UDP; try nc -u HOST PORT".into()),
-        addr => Ok(addr),
+    Addr::of_server(text).map_err(|fault| with_example(text, &fault))
+}
+
+/// Refuses a UDP address, for a command that speaks over a stream.
+///
+/// # Errors
+///
+/// What speaks UDP instead.
+#[cfg(feature = "clients")]
+pub(super) fn expect_stream(server: &Addr) -> Result<(), Failure> {
+    match server {
+        Addr::Udp { .. } => Err(Failure::usage(&format!(
+            "{} is a UDP address, and this command needs a stream: resound ping speaks UDP",
+            shown(server)
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::address::expect_stream;
 use super::send_proxy::SendProxy;
 use crate::client::connect::{self, Options};
 use crate::net::Addr;
@@ -58,6 +59,7 @@ impl Connect {
                 "--hex and --log show a conversation: leave them out, or let standard input be a terminal",
             ));
         }
+        expect_stream(&server)?;
         let send_proxy = send_proxy.version;
         let options = Options { server, reconnect, timeout, wait, send_proxy, hex, log };
         connect::run(&options).map_err(|e| match e.kind() {

@@ -11,6 +11,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::Failure;
+use super::address::expect_stream;
 use super::send_proxy::SendProxy;
 use crate::client::load::{self, End, Found, Objective, Options, Outcome, Search, Threshold};
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
@@ -207,6 +208,7 @@ impl Load {
     ///
     /// If the run failed or was interrupted, or a condition of --fail-if is true.
     pub fn run(self, is_quiet: bool) -> Result<(), Failure> {
+        expect_stream(&self.server)?;
         let mut options = self.options();
         self.check(&options)?;
         // Before the run, so that no run is wasted.

@@ -9,7 +9,9 @@ use super::Failure;
 use super::failure::INTERRUPTED;
 use super::send_proxy::SendProxy;
 use crate::client::dial::DialProgress::Waiting;
-use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
+use crate::client::ping::{
+    self, End, Json, LEAST_BYTES, MOST_BYTES, Notice, Options, Summary, Tally,
+};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
 use crate::units::{count, size, timeout, within};
@@ -19,7 +21,7 @@ use crate::units::{count, size, timeout, within};
 pub struct Ping {
     #[arg(
         value_name = "ADDR",
-        help = "The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME"
+        help = "The server: HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME"
     )]
     server: Addr,
 
@@ -82,6 +84,9 @@ impl Ping {
         let Self { server, count, interval, size, timeout, wait, send_proxy, quiet, json } = self;
         let send_proxy = send_proxy.version;
         let options = Options { server, count, interval, size, timeout, wait, send_proxy };
+        if let Addr::Udp { .. } = options.server {
+            check_datagrams(&options)?;
+        }
         let show = match (json, quiet) {
             (true, _) => Show::Json,
             (false, true) => Show::FirstAndLast,
@@ -92,6 +97,25 @@ impl Ping {
         show.end(&options, &tally, &end, verdict.as_ref().err())?;
         verdict
     }
+}
+
+/// Checks what only a ping over UDP does not allow.
+fn check_datagrams(options: &Options) -> Result<(), Failure> {
+    if !(LEAST_BYTES..=MOST_BYTES).contains(&options.size) {
+        return Err(Failure::usage(&format!(
+            "a datagram has {LEAST_BYTES} to {MOST_BYTES} bytes, and its number takes {LEAST_BYTES} of them: \
+             give --size something between"
+        )));
+    }
+    if options.wait.is_some() {
+        let line = "UDP has no connection to wait for: leave --wait out, or ping over TCP";
+        return Err(Failure::usage(line));
+    }
+    if options.send_proxy.is_some() {
+        let line = "a PROXY header begins a connection, and UDP has none: leave --send-proxy out";
+        return Err(Failure::usage(line));
+    }
+    Ok(())
 }
 
 /// What the exit code and the last line say of how the ping ended.

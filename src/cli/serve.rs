@@ -229,7 +229,7 @@ impl Serve {
         let bound = bound.after(inherited.listeners, inherited.datagrams);
         let files = self.listen(server, bound)?;
         metrics::announce(&metrics_at);
-        warnings.iter().for_each(|warning| warn!(event = "no_effect"; "{warning}"));
+        warnings.iter().for_each(|warning| warn!(event = "option_warning"; "{warning}"));
         Ok(files)
     }
 

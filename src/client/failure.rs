@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::probe::Fault;
 use crate::net::reason;
-use crate::text::format::{count, elapsed, setting};
+use crate::text::format::{count, counted, elapsed, setting};
 
 /// The number of failures that a client records in full. It counts the others by [kind](Failure::kind).
 pub const MAX_RECORDED: usize = 20;
@@ -21,6 +21,8 @@ pub enum Failure {
     Connect(io::Error),
     /// The echo is wrong, or the connection ended before the echo was complete.
     Fault(Fault),
+    /// A datagram came back that is not the one that was sent.
+    Datagram(BadDatagram),
     /// The echo was not complete when the timeout expired.
     TimedOut {
         timeout: Duration,
@@ -43,6 +45,7 @@ impl Failure {
         match self {
             Self::Connect(_) => "connect",
             Self::Fault(fault) => fault.kind(),
+            Self::Datagram(bad) => bad.kind(),
             Self::TimedOut { .. } | Self::Late { .. } => "timeout",
             Self::Closed => "closed",
             Self::System(_) => "system",
@@ -51,7 +54,68 @@ impl Failure {
 
     /// Whether bytes came back that differ from what was sent. Missing bytes alone are not wrong.
     pub fn is_wrong(&self) -> bool {
-        matches!(self, Self::Fault(fault) if fault.is_wrong())
+        match self {
+            Self::Fault(fault) => fault.is_wrong(),
+            Self::Datagram(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// What is wrong with a datagram that came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadDatagram {
+    /// It has another length.
+    Length {
+        /// The bytes that were sent.
+        sent: usize,
+        /// The bytes that came.
+        came: usize,
+    },
+    /// A byte differs.
+    Altered {
+        /// Its offset in the datagram.
+        offset: usize,
+        /// The byte that was sent.
+        expected: u8,
+        /// The byte that came.
+        got: u8,
+    },
+    /// It has not the number of a message that was sent not long ago.
+    Unknown,
+}
+
+impl BadDatagram {
+    /// What is wrong with `came`, if `sent` was sent.
+    pub fn find(came: &[u8], sent: &[u8]) -> Option<Self> {
+        if came.len() != sent.len() {
+            return Some(Self::Length { sent: sent.len(), came: came.len() });
+        }
+        let offset = came.iter().zip(sent).position(|(came, sent)| came != sent)?;
+        Some(Self::Altered { offset, expected: sent[offset], got: came[offset] })
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Length { .. } => "length",
+            Self::Altered { .. } => "altered",
+            Self::Unknown => "surplus",
+        }
+    }
+}
+
+impl fmt::Display for BadDatagram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Length { sent, came } => {
+                let bytes = |n: usize| counted(n as u64, "byte", "bytes");
+                write!(f, "{} came back instead of {}", bytes(*came), bytes(*sent))
+            }
+            Self::Altered { offset, expected, got } => {
+                write!(f, "the byte at offset {offset} is {got:02x} instead of {expected:02x}")
+            }
+            Self::Unknown => f.write_str("a datagram came that is no echo of a recent message"),
+        }
     }
 }
 
@@ -70,6 +134,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Connect(error) | Self::System(error) => f.write_str(&reason(error)),
             Self::Fault(fault) => fault.fmt(f),
+            Self::Datagram(bad) => bad.fmt(f),
             Self::TimedOut { timeout, received, expected } => {
                 let missing = count(expected - received);
                 let (timeout, received, expected) =

@@ -24,9 +24,11 @@ use crate::client::drive::drive;
 use crate::net::Addr;
 use crate::net::proxy::HeaderVersion;
 
+use datagrams::sockets::DatagramSockets;
 use session::Session;
 use sockets::Sockets;
 
+pub use datagrams::{LEAST_BYTES, MOST_BYTES};
 pub use json::Json;
 pub use notice::{Notice, Summary};
 pub use tally::Tally;
@@ -37,6 +39,7 @@ mod schedule;
 mod network;
 mod session;
 mod sockets;
+mod datagrams;
 mod json;
 
 /// What `resound ping` was asked to do.
@@ -48,7 +51,7 @@ pub struct Options {
     pub count: Option<u64>,
     /// The time between the due times of two messages, at least a millisecond.
     pub interval: Duration,
-    /// The size of a message in bytes. At least 1.
+    /// The size of a message in bytes. At least 1; over UDP from [`LEAST_BYTES`] to [`MOST_BYTES`].
     pub size: usize,
     /// How long to wait for an echo. Also how long to wait for a connection, including the look-up of the
     /// server's name.
@@ -75,9 +78,15 @@ pub enum End {
 pub fn run(options: &Options, notify: impl FnMut(&Notice<'_>) -> io::Result<()>) -> (Tally, End) {
     let began = Instant::now();
     let mut tally = Tally::default();
-    let end = Sockets::new(options).and_then(|network| {
-        drive(&mut Session::new(options, network, &mut tally, notify, began), began)
-    });
+    let end = match options.server {
+        Addr::Udp { .. } => DatagramSockets::new(options).and_then(|sockets| {
+            let mut ping = sockets.session(options, &mut tally, notify, began)?;
+            drive(&mut ping, began)
+        }),
+        _ => Sockets::new(options).and_then(|network| {
+            drive(&mut Session::new(options, network, &mut tally, notify, began), began)
+        }),
+    };
     tally.elapsed = began.elapsed();
     (tally, end.unwrap_or_else(End::Failed))
 }

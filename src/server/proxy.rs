@@ -82,19 +82,21 @@ impl<S: Stream> Proxied<S> {
                 Ok(Header::Incomplete) if is_closed => {
                     return Look::Refused(Refusal::HeaderIncomplete);
                 }
-                // More may have come between the peek and the end: look again.
-                Ok(Header::Incomplete) if self.stream.is_read_closed() => is_closed = true,
-                Ok(Header::Incomplete) => return self.begin(now),
+                Ok(Header::Incomplete) => self.begin(now),
+            }
+            // More may have come between the peek and the end: look again.
+            is_closed = self.stream.is_read_closed();
+            if !is_closed {
+                return Look::Wait;
             }
         }
     }
 
     /// A part of the header has come: from its first byte on, it has a timeout of its own.
-    fn begin(&mut self, now: Instant) -> Look {
+    fn begin(&mut self, now: Instant) {
         if !self.has_begun {
             (self.has_begun, self.since) = (true, now);
         }
-        Look::Wait
     }
 
     /// When it must be looked at although there is no event.

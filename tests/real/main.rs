@@ -31,6 +31,9 @@ mod long_stream;
 #[path = "../support/piped.rs"]
 mod piped;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/scraped.rs"]
+mod scraped;
+#[allow(dead_code, reason = "shared with tests that use more of it")]
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/soak.rs"]
@@ -55,6 +58,7 @@ mod load;
 mod manifests;
 mod masses;
 mod load_cost;
+mod metrics;
 mod packages;
 mod peers;
 mod proxy;
@@ -63,6 +67,7 @@ mod reach;
 mod restart;
 mod scale;
 mod shells;
+mod small;
 mod soak;
 mod time;
 mod traced;

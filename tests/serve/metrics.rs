@@ -1,107 +1,30 @@
 //! `--metrics`: what it serves, to whom, and that no client of it disturbs the echoes.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::bystander::Bystander;
 use crate::command::{after_script, output};
+use crate::scraped::{Scraped, exchange, metrics_command, reply};
 use crate::server::{Server, command, connect, eventually};
 use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{expect_echo, expect_end, pattern, read_to_end, reset, send_until_stuck};
 
-/// A server with metrics, and where they are.
-struct Watched {
-    server: Server,
-    metrics: String,
-}
-
-impl Watched {
-    #[track_caller]
-    fn start(args: &[&str]) -> Self {
-        Self::start_command(&mut metrics_command(args))
-    }
-
-    #[track_caller]
-    fn start_command(command: &mut Command) -> Self {
-        let mut server = Server::start_command(command, 1);
-        let line = server.expect_line("metrics on http://");
-        let (_, url) = line.split_once("http://").unwrap();
-        let metrics = url.strip_suffix("/metrics").unwrap().into();
-        Self { server, metrics }
-    }
-
-    #[track_caller]
-    fn get(&self, path: &str) -> Reply {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.metrics))
-    }
-
-    /// Sends a whole request, and reads up to the end of the response.
-    #[track_caller]
-    fn send(&self, request: &str) -> Reply {
-        exchange(connect(&self.metrics), request)
-    }
-
-    /// Each sample, by its name with its labels.
-    #[track_caller]
-    fn samples(&self) -> BTreeMap<String, f64> {
-        let reply = self.get("/metrics");
-        assert_eq!(reply.status, "200 OK");
-        let samples = reply.body.lines().filter(|line| !line.starts_with('#'));
-        let pairs = samples.map(|line| line.rsplit_once(' ').unwrap());
-        pairs.map(|(name, value)| (name.into(), value.parse().unwrap())).collect()
-    }
-
-    #[track_caller]
-    fn sample(&self, name: &str) -> f64 {
-        *self.samples().get(name).unwrap_or_else(|| panic!("there is no {name}"))
-    }
-}
-
-fn metrics_command(args: &[&str]) -> Command {
-    command(&["127.0.0.1:0"], &[&["--metrics", "127.0.0.1:0"], args].concat())
-}
-
-#[derive(Debug)]
-struct Reply {
-    status: String,
-    head: String,
-    body: String,
-}
-
-#[track_caller]
-fn exchange(mut stream: impl Read + Write, request: &str) -> Reply {
-    stream.write_all(request.as_bytes()).unwrap();
-    reply(&read_to_end(stream))
-}
-
-/// Takes a response apart. Its length must be right.
-#[track_caller]
-fn reply(bytes: &[u8]) -> Reply {
-    let text = str::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
-    let status = head.lines().next().unwrap().strip_prefix("HTTP/1.1 ").unwrap();
-    assert!(head.contains("\r\nConnection: close"), "{head}");
-    assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{text}");
-    Reply { status: status.into(), head: head.into(), body: body.into() }
-}
-
 #[test]
 fn a_scrape_shows_what_the_server_did() {
-    let watched = Watched::start(&["--max-per-ip", "2", "--max-connections", "10"]);
-    let [first, second] = [watched.server.connect(), watched.server.connect()];
+    let scraped = Scraped::start(&["--max-per-ip", "2", "--max-connections", "10"]);
+    let [first, second] = [scraped.server.connect(), scraped.server.connect()];
     expect_echo(&first, &pattern(0, 1000));
-    expect_end(watched.server.connect());
+    expect_end(scraped.server.connect());
     drop(second);
-    eventually(|| (watched.sample("resound_connections") == 1.0).then_some(()));
-    let samples = watched.samples();
+    eventually(|| (scraped.sample("resound_connections") == 1.0).then_some(()));
+    let samples = scraped.samples();
     for (name, expected) in [
         ("resound_max_connections", 10.0),
         ("resound_stopping", 0.0),
@@ -119,19 +42,19 @@ fn a_scrape_shows_what_the_server_did() {
     assert!(samples["resound_turns_total"] >= 5.0);
     assert!(samples["resound_ready_events_total"] >= 5.0);
     // This scraper, and perhaps the one before it.
-    let open = samples["process_open_fds"] - watched.server.descriptors() as f64;
+    let open = samples["process_open_fds"] - scraped.server.descriptors() as f64;
     assert!(open.abs() <= 2.0, "{open} more than there are");
-    let version = format!("resound_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
-    assert_eq!(samples[&version], 1.0);
+    let build = format!("resound_build_info{{version=\"{}\",commit=", env!("CARGO_PKG_VERSION"));
+    assert!(samples.keys().any(|name| name.starts_with(&build)), "{samples:#?}");
 }
 
 #[test]
 fn the_client_chooses_the_format() {
-    let watched = Watched::start(&[]);
-    let text = watched.get("/metrics");
+    let scraped = Scraped::start(&[]);
+    let text = scraped.get("/metrics");
     assert!(text.head.contains("\r\nContent-Type: text/plain; version=0.0.4;"), "{}", text.head);
     let accept = "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: application/openmetrics-text\r\n\r\n";
-    let open_metrics = watched.send(accept);
+    let open_metrics = scraped.send(accept);
     let kind = "\r\nContent-Type: application/openmetrics-text; version=1.0.0;";
     assert!(open_metrics.head.contains(kind), "{}", open_metrics.head);
     assert!(open_metrics.body.ends_with("\n# EOF\n"));
@@ -139,45 +62,45 @@ fn the_client_chooses_the_format() {
 
 #[test]
 fn each_path_has_its_answer_and_others_have_none() {
-    let watched = Watched::start(&[]);
+    let scraped = Scraped::start(&[]);
     for (path, status, body) in [
         ("/healthz", "200 OK", "ok\n"),
         ("/readyz", "200 OK", "ready\n"),
         ("/readyz?verbose", "200 OK", "ready\n"),
         ("/Metrics", "404 Not Found", "404 Not Found: / lists what there is\n"),
     ] {
-        let reply = watched.get(path);
+        let reply = scraped.get(path);
         assert_eq!((&*reply.status, &*reply.body), (status, body), "{path}");
     }
-    let list = watched.get("/").body;
+    let list = scraped.get("/").body;
     for line in list.lines() {
         let path = line.split(' ').next().unwrap();
-        assert_eq!(watched.get(path).status, "200 OK", "{line}");
+        assert_eq!(scraped.get(path).status, "200 OK", "{line}");
     }
     assert_eq!(list.lines().count(), 3);
-    let mut stream = connect(&watched.metrics);
+    let mut stream = connect(&scraped.metrics);
     stream.write_all(b"HEAD /healthz HTTP/1.0\r\n\r\nand more that is not read").unwrap();
     let head = String::from_utf8(read_to_end(&stream)).unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
-/// Balancers learn at once that it stops. Scrapes go on, so that the drain can be watched.
+/// Balancers learn at once that it stops. Scrapes go on, so that the drain can be scraped.
 #[test]
 fn a_stopping_server_is_healthy_and_not_ready() {
-    let mut watched = Watched::start(&["--drain-timeout", "60s"]);
-    let stream = watched.server.connect();
+    let mut scraped = Scraped::start(&["--drain-timeout", "60s"]);
+    let stream = scraped.server.connect();
     // An echo that is not taken keeps the server from its end.
     send_until_stuck(&stream, &pattern(0, 32 << 20));
-    watched.server.signal(Signal::TERM);
-    watched.server.expect_line("stopping");
-    let ready = watched.get("/readyz");
+    scraped.server.signal(Signal::TERM);
+    scraped.server.expect_line("stopping");
+    let ready = scraped.get("/readyz");
     assert_eq!((&*ready.status, &*ready.body), ("503 Service Unavailable", "stopping\n"));
-    assert_eq!(watched.get("/healthz").status, "200 OK");
-    assert_eq!(watched.sample("resound_stopping"), 1.0);
-    assert!(watched.sample("resound_pending_bytes") > 0.0);
+    assert_eq!(scraped.get("/healthz").status, "200 OK");
+    assert_eq!(scraped.sample("resound_stopping"), 1.0);
+    assert!(scraped.sample("resound_pending_bytes") > 0.0);
     reset(stream);
-    assert_eq!(watched.server.wait().code(), Some(0));
-    assert!(TcpStream::connect(&watched.metrics).is_err());
+    assert_eq!(scraped.server.wait().code(), Some(0));
+    assert!(TcpStream::connect(&scraped.metrics).is_err());
 }
 
 /// What a client can do wrong.
@@ -194,34 +117,34 @@ const BAD: [(&[u8], &str); 8] = [
 
 #[test]
 fn bad_requests_are_answered_beside_the_echoes() {
-    let watched = Watched::start(&[]);
-    let bystander = Bystander::beside(&watched.server);
+    let scraped = Scraped::start(&[]);
+    let bystander = Bystander::beside(&scraped.server);
     for (request, status) in BAD {
-        let mut stream = connect(&watched.metrics);
+        let mut stream = connect(&scraped.metrics);
         stream.write_all(request).unwrap();
         let reply = reply(&read_to_end(&stream));
         assert!(reply.status.starts_with(status), "{}: {reply:?}", request.escape_ascii());
     }
     let long = format!("GET /metrics HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(100_000));
-    assert!(watched.send(&long).status.starts_with("431 "));
-    let mut cut = connect(&watched.metrics);
+    assert!(scraped.send(&long).status.starts_with("431 "));
+    let mut cut = connect(&scraped.metrics);
     cut.write_all(b"GET /metr").unwrap();
     cut.shutdown(Shutdown::Write).unwrap();
     assert!(reply(&read_to_end(&cut)).status.starts_with("400 "));
-    let mut gone = connect(&watched.metrics);
+    let mut gone = connect(&scraped.metrics);
     gone.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
     reset(gone);
-    bystander.expect_all_as_before(&watched.server);
+    bystander.expect_all_as_before(&scraped.server);
 }
 
 /// Clients that send nothing, that send without end, or that do not read.
 #[test]
 fn dozens_of_hostile_clients_hold_up_neither_echoes_nor_probes() {
-    let watched = Watched::start(&[]);
-    let bystander = Bystander::beside(&watched.server);
+    let scraped = Scraped::start(&[]);
+    let bystander = Bystander::beside(&scraped.server);
     let hostile: Vec<_> = (0..40)
         .map(|i| {
-            let mut stream = connect(&watched.metrics);
+            let mut stream = connect(&scraped.metrics);
             stream.set_nonblocking(true).unwrap();
             let sent = match i % 3 {
                 0 => Ok(0),
@@ -234,7 +157,7 @@ fn dozens_of_hostile_clients_hold_up_neither_echoes_nor_probes() {
         .collect();
     // Those before it in the accept queue have a second each.
     let probe = || {
-        let mut stream = connect(&watched.metrics);
+        let mut stream = connect(&scraped.metrics);
         stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").ok()?;
         let mut bytes = Vec::new();
         match stream.read_to_end(&mut bytes) {
@@ -245,8 +168,8 @@ fn dozens_of_hostile_clients_hold_up_neither_echoes_nor_probes() {
     };
     assert_eq!(eventually(probe).status, "200 OK");
     drop(hostile);
-    eventually(|| (watched.sample("resound_connections") == 1.0).then_some(()));
-    bystander.expect_idle(&watched.server);
+    eventually(|| (scraped.sample("resound_connections") == 1.0).then_some(()));
+    bystander.expect_idle(&scraped.server);
 }
 
 #[test]
@@ -264,12 +187,12 @@ fn metrics_are_served_on_a_unix_socket_too() {
 
 #[test]
 fn an_address_that_is_in_use_is_one_line() {
-    let watched = Watched::start(&[]);
-    let output = output(&mut command(&["127.0.0.1:0"], &["--metrics", &watched.metrics]));
+    let scraped = Scraped::start(&[]);
+    let output = output(&mut command(&["127.0.0.1:0"], &["--metrics", &scraped.metrics]));
     assert_eq!(output.status.code(), Some(1));
     let expected = format!(
         "resound: metrics: cannot listen on {}: address already in use; choose another, or port 0 for any free one\n",
-        watched.metrics
+        scraped.metrics
     );
     assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
@@ -278,16 +201,16 @@ fn an_address_that_is_in_use_is_one_line() {
 #[test]
 fn a_full_server_can_still_be_scraped() {
     let inner = metrics_command(&[]);
-    let watched = Watched::start_command(&mut after_script("ulimit -n 64", &inner));
-    let limit = watched.sample("resound_max_connections") as usize;
+    let scraped = Scraped::start_command(&mut after_script("ulimit -n 64", &inner));
+    let limit = scraped.sample("resound_max_connections") as usize;
     assert!(limit > 16, "{limit} connections of 64 descriptors");
-    let connections: Vec<_> = (0..limit).map(|_| watched.server.connect()).collect();
+    let connections: Vec<_> = (0..limit).map(|_| scraped.server.connect()).collect();
     connections.iter().for_each(|stream| expect_echo(stream, b"hello"));
-    let scrapers: Vec<_> = (0..15).map(|_| connect(&watched.metrics)).collect();
-    let samples = watched.samples();
+    let scrapers: Vec<_> = (0..15).map(|_| connect(&scraped.metrics)).collect();
+    let samples = scraped.samples();
     assert_eq!(samples["resound_connections"], limit as f64);
     assert_eq!(samples["resound_accept_back_offs_total"], 0.0);
-    expect_end(watched.server.connect());
+    expect_end(scraped.server.connect());
     drop(scrapers);
 }
 
@@ -323,7 +246,7 @@ fn the_dashboard_and_the_alerts_ask_for_metrics_that_exist() {
     let rules: Vec<_> =
         alerts.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
     assert!(queries.len() > 20 && rules.len() > 8, "{queries:#?} {rules:#?}");
-    let samples = Watched::start(&[]).samples();
+    let samples = Scraped::start(&[]).samples();
     let served: Vec<_> = samples.keys().filter_map(|name| name.split('{').next()).collect();
     for query in queries.into_iter().chain(rules) {
         for name in metrics_in(query).filter(|name| name != "resound_build_info") {
@@ -336,7 +259,7 @@ fn the_dashboard_and_the_alerts_ask_for_metrics_that_exist() {
 fn the_dashboard_shows_every_metric() {
     let dashboard = include_str!("../../deploy/grafana.json");
     let shown: Vec<_> = metrics_in(dashboard).collect();
-    for name in Watched::start(&[]).samples().keys() {
+    for name in Scraped::start(&[]).samples().keys() {
         let name = name.split('{').next().unwrap();
         assert!(shown.iter().any(|shown| shown == name), "{name} is not on the dashboard");
     }

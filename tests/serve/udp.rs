@@ -235,12 +235,12 @@ fn an_address_of_many_hosts_is_refused() {
 }
 
 #[test]
-fn connect_refuses_udp_in_one_line() {
-    let output = resound(&["connect", "udp:127.0.0.1:7007"]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        said.starts_with("resound: ") && said.lines().count() == 1 && said.contains("UDP"),
-        "{said}"
-    );
-    assert_eq!(output.status.code(), Some(2));
+fn clients_that_need_a_stream_refuse_udp_and_name_the_one_that_does_not() {
+    for client in ["connect", "load"] {
+        let output = resound(&[client, "udp:127.0.0.1:7007"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let why = "is a UDP address, and this command needs a stream: resound ping speaks UDP";
+        assert_eq!(said, format!("resound: udp:127.0.0.1:7007 {why}\n"));
+        assert_eq!(output.status.code(), Some(2));
+    }
 }

@@ -21,7 +21,7 @@ const ALL: &str = "serve connect ping load";
 const CLIENTS: &str = "connect ping load";
 
 /// Commands, options that other programs have for the same, and what to write instead.
-const OPTIONS: [(&str, &str, &str); 13] = [
+const OPTIONS: [(&str, &str, &str); 16] = [
     ("serve", "--timeout -W -w -t", "write --idle-timeout or --stall-timeout"),
     (
         "serve",
@@ -45,6 +45,9 @@ const OPTIONS: [(&str, &str, &str); 13] = [
     ("load", "-R --rps --qps", "write -r, --rate"),
     ("ping", "-n --number", "write -c, --count"),
     ("serve", "-u --udp", "write udp: before the address, such as --listen udp:127.0.0.1:7007"),
+    ("ping", "-u --udp", "write udp: before the address, such as udp:127.0.0.1:7007"),
+    ("connect", "-u --udp", "it speaks TCP and Unix sockets; resound ping speaks UDP"),
+    ("load", "-u --udp", "it speaks TCP and Unix sockets; resound ping speaks UDP"),
     (ALL, "--tls --ssl", "resound speaks plain TCP, UDP and Unix sockets"),
     (
         ALL,

@@ -17,7 +17,9 @@ pub(super) fn hint(at: &Endpoint) -> Option<String> {
             format!("nc {}", host_and_port(&addr)?)
         }
         Endpoint::Udp(_) => {
-            return Some(format!("try it from another terminal: nc -u {}", host_and_port(&addr)?));
+            let nc = format!("nc -u {}", host_and_port(&addr)?);
+            let hint = "try it from another terminal: resound ping -c 3";
+            return Some(format!("{hint} udp:{addr}, or {nc}"));
         }
         Endpoint::Unix(_) => {
             let path = addr.strip_prefix("unix:")?;
@@ -95,11 +97,15 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_for_datagrams_names_a_client_that_sends_them() {
-        for (at, nc) in [("0.0.0.0:7", "nc -u 127.0.0.1 7"), ("[fe80::1%2]:7", "nc -u fe80::1%2 7")]
-        {
+    fn the_hint_for_datagrams_names_clients_that_send_them() {
+        for (at, ping, nc) in [
+            ("0.0.0.0:7", "udp:127.0.0.1:7", "nc -u 127.0.0.1 7"),
+            ("[fe80::1%2]:7", "udp:[fe80::1%2]:7", "nc -u fe80::1%2 7"),
+        ] {
             let hint = hint(&Endpoint::Udp(at.parse().unwrap()));
-            assert_eq!(hint, Some(format!("try it from another terminal: {nc}")));
+            let expected =
+                format!("try it from another terminal: resound ping -c 3 {ping}, or {nc}");
+            assert_eq!(hint, Some(expected));
         }
     }
 

@@ -125,9 +125,11 @@ impl FaultPosition {
             Failure::Fault(Fault::Ended { received, .. }) | Failure::TimedOut { received, .. } => {
                 at(*received)
             }
-            Failure::Connect(_) | Failure::Late { .. } | Failure::Closed | Failure::System(_) => {
-                Self::default()
-            }
+            Failure::Connect(_)
+            | Failure::Datagram(_)
+            | Failure::Late { .. }
+            | Failure::Closed
+            | Failure::System(_) => Self::default(),
         }
     }
 }

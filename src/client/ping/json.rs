@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::tally::{RecordedFailure, Tally};
+use super::tally::{Datagrams, RecordedFailure, Tally};
 use super::{End, Options};
 use crate::client::running_stats::RunningStats;
 
@@ -27,6 +27,7 @@ pub struct Json<'a> {
     elapsed_nanoseconds: u64,
     stood_still_nanoseconds: u64,
     messages: Messages,
+    datagrams: Option<DatagramCounts>,
     skipped_due_times: u64,
     connections: u64,
     reconnects: u64,
@@ -45,6 +46,13 @@ struct Messages {
     lost: u64,
     wrong: u64,
     under_way: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct DatagramCounts {
+    late: u64,
+    duplicates: u64,
+    reordered: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +95,7 @@ impl<'a> Json<'a> {
             elapsed_nanoseconds: nanoseconds(tally.elapsed),
             stood_still_nanoseconds: nanoseconds(tally.standstill),
             messages: Messages::of(tally),
+            datagrams: tally.datagrams.map(DatagramCounts::from),
             skipped_due_times: tally.skipped,
             connections: tally.connect_times.count(),
             reconnects: tally.reconnects(),
@@ -100,8 +109,14 @@ impl<'a> Json<'a> {
 
 impl Messages {
     fn of(tally: &Tally) -> Self {
-        let Tally { sent, received, lost, wrong, is_under_way, .. } = *tally;
-        Self { sent, received, lost, wrong, under_way: is_under_way.into() }
+        let Tally { sent, received, lost, wrong, .. } = *tally;
+        Self { sent, received, lost, wrong, under_way: tally.under_way() }
+    }
+}
+
+impl From<Datagrams> for DatagramCounts {
+    fn from(Datagrams { outstanding: _, late, duplicates, reordered }: Datagrams) -> Self {
+        Self { late, duplicates, reordered }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::tally::{MessageFailure, Tally};
+use super::tally::{Datagrams, MessageFailure, Tally};
 use crate::client::dial::DialProgress;
 use crate::client::failure::Failure;
 use crate::client::running_stats::RunningStats;
@@ -35,6 +35,10 @@ pub enum Notice<'a> {
     },
     /// An echo is complete and right.
     Echo { sequence: u64, bytes: usize, peer: &'a Endpoint, took: Duration },
+    /// An echo came after its timeout. Only UDP has such ones.
+    LateEcho { sequence: u64, bytes: usize, peer: &'a Endpoint, took: Duration },
+    /// An echo came again. Only UDP has such ones.
+    Duplicate { sequence: u64, bytes: usize, peer: &'a Endpoint },
     /// A message failed.
     Failed(&'a MessageFailure),
     /// The server ended the connection while no echo was outstanding.
@@ -78,12 +82,8 @@ impl fmt::Display for Notice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start { server, peer, bytes } => {
-                write!(
-                    f,
-                    "PING {server} ({peer}) {} over {}",
-                    Plural(*bytes as u64, "byte"),
-                    transport(peer)
-                )
+                let (bytes, over) = (Plural(*bytes as u64, "byte"), transport(peer));
+                write!(f, "PING {server} ({peer}) {bytes} over {over}")
             }
             Self::Dialing(progress) => progress.fmt(f),
             Self::Connected { peer, local, took, again } => {
@@ -91,8 +91,13 @@ impl fmt::Display for Notice<'_> {
                 write!(f, "{connected} to {peer} from {local} in {} ms", Ms(*took))
             }
             Self::Echo { sequence, bytes, peer, took } => {
-                let bytes = Plural(*bytes as u64, "byte");
-                write!(f, "{bytes} from {peer}: seq={sequence} time={} ms", Ms(*took))
+                write!(f, "{} time={} ms", Came(*bytes, peer, *sequence), Ms(*took))
+            }
+            Self::LateEcho { sequence, bytes, peer, took } => {
+                write!(f, "{} time={} ms (late)", Came(*bytes, peer, *sequence), Ms(*took))
+            }
+            Self::Duplicate { sequence, bytes, peer } => {
+                write!(f, "{} (duplicate)", Came(*bytes, peer, *sequence))
             }
             Self::Failed(failed) => failed.fmt(f),
             Self::ServerClosed { error: None, next } => {
@@ -110,6 +115,16 @@ impl fmt::Display for Notice<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// An echo that came: its bytes, the server, and the number of its message.
+struct Came<'a>(usize, &'a Endpoint, u64);
+
+impl fmt::Display for Came<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes, peer, sequence) = self;
+        write!(f, "{} from {peer}: seq={sequence}", Plural(*bytes as u64, "byte"))
     }
 }
 
@@ -132,6 +147,7 @@ impl fmt::Display for MessageFailure {
                 count(*received),
                 counted(*expected, "byte", "bytes")
             ),
+            Failure::Datagram(bad) => write!(f, "seq={sequence}: {bad}"),
             _ if failure.is_wrong() => {
                 write!(f, "seq={sequence} (offsets {first} to {last}): {failure}")
             }
@@ -211,12 +227,23 @@ struct Counts<'a>(&'a Tally);
 
 impl fmt::Display for Counts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { sent, received, lost, wrong, skipped, is_under_way, .. } = self.0;
-        let settled = sent - u64::from(*is_under_way);
-        write!(f, "{sent} sent, {received} received, {lost} lost ({})", Percent(*lost, settled))?;
-        write!(f, ", {wrong} wrong, {}", Plural(self.0.reconnects(), "reconnect"))?;
-        if *is_under_way {
-            f.write_str(", 1 still under way")?;
+        let Tally { sent, received, lost, wrong, skipped, datagrams, .. } = self.0;
+        let under_way = self.0.under_way();
+        write!(
+            f,
+            "{sent} sent, {received} received, {lost} lost ({})",
+            Percent(*lost, sent - under_way)
+        )?;
+        match datagrams {
+            None => write!(f, ", {wrong} wrong, {}", Plural(self.0.reconnects(), "reconnect"))?,
+            Some(Datagrams { late, duplicates, reordered, .. }) => write!(
+                f,
+                ", {late} late, {wrong} wrong, {}, {reordered} reordered",
+                Plural(*duplicates, "duplicate")
+            )?,
+        }
+        if under_way > 0 {
+            write!(f, ", {under_way} still under way")?;
         }
         if *skipped > 0 {
             write!(f, ", {} skipped", Plural(*skipped, "due time"))?;

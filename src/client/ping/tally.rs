@@ -23,6 +23,8 @@ pub struct Tally {
     pub wrong: u64,
     /// Whether an echo was outstanding, or a connection for a message was being made, when a signal ended the ping.
     pub is_under_way: bool,
+    /// What only datagrams can be; `None` if the ping is not over UDP.
+    pub datagrams: Option<Datagrams>,
     /// Due times at which no message was sent: one message was waiting already, either for the echo before it or
     /// because this program stood still.
     pub skipped: u64,
@@ -40,6 +42,19 @@ pub struct Tally {
     pub failure_counts: BTreeMap<&'static str, u64>,
     /// The first [`MAX_RECORDED`] failures.
     pub failures: Vec<RecordedFailure>,
+}
+
+/// Counts of a ping over UDP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagrams {
+    /// Messages whose echo was still outstanding when the ping ended.
+    pub outstanding: u64,
+    /// Messages whose echo came after the timeout. They do not count as lost.
+    pub late: u64,
+    /// Echoes that came a second time or more often.
+    pub duplicates: u64,
+    /// Echoes that came after the echo of a later message.
+    pub reordered: u64,
 }
 
 /// A failure of one message.
@@ -88,6 +103,11 @@ impl Tally {
         }
     }
 
+    /// Messages that were neither answered nor given up when the ping ended.
+    pub fn under_way(&self) -> u64 {
+        self.datagrams.map_or(u64::from(self.is_under_way), |datagrams| datagrams.outstanding)
+    }
+
     /// The number of connections after the first.
     pub fn reconnects(&self) -> u64 {
         self.connect_times.count().saturating_sub(1)
@@ -108,14 +128,18 @@ impl Tally {
     /// If not, what the last line says of it.
     pub fn verdict(&self) -> Result<(), String> {
         let Self { sent, lost, wrong, .. } = self;
-        match (lost, wrong) {
-            (0, 0) if self.received == 0 => Err("no echo came back".into()),
-            (0, 0) => Ok(()),
-            (_, 0) => Err(format!("{lost} of {sent} echoes did not come back")),
-            (0, _) => Err(format!("{wrong} of {sent} echoes came back wrong")),
-            _ => Err(format!(
-                "{lost} of {sent} echoes did not come back, and {wrong} came back wrong"
-            )),
+        let late = self.datagrams.map_or(0, |datagrams| datagrams.late);
+        let outcomes =
+            [(*lost, "did not come back"), (late, "came late"), (*wrong, "came back wrong")];
+        let mut phrases = Vec::new();
+        for (n, what) in outcomes.into_iter().filter(|(n, _)| *n > 0) {
+            let of = if phrases.is_empty() { format!(" of {sent} echoes") } else { String::new() };
+            phrases.push(format!("{n}{of} {what}"));
+        }
+        match phrases.is_empty() {
+            true if self.received == 0 => Err("no echo came back".into()),
+            true => Ok(()),
+            false => Err(phrases.join(", and ")),
         }
     }
 }

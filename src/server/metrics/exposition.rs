@@ -16,6 +16,7 @@ use super::Limits;
 use super::process::Process;
 use crate::http::Request;
 use crate::observe::{ByReason, Counters, Reason, Status, TurnTimes};
+use crate::version::{COMMIT, TARGET};
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
@@ -87,7 +88,8 @@ pub(super) struct Figures {
 impl Collector for Figures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let out = &mut Families(&mut encoder);
-        let build = [("version", env!("CARGO_PKG_VERSION"))];
+        let build =
+            [("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT), ("target", TARGET)];
         out.family("resound_build", "The program.", None, MetricType::Info)?.encode_info(&build)?;
         self.encode_present(out)?;
         encode_counters(&self.status.counters, out)?;

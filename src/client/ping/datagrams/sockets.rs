@@ -1,0 +1,188 @@
+//! The socket of a ping over UDP, and how the clients' common loop drives a session on it.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
+use signal_hook::consts::SIGQUIT;
+use signal_hook_mio::v1_0::Signals;
+
+use super::{DatagramSession, Link};
+use crate::client::alarm::Alarm;
+use crate::client::drive::{Driven, Timeout};
+use crate::client::ping::session::Notify;
+use crate::client::ping::tally::Tally;
+use crate::client::ping::{End, Options};
+use crate::net::{Endpoint, cannot, delegate_source};
+use crate::reactor::{Reactor, Ready};
+use crate::signals;
+
+/// A reactor with everything that a ping over UDP waits for.
+pub(in crate::client::ping) struct DatagramSockets {
+    reactor: Reactor<Watched>,
+    signals: Token,
+    /// Goes off when the next message is due.
+    alarm: Token,
+    server: Token,
+    peer: Endpoint,
+}
+
+pub(in crate::client::ping) enum Watched {
+    Signals(Signals),
+    Alarm(Alarm),
+    Server(UdpSocket),
+}
+
+/// The common loop drives this: a session, whose socket is on the reactor.
+pub(in crate::client::ping) type OnSockets<'a, S> = DatagramSession<'a, DatagramSockets, S>;
+
+impl DatagramSockets {
+    /// Looks the server up, which blocks, and connects a socket to the first of its addresses that this machine has a
+    /// route to. A signal ends the program meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the name is unknown, if there is no route to any of its addresses, or if the system gives no further
+    /// descriptors.
+    pub(in crate::client::ping) fn new(options: &Options) -> io::Result<Self> {
+        let (socket, peer) = connect_first(&options.server.resolve()?)?;
+        let mut reactor = Reactor::new()?;
+        let signals = reactor
+            .insert(Watched::Signals(signals::watch(&[SIGQUIT])?))
+            .map_err(|e| signals::cannot_watch(&e))?;
+        let alarm = Alarm::new().map_err(|e| cannot("watch", &"the time", &e))?;
+        let alarm = reactor.insert(Watched::Alarm(alarm))?;
+        let server = reactor.insert(Watched::Server(socket))?;
+        Ok(Self { reactor, signals, alarm, server, peer })
+    }
+
+    /// A session on this socket, which has reported that it begins.
+    pub(in crate::client::ping) fn session<'a, S: Notify>(
+        self,
+        options: &'a Options,
+        tally: &'a mut Tally,
+        notify: S,
+        now: Instant,
+    ) -> io::Result<OnSockets<'a, S>> {
+        let peer = self.peer.clone();
+        let mut session = DatagramSession::new(options, (self, peer), tally, notify, now);
+        session.start()?;
+        Ok(session)
+    }
+
+    fn server(&mut self) -> io::Result<&UdpSocket> {
+        match self.reactor.get_mut(self.server) {
+            Some(Watched::Server(socket)) => Ok(socket),
+            _ => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// The signals that have come.
+    fn pending_signals(&mut self, ready: &[Ready]) -> Vec<i32> {
+        let is_ready = ready.iter().any(|ready| ready.token == self.signals);
+        match self.reactor.get_mut(self.signals) {
+            Some(Watched::Signals(signals)) if is_ready => signals.pending().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Ends the wait at `due`. The timeout of a wait is exact to a millisecond only.
+    fn wake_at(&mut self, due: Instant) -> io::Result<()> {
+        match self.reactor.get_mut(self.alarm) {
+            Some(Watched::Alarm(alarm)) => alarm.set(due),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Link for DatagramSockets {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        self.server()?.send(datagram)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.server()?.recv(buffer)
+    }
+}
+
+impl<S: Notify> Driven for OnSockets<'_, S> {
+    type Watched = Watched;
+    type Outcome = End;
+
+    fn reactor(&mut self) -> &mut Reactor<Watched> {
+        &mut self.link.reactor
+    }
+
+    fn poll_timeout(&mut self, now: Instant) -> Timeout {
+        Self::poll_timeout(self, now)
+    }
+
+    fn discount(&mut self, standstill: Duration, now: Instant) {
+        Self::discount(self, standstill, now);
+    }
+
+    fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
+        if self.receive(now)? {
+            let server = self.link.server;
+            self.link.reactor.requeue(server);
+        }
+        let signals = self.link.pending_signals(ready);
+        if signals.contains(&SIGQUIT) {
+            self.report_status(now)?;
+        }
+        if signals.into_iter().any(signals::is_stop) {
+            self.stop();
+        }
+        Ok(())
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        Self::handle_timeout(self, now)?;
+        match self.next_due() {
+            Some(due) => self.link.wake_at(due),
+            None => Ok(()),
+        }
+    }
+
+    fn outcome(&mut self) -> Option<End> {
+        Self::outcome(self)
+    }
+}
+
+impl Watched {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Signals(signals) => signals,
+            Self::Alarm(alarm) => alarm,
+            Self::Server(socket) => socket,
+        }
+    }
+}
+
+delegate_source!(Watched);
+
+/// A socket that is connected to the first endpoint to which there is a route. To connect sends nothing: udp(7).
+fn connect_first(endpoints: &[Endpoint]) -> io::Result<(UdpSocket, Endpoint)> {
+    let mut failure = None;
+    for peer in endpoints {
+        match connect(peer) {
+            Ok(socket) => return Ok((socket, peer.clone())),
+            Err(e) => failure = failure.or(Some(cannot("reach", peer, &e))),
+        }
+    }
+    Err(failure.unwrap_or_else(|| ErrorKind::NotFound.into()))
+}
+
+fn connect(peer: &Endpoint) -> io::Result<UdpSocket> {
+    let Endpoint::Udp(peer) = peer else { return Err(ErrorKind::InvalidInput.into()) };
+    let any = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(*peer)?;
+    Ok(socket)
+}

@@ -1,0 +1,240 @@
+//! The session on a scripted link, with times that are exact.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const SIZE: usize = 20;
+
+/// What is sent, and what comes back.
+#[derive(Default)]
+struct Wire {
+    sent: Vec<Vec<u8>>,
+    /// What the next sends return; after that, they succeed.
+    refusals: VecDeque<ErrorKind>,
+    arriving: VecDeque<io::Result<Vec<u8>>>,
+}
+
+#[derive(Clone, Default)]
+struct Scripted(Rc<RefCell<Wire>>);
+
+impl Link for Scripted {
+    fn send(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        let mut wire = self.0.borrow_mut();
+        if let Some(kind) = wire.refusals.pop_front() {
+            return Err(kind.into());
+        }
+        wire.sent.push(datagram.to_vec());
+        Ok(datagram.len())
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let next = self.0.borrow_mut().arriving.pop_front();
+        let datagram = next.unwrap_or(Err(ErrorKind::WouldBlock.into()))?;
+        buffer[..datagram.len()].copy_from_slice(&datagram);
+        Ok(datagram.len())
+    }
+}
+
+/// A session of some messages at 10 ms, with a timeout of 100 ms, and the lines that it printed.
+struct Ping {
+    link: Scripted,
+    options: Options,
+    tally: Tally,
+    lines: Vec<String>,
+    end: Option<End>,
+}
+
+impl Ping {
+    /// Runs a session. `act` is called before each millisecond, and says what happens on the wire.
+    fn run(count: u64, act: impl FnMut(u32, &mut Wire)) -> Self {
+        Self::run_for(count, 1000, act)
+    }
+
+    fn run_for(count: u64, milliseconds: u32, mut act: impl FnMut(u32, &mut Wire)) -> Self {
+        let link = Scripted::default();
+        let options = Options {
+            server: "udp:127.0.0.1:7".parse().unwrap(),
+            count: Some(count),
+            interval: 10 * MS,
+            size: SIZE,
+            timeout: 100 * MS,
+            wait: None,
+            send_proxy: None,
+        };
+        let (mut tally, mut lines, mut end) = (Tally::default(), Vec::new(), None);
+        let start = Instant::now();
+        {
+            let notify = |notice: &Notice<'_>| {
+                lines.push(notice.to_string());
+                Ok(())
+            };
+            let peer = Endpoint::udp(([127, 0, 0, 1], 7).into());
+            let of = (link.clone(), peer);
+            let mut session = DatagramSession::new(&options, of, &mut tally, notify, start);
+            session.start().unwrap();
+            for ms in 0..milliseconds {
+                let now = start + MS * ms;
+                act(ms, &mut link.0.borrow_mut());
+                while session.receive(now).unwrap() {}
+                session.handle_timeout(now).unwrap();
+                end = session.outcome();
+                if end.is_some() {
+                    break;
+                }
+            }
+        }
+        Self { link, options, tally, lines, end }
+    }
+
+    fn counts(&self) -> [u64; 6] {
+        let Tally { sent, received, lost, datagrams, .. } = &self.tally;
+        let Datagrams { late, duplicates, reordered, .. } = datagrams.unwrap();
+        [*sent, *received, *lost, late, duplicates, reordered]
+    }
+}
+
+/// Echoes everything that was sent so far and not echoed yet.
+fn echo(wire: &mut Wire) {
+    let echoes: Vec<_> = wire.sent.drain(..).map(Ok).collect();
+    wire.arriving.extend(echoes);
+}
+
+#[test]
+fn each_message_is_a_datagram_with_its_number_and_its_own_bytes() {
+    let mut all = Vec::new();
+    let ping = Ping::run(3, |_, wire| {
+        all.extend(wire.sent.iter().cloned());
+        echo(wire);
+    });
+    let numbers: Vec<_> = all.iter().map(|sent| sent[..8].to_vec()).collect();
+    assert_eq!(numbers, [1_u64, 2, 3].map(|n| n.to_be_bytes().to_vec()));
+    assert!(all.iter().all(|sent| sent.len() == SIZE));
+    assert_ne!(all[0][8..], all[1][8..]);
+    assert_eq!(ping.counts(), [3, 3, 0, 0, 0, 0]);
+    assert!(matches!(ping.end, Some(End::Complete)));
+    assert_eq!(ping.tally.verdict(), Ok(()));
+    assert_eq!(ping.lines[0], "PING udp:127.0.0.1:7 (udp:127.0.0.1:7) 20 bytes over UDP");
+    assert_eq!(ping.lines[1], "20 bytes from udp:127.0.0.1:7: seq=1 time=1.000 ms");
+}
+
+/// Failed when a lost echo held the next message up.
+#[test]
+fn a_lost_echo_delays_no_other_message() {
+    let mut sent_at = Vec::new();
+    let ping = Ping::run(5, |ms, wire| {
+        sent_at.extend(wire.sent.iter().map(|_| ms - 1));
+        wire.sent.retain(|sent| sent[7] != 2);
+        echo(wire);
+    });
+    assert_eq!(sent_at, [0, 10, 20, 30, 40]);
+    assert_eq!(ping.counts(), [5, 4, 1, 0, 0, 0]);
+    assert!(ping.lines.last().unwrap().starts_with("no echo for seq=2 within 100 ms"));
+    assert_eq!(ping.tally.verdict(), Err("1 of 5 echoes did not come back".into()));
+}
+
+#[test]
+fn late_echoes_are_told_from_lost_ones_and_doubled_ones_from_both() {
+    let mut first = None;
+    let ping = Ping::run(15, |ms, wire| {
+        if ms == 1 {
+            first = wire.sent.pop();
+        }
+        // It comes after its timeout, and then again.
+        if ms == 120 || ms == 121 {
+            wire.arriving.extend(first.clone().map(Ok));
+        }
+        echo(wire);
+    });
+    assert_eq!(ping.counts(), [15, 14, 0, 1, 1, 0]);
+    let said = ["seq=1 time=120.000 ms (late)", "seq=1 (duplicate)"];
+    assert!(said.iter().all(|said| ping.lines.iter().any(|line| line.ends_with(said))));
+    assert_eq!(ping.tally.verdict(), Err("1 of 15 echoes came late".into()));
+}
+
+#[test]
+fn echoes_out_of_order_are_counted_and_right() {
+    let mut kept = None;
+    let ping = Ping::run(3, |ms, wire| {
+        if ms == 1 {
+            kept = wire.sent.pop();
+        }
+        echo(wire);
+        if ms == 15 {
+            wire.arriving.extend(kept.take().map(Ok));
+        }
+    });
+    assert_eq!(ping.counts(), [3, 3, 0, 0, 0, 1]);
+    assert_eq!(ping.tally.verdict(), Ok(()));
+}
+
+#[test]
+fn a_datagram_that_is_no_echo_is_wrong() {
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(Change, &str, &str); 5] = [
+        (|echo| echo[19] ^= 1, "altered", "the byte at offset 19 is"),
+        (|echo| echo.truncate(19), "length", "19 bytes came back instead of 20 bytes"),
+        (|echo| echo.push(0), "length", "21 bytes came back instead of 20 bytes"),
+        (|echo| echo.truncate(7), "surplus", "no echo of a recent message"),
+        (|echo| echo[0] = 1, "surplus", "no echo of a recent message"),
+    ];
+    for (change, kind, text) in changes {
+        let ping = Ping::run(1, |_, wire| {
+            wire.sent.iter_mut().for_each(change);
+            echo(wire);
+        });
+        assert_eq!((ping.tally.wrong, ping.tally.failure_counts[kind]), (1, 1), "{:?}", ping.lines);
+        assert!(ping.tally.failures[0].text.contains(text), "{:?}", ping.tally.failures);
+        assert_eq!(ping.tally.received, 0);
+    }
+}
+
+/// The network reports a closed port with the next call.
+#[test]
+fn a_refused_message_is_lost_at_once() {
+    let ping = Ping::run(2, |_, wire| {
+        let refusals = wire.sent.drain(..).map(|_| Err(ErrorKind::ConnectionRefused.into()));
+        wire.arriving.extend(refusals.collect::<Vec<_>>());
+    });
+    assert_eq!(ping.counts(), [2, 0, 2, 0, 0, 0]);
+    assert_eq!(ping.lines[1..], ["seq=1: connection refused", "seq=2: connection refused"]);
+}
+
+/// Failed when the message that met the error of an earlier one was not sent.
+#[test]
+fn an_error_that_a_send_reports_belongs_to_the_message_before() {
+    let ping = Ping::run(2, |ms, wire| {
+        if ms == 9 {
+            wire.sent.clear();
+            wire.refusals.push_back(ErrorKind::ConnectionRefused);
+        }
+        if ms > 9 {
+            echo(wire);
+        }
+    });
+    assert_eq!(ping.counts(), [2, 1, 1, 0, 0, 0]);
+    assert_eq!(ping.lines[1], "seq=1: connection refused");
+}
+
+#[test]
+fn a_message_that_the_system_does_not_take_is_lost() {
+    let ping = Ping::run(1, |ms, wire| {
+        if ms == 0 {
+            wire.refusals.push_back(ErrorKind::WouldBlock);
+        }
+    });
+    assert_eq!((ping.counts(), ping.tally.failure_counts["system"]), ([1, 0, 1, 0, 0, 0], 1));
+}
+
+#[test]
+fn messages_in_flight_at_the_end_are_under_way() {
+    let ping = Ping::run_for(100, 25, |_, _| {});
+    assert_eq!((ping.tally.sent, ping.tally.under_way(), ping.tally.lost), (3, 3, 0));
+    let summary = super::super::Summary { server: &ping.options.server, tally: &ping.tally };
+    let expected = "3 sent, 0 received, 0 lost (0 %), 0 late, 0 wrong, 0 duplicates, 0 reordered, 3 still under way";
+    assert!(summary.to_string().contains(expected), "{summary}");
+    assert_eq!(ping.link.0.borrow().sent.len(), 3);
+}
