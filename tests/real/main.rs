@@ -70,3 +70,4 @@ mod shells;
 mod soak;
 mod time;
 mod traced;
+mod udp;
