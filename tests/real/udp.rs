@@ -91,8 +91,8 @@ fn datagrams_that_could_start_a_loop_or_a_flood_are_not_answered() {
 
 /// Datagrams in flight, enough to keep a server busy, and fewer than a receive queue holds.
 const IN_FLIGHT: usize = 32;
-const PER_ROUND: usize = 20_000;
-const ROUNDS: usize = 21;
+const PER_ROUND: usize = 5_000;
+const ROUNDS: usize = 61;
 
 /// The rate, relative to the least server in C.
 const LEAST_RATIO: f64 = 0.95;
