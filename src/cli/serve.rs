@@ -209,7 +209,7 @@ impl Serve {
         self.access
             .warnings(&self.listen)
             .iter()
-            .for_each(|warning| warn!(event = "no_effect"; "{warning}"));
+            .for_each(|warning| warn!(event = "option_warning"; "{warning}"));
         // This comes last: it says that the server is ready.
         notify_manager(&mut server)?;
         Ok(server.run())
