@@ -31,11 +31,18 @@ mod response;
 mod request;
 mod client;
 
-/// Clients at once: a few scrapers and probes, each with a client to spare. Further ones wait in the accept queue.
+/// Clients at once: a few scrapers and probes, each with a client to spare. A further one takes the place of the oldest
+/// that has sent nothing. If there is none, it waits in the accept queue.
 pub const MAX_CLIENTS: usize = 16;
+
+/// Clients accepted in one turn. More of them than there are places only push each other out.
+const ACCEPTS_PER_TURN: usize = MAX_CLIENTS;
 
 /// The longest head of a request: its first line and its headers.
 pub const MAX_HEAD_BYTES: usize = 8 << 10;
+
+/// The most headers in it. A browser sends some twenty.
+const MAX_HEADERS: usize = 64;
 
 /// How long a client may take, from when it is accepted until it has its response and has closed.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +56,7 @@ const CROWDED_TIMEOUT: Duration = Duration::from_secs(1);
 const DRIVES_PER_TURN: usize = 4;
 
 /// How long to wait after accept(2) has failed, for lack of descriptors for example.
-const BACK_OFF: Duration = Duration::from_millis(100);
+const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// Makes the response to a request. `None` means that there is nothing of this path.
 pub type Answer<'a> = dyn FnMut(&Request<'_>) -> Option<Response> + 'a;
@@ -100,8 +107,8 @@ impl<L: Listen> HttpServer<L> {
         Ok(())
     }
 
-    /// Accepts, reads, answers and times out, and never blocks. The caller calls it if this source is ready, and if the
-    /// [deadline](Self::deadline) has come.
+    /// Accepts, reads, answers and times out, and never blocks. The caller calls it if this source is ready, if the
+    /// [deadline](Self::deadline) has come, and again while it [has more](Self::has_more) to do.
     ///
     /// # Errors
     ///
@@ -123,12 +130,13 @@ impl<L: Listen> HttpServer<L> {
         Ok(())
     }
 
-    /// When to call [`turn`](Self::turn) although this source is not ready. It has passed if the last turn left
-    /// something for the next.
+    /// Whether the last turn left something for the next. No event comes for that.
+    pub fn has_more(&self) -> bool {
+        self.reactor.has_more()
+    }
+
+    /// When to call [`turn`](Self::turn) although this source is not ready and has nothing more to do.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.reactor.has_more() {
-            return Some(self.now);
-        }
         let oldest = self.clients.first().map(|(_, since)| *since + self.timeout());
         oldest.into_iter().chain(self.retry_at).min()
     }
@@ -149,32 +157,65 @@ impl<L: Listen> HttpServer<L> {
 
     /// Accepts while there is room for clients. Each new client is ready as soon as it has sent something.
     fn accept(&mut self, token: Token) {
-        while self.clients.len() < MAX_CLIENTS && self.retry_at.is_none() {
+        for _ in 0..ACCEPTS_PER_TURN {
+            if self.retry_at.is_some() {
+                return;
+            }
+            if self.clients.len() == MAX_CLIENTS && self.oldest_silent().is_none() {
+                return;
+            }
             let Some(Slot::Listener(listener)) = self.reactor.get_mut(token) else { return };
             let accepted = listener.accept();
             let inserted = accepted
                 .and_then(|(stream, _)| self.reactor.insert(Slot::Client(Client::new(stream))));
             match inserted {
-                Ok(client) => self.clients.push((client, self.now)),
+                Ok(client) => self.add(client),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => self.retry_at = Some(self.now + BACK_OFF),
             }
         }
+        self.reactor.requeue(token);
+    }
+
+    /// Adds a client, which was accepted because there is room or a silent client.
+    fn add(&mut self, client: Token) {
+        if self.clients.len() == MAX_CLIENTS
+            && let Some(silent) = self.oldest_silent()
+        {
+            self.remove(silent);
+        }
+        self.clients.push((client, self.now));
+    }
+
+    /// The oldest client that has sent nothing. Without its place, clients that send nothing would keep those out that
+    /// do.
+    fn oldest_silent(&mut self) -> Option<Token> {
+        let Self { reactor, clients, .. } = self;
+        let mut tokens = clients.iter().map(|(token, _)| *token);
+        tokens.find(|token| {
+            matches!(reactor.get_mut(*token), Some(Slot::Client(client)) if client.is_silent())
+        })
     }
 
     fn timeout(&self) -> Duration {
         if self.clients.len() == MAX_CLIENTS { CROWDED_TIMEOUT } else { TIMEOUT }
     }
 
-    /// Closes the clients whose time is over, the oldest first.
+    /// Closes the clients whose time is over, the oldest first. A client that has sent what was not read yet has its turn
+    /// first: it is not to blame if the server was suspended.
     fn time_out(&mut self) {
-        while let Some((token, since)) = self.clients.first().copied()
+        let mut i = 0;
+        while let Some((token, since)) = self.clients.get(i).copied()
             && since + self.timeout() <= self.now
         {
-            if let Some(Slot::Client(client)) = self.reactor.get_mut(token) {
+            let Some(Slot::Client(client)) = self.reactor.get_mut(token) else { return };
+            if client.has_unread() {
+                self.reactor.requeue(token);
+                i += 1;
+            } else {
                 client.time_out();
+                self.remove(token);
             }
-            self.remove(token);
         }
     }
 

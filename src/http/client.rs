@@ -82,6 +82,18 @@ impl<S: Stream> Client<S> {
         }
     }
 
+    /// Whether it has sent nothing at all.
+    pub(super) fn is_silent(&self) -> bool {
+        let has_begun = !matches!(&self.state, State::Reading(head) if head.is_empty());
+        !has_begun && !self.has_unread()
+    }
+
+    /// Whether a request has come, or a part or the end of one, that was not read yet.
+    pub(super) fn has_unread(&self) -> bool {
+        let is_reading = matches!(self.state, State::Reading(_));
+        is_reading && !is_would_block(self.stream.peek(&mut [0]))
+    }
+
     /// Its time is over. If part of a request came, the client is sent the reason, as far as its socket takes it now.
     pub(super) fn time_out(&mut self) {
         if let State::Reading(head) = &self.state
@@ -103,6 +115,10 @@ impl<S: Stream> Client<S> {
     pub(super) fn source(&mut self) -> &mut dyn Source {
         &mut self.stream
     }
+}
+
+fn is_would_block<T>(result: io::Result<T>) -> bool {
+    result.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
 }
 
 fn read_head(

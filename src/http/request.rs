@@ -3,10 +3,7 @@
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
 use super::response::{Response, StatusCode};
-use super::{Answer, MAX_HEAD_BYTES};
-
-/// A browser sends some twenty.
-const MAX_HEADERS: usize = 64;
+use super::{Answer, MAX_HEAD_BYTES, MAX_HEADERS};
 
 /// A request for something that may be served.
 #[derive(Clone, Copy, Debug)]
@@ -19,9 +16,11 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// The value of each header of this name that is text.
     pub fn header(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let named =
-            self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
-        named.filter_map(|header| str::from_utf8(header.value).ok())
+        self.named(name).filter_map(|header| str::from_utf8(header.value).ok())
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &'a Header<'a>> {
+        self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name))
     }
 }
 
@@ -59,27 +58,27 @@ fn answer_by(
     answer: &mut Answer<'_>,
 ) -> Result<Response, StatusCode> {
     // RFC 9112, section 3.2: HTTP/1.1 must have one, and no version may have two.
-    match request.header("host").count() {
+    match request.named("host").count() {
         1 => {}
         0 if minor_version == 0 => {}
         _ => return Err(StatusCode::BadRequest),
     }
-    let response = answer(request).ok_or(StatusCode::NotFound)?;
     match method {
-        "GET" | "HEAD" => Ok(response),
+        "GET" | "HEAD" => answer(request).ok_or(StatusCode::NotFound),
         _ => Err(StatusCode::MethodNotAllowed),
     }
 }
 
 /// The path of a target, which a proxy can be sent in whole: RFC 9112, section 3.2.
 fn path_of(target: &str) -> &str {
-    let path = match target.split_once("://") {
+    // A query can contain anything.
+    let target = target.split('?').next().unwrap_or(target);
+    match target.split_once("://") {
         Some((scheme, rest)) if !scheme.contains('/') => {
             rest.find('/').map_or("/", |at| &rest[at..])
         }
         _ => target,
-    };
-    path.split('?').next().unwrap_or(path)
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +94,8 @@ mod tests {
             ("http://localhost:9464/metrics?x", "/metrics"),
             ("HTTP://localhost", "/"),
             ("/x?y=http://a/metrics", "/x"),
+            ("http://a?/metrics", "/"),
+            ("http://a/metrics?b=/c", "/metrics"),
             ("*", "*"),
             ("", ""),
         ] {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::FormatItem;
 use time::macros::format_description;
 
-use super::MAX_HEAD_BYTES;
+use super::{MAX_HEAD_BYTES, MAX_HEADERS};
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
@@ -61,7 +61,9 @@ impl StatusCode {
             Self::NotFound => "/ lists what there is".into(),
             Self::MethodNotAllowed => "use GET or HEAD".into(),
             Self::RequestTimeout => "send the whole request at once".into(),
-            Self::HeadTooLarge => format!("send {MAX_HEAD_BYTES} bytes or fewer before the body"),
+            Self::HeadTooLarge => {
+                format!("send {MAX_HEAD_BYTES} bytes and {MAX_HEADERS} headers or fewer")
+            }
             Self::VersionNotSupported => "use HTTP/1.1".into(),
             Self::Ok | Self::InternalError | Self::Unavailable => return None,
         })

@@ -73,9 +73,11 @@ where
             "/metrics" => Some(metrics(request, cx, *limits, *started)),
             _ => None,
         });
-        // Fails only if its poll is gone. The echoes go on without metrics.
-        let _ = turned;
-        Action::Wait
+        match turned {
+            Ok(()) if http.has_more() => Action::Requeue,
+            // It fails only if its poll is gone. The echoes go on without metrics.
+            _ => Action::Wait,
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -135,7 +135,7 @@ const REQUESTS: [(&str, &str); 24] = [
     ("POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "405"),
     ("OPTIONS /hello HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
     ("get /hello HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
-    ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "404"),
+    ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", "405"),
     // RFC 9112, section 3.2.
     ("GET /hello HTTP/1.1\r\n\r\n", "400"),
     ("GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400"),
