@@ -67,6 +67,7 @@ mod reach;
 mod restart;
 mod scale;
 mod shells;
+mod small;
 mod soak;
 mod time;
 mod traced;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::coverage::Feature;
+use crate::datagrams::SOCKETS;
 use crate::laws;
 use crate::scenario::LISTENERS;
 use crate::socket::Socket;
@@ -24,6 +25,8 @@ impl World {
         self.turn += 1;
         self.calls = 0;
         self.closed = 0;
+        self.http.begin_turn();
+        self.udp.begin_turn();
         self.batches.swap(0, 1);
         self.batches[1].clear();
         for listening in &mut self.listeners {
@@ -42,6 +45,8 @@ impl World {
             self.check_socket(id, is_idle);
         }
         (0..LISTENERS).for_each(|listener| self.check_listener(listener, is_idle));
+        (0..SOCKETS).for_each(|socket| self.check_udp(socket, is_idle));
+        self.check_scrapers();
         self.check_stop();
         if is_idle {
             self.coverage.note(Feature::Idle);

@@ -51,18 +51,29 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { action, passes, turns, seed } = self;
         let s = if *turns == 1 { "" } else { "s" };
-        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")?;
-        self.scrape().map_or(Ok(()), |scrape| write!(f, "; before it, a scrape: {scrape:?}"))
+        write!(f, "{action:?}; {passes:?} pass; {turns} turn{s} (seed {seed})")
     }
 }
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { config, backlog, fault_rates, peer_mix, pace, queues, are_proxies_tcp } = self;
+        let Self {
+            config,
+            backlog,
+            fault_rates,
+            peer_mix,
+            pace,
+            queues,
+            are_proxies_tcp,
+            has_metrics,
+            has_udp,
+            udp_rate,
+        } = self;
         writeln!(f, "  {config:?}")?;
         writeln!(
             f,
             "  backlog {backlog}, queues {queues:?}, proxies over TCP: {are_proxies_tcp}, \
+             metrics: {has_metrics}, UDP: {has_udp}, {udp_rate} a second; \
              peer_mix {peer_mix:?}, pace {pace:?}"
         )?;
         writeln!(f, "  faults per 1024 chances: {fault_rates:?}")

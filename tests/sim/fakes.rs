@@ -1,19 +1,38 @@
 //! The simulated listeners and streams. They pass each call on to the [`World`].
 
-use std::cell::RefCell;
 use std::io::{self, Read, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use resound::net::{Endpoint, Listen, Stream};
-use resound::observe::{At, Event, Observer};
+use resound::observe::{At, Counters, Event, Observer};
 
 use crate::endpoints::socket_of;
 use crate::scenario::Queue;
 use crate::world::World;
 
-pub type Shared = Rc<RefCell<World>>;
+/// The world, as all simulated sockets have it. Some of them must be `Send`, although one thread has them all.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    /// # Panics
+    ///
+    /// If it is borrowed already.
+    pub fn borrow(&self) -> MutexGuard<'_, World> {
+        match self.0.try_lock() {
+            Ok(world) => world,
+            // A panic ends the run, but the sockets are still dropped.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => panic!("the world is borrowed twice"),
+        }
+    }
+}
 
 pub struct FakeListener {
     pub world: Shared,
@@ -26,17 +45,20 @@ pub struct FakeStream {
     is_tcp: bool,
 }
 
-/// Passes the server's reports on to the world.
-pub struct Reporter(pub Shared);
+/// Passes the server's reports on to the world, and counts as a server's own observer does.
+pub struct Reporter {
+    pub world: Shared,
+    pub counters: Counters,
+}
 
 impl Listen for FakeListener {
     type Stream = FakeStream;
 
     fn accept(&mut self) -> io::Result<(FakeStream, Endpoint)> {
-        let mut world = self.world.borrow_mut();
+        let mut world = self.world.borrow();
         let id = world.sys_accept(self.id)?;
         let socket = &world.sockets[id];
-        let stream = FakeStream { world: Rc::clone(&self.world), id, is_tcp: socket.is_tcp };
+        let stream = FakeStream { world: self.world.clone(), id, is_tcp: socket.is_tcp };
         Ok((stream, socket.endpoint()))
     }
 
@@ -51,7 +73,7 @@ impl Listen for FakeListener {
 
 impl Drop for FakeListener {
     fn drop(&mut self) {
-        self.world.borrow_mut().sys_close_listener(self.id);
+        self.world.borrow().sys_close_listener(self.id);
     }
 }
 
@@ -61,35 +83,35 @@ impl Stream for FakeStream {
     }
 
     fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.world.borrow_mut().sys_peek(self.id, buffer)
+        self.world.borrow().sys_peek(self.id, buffer)
     }
 
     fn is_read_closed(&self) -> bool {
-        self.world.borrow_mut().sys_is_read_closed(self.id)
+        self.world.borrow().sys_is_read_closed(self.id)
     }
 
     fn reset_on_close(&self) {
-        self.world.borrow_mut().sockets[self.id].ledger.is_reset = true;
+        self.world.borrow().sockets[self.id].ledger.is_reset = true;
     }
 
     fn shutdown_write(&self) -> io::Result<()> {
-        self.world.borrow_mut().sys_shutdown_write(self.id)
+        self.world.borrow().sys_shutdown_write(self.id)
     }
 
     fn unacknowledged(&self) -> Option<u32> {
-        Some(self.world.borrow_mut().sys_unacknowledged(self.id))
+        Some(self.world.borrow().sys_unacknowledged(self.id))
     }
 }
 
 impl Read for FakeStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.world.borrow_mut().sys_read(self.id, buffer)
+        self.world.borrow().sys_read(self.id, buffer)
     }
 }
 
 impl Write for FakeStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.world.borrow_mut().sys_write(self.id, bytes)
+        self.world.borrow().sys_write(self.id, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -99,13 +121,13 @@ impl Write for FakeStream {
 
 impl Drop for FakeStream {
     fn drop(&mut self) {
-        self.world.borrow_mut().sys_close(self.id);
+        self.world.borrow().sys_close(self.id);
     }
 }
 
 impl Source for FakeListener {
     fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
-        self.world.borrow_mut().sys_watch_listener(self.id, token);
+        self.world.borrow().sys_watch_listener(self.id, token);
         Ok(())
     }
 
@@ -114,14 +136,14 @@ impl Source for FakeListener {
     }
 
     fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        self.world.borrow_mut().listeners[self.id].token = None;
+        self.world.borrow().listeners[self.id].token = None;
         Ok(())
     }
 }
 
 impl Source for FakeStream {
     fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
-        self.world.borrow_mut().sys_watch(self.id, token)
+        self.world.borrow().sys_watch(self.id, token)
     }
 
     fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
@@ -129,19 +151,23 @@ impl Source for FakeStream {
     }
 
     fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        self.world.borrow_mut().sockets[self.id].token = None;
+        self.world.borrow().sockets[self.id].token = None;
         Ok(())
     }
 }
 
 impl Observer for Reporter {
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
-        let mut world = self.0.borrow_mut();
-        world.counters.observe(at, event);
+        self.counters.observe(at, event);
+        let mut world = self.world.borrow();
         let Some((id, peer)) = at.conn else { return world.on_server_event(event) };
         match socket_of(peer) {
             Some(socket) => world.on_event(socket, (id, peer), event),
             None => world.fail(|| format!("{event:?} of an unknown peer, {peer}")),
         }
+    }
+
+    fn counters(&self) -> Option<&Counters> {
+        Some(&self.counters)
     }
 }

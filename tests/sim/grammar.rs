@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::datagrams::SOCKETS;
 use crate::kit::rng::Rng;
 use crate::scenario::{LISTENERS, Pace, PeerMix, Scenario};
 
@@ -19,25 +20,6 @@ pub struct Step {
     /// Decides about faults in this step. Each step has its own seed, so that the others stay the same if it is left
     /// out.
     pub seed: u32,
-}
-
-/// What a client asks of the metrics.
-#[derive(Clone, Copy, Debug)]
-pub enum Scrape {
-    Whole,
-    /// It stops in the middle of its request.
-    Half,
-}
-
-impl Step {
-    /// In a few steps, a client of the metrics connects before the action. The seed of the step decides.
-    pub fn scrape(&self) -> Option<Scrape> {
-        match self.seed % 1000 {
-            0 => Some(Scrape::Half),
-            1 | 2 => Some(Scrape::Whole),
-            _ => None,
-        }
-    }
 }
 
 /// Which peer: taken modulo the number of those present.
@@ -98,6 +80,30 @@ pub enum Action {
     },
     /// In the next turns, no event is delivered and nothing arrives.
     Quiet,
+    Datagrams {
+        socket: usize,
+        count: u8,
+    },
+    ReceiveFails {
+        socket: usize,
+        error: Errno,
+        times: u8,
+    },
+    /// A client of the metrics connects, and sends the beginning of its request.
+    Scrape {
+        bytes: u16,
+    },
+    /// Many clients of the metrics come at once, some of which send too little.
+    Scrapes,
+    SendRequest {
+        peer: PeerIndex,
+        bytes: u16,
+    },
+    /// A client of the metrics ends its direction, or closes.
+    LeaveScrape {
+        peer: PeerIndex,
+        closes: bool,
+    },
     /// Only `spare` descriptors are left.
     LimitDescriptors {
         spare: u8,
@@ -115,6 +121,9 @@ pub enum Action {
 /// Errors of accept(2) that concern one connection, and those that concern the machine.
 pub const PER_CONNECTION: [Errno; 4] = [Errno::CONNABORTED, Errno::PROTO, Errno::INTR, Errno::PERM];
 const EXHAUSTION: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+
+/// Errors of recvmsg(2): what the network says of earlier answers, and the machine's.
+const RECEIVE_FAILS: [Errno; 3] = [Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NOMEM];
 
 pub fn story(seed: u64, steps: usize, scenario: &Scenario) -> Vec<Step> {
     let mut rng = Rng::new(seed);
@@ -147,12 +156,12 @@ fn passes(rng: &mut Rng, pace: Pace) -> Duration {
 }
 
 fn action(rng: &mut Rng, scenario: &Scenario) -> Action {
-    //           connect send flood urgent stop resume half close reset vanish quiet slow header
-    let weights: [u64; 13] = match scenario.peer_mix {
-        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2, 8],
-        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1, 12],
-        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4, 4],
-        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4, 4],
+    //           connect send flood urgent stop resume half close reset vanish quiet slow header scrape datagram
+    let weights: [u64; 17] = match scenario.peer_mix {
+        PeerMix::Mixed => [12, 30, 2, 1, 4, 8, 3, 2, 1, 1, 6, 2, 8, 2, 2, 1, 4],
+        PeerMix::Fleeting => [30, 30, 1, 1, 1, 2, 12, 6, 6, 1, 5, 1, 12, 4, 4, 1, 4],
+        PeerMix::Greedy => [8, 30, 8, 1, 12, 10, 2, 1, 1, 2, 5, 4, 4, 1, 1, 1, 4],
+        PeerMix::Steady => [4, 60, 2, 1, 2, 4, 1, 0, 0, 0, 10, 4, 4, 1, 1, 1, 4],
     };
     if rng.below(24) == 0 {
         return rare(rng);
@@ -186,13 +195,17 @@ fn usual(what: usize, rng: &mut Rng, scenario: &Scenario) -> Action {
         9 => Action::Vanish { peer },
         11 => Action::ReadSlowly { peer },
         12 => Action::SendHeader { peer, bytes: rng.size(1, 4096) as u16 },
+        13 => Action::Scrape { bytes: rng.size(0, 10_000) as u16 },
+        14 => Action::SendRequest { peer, bytes: rng.size(1, 10_000) as u16 },
+        15 => Action::LeaveScrape { peer, closes: rng.below(2) == 0 },
+        16 => Action::Datagrams { socket: rng.index(SOCKETS), count: rng.size(1, 250) as u8 },
         _ => Action::Quiet,
     }
 }
 
 fn rare(rng: &mut Rng) -> Action {
     let listener = rng.index(LISTENERS);
-    match rng.below(17) {
+    match rng.below(19) {
         0..=3 => Action::LimitDescriptors { spare: rng.below(3) as u8 },
         4..=8 => Action::RestoreDescriptors,
         9..=11 => {
@@ -204,6 +217,12 @@ fn rare(rng: &mut Rng) -> Action {
             Action::AcceptFails { listener, error: rng.pick(&EXHAUSTION), times }
         }
         15 => Action::ConnectMany { listener, peers: rng.size(1, 200) as u8 },
+        16 => Action::Scrapes,
+        17 => {
+            let times = rng.size(1, 200) as u8;
+            let error = rng.pick(&RECEIVE_FAILS);
+            Action::ReceiveFails { socket: rng.index(SOCKETS), error, times }
+        }
         _ => Action::Stop,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use resound::net::Access;
 use resound::observe::{Closed, Refusal};
 
 use crate::coverage::Feature;
@@ -148,9 +147,8 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
 
 /// Whether a client may not connect.
 pub fn is_denied(world: &World, socket: &Socket) -> bool {
-    let has_denied = world.scenario.config.access != Access::default();
     let is_denied = socket.network().is_some_and(|Network(client)| client.ip == DENIED_IP);
-    has_denied && is_denied
+    world.scenario.denies() && is_denied
 }
 
 /// A connection may be closed only for the reported reason, which must be true.

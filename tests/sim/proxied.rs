@@ -106,7 +106,7 @@ impl World {
         let Some(header) = &mut socket.header else { return };
         let is_new = visible > header.seen;
         header.seen = visible;
-        if visible > 0 && !header.has_begun && !header.is_decided() && !socket.fin_arrived {
+        if visible > 0 && !header.has_begun && !header.is_decided() {
             header.has_begun = true;
             socket.ledger.last_active = served;
             self.coverage.note(Feature::HeaderInParts);
@@ -172,6 +172,7 @@ impl World {
         let n = header.unread().min(buffer.len());
         header.read += n;
         socket.ledger.discarded += n as u64;
+        self.totals.read += n as u64;
         self.coverage.note(Feature::HeaderLost);
         n
     }

@@ -1,22 +1,23 @@
 //! One run: the steps of a story, and the server's turns.
 
-use std::cell::RefCell;
 use std::io;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use resound::http::HttpServer;
 use resound::net::Endpoint;
 use resound::observe::Counters;
 use resound::reactor::Ready;
 use resound::server::{Config, ListenAt, Metrics, Outcome, Server};
 
 use crate::coverage::{Coverage, Feature};
+use crate::datagrams::{self, Udp};
 use crate::fakes::{FakeListener, Reporter, Shared};
 use crate::grammar::{Action, Step};
 use crate::kit::rng::Rng;
 use crate::scenario::{LISTENERS, PROXIED, Scenario};
-use crate::scrapers::{self, Scrapers};
 use crate::socket::{Peer, Socket};
+use crate::udp::FakeDatagrams;
+use crate::web::WebListener;
 use crate::world::{Request, World};
 
 /// Turns in which a server without new events must come to rest.
@@ -43,12 +44,9 @@ pub fn run(scenario: &Scenario, story: &[Step]) -> Result<Coverage, Failure> {
     Ok(world.coverage.clone())
 }
 
-type SimServer = Server<FakeListener, (Counters, Reporter)>;
-
 struct Run {
     world: Shared,
-    server: SimServer,
-    scrapers: Scrapers,
+    server: Server<FakeListener, Reporter>,
     base: Instant,
     /// What the world reports in this turn, and that together with what the reactor requeued.
     events: Vec<Ready>,
@@ -61,13 +59,12 @@ struct Run {
 
 impl Run {
     fn new(scenario: &Scenario) -> io::Result<Self> {
-        let world = Rc::new(RefCell::new(World::new(scenario.clone())));
+        let world = Shared::new(World::new(scenario.clone()));
         let base = Instant::now();
-        let (server, scrapers) = start(&world, base)?;
+        let server = start(&world, base)?;
         Ok(Self {
             world,
             server,
-            scrapers,
             base,
             events: Vec::new(),
             ready: Vec::new(),
@@ -77,16 +74,12 @@ impl Run {
     }
 
     fn step(&mut self, step: &Step) -> Check {
-        self.world.borrow_mut().rng = Rng::new(step.seed.into());
-        if let Some(scrape) = step.scrape() {
-            let connected = self.scrapers.connect(scrape, &self.world.borrow());
-            connected.map_err(|e| e.to_string())?;
-        }
+        self.world.borrow().rng = Rng::new(step.seed.into());
         self.act(&step.action)?;
         let is_quiet = matches!(step.action, Action::Quiet);
         for turn in 0..step.turns {
             if !is_quiet {
-                self.world.borrow_mut().flow();
+                self.world.borrow().flow();
             }
             let passes = if turn == 0 { step.passes } else { Duration::ZERO };
             self.turn(passes, !is_quiet)?;
@@ -98,13 +91,13 @@ impl Run {
     fn turn(&mut self, passes: Duration, delivers: bool) -> Check<bool> {
         self.events.clear();
         let timeout = self.server.poll_timeout();
-        let mut world = self.world.borrow_mut();
+        let mut world = self.world.borrow();
         world.begin_turn(passes, timeout);
         if delivers {
             world.deliver_events(&mut self.events);
         }
         drop(world);
-        // The poll watches the metrics alone, so this returns them and what was requeued.
+        // The poll watches only the metrics, so this returns their events and what was requeued.
         self.server.wait(Some(Duration::ZERO), &mut self.ready).map_err(|e| e.to_string())?;
         merge(&mut self.ready, &self.events);
         self.handle_events()?;
@@ -118,7 +111,7 @@ impl Run {
         for event in &self.ready {
             self.server.handle_event(*event, now);
             if self.server.is_slow() {
-                self.world.borrow_mut().coverage.note(Feature::SlowTurn);
+                self.world.borrow().coverage.note(Feature::SlowTurn);
                 let raw = self.world.borrow().clock.raw;
                 now = self.server.advance(self.base + raw);
             }
@@ -137,7 +130,7 @@ impl Run {
     }
 
     fn check_turn(&mut self, outcome: Option<Outcome>, passes: Duration) -> Check<bool> {
-        let mut world = self.world.borrow_mut();
+        let mut world = self.world.borrow();
         let is_undisturbed = self.events.is_empty() && passes.is_zero() && !self.is_disturbed;
         let is_still = is_undisturbed && world.calls == 0 && world.closed == 0;
         if is_undisturbed && self.idle_turns >= 2 && !is_still {
@@ -147,7 +140,6 @@ impl Run {
         self.idle_turns = if is_still { self.idle_turns + 1 } else { 0 };
         self.is_disturbed = false;
         world.end_turn(self.idle_turns >= 2);
-        self.scrapers.check(&mut world);
         match world.failure.take() {
             Some(failure) => return Err(failure),
             None => drop(world),
@@ -156,7 +148,7 @@ impl Run {
     }
 
     fn check_outcome(&mut self, outcome: Option<Outcome>) -> Check<bool> {
-        let mut world = self.world.borrow_mut();
+        let mut world = self.world.borrow();
         match (outcome, world.request) {
             (None, Request::None | Request::Leave { .. } | Request::Stop { .. }) => {
                 return Ok(false);
@@ -176,7 +168,7 @@ impl Run {
         }
         world.restart();
         drop(world);
-        (self.server, self.scrapers) = start(&self.world, self.now()).map_err(|e| e.to_string())?;
+        self.server = start(&self.world, self.now()).map_err(|e| e.to_string())?;
         self.is_disturbed = true;
         Ok(true)
     }
@@ -186,7 +178,7 @@ impl Run {
     }
 
     fn stop(&mut self) {
-        let mut world = self.world.borrow_mut();
+        let mut world = self.world.borrow();
         if matches!(world.request, Request::Leave { .. }) {
             world.coverage.note(Feature::AbortedInDelay);
         }
@@ -202,9 +194,9 @@ impl Run {
     fn act(&mut self, action: &Action) -> Check {
         if matches!(action, Action::Stop) {
             self.stop();
-            return self.world.borrow_mut().failure.take().map_or(Ok(()), Err);
+            return self.world.borrow().failure.take().map_or(Ok(()), Err);
         }
-        let mut world = self.world.borrow_mut();
+        let mut world = self.world.borrow();
         match *action {
             Action::Connect { listener, ip, receive_space, send_space } => {
                 world.connect(listener, ip, [receive_space, send_space]);
@@ -212,6 +204,20 @@ impl Run {
             Action::ConnectMany { listener, peers } => {
                 (0..peers).for_each(|ip| world.connect(listener, ip % 4, [100, 100]));
             }
+            Action::Scrape { bytes } => {
+                world.scrape(bytes.into()).map_err(|e| e.to_string())?;
+            }
+            Action::Datagrams { socket, count } => world.datagrams_come(socket, count),
+            Action::ReceiveFails { socket, error, times } => {
+                world.udp.fail_receives(socket, error, times);
+            }
+            Action::Scrapes => {
+                for bytes in (0..60).step_by(3) {
+                    world.scrape(bytes).map_err(|e| e.to_string())?;
+                }
+            }
+            Action::SendRequest { peer, bytes } => world.http.send(peer, bytes.into()),
+            Action::LeaveScrape { peer, closes } => world.http.leave(peer, closes),
             Action::LimitDescriptors { spare } => {
                 world.descriptors = world.accepted.len() + usize::from(spare);
             }
@@ -227,7 +233,7 @@ impl Run {
 
     /// Stops the faults, and checks that each peer gets its whole echo.
     fn settle(&mut self) -> Check {
-        self.world.borrow_mut().stop_faults();
+        self.world.borrow().stop_faults();
         self.until_idle()?;
         for _ in 0..30 {
             // Accepting may still back off.
@@ -246,7 +252,7 @@ impl Run {
 
     /// Every peer that is present sends its end of file.
     fn end_streams(&mut self) {
-        let World { alive, sockets, .. } = &mut *self.world.borrow_mut();
+        let World { alive, sockets, .. } = &mut *self.world.borrow();
         for id in alive {
             sockets[*id].fin |= sockets[*id].peer != Peer::Vanished;
         }
@@ -266,9 +272,9 @@ impl Run {
     /// Takes turns until there is nothing left to do. No time passes.
     fn until_idle(&mut self) -> Check {
         for _ in 0..TURNS_TO_SETTLE {
-            let flowed = self.world.borrow_mut().flow();
+            let flowed = self.world.borrow().flow();
             self.turn(Duration::ZERO, true)?;
-            if self.idle_turns >= 3 && !flowed {
+            if self.idle_turns >= 3 && !flowed && self.world.borrow().http.is_quiet() {
                 return Ok(());
             }
         }
@@ -280,7 +286,7 @@ impl Run {
         let Config { drain_delay, drain_timeout, .. } = self.world.borrow().scenario.config;
         let timeout = drain_delay + drain_timeout;
         for _ in 0..timeout.as_millis() / 50 + 4 {
-            self.world.borrow_mut().flow();
+            self.world.borrow().flow();
             if self.turn(Duration::from_millis(50), true)? {
                 return Ok(());
             }
@@ -299,18 +305,29 @@ fn merge(ready: &mut Vec<Ready>, events: &[Ready]) {
     }
 }
 
-fn start(world: &Shared, now: Instant) -> io::Result<(SimServer, Scrapers)> {
+fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Reporter>> {
     let config = world.borrow().scenario.config.clone();
-    let observer = (Counters::default(), Reporter(Rc::clone(world)));
-    let mut server = Server::new(config.clone(), observer, now)?;
-    let (http, scrapers) = scrapers::listen(now)?;
-    server.add_service(Box::new(Metrics::new(http, &config)))?;
+    let counters = Counters::default();
+    let reporter = Reporter { world: world.clone(), counters };
+    let mut server = Server::new(config.clone(), reporter, now)?;
     let listener = |id| {
         let at = ListenAt { at: Endpoint::Unix(None), is_proxied: id == PROXIED };
-        (FakeListener { world: Rc::clone(world), id }, at)
+        (FakeListener { world: world.clone(), id }, at)
     };
     server.listen((0..LISTENERS).map(listener))?;
-    Ok((server, scrapers))
+    if world.borrow().scenario.has_udp {
+        let epoch = world.borrow().udp.epoch + 1;
+        world.borrow().udp = Udp::new(epoch);
+        let socket = |id| (FakeDatagrams { world: world.clone(), epoch, id }, Udp::endpoint(id));
+        let rate = world.borrow().scenario.udp_rate;
+        server.echo_datagrams((0..datagrams::SOCKETS).map(socket).collect(), rate)?;
+    }
+    if world.borrow().scenario.has_metrics {
+        let mut web = HttpServer::new(now)?;
+        web.listen(WebListener::new(world)?)?;
+        server.add_service(Box::new(Metrics::new(web, &config)))?;
+    }
+    Ok(server)
 }
 
 fn act_of_peer(world: &mut World, action: &Action) {

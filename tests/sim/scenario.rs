@@ -16,6 +16,9 @@ pub const LISTENERS: usize = 3;
 /// The listener whose peers are proxies, over either.
 pub const PROXIED: usize = 2;
 
+/// Sources beside the listeners and connections: the metrics, and two UDP sockets.
+pub const SERVICES: usize = 3;
+
 /// The last byte of the address of each known proxy.
 pub const KNOWN_PROXIES: [u8; 4] = [0, 1, 2, 3];
 
@@ -30,6 +33,11 @@ pub struct Scenario {
     pub queues: [Queue; LISTENERS],
     /// Whether proxies connect over TCP.
     pub are_proxies_tcp: bool,
+    /// Whether the server serves metrics.
+    pub has_metrics: bool,
+    /// Whether the server answers datagrams, and how many of one source in a second.
+    pub has_udp: bool,
+    pub udp_rate: f64,
     pub fault_rates: FaultRates,
     pub peer_mix: PeerMix,
     pub pace: Pace,
@@ -103,9 +111,17 @@ impl Scenario {
             ]),
             pace: rng.pick(&[Pace::Still, Pace::Slow, Pace::Fast, Pace::Even]),
             are_proxies_tcp: rng.below(4) > 0,
+            has_metrics: rng.below(4) == 0,
+            has_udp: rng.below(2) == 0,
+            udp_rate: rng.pick(&[5.0, 300.0, 10_000.0, 1e6]),
             queues: [(); LISTENERS]
                 .map(|()| rng.pick(&[Queue::Own, Queue::Own, Queue::Shared, Queue::Inherited])),
         }
+    }
+
+    /// Whether it denies some clients.
+    pub fn denies(&self) -> bool {
+        self.config.access != Access::default()
     }
 
     /// The most bytes that the server reads at once while nothing is pending.

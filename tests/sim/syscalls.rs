@@ -13,7 +13,7 @@ use crate::grammar::PER_CONNECTION;
 use crate::kit::pattern;
 use crate::laws;
 use crate::proxied;
-use crate::scenario::Queue;
+use crate::scenario::{Queue, SERVICES};
 use crate::socket::Place;
 use crate::world::{Exhaustion, Request, World};
 
@@ -55,6 +55,7 @@ impl World {
         let cut = if self.has_faults { self.scenario.fault_rates.cut } else { 0 };
         let urgent = self.sockets[id].urgent;
         let read = self.sockets[id].receive(buffer, &mut self.rng, cut);
+        self.totals.read += *read.as_ref().unwrap_or(&0) as u64;
         self.note_result(id, &read);
         if urgent.is_some() && self.sockets[id].urgent.is_none() {
             self.coverage.note(Feature::Urgent);
@@ -80,6 +81,7 @@ impl World {
             self.coverage.note(Feature::RoomWithoutEdge);
         }
         let wrote = self.sockets[id].send(bytes.len(), &mut self.rng, cut);
+        self.totals.written += *wrote.as_ref().unwrap_or(&0) as u64;
         self.note_result(id, &wrote);
         let socket = &mut self.sockets[id];
         if socket.written == socket.read {
@@ -203,13 +205,13 @@ impl World {
     }
 
     /// Slots are reused, but never shared.
-    fn check_token(&mut self, token: Token) {
+    pub fn check_token(&mut self, token: Token) {
         let taken = |other: Option<Token>| other == Some(token);
         let twice = self.accepted.iter().any(|id| taken(self.sockets[*id].token))
+            || self.udp.queues.iter().any(|queue| taken(queue.token))
             || self.listeners.iter().any(|listening| taken(listening.token));
         self.most_accepted = self.most_accepted.max(self.accepted.len());
-        // One is that of the metrics.
-        let bound = 1 + self.listeners.len() + self.most_accepted;
+        let bound = self.listeners.len() + SERVICES + self.most_accepted;
         if twice || token.0 >= bound {
             self.fail(|| format!("{token:?} is given; it must be below {bound}; in use: {twice}"));
         }
@@ -256,6 +258,7 @@ impl World {
     }
 
     fn on_accept(&mut self, listener: usize, id: usize) {
+        self.totals.accepted += 1;
         let listening = &mut self.listeners[listener];
         if listening.is_silent && !listening.edge && listening.calls == 1 {
             self.coverage.note(Feature::AcceptedWithoutEvent);
@@ -337,6 +340,9 @@ impl World {
 
     /// Handles a report of what the server itself did.
     pub fn on_server_event(&mut self, event: Event<'_>) {
+        if matches!(event, Event::DrainDelayed { .. } | Event::Draining { .. }) {
+            self.notified_in = self.turn;
+        }
         match event {
             Event::AcceptFailed { .. } => self.coverage.note(Feature::BackedOff),
             Event::Draining { .. } if !self.may_drain() => {
@@ -349,7 +355,7 @@ impl World {
                 });
             }
             Event::Draining { .. } => self.on_drain(),
-            _ => {}
+            event => self.on_datagram(event),
         }
     }
 

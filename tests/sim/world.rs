@@ -8,16 +8,18 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use mio::Token;
-use resound::observe::{ConnId, Counters};
+use resound::observe::ConnId;
 use resound::reactor::Ready;
 use rustix::io::Errno;
 
 use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
+use crate::datagrams::{SOCKETS, Udp};
 use crate::grammar::PER_CONNECTION;
 use crate::header::Header;
 use crate::kit::rng::Rng;
-use crate::scenario::{LISTENERS, PROXIED, Queue, Scenario};
+use crate::metrics::Http;
+use crate::scenario::{LISTENERS, PROXIED, Queue, SERVICES, Scenario};
 use crate::socket::{Peer, Place, Socket};
 
 /// Connection attempts that wait while the accept queue is full.
@@ -60,9 +62,20 @@ pub struct World {
     pub batches: [Vec<Token>; 2],
     /// Turns since the server should have stopped.
     pub late_turns: usize,
+    pub totals: Totals,
+    /// The turn in which the server told its services that it stops or drains.
+    pub notified_in: u64,
+    pub http: Http,
+    pub udp: Udp,
     pub coverage: Coverage,
-    /// What the server has reported since it started.
-    pub counters: Counters,
+}
+
+/// What the server did since it was started.
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub accepted: u64,
+    pub read: u64,
+    pub written: u64,
 }
 
 /// What the server was asked to do.
@@ -145,8 +158,11 @@ impl World {
             conns: HashSet::new(),
             batches: Default::default(),
             late_turns: 0,
+            totals: Totals::default(),
+            notified_in: 0,
+            http: Http::default(),
+            udp: Udp::default(),
             coverage: Coverage::default(),
-            counters: Counters::default(),
         }
     }
 
@@ -291,6 +307,9 @@ impl World {
         for listener in 0..LISTENERS {
             events.extend(self.listener_event(listener));
         }
+        for socket in 0..SOCKETS {
+            events.extend(self.udp_event(socket));
+        }
         for at in 0..self.accepted.len() {
             events.extend(self.socket_event(self.accepted[at]));
         }
@@ -329,7 +348,7 @@ impl World {
     /// An event for no reason, perhaps for a source that is gone.
     fn spurious(&mut self) -> Ready {
         self.coverage.note(Feature::Spurious);
-        let token = Token(self.rng.index(4 + self.accepted.len()));
+        let token = Token(self.rng.index(LISTENERS + SERVICES + 2 + self.accepted.len()));
         for id in &self.accepted {
             if self.sockets[*id].token == Some(token) {
                 self.sockets[*id].ledger.futile = 0;
@@ -338,6 +357,7 @@ impl World {
         for listening in self.listeners.iter_mut().filter(|l| l.token == Some(token)) {
             listening.futile = 0;
         }
+        self.udp.excuse(token);
         Ready { token, exceptional: self.rng.chance(512) }
     }
 
@@ -408,6 +428,8 @@ impl World {
     pub fn stop_faults(&mut self) {
         self.has_faults = false;
         self.descriptors = usize::MAX;
+        self.http.send_all();
+        self.udp.stop_failing();
         for listening in &mut self.listeners {
             listening.failing.clear();
         }
@@ -432,7 +454,7 @@ impl World {
         self.most_accepted = 0;
         self.tokens_used = 0;
         self.conns.clear();
+        self.totals = Totals::default();
         self.late_turns = 0;
-        self.counters = Counters::default();
     }
 }
