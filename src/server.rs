@@ -41,7 +41,7 @@ use deadlines::Deadlines;
 use gate::Gate;
 use limits::{Admission, PendingLimit};
 use proxy::Proxied;
-use service::Registered;
+use service::Services;
 use shutdown::Shutdown;
 use spin::Spin;
 
@@ -100,7 +100,7 @@ pub struct Server<L: Listen, O> {
     listeners: Vec<Listening>,
     /// Why a listener is gone for good. The server ends with it.
     lost_listener: Option<io::Error>,
-    services: Vec<Registered>,
+    services: Services,
     /// Whether it has UDP sockets.
     answers_datagrams: bool,
     gate: Gate,
@@ -128,7 +128,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             reactor: Reactor::new()?,
             listeners: Vec::new(),
             lost_listener: None,
-            services: Vec::new(),
+            services: Services::default(),
             answers_datagrams: false,
             gate: Gate::new(&config, now),
             admission: Admission::new(&config),

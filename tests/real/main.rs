@@ -71,3 +71,4 @@ mod small;
 mod soak;
 mod time;
 mod traced;
+mod udp;
