@@ -2,10 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+#[cfg(feature = "clients")]
+use std::io::{IsTerminal, stdout};
 use std::process::ExitCode;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, StyledStr, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use log::LevelFilter;
@@ -15,6 +16,7 @@ use crate::version::VERSION;
 use address::server_addr;
 #[cfg(feature = "clients")]
 use connect::Connect;
+#[cfg(feature = "manual")]
 use generated::{Completions, Manual};
 #[cfg(feature = "clients")]
 use load::Load;
@@ -40,6 +42,7 @@ mod ping;
 #[cfg(feature = "clients")]
 mod load;
 
+#[cfg(feature = "manual")]
 mod generated;
 
 mod advice;
@@ -97,7 +100,7 @@ enum Command {
     /// The environment can give each option too: RESOUND_MAX_CONNECTIONS=500 stands for --max-connections 500,
     /// RESOUND_ONCE=true for --once, RESOUND_LISTEN=[::]:7,unix:/run/echo for two --listen, and RESOUND_LOG_LEVEL for
     /// --log-level. The command line overrides the environment. An empty variable counts as unset.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Talk to an echo server, from a terminal or a pipe
     ///
     /// In a terminal, each line is a message. The client sends it, waits for its echo, shows the echo and compares
@@ -128,10 +131,12 @@ enum Command {
     ///
     /// In bash: source <(resound completions bash). In zsh, write them to a file _resound in a folder of $fpath. In
     /// fish: resound completions fish | source.
+    #[cfg(feature = "manual")]
     Completions(Completions),
     /// Print a page of the manual
     ///
     /// Without a command, the page is about the program. man(1) shows it: resound man serve | man -l -
+    #[cfg(feature = "manual")]
     Man(Manual),
 }
 
@@ -149,6 +154,7 @@ impl Command {
     fn log_format(&self) -> Format {
         match self {
             Self::Serve(serve) => serve.log_format,
+            #[cfg(any(feature = "clients", feature = "manual"))]
             _ => Format::Text,
         }
     }
@@ -232,7 +238,9 @@ impl Cli {
             Command::Ping(ping) => ping.run(),
             #[cfg(feature = "clients")]
             Command::Load(load) => load.run(self.verbosity.quiet),
+            #[cfg(feature = "manual")]
             Command::Completions(completions) => completions.run(),
+            #[cfg(feature = "manual")]
             Command::Man(manual) => manual.run(),
         });
         done.map_or_else(|failure| failure.report_as(format), |()| ExitCode::SUCCESS)
@@ -262,13 +270,24 @@ fn refuse(error: clap::Error, grammar: &clap::Command, args: &[OsString]) -> Exi
 
 /// Prints the help or the version.
 fn print(text: &clap::Error) -> ExitCode {
-    let text = text.render();
-    let is_plain = !io::stdout().is_terminal()
-        || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let text = if is_plain { text.to_string() } else { text.ansi().to_string() };
+    let text = styled(&text.render());
     let said = say(&text.trim_end());
     said.map_or_else(|e| Failure::from(e).report(), |()| ExitCode::SUCCESS)
+}
+
+/// With bold and underlined parts, if standard output is a terminal that can show them.
+#[cfg(feature = "clients")]
+fn styled(text: &StyledStr) -> String {
+    let is_plain = !stdout().is_terminal()
+        || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if is_plain { text.to_string() } else { text.ansi().to_string() }
+}
+
+/// The server alone does without, to stay small.
+#[cfg(not(feature = "clients"))]
+fn styled(text: &StyledStr) -> String {
+    text.to_string()
 }
 
 /// Lets a server have a path that is not UTF-8, and an option a negative number: their parsers report what is wrong.

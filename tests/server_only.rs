@@ -25,15 +25,16 @@ fn refused(args: &[&str]) -> String {
 
 #[test]
 fn the_help_the_manual_and_the_completions_name_no_client() {
-    for args in [
-        &["--help"][..],
-        &["serve", "--help"],
+    const HELP: [&[&str]; 2] = [&["--help"], &["serve", "--help"]];
+    const MANUAL: [&[&str]; 5] = [
         &["man"],
         &["man", "serve"],
         &["completions", "bash"],
         &["completions", "zsh"],
         &["completions", "fish"],
-    ] {
+    ];
+    let manual = MANUAL.iter().filter(|_| cfg!(feature = "manual"));
+    for args in HELP.iter().chain(manual).copied() {
         let output = resound(args);
         assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
         let text = String::from_utf8(output.stdout).unwrap().replace('\\', "");

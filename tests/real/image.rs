@@ -56,7 +56,7 @@ impl Image {
         self.restrict(&mut spec);
         fs::write(&path, spec.to_string()).unwrap();
         let mut run = runc(self.dir.path(), &["run", "--bundle"]);
-        let server = Server::start_command(run.arg(&bundle).arg("echo"), 1);
+        let server = Server::start_command(run.arg(&bundle).arg("echo"), 2);
         Container { server, image: self }
     }
 
@@ -142,7 +142,7 @@ fn the_image_holds_the_program_alone() {
     assert_eq!(files.collect::<Vec<_>>(), ["resound"]);
     assert_eq!(image.user(), "65532:65532");
     let ports = image.config["ExposedPorts"].as_object().unwrap();
-    assert_eq!(ports.keys().collect::<Vec<_>>(), ["7007/tcp"]);
+    assert_eq!(ports.keys().collect::<Vec<_>>(), ["7007/tcp", "7007/udp"]);
 }
 
 #[test]

@@ -67,6 +67,8 @@ mod reach;
 mod restart;
 mod scale;
 mod shells;
+mod small;
 mod soak;
 mod time;
 mod traced;
+mod udp;

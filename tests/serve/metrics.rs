@@ -84,6 +84,18 @@ fn each_path_has_its_answer_and_others_have_none() {
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
+/// Failed when the server was not ready only once it drained: too late for a balancer.
+#[test]
+fn during_the_drain_delay_a_server_is_not_ready_and_still_accepts() {
+    let mut scraped = Scraped::start(&["--drain-delay", "1h"]);
+    assert_eq!(scraped.get("/readyz").status, "200 OK");
+    scraped.server.signal(Signal::TERM);
+    scraped.server.expect_line("stopping: still accepting");
+    assert_eq!(scraped.get("/readyz").status, "503 Service Unavailable");
+    assert_eq!(scraped.get("/healthz").status, "200 OK");
+    expect_echo(scraped.server.connect(), b"accepted");
+}
+
 /// Balancers learn at once that it stops. Scrapes go on, so that the drain can be scraped.
 #[test]
 fn a_stopping_server_is_healthy_and_not_ready() {
