@@ -41,7 +41,7 @@ use deadlines::Deadlines;
 use gate::Gate;
 use limits::{Admission, PendingLimit};
 use proxy::Proxied;
-use service::Registered;
+use service::Services;
 use shutdown::Shutdown;
 use spin::Spin;
 
@@ -100,7 +100,7 @@ pub struct Server<L: Listen, O> {
     listeners: Vec<Listening>,
     /// Why a listener is gone for good. The server ends with it.
     lost_listener: Option<io::Error>,
-    services: Vec<Registered>,
+    services: Services,
     gate: Gate,
     admission: Admission,
     last_id: ConnId,
@@ -126,7 +126,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             reactor: Reactor::new()?,
             listeners: Vec::new(),
             lost_listener: None,
-            services: Vec::new(),
+            services: Services::default(),
             gate: Gate::new(&config, now),
             admission: Admission::new(&config),
             last_id: ConnId::default(),

@@ -64,11 +64,42 @@ pub enum Action {
     Stop,
 }
 
-/// A service on the reactor, and its deadline.
+/// The services on the reactor, with their deadlines.
+#[derive(Debug, Default)]
+pub(super) struct Services {
+    registered: Vec<Registered>,
+    /// The first of the deadlines. Derived from them, and kept, since every turn asks for it.
+    first_deadline: Option<Instant>,
+}
+
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Registered {
+struct Registered {
     token: Token,
     deadline: Option<Instant>,
+}
+
+impl Services {
+    fn add(&mut self, token: Token, deadline: Option<Instant>) {
+        self.registered.push(Registered { token, deadline });
+        self.derive_first();
+    }
+
+    fn remove(&mut self, token: Token) {
+        self.registered.retain(|service| service.token != token);
+        self.derive_first();
+    }
+
+    fn set_deadline(&mut self, token: Token, deadline: Option<Instant>) {
+        let service = self.registered.iter_mut().find(|service| service.token == token);
+        if let Some(service) = service.filter(|service| service.deadline != deadline) {
+            service.deadline = deadline;
+            self.derive_first();
+        }
+    }
+
+    fn derive_first(&mut self) {
+        self.first_deadline = self.registered.iter().filter_map(|service| service.deadline).min();
+    }
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
@@ -80,7 +111,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     pub fn add_service(&mut self, service: Box<dyn Service>) -> io::Result<()> {
         let deadline = service.deadline();
         let token = self.reactor.insert(Slot::Service(service))?;
-        self.services.push(Registered { token, deadline });
+        self.services.add(token, deadline);
         Ok(())
     }
 
@@ -96,8 +127,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             observer: &mut self.shared.observer,
         });
         let deadline = service.deadline();
-        let registered = self.services.iter_mut().filter(|service| service.token == token);
-        registered.for_each(|service| service.deadline = deadline);
+        self.services.set_deadline(token, deadline);
         match action {
             Action::Wait => {}
             Action::Requeue => self.reactor.requeue(token),
@@ -107,22 +137,30 @@ impl<L: Listen, O: Observer> Server<L, O> {
     }
 
     fn remove_service(&mut self, token: Token) {
-        self.services.retain(|service| service.token != token);
+        self.services.remove(token);
         self.reactor.remove(token);
     }
 
     /// Lets every service see that the server begins to stop, or to drain. It may be the last thing that they see: a
     /// server without connections ends with this turn.
     pub(super) fn notify_services(&mut self) {
-        let tokens: Vec<_> = self.services.iter().map(|service| service.token).collect();
+        let tokens: Vec<_> = self.services.registered.iter().map(|service| service.token).collect();
         tokens.into_iter().for_each(|token| self.serve(token));
     }
 
     /// Lets the services whose deadlines have come do their work.
     pub(super) fn serve_due(&mut self) {
-        for i in (0..self.services.len()).rev() {
+        if self.service_deadline().is_some_and(|at| at <= self.clock.real()) {
+            self.serve_each_due();
+        }
+    }
+
+    #[cold]
+    fn serve_each_due(&mut self) {
+        for i in (0..self.services.registered.len()).rev() {
             // If one of them stops the server, others are removed meanwhile.
-            let Some(Registered { token, deadline }) = self.services.get(i).copied() else {
+            let Some(Registered { token, deadline }) = self.services.registered.get(i).copied()
+            else {
                 continue;
             };
             if deadline.is_some_and(|at| at <= self.clock.real()) {
@@ -133,6 +171,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
 
     /// The first deadline of a service, on the caller's clock.
     pub(super) fn service_deadline(&self) -> Option<Instant> {
-        self.services.iter().filter_map(|service| service.deadline).min()
+        self.services.first_deadline
     }
 }
