@@ -53,7 +53,9 @@ fn is_plain(text: &str) -> bool {
     let is_simple = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
     let Some((host, port)) = after_udp(text).unwrap_or(text).rsplit_once(':') else { return false };
     match host.to_ascii_lowercase().as_str() {
-        "unix" if after_udp(text).is_none() => !port.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&port.len()),
+        "unix" if after_udp(text).is_none() => {
+            !port.starts_with('@') && (1..=MAX_UNIX_PATH_BYTES).contains(&port.len())
+        }
         "unix" | "udp" | "tcp" | "" => false,
         _ => host.chars().all(is_simple) && is_port(port),
     }

@@ -33,7 +33,8 @@ fn complete(header: &[u8], client: Option<&Endpoint>) {
         Endpoint::Inet(addr) => (addr.ip(), addr.port()),
         other => panic!("{other} is no address of a header"),
     });
-    let expected = if header.starts_with(V2_START) { named_by_v2(header) } else { named_by_v1(header) };
+    let expected =
+        if header.starts_with(V2_START) { named_by_v2(header) } else { named_by_v1(header) };
     assert_eq!(client, expected, "{}", header.escape_ascii());
 }
 
