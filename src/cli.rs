@@ -82,7 +82,7 @@ from many connections at once, checks every byte, and reports the rate and the t
 
 const AFTER_HELP: &str = "\
 Durations are written 50us, 250ms, 1.5s, 2m, 1h or 1d. Sizes are written 64, 16k or 1.5m, where 1k (or 1K, 1kB, \
-1KiB) is 1024 bytes; counts 500 or 10k, where 1k is 1000. If an option is given twice, the last counts.
+1KiB) is 1024 bytes; counts 500 or 10k, where 1k is 1000. If an option is given twice, the last counts, unless it can be repeated.
 Exit codes: 0 success; 1 it ran and failed; 2 the arguments are wrong; 130 a signal interrupted it before it had \
 finished.";
 

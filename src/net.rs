@@ -21,7 +21,7 @@ pub use addr::{Addr, ParseAddrError};
 pub(crate) use addr::{has_scheme, is_name_char};
 pub use endpoint::Endpoint;
 pub(crate) use explain::{cannot, reason, with_help};
-pub use inherited::{Inherited, inherited};
+pub use inherited::{Inherited, Passed, passed};
 pub use listener::{ListenOptions, Listener};
 pub use networks::{Access, Networks, parse_network};
 pub(crate) use service_manager::ServiceManager;

@@ -101,6 +101,8 @@ pub struct Server<L: Listen, O> {
     /// Why a listener is gone for good. The server ends with it.
     lost_listener: Option<io::Error>,
     services: Services,
+    /// Whether it has UDP sockets.
+    answers_datagrams: bool,
     gate: Gate,
     admission: Admission,
     last_id: ConnId,
@@ -127,6 +129,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             listeners: Vec::new(),
             lost_listener: None,
             services: Services::default(),
+            answers_datagrams: false,
             gate: Gate::new(&config, now),
             admission: Admission::new(&config),
             last_id: ConnId::default(),

@@ -41,13 +41,18 @@ fn named_by_v1(header: &[u8]) -> Option<(IpAddr, u16)> {
     assert!(header.ends_with(b"\r\n") && header.len() <= 107);
     let line = String::from_utf8_lossy(&header[..header.len() - 2]);
     let words: Vec<_> = line.split(' ').collect();
-    if words[1].starts_with("UNKNOWN") {
+    if words[1] == "UNKNOWN" {
         return None;
     }
     assert!(matches!(words[..], ["PROXY", "TCP4" | "TCP6", _, _, _, _]), "{line}");
     let ip: IpAddr = words[2].parse().expect("an address");
     assert_eq!(ip.is_ipv4(), words[1] == "TCP4");
-    Some((ip.to_canonical(), words[4].parse().expect("a port")))
+    let [port, _] = [words[4], words[5]].map(|word| {
+        let port: u16 = word.parse().expect("a port");
+        assert_eq!(port.to_string(), word, "another way to write a port");
+        port
+    });
+    Some((ip.to_canonical(), port))
 }
 
 fn named_by_v2(header: &[u8]) -> Option<(IpAddr, u16)> {

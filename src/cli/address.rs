@@ -85,7 +85,13 @@ pub(super) fn listen_addr(text: &str) -> Result<ListenAddr, String> {
 
 /// Reads the one address to serve metrics at.
 pub(super) fn metrics_addr(text: &str) -> Result<Addr, String> {
-    text.parse().map_err(|fault| with_example(text.as_ref(), &fault))
+    if strip_proxied(text).is_some() {
+        return Err("metrics take no PROXY header; write HOST:PORT or unix:PATH".into());
+    }
+    match text.parse().map_err(|fault| with_example(text.as_ref(), &fault))? {
+        Addr::Udp { .. } => Err("HTTP needs TCP; write HOST:PORT or unix:PATH".into()),
+        addr => Ok(addr),
+    }
 }
 
 /// Reads an address to connect to.
@@ -250,6 +256,22 @@ mod tests {
         let expected = "give each by itself: --listen a:1 --listen proxy+[::1]:2";
         assert_eq!(listen_addr("a:1,proxy+[::1]:2").unwrap_err(), expected);
         assert_eq!(listen_addr("localhost:0").unwrap().to_string(), "localhost:0");
+    }
+
+    /// Failed when the server looked the name up first, and when it was the system that refused the address.
+    #[test]
+    fn metrics_have_a_plain_stream_address() {
+        for text in ["proxy+127.0.0.1:9464", "PROXY+unix:/run/m", "proxy+udp:[::1]:7", "proxy+"] {
+            let fault = "metrics take no PROXY header; write HOST:PORT or unix:PATH";
+            assert_eq!(metrics_addr(text).unwrap_err(), fault, "{text}");
+        }
+        for text in ["udp:127.0.0.1:9464", "UDP:localhost:7"] {
+            let fault = "HTTP needs TCP; write HOST:PORT or unix:PATH";
+            assert_eq!(metrics_addr(text).unwrap_err(), fault, "{text}");
+        }
+        for text in ["127.0.0.1:9464", "unix:/run/metrics", "unix:proxy+", "proxy:9464"] {
+            assert_eq!(metrics_addr(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

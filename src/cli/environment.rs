@@ -88,24 +88,37 @@ fn is_service_link(name: &str, value: &OsStr) -> bool {
     name.ends_with("_PORT") && value.as_bytes().windows(3).any(|part| part == b"://")
 }
 
-/// The arguments that a variable stands for. An option that can be repeated takes a list.
+/// The arguments that a variable stands for. An option that can be repeated takes a list. A list without a value is an
+/// error: for `--allow`, no value means that all clients may connect.
 fn arguments(arg: &Arg, variable: &str, value: &OsStr) -> Result<Vec<OsString>, Failure> {
     let option = format!("--{}", arg.get_long().unwrap_or_default());
+    let refused = |what| Err(refused(variable, what, value));
     if is_flag(arg) {
-        let is_on = is_on(value).ok_or_else(|| {
-            let value = value.to_string_lossy();
-            let value = Excerpt(&value);
-            let line = format!("{variable}: write true or false instead of '{value}'; try --help");
-            Failure::usage(&line)
-        })?;
-        return Ok(Vec::from_iter(is_on.then(|| option.into())));
+        return match is_on(value) {
+            Some(is_on) => Ok(Vec::from_iter(is_on.then(|| option.into()))),
+            None => refused("write true or false"),
+        };
+    }
+    // clap would not say which argument is not UTF-8.
+    if value.to_str().is_none() {
+        return refused("write UTF-8");
     }
     let values = match arg.get_action() {
         ArgAction::Append => list(value),
         _ => vec![value],
     };
+    if values.is_empty() {
+        return refused("write a value, or unset the variable,");
+    }
     let argument = |value: &OsStr| [option.as_ref(), "=".as_ref(), value].into_iter().collect();
     Ok(values.into_iter().map(argument).collect())
+}
+
+/// The failure for a value that makes no sense, and what makes sense instead of it.
+fn refused(variable: &str, right: &str, value: &OsStr) -> Failure {
+    let value = value.to_string_lossy();
+    let value = Excerpt(&value);
+    Failure::usage(&format!("{variable}: {right} instead of '{value}'; try --help"))
 }
 
 fn is_on(value: &OsStr) -> Option<bool> {
@@ -213,12 +226,24 @@ mod tests {
         for (value, expected) in [
             ("127.0.0.1:7,[::1]:7", "127.0.0.1:7 [::1]:7"),
             (" 127.0.0.1:7 , unix:/run/my echo ,", "127.0.0.1:7 unix:/run/my echo"),
-            (",", ""),
             ("", ""),
         ] {
             let variables = [("RESOUND_LISTEN", value)];
             assert_eq!(written("resound serve", &variables, "listen"), expected, "{value}");
         }
+    }
+
+    /// Failed when `RESOUND_ALLOW=,` let all clients connect.
+    #[test]
+    fn a_list_without_a_value_is_refused() {
+        for name in ["RESOUND_LISTEN", "RESOUND_ALLOW", "RESOUND_DENY", "RESOUND_PROXY_FROM"] {
+            for value in [",", " ", " ,", ",,\t,", "\n"] {
+                let line = read("resound serve", &[(name, value)]).unwrap_err();
+                let start = format!("{name}: write a value, or unset the variable, instead of '");
+                assert!(line.starts_with(&start) && line.ends_with("'; try --help"), "{line}");
+            }
+        }
+        assert_eq!(written("resound serve --allow ::1", &[("RESOUND_ALLOW", ",")], "allow"), "::1");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Completions for shells and pages of the manual, made from the grammar of the command line. So they name what this
 //! build has, and nothing else.
 
-use clap::{Args, Command, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use clap_complete::aot;
 use clap_mangen::Man;
 
@@ -73,6 +73,8 @@ fn page(command: Option<&str>) -> Result<Vec<u8>, Failure> {
         Some(name) => subject(&program, name)?,
     };
     let mut page = Vec::new();
+    let synopsis = synopsis(&subject);
+    let subject = subject.override_usage(synopsis);
     let page_of_manual = Man::new(subject).source(concat!("resound ", env!("CARGO_PKG_VERSION")));
     page_of_manual.manual("User Commands").render(&mut page)?;
     Ok(page)
@@ -86,6 +88,25 @@ fn subject(program: &Command, name: &str) -> Result<Command, Failure> {
         Failure::usage(&format!("there is no command '{wrong}'; write {}", names.join(", ")))
     })?;
     Ok(command.clone().display_name(format!("resound-{name}")))
+}
+
+/// A command and its arguments, on one line. clap_mangen leaves out the values of options, unless it is given a usage.
+fn synopsis(command: &Command) -> String {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let mut words = vec![name.to_string()];
+    words.extend(command.get_opts().chain(flags(command)).map(|arg| {
+        let short = arg.get_short().map(|short| format!("-{short}|")).unwrap_or_default();
+        let repeats = if matches!(arg.get_action(), ArgAction::Append) { "..." } else { "" };
+        format!("[{short}{arg}]{repeats}")
+    }));
+    words.extend(command.get_positionals().map(Arg::to_string));
+    words.extend(command.has_subcommands().then(|| "<COMMAND>".to_string()));
+    words.join(" ")
+}
+
+/// The options of a command that have no values.
+fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| !arg.get_action().takes_values())
 }
 
 fn print(text: &[u8]) -> Result<(), Failure> {

@@ -10,11 +10,11 @@ use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-use crate::net::{Listener, cannot, inherited};
+use crate::net::{Endpoint, Listener, Passed, SocketFile, cannot, passed};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
 use crate::signals;
-use crate::text::Plural;
+use crate::text::{Excerpt, Plural};
 use crate::units::{duration, per_second, timeout};
 
 use access::AccessArgs;
@@ -85,8 +85,8 @@ pub struct Serve {
 
     /// Time to finish after a signal
     ///
-    /// After a signal, or after --drain-delay, the server accepts no connection, and echoes on those where bytes still move, for this long
-    /// and no longer. Then it closes the rest as they are. A second signal does that at once.
+    /// After a signal, or after --drain-delay, the server accepts no connection, and echoes on those where bytes still
+    /// move, for this long and no longer. Then it closes the rest as they are. A second signal does that at once.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "8s")]
     drain_timeout: Duration,
 
@@ -155,7 +155,8 @@ pub struct Serve {
     /// Log as text or as JSON
     ///
     /// With json, each line is one JSON object (RFC 8259). Each has the keys time (RFC 3339, in UTC), level and message;
-    /// event, conn, peer, listener, reason and others are there if they apply.
+    /// event, conn, peer, listener, reason and others are there if they apply. If an argument or a variable makes no
+    /// sense, the server says so in text: it reads them before it knows the format.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
 }
@@ -189,12 +190,13 @@ impl Serve {
     fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
         self.access.check(&self.listen)?;
         // This comes before anything that opens a descriptor.
-        let passed = inherited(Some(self.stall_timeout))?;
+        let passed = passed()?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
-        let places = self.places(!passed.is_empty())?;
+        let places = self.places(passed.has_echo_sockets())?;
         let metrics_at = self.metrics.resolve()?;
         let listeners = places.iter().map(Place::listeners).sum::<usize>() + metrics_at.len();
-        let config = self.config(listeners)?;
+        let has_metrics = self.metrics.is_given() || passed.has_metrics_sockets();
+        let config = self.config(listeners, has_metrics)?;
         let mut server = Server::new(config.clone(), observer, Instant::now())
             .map_err(|e| cannot("set up", &"the poll", &e))?;
         // This comes before the first listener: a program that can reach the server must be able to stop it.
@@ -202,21 +204,49 @@ impl Serve {
         server
             .add_service(Box::new(StopOnSignals::new(signals)))
             .map_err(|e| signals::cannot_watch(&e))?;
-        let metrics_at = metrics::add_to(&mut server, &metrics_at, &config, self.unix_mode)?;
         // The files are removed after the server has finished, so that no peer waits for that.
-        let _files = self.listen(&mut server, passed, &places)?;
-        metrics::announce(&metrics_at);
-        self.access
-            .warnings(&self.listen)
-            .iter()
-            .for_each(|warning| warn!(event = "option_warning"; "{warning}"));
+        let _files = self.open(&mut server, (passed, &places, &metrics_at), &config)?;
         // This comes last: it says that the server is ready.
         notify_manager(&mut server)?;
         Ok(server.run())
     }
 
-    fn config(&self, listeners: usize) -> Result<Config, Failure> {
-        let max_connections = self.max_connections(listeners)?;
+    /// Opens the sockets of the server, and takes over those that it was passed. Returns the files of Unix sockets.
+    fn open(
+        &self,
+        server: &mut Server<Listener, impl Observer>,
+        (passed, places, metrics_at): (Passed, &[Place], &[Endpoint]),
+        config: &Config,
+    ) -> io::Result<Vec<SocketFile>> {
+        let mut for_metrics = metrics::bind(metrics_at, self.unix_mode)?;
+        let bound = self.bind(places)?;
+        let warnings = self.warnings(&passed);
+        // This comes after what can fail for other reasons than a lack of memory or descriptors: it changes sockets that
+        // another process holds too.
+        let inherited = passed.take_over(Some(self.stall_timeout))?;
+        for_metrics.splice(..0, inherited.metrics);
+        let metrics_at = metrics::add_to(server, for_metrics, config)?;
+        let bound = bound.after(inherited.listeners, inherited.datagrams);
+        let files = self.listen(server, bound)?;
+        metrics::announce(&metrics_at);
+        warnings.iter().for_each(|warning| warn!(event = "option_warning"; "{warning}"));
+        Ok(files)
+    }
+
+    /// What users may not expect of the options and of the sockets that were passed.
+    fn warnings(&self, passed: &Passed) -> Vec<String> {
+        let mut warnings = self.access.warnings(&self.listen);
+        warnings.extend(passed.unknown_names().iter().map(|name| {
+            let name = Excerpt(name);
+            format!(
+                "the name \"{name}\" of LISTEN_FDNAMES has no effect: only metrics has a meaning"
+            )
+        }));
+        warnings
+    }
+
+    fn config(&self, listeners: usize, has_metrics: bool) -> Result<Config, Failure> {
+        let max_connections = self.max_connections(listeners, has_metrics)?;
         if self.pending_limit / 2 < max_connections {
             return Err(self.too_little_pending(max_connections));
         }
@@ -240,9 +270,9 @@ impl Serve {
     }
 
     /// The limit of connections. By default, it is what the limit of descriptors leaves.
-    fn max_connections(&self, listeners: usize) -> Result<usize, Failure> {
+    fn max_connections(&self, listeners: usize, has_metrics: bool) -> Result<usize, Failure> {
         let limit = raise_descriptor_limit();
-        let for_metrics = self.metrics.descriptors();
+        let for_metrics = if has_metrics { metrics::DESCRIPTORS } else { 0 };
         let needed = listeners + RESERVED_DESCRIPTORS + for_metrics;
         let room = limit.saturating_sub(open_descriptors(limit) + needed);
         if room == 0 {
@@ -308,7 +338,7 @@ mod tests {
     #[test]
     fn the_defaults_of_the_options_are_those_of_the_library() {
         let Program { serve } = Program::parse_from(["serve"]);
-        let config = serve.config(1).unwrap();
+        let config = serve.config(1, false).unwrap();
         let max_connections = config.max_connections;
         let expected = Config { max_connections, ..Config::default() };
         assert_eq!(format!("{config:?}"), format!("{expected:?}"));

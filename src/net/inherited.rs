@@ -12,8 +12,9 @@ use listenfd::ListenFd;
 use nix::sys::socket::{getsockopt, sockopt::AcceptConn};
 use socket2::{Domain, Socket, Type};
 
+use super::udp::{MANY_HOSTS, is_of_many};
 use super::{Listener, UdpSocket};
-use crate::text::Excerpt;
+use crate::text::{Excerpt, Plural};
 
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
@@ -30,31 +31,26 @@ const KINDS: [(Domain, Type); 5] = [
     (Domain::UNIX, Type::SEQPACKET),
 ];
 
-/// The sockets that were passed, in their order.
+/// The name (`FileDescriptorName=` in systemd) of a socket to serve metrics on.
+const METRICS: &str = "metrics";
+
+/// Sockets that were passed and checked, in their order. They share their state with the process that passed them, so
+/// nothing of it is changed before they are [taken over](Self::take_over).
+#[derive(Debug, Default)]
+pub struct Passed {
+    sockets: Vec<(Kind, Socket)>,
+    unknown_names: Vec<String>,
+}
+
+/// Sockets that were taken over, in the order in which they were passed.
 #[derive(Debug, Default)]
 pub struct Inherited {
     /// Those that listen, over TCP or as Unix sockets.
     pub listeners: Vec<Listener>,
     /// Those for datagrams.
     pub datagrams: Vec<UdpSocket>,
-}
-
-impl Inherited {
-    /// Whether no socket was passed.
-    pub fn is_empty(&self) -> bool {
-        self.listeners.is_empty() && self.datagrams.is_empty()
-    }
-
-    fn add(&mut self, socket: Socket, stall_timeout: Option<Duration>) -> Result<(), String> {
-        let taken = match kind(&socket)? {
-            Kind::Listener => Listener::inherited(socket, stall_timeout)
-                .map(|listener| self.listeners.push(listener)),
-            Kind::Datagrams => {
-                UdpSocket::inherited(socket.into()).map(|socket| self.datagrams.push(socket))
-            }
-        };
-        taken.map_err(|e| super::reason(&e))
-    }
+    /// Those that listen, and that have the name `metrics`.
+    pub metrics: Vec<Listener>,
 }
 
 /// What the server can do with a socket.
@@ -62,9 +58,59 @@ impl Inherited {
 enum Kind {
     Listener,
     Datagrams,
+    Metrics,
 }
 
-/// Takes over the sockets that a service manager has passed to this process. Removes the variables that
+impl Passed {
+    /// Whether there is a socket to echo on.
+    pub fn has_echo_sockets(&self) -> bool {
+        self.sockets.iter().any(|(kind, _)| *kind != Kind::Metrics)
+    }
+
+    /// Whether there is a socket to serve metrics on.
+    pub fn has_metrics_sockets(&self) -> bool {
+        self.sockets.iter().any(|(kind, _)| *kind == Kind::Metrics)
+    }
+
+    /// The names of sockets that mean nothing to the server, and that no service manager gives by itself.
+    pub fn unknown_names(&self) -> &[String] {
+        &self.unknown_names
+    }
+
+    /// Makes the sockets non-blocking, and sets the options of TCP. This lasts after the program has ended, so do it when
+    /// nothing else can stop the program from starting. See [`ListenOptions`](super::ListenOptions) for `stall_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses an option.
+    pub fn take_over(self, stall_timeout: Option<Duration>) -> io::Result<Inherited> {
+        let mut inherited = Inherited::default();
+        for (kind, socket) in self.sockets {
+            match kind {
+                Kind::Datagrams => inherited.datagrams.push(UdpSocket::inherited(socket.into())?),
+                Kind::Listener => {
+                    inherited.listeners.push(Listener::inherited(socket, stall_timeout)?);
+                }
+                Kind::Metrics => {
+                    inherited.metrics.push(Listener::inherited(socket, stall_timeout)?);
+                }
+            }
+        }
+        Ok(inherited)
+    }
+
+    fn add(&mut self, socket: Socket, name: String) -> Result<(), &'static str> {
+        let kind = kind_with_name(&socket, &name)?;
+        self.sockets.push((kind, socket));
+        if kind != Kind::Metrics && !is_name_by_default(&name) {
+            self.unknown_names.push(name);
+            self.unknown_names.dedup();
+        }
+        Ok(())
+    }
+}
+
+/// Finds and checks the sockets that a service manager has passed to this process. Removes the variables that
 /// say so, so that no child takes them for its own.
 ///
 /// Call this before the program opens descriptors: it could otherwise take one of its own for one that was passed.
@@ -72,26 +118,28 @@ enum Kind {
 /// # Errors
 ///
 /// Which variable or which descriptor is wrong, and why, in a line for people.
-pub fn inherited(stall_timeout: Option<Duration>) -> io::Result<Inherited> {
-    let [fds, pid, first] =
-        ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDS_FIRST_FD"].map(|name| set(env::var_os(name)));
+pub fn passed() -> io::Result<Passed> {
+    let [fds, pid, first, names] =
+        ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDS_FIRST_FD", "LISTEN_FDNAMES"]
+            .map(|name| set(env::var_os(name)));
     let count = passed_sockets(fds.as_deref(), pid.as_deref(), first.as_deref(), process::id())
         .map_err(io::Error::other)?;
-    let mut inherited = Inherited::default();
+    let mut passed = Passed::default();
     if count == 0 {
-        return Ok(inherited);
+        return Ok(passed);
     }
+    let names = names_of(names.as_deref(), count).map_err(io::Error::other)?;
     let first = first.and_then(|first| first.to_str()?.parse().ok()).unwrap_or(FIRST);
-    let mut passed = ListenFd::from_env();
-    for index in 0..count {
+    let mut fds = ListenFd::from_env();
+    for (index, name) in names.into_iter().enumerate() {
         let descriptor = first + index as RawFd;
-        let taken = take(&mut passed, index).ok_or_else(|| what_else(descriptor));
-        taken.and_then(|socket| inherited.add(socket, stall_timeout)).map_err(|why| {
+        let taken = take(&mut fds, index).ok_or_else(|| what_else(descriptor));
+        taken.and_then(|socket| Ok(passed.add(socket, name)?)).map_err(|why| {
             let text = format!("cannot serve descriptor {descriptor} of LISTEN_FDS: {why}");
             io::Error::other(text)
         })?;
     }
-    Ok(inherited)
+    Ok(passed)
 }
 
 /// An empty variable counts as unset.
@@ -122,6 +170,24 @@ fn passed_sockets(
     })
 }
 
+/// The name of each socket. They are all empty if the service manager gives no names.
+fn names_of(variable: Option<&OsStr>, count: usize) -> Result<Vec<String>, String> {
+    let Some(variable) = variable else { return Ok(vec![String::new(); count]) };
+    let text = variable.to_string_lossy();
+    let names: Vec<_> = text.split(':').map(String::from).collect();
+    if names.len() == count {
+        return Ok(names);
+    }
+    let right =
+        format!("the names of {}, with colons between them", Plural(count as u64, "socket"));
+    Err(wrong("LISTEN_FDNAMES", Some(variable), &right))
+}
+
+/// Whether a service manager gives this name to a socket that has no other: sd_listen_fds(3), systemd.socket(5).
+fn is_name_by_default(name: &str) -> bool {
+    matches!(name, "" | "unknown" | "connection") || name.ends_with(".socket")
+}
+
 fn number(text: &OsStr) -> Option<u64> {
     text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
@@ -150,6 +216,17 @@ fn what_else(descriptor: RawFd) -> String {
     }
 }
 
+/// What the server can do with a socket of this name, or why it can do nothing.
+fn kind_with_name(socket: &Socket, name: &str) -> Result<Kind, &'static str> {
+    match kind(socket)? {
+        Kind::Listener if name == METRICS => Ok(Kind::Metrics),
+        Kind::Datagrams if name == METRICS => Err(
+            "its name is metrics, but it is a UDP socket; write ListenStream= in its socket unit",
+        ),
+        kind => Ok(kind),
+    }
+}
+
 /// What the server can do with a socket, or why it can do nothing.
 fn kind(socket: &Socket) -> Result<Kind, &'static str> {
     let local = socket.local_addr().map_err(|_| "it has no address")?;
@@ -171,6 +248,7 @@ fn kind(socket: &Socket) -> Result<Kind, &'static str> {
         Ok(Type::DGRAM) if local.as_socket().is_none_or(|addr| addr.port() == 0) => {
             Err("it is a UDP socket without a port; call bind(2) first")
         }
+        Ok(Type::DGRAM) if local.as_socket().is_some_and(is_of_many) => Err(MANY_HOSTS),
         Ok(Type::DGRAM) => Ok(Kind::Datagrams),
         _ => Err("it is a SEQPACKET socket; write ListenStream= in the socket unit"),
     }
@@ -229,6 +307,51 @@ mod tests {
             );
             assert_eq!(passed("1", "42", first), Err(expected));
         }
+    }
+
+    #[test]
+    fn each_socket_has_the_name_that_the_variable_gives_it() {
+        let names = |text: &str, count| names_of(set(Some(text.into())).as_deref(), count);
+        for (text, expected) in [
+            ("", &["", ""][..]),
+            ("a:b", &["a", "b"]),
+            ("metrics:", &["metrics", ""]),
+            (":", &["", ""]),
+        ] {
+            assert_eq!(names(text, 2).unwrap(), expected, "{text:?}");
+        }
+        for text in ["a", "a:b:c", "a,b"] {
+            let expected = format!(
+                "LISTEN_FDNAMES is \"{text}\", but it must be the names of 2 sockets, with colons between them"
+            );
+            assert_eq!(names(text, 2), Err(expected));
+        }
+        assert!(names("a:b", 1).unwrap_err().contains("the names of 1 socket,"));
+    }
+
+    /// Failed when a socket with the name metrics became one to echo on, without a word.
+    #[test]
+    fn a_name_that_means_nothing_is_noted() {
+        let mut passed = Passed::default();
+        let listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().into();
+        for name in ["", "unknown", "connection", "resound.socket", "resound@1.socket"] {
+            passed.add(listener(), name.into()).unwrap();
+        }
+        assert!(passed.unknown_names().is_empty() && !passed.has_metrics_sockets());
+        for name in ["metrics", "Metrics", "Metrics", "echo", "metrics"] {
+            passed.add(listener(), name.into()).unwrap();
+        }
+        assert_eq!(passed.unknown_names(), ["Metrics", "echo"]);
+        assert!(passed.has_metrics_sockets() && passed.has_echo_sockets());
+        let inherited = passed.take_over(None).unwrap();
+        assert_eq!((inherited.listeners.len(), inherited.metrics.len()), (8, 2));
+
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into();
+        let why = Passed::default().add(datagrams, "metrics".into()).unwrap_err();
+        assert!(why.starts_with("its name is metrics, but it is a UDP socket"), "{why}");
+        let mut passed = Passed::default();
+        passed.add(listener(), "metrics".into()).unwrap();
+        assert!(!passed.has_echo_sockets());
     }
 
     /// The type of a socket is checked, and that it listens. Failed when only the type was.

@@ -118,9 +118,25 @@ fn begins_like(start: &[u8], expected: &[u8]) -> bool {
 fn parse_v1(start: &[u8]) -> Result<Header, HeaderFault> {
     let line = &start[..start.len().min(MAX_LINE_BYTES)];
     match line.iter().position(|byte| *byte == b'\n') {
-        Some(end) => parse_whole(&line[..=end]),
+        Some(end) if is_strict(&line[..end]) => parse_whole(&line[..=end]),
+        Some(_) => Err(HeaderFault::Malformed),
         None if line.len() == MAX_LINE_BYTES => Err(HeaderFault::Oversized),
         None => Ok(Header::Incomplete),
+    }
+}
+
+/// Whether a line of version 1 has one of the three protocols, and ports as the standard writes them: in digits, and
+/// without a zero before them. The parser takes `UNKNOWNX`, `+7` and `07` too.
+fn is_strict(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let words: Vec<_> = line.split(|byte| *byte == b' ').skip(1).collect();
+    let is_port = |word: &[u8]| {
+        word.iter().all(u8::is_ascii_digit) && (word == b"0" || !word.starts_with(b"0"))
+    };
+    match words[..] {
+        [b"UNKNOWN", ..] => true,
+        [b"TCP4" | b"TCP6", _, _, source, destination] => is_port(source) && is_port(destination),
+        _ => false,
     }
 }
 

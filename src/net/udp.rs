@@ -17,6 +17,10 @@ use wildcard::Wildcard;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod wildcard;
 
+/// Why a server does not answer on an address [of many hosts](is_of_many).
+pub(super) const MANY_HOSTS: &str =
+    "it stands for many hosts, and a server must not answer what all of them are sent";
+
 /// A socket whose datagrams a server answers.
 pub trait Datagrams: Source + Send {
     /// Takes one datagram off the receive queue, into `buffer`.
@@ -100,7 +104,9 @@ impl UdpSocket {
     }
 
     fn bind(addr: SocketAddr, options: ListenOptions) -> io::Result<Self> {
-        refuse_many(addr)?;
+        if is_of_many(addr) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, MANY_HOSTS));
+        }
         // SO_REUSEADDR would let another program take the port away: socket(7).
         let socket = new_socket(Domain::for_address(addr), Type::DGRAM)?;
         if options.reuse_port {
@@ -113,14 +119,12 @@ impl UdpSocket {
         Self::of(socket.into(), false)
     }
 
-    /// Answers on a socket that another process has bound.
+    /// Answers on a socket that another process has bound, to an address that is not of many hosts.
     ///
     /// # Errors
     ///
-    /// If the system does not let it be non-blocking or does not report its address, or if that is the address of many
-    /// hosts.
+    /// If the system does not let it be non-blocking, or does not report its address.
     pub(super) fn inherited(socket: std::net::UdpSocket) -> io::Result<Self> {
-        refuse_many(socket.local_addr()?)?;
         Self::of(socket, true)
     }
 
@@ -185,17 +189,9 @@ impl Datagrams for UdpSocket {
 
 delegate_source!(UdpSocket);
 
-fn refuse_many(addr: SocketAddr) -> io::Result<()> {
-    if !is_of_many(addr) {
-        return Ok(());
-    }
-    let why = "it stands for many hosts, and a server must not answer what all of them are sent";
-    Err(io::Error::new(ErrorKind::InvalidInput, why))
-}
-
 /// Whether it is a multicast or broadcast address. Which addresses are broadcast depends on the interfaces: to connect
 /// there is an error without `SO_BROADCAST`, and sends nothing (ip(7)).
-fn is_of_many(addr: SocketAddr) -> bool {
+pub(super) fn is_of_many(addr: SocketAddr) -> bool {
     let is_broadcast = |ip: IpAddr| {
         let probe = std::net::UdpSocket::bind(("0.0.0.0", 0));
         let connected = probe.and_then(|probe| probe.connect((ip, 9)));

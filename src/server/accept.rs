@@ -87,6 +87,11 @@ impl Listening {
         self.retry = self.fills_silently.then(|| Retry { at: now + LOOK, why: Why::Look });
     }
 
+    /// Whether it is gone for good.
+    fn is_lost(&self) -> bool {
+        self.hopeless == ATTEMPTS
+    }
+
     fn is_backed_off(&self, now: Instant) -> bool {
         self.retry.is_some_and(|retry| retry.why == Why::BackOff && now < retry.at)
     }
@@ -131,7 +136,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
     pub(super) fn accept(&mut self, token: Token, now: Instant) {
         let Some(i) = self.listeners.iter().position(|l| l.token == token) else { return };
         let listening = &self.listeners[i];
-        if listening.is_backed_off(now) || listening.hopeless == ATTEMPTS {
+        if listening.is_backed_off(now) || listening.is_lost() {
             return;
         }
         let (mut none_accepted, mut failure) = (true, None);
@@ -161,7 +166,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         listening.hopeless = if fault == Fault::Gone { listening.hopeless + 1 } else { 0 };
         if fault == Fault::QueueEmpty {
             listening.on_empty(now);
-        } else if listening.hopeless == ATTEMPTS {
+        } else if listening.is_lost() {
             self.lose_listener(i, error, now);
         } else {
             self.back_off(i, error, now);
@@ -185,6 +190,11 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let error = io::Error::new(error.kind(), text);
         self.shared.observer.observe(At::server(now), Event::ListenerLost(&error));
         self.lost_listener = Some(error);
+    }
+
+    /// Whether there is a listener that is not lost, or a UDP socket.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.answers_datagrams || self.listeners.iter().any(|listening| !listening.is_lost())
     }
 
     /// A descriptor is free again: it may be what accepting failed for.

@@ -112,9 +112,10 @@ impl Deadlines {
         })
     }
 
-    /// How long a proxied connection may wait for its header, or for the rest of it if some of it has come.
+    /// How long a proxied connection may wait for its header, or for the rest of it if some of it has come. A server that
+    /// stops waits for the rest too: its bytes are on their way.
     pub(super) fn header_wait(&self, has_begun: bool) -> Option<Duration> {
-        if has_begun && !self.is_draining { Some(HEADER) } else { self.silence() }
+        if has_begun { Some(HEADER) } else { self.silence() }
     }
 
     /// What a connection is that was silent for too long.

@@ -51,6 +51,12 @@ enum Stage {
     Draining,
 }
 
+impl Stage {
+    fn is_stopping(self) -> bool {
+        self != Self::Serving
+    }
+}
+
 impl Notify {
     /// Tells the manager that the environment names: in `NOTIFY_SOCKET`, and for signs of life in `WATCHDOG_USEC` and
     /// `WATCHDOG_PID`. `None` if there is no manager.
@@ -78,15 +84,15 @@ impl Notify {
 
     /// Sends what the manager does not know. The number of connections alone is no reason to: it goes with a sign of life.
     fn tell(&mut self, state: State, is_ping_due: bool) -> io::Result<()> {
-        let has_advanced = self.sent.map(|sent| sent.stage) != Some(state.stage);
-        if !has_advanced && !is_ping_due {
+        let known = self.sent.map(|sent| sent.stage);
+        if known == Some(state.stage) && !is_ping_due {
             return Ok(());
         }
         let status = state.status();
         let mut message = Vec::new();
-        if has_advanced {
-            let is_ready = state.stage == Stage::Serving;
-            message.push(if is_ready { NotifyState::Ready } else { NotifyState::Stopping });
+        if known.map(Stage::is_stopping) != Some(state.stage.is_stopping()) {
+            let is_stopping = state.stage.is_stopping();
+            message.push(if is_stopping { NotifyState::Stopping } else { NotifyState::Ready });
         }
         if is_ping_due {
             message.push(NotifyState::Watchdog);

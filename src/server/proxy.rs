@@ -56,6 +56,10 @@ impl<S: Stream> Proxied<S> {
     }
 
     /// Looks at what has come of the header.
+    ///
+    /// An urgent byte (`MSG_OOB`) in the header stops the peek short of its mark, each time: nothing reads up to the
+    /// mark, since that would need a buffer. So the header stays incomplete and is refused when its time is over, or at
+    /// once if the peer ends. No proxy sends such a byte.
     fn look(&mut self, now: Instant) -> Look {
         let mut start = [0; MAX_HEADER_BYTES];
         let mut is_closed = false;

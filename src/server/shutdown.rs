@@ -39,12 +39,14 @@ impl Shutdown {
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
-    /// Begins to stop. For the [drain delay](super::Config::drain_delay), it only lets the services know. Then it accepts
-    /// no more, and ends each connection when nothing has moved on it for a moment, or when half of the drain timeout has
+    /// Begins to stop. For the [drain delay](super::Config::drain_delay), it only lets the services know, unless there is
+    /// nothing left that it could accept from. Then it accepts no more, and ends each connection when nothing has moved on it for a moment, or when half of the drain timeout has
     /// passed and what has arrived is echoed. Called again, it stops at once.
     pub fn stop(&mut self) {
         match self.shutdown {
-            Shutdown::Serving if self.config.drain_delay.is_zero() => self.drain(),
+            Shutdown::Serving if self.config.drain_delay.is_zero() || !self.is_reachable() => {
+                self.drain();
+            }
             Shutdown::Serving => self.delay_drain(),
             _ => {
                 self.close_listeners();
@@ -77,7 +79,9 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let real = self.clock.real();
         match self.shutdown {
             Shutdown::Serving if self.lost_listener.is_some() => self.stop(),
-            Shutdown::Delaying { drain_at } if drain_at <= real => self.drain(),
+            Shutdown::Delaying { drain_at } if drain_at <= real || !self.is_reachable() => {
+                self.drain();
+            }
             Shutdown::Draining { finish_at, until } if finish_at <= real => {
                 self.shutdown = Shutdown::Finishing { until };
                 self.each_connection(Self::finish, now);

@@ -91,6 +91,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
             let event = Event::Listening { at: &announced, is_proxied: false };
             self.shared.observer.observe(At::server(self.clock.now()), event);
         }
+        self.answers_datagrams = true;
         Ok(())
     }
 }

@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::process::Signal;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::command::output;
 use crate::passing::{passing, passing_as};
@@ -142,6 +143,96 @@ fn what_is_no_listening_stream_socket_is_refused_with_what_it_is() {
     expect_refusal(closed, "cannot serve descriptor 4 of LISTEN_FDS: it is not open", "");
     let closed = passing_as("LISTEN_FDS=1 LISTEN_PID=$$", &[], &command(&[], &[]));
     expect_refusal(closed, "cannot serve descriptor 3 of LISTEN_FDS: it is not open", "");
+}
+
+/// Whether a descriptor of this process, or of one that shares it, is non-blocking.
+fn is_nonblocking(socket: &impl AsFd) -> bool {
+    fcntl_getfl(socket).unwrap().contains(OFlags::NONBLOCK)
+}
+
+/// Failed when the first socket became non-blocking before the second was looked at.
+#[test]
+fn a_server_that_refuses_to_start_leaves_the_sockets_as_they_were() {
+    let ((tcp, _), udp) = (opened(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (taken, busy) = opened();
+    let no_socket = File::open("/dev/null").unwrap();
+    let metrics = ["--metrics", &busy];
+    let dir = SocketPath::new();
+    let missing = format!("{}/no/socket", dir.addr);
+    for (args, sockets, refused) in [
+        (&[][..], [&tcp as &dyn AsFd, &no_socket], "it is /dev/null"),
+        (&[], [&udp, &no_socket], "it is /dev/null"),
+        (&["--listen", &busy], [&tcp, &udp], "cannot listen on"),
+        (&["--listen", &missing], [&tcp, &udp], "cannot listen on"),
+        (&metrics, [&tcp, &udp], "metrics: cannot listen on"),
+        (&["--pending-limit", "1k"], [&tcp, &udp], "--pending-limit is too small"),
+    ] {
+        let mut server = Server::spawn(&mut passing(&sockets, &command(&[], args)));
+        let (status, log) = (server.wait(), server.log());
+        assert!(!status.success() && log.last().unwrap().contains(refused), "{log:#?}");
+        let changed = is_nonblocking(&tcp) || is_nonblocking(&udp);
+        assert!(!changed && !SockRef::from(&tcp).keepalive().unwrap(), "{args:?}: {refused}");
+    }
+    drop(taken);
+    let server = Server::start_command(&mut passing(&[&tcp], &command(&[], &[])), 1);
+    assert!(is_nonblocking(&tcp));
+    server.stop();
+}
+
+/// Failed when the server echoed on a socket that was passed for metrics.
+#[test]
+fn a_socket_with_the_name_metrics_serves_metrics() {
+    let ((echo, echo_addr), (metrics, metrics_addr)) = (opened(), opened());
+    let variables = "LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=metrics:resound.socket";
+    let mut command = passing_as(variables, &[&metrics, &echo], &command(&[], &[]));
+    let mut server = Server::start_command(&mut command, 1);
+    assert_eq!(server.addr(), echo_addr);
+    server.expect_line(&format!("metrics on http://{metrics_addr}/metrics"));
+    expect_echo(server.connect(), b"hello");
+    let mut stream = connect(&metrics_addr);
+    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+}
+
+#[test]
+fn metrics_alone_leave_the_server_its_own_addresses() {
+    let (metrics, _) = opened();
+    let variables = "LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=metrics";
+    let mut inner = command(&["127.0.0.1:0"], &["--metrics", "127.0.0.1:0"]);
+    inner.args(["--max-connections", "3"]);
+    let mut server = Server::start_command(&mut passing_as(variables, &[&metrics], &inner), 1);
+    (0..2).for_each(|_| drop(server.expect_line("metrics on http://127.0.0.1:")));
+    expect_echo(server.connect(), b"hello");
+}
+
+#[test]
+fn a_name_that_means_nothing_is_warned_of() {
+    let (tcp, _) = opened();
+    let start = |names: &str| {
+        let variables = format!("LISTEN_FDS=1 LISTEN_FDNAMES=\"{names}\"");
+        let mut command = passing_as(&variables, &[&tcp], &command(&[], &[]));
+        let mut server = Server::start_command(&mut command, 1);
+        server.signal(Signal::TERM);
+        server.wait();
+        server.log().join("\n")
+    };
+    let line =
+        "the name \"Metrics\\u{1b}\" of LISTEN_FDNAMES has no effect: only metrics has a meaning";
+    let log = start("$(printf 'Metrics\\033')");
+    assert!(log.contains(line), "{log}");
+    for name in ["", "unknown", "connection", "resound.socket"] {
+        let log = start(name);
+        assert!(!log.contains("LISTEN_FDNAMES"), "{log}");
+    }
+    let names = "LISTEN_FDS=1 LISTEN_FDNAMES=a:b";
+    let begin = "LISTEN_FDNAMES is \"a:b\", but it must be the names of 1 socket";
+    expect_refusal(passing_as(names, &[&tcp], &command(&[], &[])), begin, "");
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let names = "LISTEN_FDS=1 LISTEN_FDNAMES=metrics";
+    let begin = "cannot serve descriptor 3 of LISTEN_FDS: its name is metrics";
+    expect_refusal(passing_as(names, &[&udp], &command(&[], &[])), begin, "in its socket unit");
 }
 
 /// Failed when the server went on accepting until its last connection had ended.

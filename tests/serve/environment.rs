@@ -1,5 +1,7 @@
 //! The options that the environment gives.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 use crate::command::output;
@@ -34,12 +36,17 @@ fn a_server_takes_its_options_from_the_environment() {
 #[test]
 fn a_wrong_variable_is_one_line_and_exit_code_2() {
     for (name, value) in [
-        ("RESOUND_LISTEN", "localhost"),
-        ("RESOUND_ONCE", "perhaps"),
-        ("RESOUND_LOG_FORMAT", "xml"),
-        ("RESOUND_IDLE_TIMEOUT", "\u{1b}[2J"),
+        ("RESOUND_LISTEN", &b"localhost"[..]),
+        ("RESOUND_ONCE", b"perhaps"),
+        ("RESOUND_LOG_FORMAT", b"xml"),
+        ("RESOUND_IDLE_TIMEOUT", b"\x1b[2J"),
+        ("RESOUND_ALLOW", b" ,"),
+        // Failed when the line did not say which variable it is.
+        ("RESOUND_LISTEN", b"127.0.0.1:0,unix:/\xff"),
+        ("RESOUND_BACKLOG", b"\xff"),
+        ("RESOUND_ONCE", b"\xff"),
     ] {
-        let output = output(&mut serve(&[(name, value)], &[]));
+        let output = output(serve(&[], &[]).env(name, OsStr::from_bytes(value)));
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.starts_with(&format!("resound: {name}: ")), "{said}");

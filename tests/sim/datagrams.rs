@@ -492,9 +492,10 @@ impl World {
         if matches!(self.request, Request::Abort { .. }) {
             return;
         }
-        if left > 0 && !may_fail || unreported || is_watched {
+        let is_early = !self.may_drain();
+        if left > 0 && !may_fail || unreported || is_watched || is_early {
             self.fail(|| {
-                format!("UDP {socket}: closed with {left} datagrams, untold drops: {unreported}")
+                format!("UDP {socket}: closed with {left} datagrams, untold drops: {unreported}, too early: {is_early}")
             });
         }
     }

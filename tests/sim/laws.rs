@@ -27,7 +27,7 @@ const USUAL_READ_BYTES: usize = 4 * 1024;
 /// How long a connection may stay in its present state if no byte moves.
 pub fn timeout(world: &World, socket: &Socket) -> Option<Duration> {
     let stall = world.scenario.config.stall_timeout;
-    if socket.waiting_header().is_some_and(|h| h.has_begun) && !world.has_drained() {
+    if socket.waiting_header().is_some_and(|header| header.has_begun) {
         Some(proxied::TIMEOUT)
     } else if socket.pending() > 0 {
         // An interrupted look finds nothing out. The next one comes after the usual interval.

@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::Serve;
 use super::hint::hint;
 use crate::cli::address::ListenAddr;
-use crate::net::{Endpoint, Inherited, ListenOptions, Listener, SocketFile, UdpSocket};
+use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, UdpSocket};
 use crate::observe::Observer;
 use crate::server::{ListenAt, Server};
 
@@ -45,13 +45,12 @@ impl Serve {
         self.listen.iter().map(resolve).collect()
     }
 
-    /// Listens on the sockets that were passed and in all places, and returns the files of Unix sockets.
-    pub(super) fn listen(
-        &self,
-        server: &mut Server<Listener, impl Observer>,
-        passed: Inherited,
-        places: &[Place],
-    ) -> io::Result<Vec<SocketFile>> {
+    /// Listens in all places.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses one of them.
+    pub(super) fn bind(&self, places: &[Place]) -> io::Result<Bound> {
         let options = |at: &Endpoint| ListenOptions {
             backlog: self.backlog,
             reuse_port: self.reuse_port,
@@ -59,18 +58,29 @@ impl Serve {
             stall_timeout: Some(self.stall_timeout),
             unix_mode: self.unix_mode,
         };
-        // The server logs the addresses after all of them are bound: if one fails, it listens at none.
-        let mut listeners: Vec<_> =
-            passed.listeners.into_iter().map(|listener| (listener, false)).collect();
-        let mut datagrams = passed.datagrams;
+        let mut all = Bound::default();
         for Place { endpoints, is_proxied } in places {
             if let [Endpoint::Udp(_), ..] = endpoints[..] {
-                datagrams.extend(bound(UdpSocket::bind_all(endpoints, options))?);
+                all.datagrams.extend(bound(UdpSocket::bind_all(endpoints, options))?);
             } else {
                 let bound = bound(Listener::bind_all(endpoints, options))?;
-                listeners.extend(bound.into_iter().map(|listener| (listener, *is_proxied)));
+                all.listeners.extend(bound.into_iter().map(|listener| (listener, *is_proxied)));
             }
         }
+        Ok(all)
+    }
+
+    /// Lets the server echo on the sockets that it was passed and on those that it bound, and returns the files of Unix
+    /// sockets. Logs the addresses: all of them are bound by now.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot register a socket, or does not report its address.
+    pub(super) fn listen(
+        &self,
+        server: &mut Server<Listener, impl Observer>,
+        Bound { mut listeners, datagrams }: Bound,
+    ) -> io::Result<Vec<SocketFile>> {
         let files = listeners.iter_mut().filter_map(|(listener, _)| listener.take_file()).collect();
         let at = |(listener, is_proxied): (Listener, bool)| {
             let at = ListenAt { at: listener.local_addr()?, is_proxied };
@@ -85,6 +95,23 @@ impl Serve {
         server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!(event = "hint"; "{hint}"));
         Ok(files)
+    }
+}
+
+/// The sockets to echo on.
+#[derive(Default)]
+pub(super) struct Bound {
+    /// Each with whether it is proxied.
+    listeners: Vec<(Listener, bool)>,
+    datagrams: Vec<UdpSocket>,
+}
+
+impl Bound {
+    /// Puts the sockets that the server was passed before those that it bound.
+    pub(super) fn after(mut self, listeners: Vec<Listener>, datagrams: Vec<UdpSocket>) -> Self {
+        self.listeners.splice(..0, listeners.into_iter().map(|listener| (listener, false)));
+        self.datagrams.splice(..0, datagrams);
+        self
     }
 }
 

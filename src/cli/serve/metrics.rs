@@ -18,7 +18,8 @@ pub(super) struct MetricsAddr {
     /// Serve metrics over HTTP [default: off]
     ///
     /// Prometheus finds /metrics at HOST:PORT, such as 127.0.0.1:9464, or at unix:PATH. Probes find /healthz and
-    /// /readyz there. Without this option, SIGUSR1 and Ctrl-\ still log the same figures.
+    /// /readyz there. --allow and --deny do not guard this address: let only your monitoring reach it. Without this
+    /// option, SIGUSR1 and Ctrl-\ still log the same figures.
     #[arg(long, value_name = "ADDR", value_parser = metrics_addr)]
     metrics: Option<Addr>,
 }
@@ -33,29 +34,40 @@ impl MetricsAddr {
         self.metrics.as_ref().map_or(Ok(Vec::new()), Addr::resolve)
     }
 
-    /// Descriptors that metrics take beside their listeners: those of clients, and a poll.
-    pub(super) fn descriptors(&self) -> usize {
-        self.metrics.as_ref().map_or(0, |_| MAX_CLIENTS + 1)
+    /// Whether there is an address to serve metrics at.
+    pub(super) fn is_given(&self) -> bool {
+        self.metrics.is_some()
     }
 }
 
-/// Lets `server` serve its metrics at all of `endpoints`, if there are any. Returns their real addresses.
+/// Descriptors that metrics take beside their listeners: those of clients, and a poll.
+pub(super) const DESCRIPTORS: usize = MAX_CLIENTS + 1;
+
+/// Listens at all of `endpoints` for those who want metrics.
 ///
 /// # Errors
 ///
-/// If the system refuses one of them, or gives no further poll.
-pub(super) fn add_to(
-    server: &mut Server<Listener, impl Observer>,
-    endpoints: &[Endpoint],
-    config: &Config,
-    unix_mode: u32,
-) -> io::Result<Vec<Endpoint>> {
-    if endpoints.is_empty() {
-        return Ok(Vec::new());
-    }
+/// If the system refuses one of them.
+pub(super) fn bind(endpoints: &[Endpoint], unix_mode: u32) -> io::Result<Vec<Listener>> {
     let options = ListenOptions { unix_mode, ..ListenOptions::default() };
     let (listeners, missing) = Listener::bind_all(endpoints, |_| options).map_err(of_metrics)?;
     missing.into_iter().for_each(|e| warn!(event = "not_listening"; "{}", of_metrics(e)));
+    Ok(listeners)
+}
+
+/// Lets `server` serve its metrics on all of `listeners`, if there are any. Returns their addresses.
+///
+/// # Errors
+///
+/// If the system gives no further poll, or cannot register a listener.
+pub(super) fn add_to(
+    server: &mut Server<Listener, impl Observer>,
+    listeners: Vec<Listener>,
+    config: &Config,
+) -> io::Result<Vec<Endpoint>> {
+    if listeners.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut http = HttpServer::new(Instant::now()).map_err(of_metrics)?;
     let mut bound = Vec::new();
     for listener in listeners {

@@ -27,7 +27,9 @@ fn headers() -> Vec<(Vec<u8>, Option<&'static str>)> {
         (b"PROXY TCP4 192.0.2.7 10.0.0.1 5000 7\r\n".into(), Some("192.0.2.7:5000")),
         (b"PROXY TCP6 2001:db8::1 ::1 5000 7\r\n".into(), Some("[2001:db8::1]:5000")),
         (b"PROXY TCP6 ::ffff:192.0.2.7 ::1 1 7\r\n".into(), Some("192.0.2.7:1")),
+        (b"PROXY TCP4 192.0.2.7 10.0.0.1 0 0\r\n".into(), Some("192.0.2.7:0")),
         (b"PROXY UNKNOWN\r\n".into(), None),
+        (b"PROXY UNKNOWN \r\n".into(), None),
         (b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n".into(), None),
         (v2_ipv4(), Some("192.0.2.7:5000")),
         (v2_ipv6(), Some("[2020:2020:2020:2020:2020:2020:2020:2020]:5000")),
@@ -98,6 +100,14 @@ fn a_header_that_breaks_the_standard_is_malformed() {
         "PROXY TCP4 192.0.2.7 10.0.0.1 5000 7\n",
         "PROXY UNKNOWN\n",
         "PROXY TCP4 \u{e9} 10.0.0.1 5000 7\r\n",
+        // All of these passed when the library alone was asked.
+        "PROXY UNKNOWNX\r\n",
+        "PROXY UNKNOWN\t192.0.2.7\r\n",
+        "PROXY TCP4 192.0.2.7 10.0.0.1 +5000 7\r\n",
+        "PROXY TCP4 192.0.2.7 10.0.0.1 5000 +7\r\n",
+        "PROXY TCP4 192.0.2.7 10.0.0.1 05000 7\r\n",
+        "PROXY TCP6 2001:db8::1 ::1 5000 07\r\n",
+        "PROXY TCP6 2001:db8::1 ::1 00 7\r\n",
     ] {
         assert_eq!(Header::parse(line.as_bytes()), Err(HeaderFault::Malformed), "{line:?}");
     }

@@ -1,7 +1,11 @@
 //! Back-off, lost listeners, and errors within a batch.
 
+use std::slice;
+
 use super::*;
+use crate::net::{ListenOptions, UdpSocket};
 use crate::server::Config;
+use crate::server::shutdown::Shutdown;
 use crate::server::tests::{Queue, Scripted, listen, server};
 
 type Script = Vec<Result<(), Errno>>;
@@ -137,6 +141,44 @@ fn a_listener_is_lost_after_some_hopeless_failures() {
         assert_eq!(server.shared.observer.0.len(), 3, "{errno:?}");
         let text = server.take_outcome().unwrap().unwrap_err().to_string();
         assert!(text.starts_with("the listener on unix:(unnamed) is gone for good: "), "{text}");
+    }
+}
+
+/// A server with a drain delay of an hour, `others` listeners beside one that is lost, and perhaps a UDP socket. Returns
+/// how far it has stopped, if the listener is lost when it `is_stopping` or not.
+fn stopped_for_lost(others: usize, has_udp: bool, is_stopping: bool) -> Shutdown {
+    let config = Config { drain_delay: 3600 * LOOK, ..Config::default() };
+    let script = vec![Err(Errno::INVAL); ATTEMPTS as usize];
+    let (mut server, lost) = server(config, Events::default(), Instant::now(), script);
+    (0..others).for_each(|_| listen(&mut server, Queue::Own, []));
+    if has_udp {
+        let any = Endpoint::udp(([127, 0, 0, 1], 0).into());
+        let (sockets, _) =
+            UdpSocket::bind_all(slice::from_ref(&any), |_| ListenOptions::default()).unwrap();
+        let sockets = sockets.into_iter().map(|socket| (socket, any.clone()));
+        server.echo_datagrams(sockets.collect(), 1.0).unwrap();
+    }
+    if is_stopping {
+        server.stop();
+    }
+    let mut now = Instant::now();
+    for _ in 0..ATTEMPTS {
+        server.accept(lost, now);
+        now = retry_at(&server).unwrap_or(now);
+    }
+    server.handle_timeouts(now);
+    assert!(server.shared.observer.0.contains(&"lost"));
+    server.shutdown
+}
+
+/// Failed when the server said that it still accepts, and had nothing to accept from.
+#[test]
+fn a_lost_listener_waits_for_the_drain_delay_only_if_another_socket_is_left() {
+    for is_stopping in [false, true] {
+        let stopped = |others, has_udp| stopped_for_lost(others, has_udp, is_stopping);
+        assert!(matches!(stopped(0, false), Shutdown::Draining { .. }), "{is_stopping}");
+        assert!(matches!(stopped(1, false), Shutdown::Delaying { .. }), "{is_stopping}");
+        assert!(matches!(stopped(0, true), Shutdown::Delaying { .. }), "{is_stopping}");
     }
 }
 

@@ -86,7 +86,19 @@ fn the_manager_hears_once_that_the_server_is_ready_and_each_step_of_its_stop() {
         &["STOPPING=1\nSTATUS=stopping soon: still accepting, 7 connections\n"],
     );
     expect(Stage::Leaving, 6, &[]);
-    expect(Stage::Draining, 1, &["STOPPING=1\nSTATUS=stopping: 1 connection to finish\n"]);
+    // Failed when the manager heard twice that the server stops.
+    expect(Stage::Draining, 1, &["STATUS=stopping: 1 connection to finish\n"]);
+}
+
+#[test]
+fn a_server_that_stops_without_a_delay_says_so_once() {
+    let (mut manager, now) = (Manager::new(), Instant::now());
+    let mut notify = manager.notify(None, now);
+    manager.call(&mut notify, now, state(Stage::Serving, 0));
+    manager.heard();
+    manager.call(&mut notify, now, state(Stage::Draining, 2));
+    manager.call(&mut notify, now, state(Stage::Draining, 1));
+    assert_eq!(manager.heard(), ["STOPPING=1\nSTATUS=stopping: 2 connections to finish\n"]);
 }
 
 /// Failed when the signs came at the end of each interval: too late.

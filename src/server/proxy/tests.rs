@@ -474,26 +474,56 @@ fn a_connection_counts_from_its_accept_and_its_client_from_its_header() {
 }
 
 #[test]
-fn connections_that_wait_for_their_headers_end_soon_when_the_server_stops() {
+fn connections_of_whose_headers_nothing_has_come_end_soon_when_the_server_stops() {
     let mut world = World::new(Config::default());
-    let peers = [b"".as_slice(), b"PROXY", HEADER].map(|sent| world.accept(PROXY, sent));
-    (1..=3).for_each(|token| world.event(token, Duration::ZERO));
+    let peers = [b"", HEADER].map(|sent| world.accept(PROXY, sent));
+    (1..=2).for_each(|token| world.event(token, Duration::ZERO));
     world.lines();
     world.server.stop();
     world.turn(SECOND / 4);
     assert!(peers.iter().all(Peer::is_open));
     world.turn(SECOND);
-    let lines = world.lines();
-    assert!(
-        lines.contains(&"#1 10.0.0.1:4000 closed: finished by the server".into()),
-        "{lines:#?}"
-    );
-    let late = "#2 10.0.0.1:4000 refused: PROXY header not complete in time: PROXY";
-    assert!(lines.contains(&late.into()), "{lines:#?}");
-    assert!(!peers[0].is_open() && !peers[1].is_open());
-    peers[2].end();
-    world.event(3, SECOND);
+    let closed = "#1 10.0.0.1:4000 closed: finished by the server".into();
+    assert!(world.lines().contains(&closed));
+    assert!(!peers[0].is_open());
+    peers[1].end();
+    world.event(2, SECOND);
     assert_eq!(world.server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
+}
+
+/// Failed when such headers had half a second while the server stopped.
+#[test]
+fn a_header_that_has_begun_has_its_time_although_the_server_stops() {
+    let mut world = World::new(Config::default());
+    let peers = [&HEADER[..5], b""].map(|sent| world.accept(PROXY, sent));
+    (1..=2).for_each(|token| world.event(token, Duration::ZERO));
+    world.server.stop();
+    // This one begins when the server stops already.
+    peers[1].send(&HEADER[..5]);
+    world.event(2, Duration::ZERO);
+    for (i, byte) in HEADER[5..].iter().enumerate() {
+        peers.iter().for_each(|peer| peer.send(&[*byte]));
+        (1..=2).for_each(|token| world.event(token, SECOND / 10 * i as u32));
+    }
+    let lines = world.lines();
+    for id in ["#1", "#2"] {
+        assert!(lines.contains(&format!("{id} 192.0.2.7:5000 Accepted")), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_header_that_never_ends_does_not_outlast_its_time_or_half_of_the_drain_timeout() {
+    for (drain_timeout, end) in [(8 * SECOND, 4 * SECOND), (60 * SECOND, 5 * SECOND)] {
+        let mut world = World::new(Config { drain_timeout, ..Config::default() });
+        let peer = world.accept(PROXY, b"PROXY");
+        world.event(1, Duration::ZERO);
+        world.server.stop();
+        world.turn(end - INSTANT);
+        assert!(peer.is_open());
+        world.turn(end + SECOND / 2);
+        let late = "#1 10.0.0.1:4000 refused: PROXY header not complete in time: PROXY";
+        assert_eq!((world.lines().pop().unwrap().as_str(), peer.is_open()), (late, false));
+    }
 }
 
 /// Failed when the server took the end of such a connection for that of an idle one, while it still accepted.
