@@ -23,6 +23,9 @@ const PLACES: usize = 4;
 pub(super) struct SourceRates {
     rows: Box<[[Place; PLACES]]>,
     hasher: RandomState,
+    /// The row of the source that was last asked for. A source often comes several times in a row, and to hash it takes
+    /// as long as all the rest.
+    last: Option<(Network, usize)>,
     rate: Rate,
 }
 
@@ -38,6 +41,7 @@ impl SourceRates {
         Self {
             rows: vec![[Place::default(); PLACES]; ROWS].into(),
             hasher: RandomState::new(),
+            last: None,
             rate: Rate::new(per_second, now),
         }
     }
@@ -45,10 +49,21 @@ impl SourceRates {
     /// Whether `source` may have one more at `now`. If so, it is counted.
     pub(super) fn take(&mut self, source: IpAddr, now: Instant) -> bool {
         let source = Network::of_ip(source);
-        let row = self.hasher.hash_one(source) as usize % ROWS;
+        let row = self.row_of(source);
         let place = place_of(source, &mut self.rows[row]);
         place.source = Some(source);
         self.rate.take(&mut place.full_at, now)
+    }
+
+    fn row_of(&mut self, source: Network) -> usize {
+        match self.last {
+            Some((last, row)) if last == source => row,
+            _ => {
+                let row = self.hasher.hash_one(source) as usize % ROWS;
+                self.last = Some((source, row));
+                row
+            }
+        }
     }
 }
 
