@@ -180,6 +180,7 @@ fn options(running: &Running, cell: &Cell, time: Duration) -> Result<Options, Bo
         timeout: TIMEOUT,
         wait: Duration::ZERO,
         sources: Vec::new(),
+        send_proxy: None,
         reconnect_every: None,
         keep_going: false,
         interval: Duration::from_secs(1),
