@@ -98,7 +98,7 @@ enum Command {
     /// server drops log lines, and later logs how many.
     ///
     /// The environment can give each option too: RESOUND_MAX_CONNECTIONS=500 stands for --max-connections 500,
-    /// RESOUND_ONCE=true for --once, RESOUND_LISTEN=[::]:7,unix:/run/echo for two --listen, and RESOUND_LOG_LEVEL for
+    /// RESOUND_ONCE=true for --once, RESOUND_LISTEN=0.0.0.0:7,unix:/run/echo for two --listen, and RESOUND_LOG_LEVEL for
     /// --log-level. The command line overrides the environment. An empty variable counts as unset.
     Serve(Box<Serve>),
     /// Talk to an echo server, from a terminal or a pipe
