@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FlockOperation, Mode, flock, mkfifoat};
 use rustix::process::Signal;
 
-use crate::command::{after_script, output, resound};
+#[cfg(feature = "clients")]
+use crate::command::resound;
+use crate::command::{after_script, output};
 use crate::server::{Server, command};
 use crate::unix::{SocketPath, connect_unix, unix_addr};
 use crate::wire::expect_echo;
@@ -28,6 +30,7 @@ fn ipv4_peers_of_an_ipv6_listener_are_shown_as_ipv4() {
     server.expect_line("#2 127.0.0.1:");
 }
 
+#[cfg(feature = "clients")]
 #[test]
 fn an_abstract_socket_is_used_by_its_name() {
     let addr = format!("unix:@resound test {}", std::process::id());

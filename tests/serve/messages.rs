@@ -125,6 +125,7 @@ fn json_has_the_figures_of_each_event() {
     }
 }
 
+#[cfg(feature = "clients")]
 #[test]
 fn the_log_level_can_be_named() {
     let mut server = Server::start(&["--log-level", "debug"]);

@@ -189,6 +189,7 @@ fn a_server_that_stops_does_not_wait_for_headers() {
     assert!(said.contains("1 refused") && said.contains("0 cut off"), "{said}");
 }
 
+#[cfg(feature = "clients")]
 /// Runs a client with these arguments and this input, and expects it to succeed.
 #[track_caller]
 fn run_client(args: &[&str], input: &str) {
@@ -202,6 +203,7 @@ fn run_client(args: &[&str], input: &str) {
 }
 
 /// Each connection begins with a header, also one that replaces another, and the header is no part of any message.
+#[cfg(feature = "clients")]
 #[test]
 fn clients_send_the_header_first_on_each_connection() {
     let dir = tempfile::tempdir().unwrap();
@@ -229,6 +231,7 @@ fn clients_send_the_header_first_on_each_connection() {
 }
 
 /// Over IPv6 too, the server sees the client's own address in the header, and not only at the other end.
+#[cfg(feature = "clients")]
 #[test]
 fn the_header_of_a_client_names_its_own_address() {
     let args = ["--proxy-from", "::1", "-v"];
@@ -240,6 +243,7 @@ fn the_header_of_a_client_names_its_own_address() {
     assert!(before.ends_with(proxy), "{line}");
 }
 
+#[cfg(feature = "clients")]
 #[test]
 fn a_version_of_the_header_that_is_none_is_explained() {
     for client in ["ping", "load", "connect"] {

@@ -34,6 +34,7 @@ fn expect_failure(args: &[&str], code: i32, line: &str) {
     assert!(output.stdout.is_empty());
 }
 
+#[cfg(feature = "clients")]
 #[test]
 fn invalid_values_are_refused_in_one_line() {
     let invalid = |option: &str, value: &str, name: &str, why: &str| {
@@ -175,6 +176,7 @@ fn a_limit_that_leaves_no_descriptor_for_a_connection_is_refused() {
 }
 
 /// Failed when the error called the port unexpected, or said that the host has no port.
+#[cfg(feature = "clients")]
 #[test]
 fn a_host_and_a_port_given_apart_are_joined_in_the_advice() {
     for (host, together) in
@@ -192,6 +194,7 @@ fn a_host_and_a_port_given_apart_are_joined_in_the_advice() {
 
 /// Failed when there was no command `help`, when only the first page explained units, when the first page did not
 /// list `load`, and when it listed `load` before `ping`.
+#[cfg(feature = "clients")]
 #[test]
 fn help_lists_every_command_and_each_page_explains_units() {
     let help = |args: &[&str]| {

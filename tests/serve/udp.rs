@@ -5,7 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 
 use rustix::process::Signal;
 
-use crate::command::{output, resound};
+use crate::command::output;
+#[cfg(feature = "clients")]
+use crate::command::resound;
 use crate::server::{Server, TIMEOUT, command};
 use crate::wire::{expect_echo, pattern};
 
@@ -234,6 +236,7 @@ fn an_address_of_many_hosts_is_refused() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+#[cfg(feature = "clients")]
 #[test]
 fn clients_that_need_a_stream_refuse_udp_and_name_the_one_that_does_not() {
     for client in ["connect", "load"] {
