@@ -39,6 +39,9 @@ mod limits;
 mod access;
 #[path = "serve/proxy.rs"]
 mod proxy;
+#[cfg(feature = "clients")]
+#[path = "serve/send_proxy.rs"]
+mod send_proxy;
 #[path = "serve/shutdown.rs"]
 mod shutdown;
 #[path = "serve/log.rs"]
