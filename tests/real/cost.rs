@@ -149,19 +149,17 @@ fn an_echo_takes_few_instructions() {
         let total = findings.lines().find_map(|line| line.strip_prefix("totals: "));
         total.expect(findings).parse().unwrap()
     };
+    let attempt = |args: &[&str]| per_echo(|| Under::start("strace", &words, args), WATCH, count);
     // If another program delays a turn, the server reads the clock more often. That only adds instructions, so the
-    // least count is the true one.
-    let least = |args: &[&str]| {
-        let attempts =
-            (0..3).map(|_| per_echo(|| Under::start("strace", &words, args), WATCH, count));
-        attempts.reduce(f64::min).expect("there are attempts")
-    };
-    let instructions = least(&[]);
+    // lesser count is the true one.
+    let instructions = attempt(&[]).min(attempt(&[]));
     figure("instructions an echo, in user space", format_args!("{instructions:.1}"));
     assert!(instructions <= MAX_INSTRUCTIONS_PER_ECHO);
-    let with_metrics = least(&["--metrics", "127.0.0.1:0"]);
-    figure("instructions an echo, with --metrics", format_args!("{with_metrics:.1}"));
-    assert!(with_metrics <= instructions + MAX_INSTRUCTIONS_FOR_METRICS);
+    let allowed = instructions + MAX_INSTRUCTIONS_FOR_METRICS;
+    let mut attempts = (0..3).map(|_| attempt(&["--metrics", "127.0.0.1:0"]));
+    let with_metrics = attempts.find(|count| *count <= allowed);
+    figure("instructions an echo, with --metrics", format_args!("{with_metrics:.1?}"));
+    assert!(with_metrics.is_some(), "more than {allowed:.1} in each attempt");
 }
 
 /// `-R` switches off the random layout of the address space. The layout decides how many pages of a library the kernel
