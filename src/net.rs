@@ -19,7 +19,7 @@ use options::{bind_without_port, set_tcp_options};
 
 pub use addr::{Addr, ParseAddrError};
 pub(crate) use addr::{has_scheme, is_name_char};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, UdpAddr};
 pub(crate) use explain::{cannot, reason, with_help};
 pub use inherited::{Inherited, Passed, passed};
 pub use listener::{ListenOptions, Listener};

@@ -1,7 +1,7 @@
 //! One end of a connection, or of an exchange of datagrams.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::Path;
 
 use crate::text::Escaped;
@@ -15,23 +15,38 @@ pub enum Endpoint {
     /// Over TCP.
     Inet(SocketAddr),
     /// Over UDP.
-    Udp(SocketAddr),
+    Udp(UdpAddr),
     /// Over a Unix socket, with its path if it has one. The sockets of clients rarely do.
     Unix(Option<Box<Path>>),
     /// Over an abstract Unix socket of Linux, which has a name but no file: unix(7).
     Abstract(Box<[u8]>),
 }
 
+/// A UDP address. It keeps an IPv4 address as IPv6 maps it, so that each connection's [`Endpoint`] is no larger for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UdpAddr(SocketAddrV6);
+
+impl UdpAddr {
+    /// The address. An IPv4 address that came through an IPv6 socket is an IPv4 address.
+    pub fn addr(self) -> SocketAddr {
+        canonical(self.0.into())
+    }
+}
+
 impl Endpoint {
-    /// An end of an exchange of datagrams. An IPv4 address that came through an IPv6 socket is an IPv4 address.
+    /// An end of an exchange of datagrams.
     pub fn udp(addr: SocketAddr) -> Self {
-        Self::Udp(canonical(addr))
+        Self::Udp(UdpAddr(match addr {
+            SocketAddr::V4(v4) => SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0),
+            SocketAddr::V6(v6) => v6,
+        }))
     }
 
     /// The host. An IPv4 address has one form, even if it came through an IPv6 socket.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Inet(addr) | Self::Udp(addr) => Some(addr.ip().to_canonical()),
+            Self::Inet(addr) => Some(addr.ip().to_canonical()),
+            Self::Udp(addr) => Some(addr.addr().ip()),
             Self::Unix(_) | Self::Abstract(_) => None,
         }
     }
@@ -74,7 +89,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inet(addr) => addr.fmt(f),
-            Self::Udp(addr) => write!(f, "udp:{addr}"),
+            Self::Udp(addr) => write!(f, "udp:{}", addr.addr()),
             Self::Unix(None) => f.write_str("unix:(unnamed)"),
             Self::Unix(Some(path)) => write_path(path, f),
             Self::Abstract(name) => write_abstract(name, f),

@@ -98,7 +98,7 @@ impl UdpSocket {
         options: impl Fn(&Endpoint) -> ListenOptions,
     ) -> io::Result<(Vec<Self>, Vec<io::Error>)> {
         bind_each(endpoints, |at| match at {
-            Endpoint::Udp(addr) => Self::bind(*addr, options(at)),
+            Endpoint::Udp(addr) => Self::bind(addr.addr(), options(at)),
             _ => Err(io::Error::new(ErrorKind::InvalidInput, "it is no UDP address")),
         })
     }

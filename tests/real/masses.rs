@@ -37,7 +37,7 @@ fn ten_thousand_peers_that_never_read_stay_within_the_limit_and_are_closed() {
     assert!(grown[0] > MAX_HELD_KIB / 3, "a leak of three groups would not exceed the limit");
     assert!(grown[2] <= MAX_HELD_KIB);
     bystander.expect_idle(&server);
-    assert!(server.stop().contains("30000 timed out"));
+    assert!(server.stop().contains("30,000 timed out"));
 }
 
 /// 10,000 peers send as much as they can, until the server has closed all of them.

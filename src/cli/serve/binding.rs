@@ -135,14 +135,17 @@ fn first_plain<'a>(
 /// the same port is given: the server could not bind that one.
 fn leaves_ipv4<'a>(at: &Endpoint, mut all: impl Iterator<Item = &'a Endpoint>) -> bool {
     let is_rival = |other: &Endpoint| match (at, other) {
-        // With port 0, each listener gets a port of its own.
-        (Endpoint::Inet(SocketAddr::V6(at)), Endpoint::Inet(SocketAddr::V4(other)))
-        | (Endpoint::Udp(SocketAddr::V6(at)), Endpoint::Udp(SocketAddr::V4(other))) => {
-            at.ip().is_unspecified() && at.port() != 0 && at.port() == other.port()
-        }
+        (Endpoint::Inet(at), Endpoint::Inet(other)) => takes_ipv4_of(*at, *other),
+        (Endpoint::Udp(at), Endpoint::Udp(other)) => takes_ipv4_of(at.addr(), other.addr()),
         _ => false,
     };
     all.any(is_rival)
+}
+
+fn takes_ipv4_of(at: SocketAddr, other: SocketAddr) -> bool {
+    // With port 0, each listener gets a port of its own.
+    let has_same_port = at.port() != 0 && at.port() == other.port();
+    at.is_ipv6() && at.ip().is_unspecified() && other.is_ipv4() && has_same_port
 }
 
 #[cfg(test)]
@@ -153,7 +156,7 @@ mod tests {
     #[test]
     fn the_unspecified_ipv6_address_leaves_ipv4_only_to_a_listener_of_its_port() {
         let endpoint = |text: &str| match text.strip_prefix("udp:") {
-            Some(addr) => Endpoint::Udp(addr.parse().unwrap()),
+            Some(addr) => Endpoint::udp(addr.parse().unwrap()),
             None => Endpoint::Inet(text.parse().unwrap()),
         };
         for (at, other, expected) in [

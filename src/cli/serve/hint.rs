@@ -9,7 +9,8 @@ use crate::text::shell::is_plain;
 /// program that the hint names.
 pub(super) fn hint(at: &Endpoint) -> Option<String> {
     let addr = match at {
-        Endpoint::Inet(addr) | Endpoint::Udp(addr) => reachable(*addr).to_string(),
+        Endpoint::Inet(addr) => reachable(*addr).to_string(),
+        Endpoint::Udp(addr) => reachable(addr.addr()).to_string(),
         Endpoint::Unix(_) | Endpoint::Abstract(_) => at.to_string(),
     };
     let other = match at {
@@ -102,7 +103,7 @@ mod tests {
             ("0.0.0.0:7", "udp:127.0.0.1:7", "nc -u 127.0.0.1 7"),
             ("[fe80::1%2]:7", "udp:[fe80::1%2]:7", "nc -u fe80::1%2 7"),
         ] {
-            let hint = hint(&Endpoint::Udp(at.parse().unwrap()));
+            let hint = hint(&Endpoint::udp(at.parse().unwrap()));
             let expected =
                 format!("try it from another terminal: resound ping -c 3 {ping}, or {nc}");
             assert_eq!(hint, Some(expected));

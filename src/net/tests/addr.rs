@@ -236,7 +236,7 @@ fn resolved(text: &str) -> io::Result<Vec<Endpoint>> {
 fn numbers_resolve_to_themselves() {
     for addr in ["127.0.0.1:7", "0.0.0.0:0", "[::1]:7", "[::]:65535"] {
         assert_eq!(resolved(addr).unwrap(), [inet(addr)]);
-        let datagrams = Endpoint::Udp(addr.parse().unwrap());
+        let datagrams = Endpoint::udp(addr.parse().unwrap());
         assert_eq!(datagrams.to_string(), format!("udp:{addr}"));
         assert_eq!(resolved(&format!("udp:{addr}")).unwrap(), [datagrams]);
     }

@@ -9,7 +9,7 @@ use super::*;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn bind(at: &str, options: ListenOptions) -> io::Result<UdpSocket> {
-    let (mut sockets, _) = UdpSocket::bind_all(&[Endpoint::Udp(at.parse().unwrap())], |_| options)?;
+    let (mut sockets, _) = UdpSocket::bind_all(&[Endpoint::udp(at.parse().unwrap())], |_| options)?;
     Ok(sockets.remove(0))
 }
 

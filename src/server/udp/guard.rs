@@ -29,7 +29,7 @@ impl Guard {
         now: Instant,
     ) -> Self {
         let port = |at: &Endpoint| match at {
-            Endpoint::Udp(addr) => Some(addr.port()),
+            Endpoint::Udp(addr) => Some(addr.addr().port()),
             _ => None,
         };
         let own_ports = endpoints.filter_map(port).collect();

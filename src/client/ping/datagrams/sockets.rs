@@ -178,11 +178,12 @@ fn connect_first(endpoints: &[Endpoint]) -> io::Result<(UdpSocket, Endpoint)> {
 
 fn connect(peer: &Endpoint) -> io::Result<UdpSocket> {
     let Endpoint::Udp(peer) = peer else { return Err(ErrorKind::InvalidInput.into()) };
+    let peer = peer.addr();
     let any = match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any)?;
-    socket.connect(*peer)?;
+    socket.connect(peer)?;
     Ok(socket)
 }
