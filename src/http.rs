@@ -18,7 +18,7 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::net::{Listen, delegate_source};
+use crate::net::{Endpoint, Listen, delegate_source};
 use crate::reactor::{Reactor, Ready};
 
 use client::{Client, Next};
@@ -71,11 +71,13 @@ pub struct HttpServer<L: Listen> {
     reactor: Reactor<Slot<L>>,
     /// The list of one turn, kept for its memory.
     ready: Vec<Ready>,
-    listeners: Vec<Token>,
+    listeners: Vec<(Token, Endpoint)>,
     /// Each client, and when it was accepted: the oldest is the first.
     clients: Vec<(Token, Instant)>,
     /// When to accept again after a failure.
     retry_at: Option<Instant>,
+    /// The failure, until the caller takes it, and the number of its listener.
+    failure: Option<(usize, io::Error)>,
     /// When the last turn began.
     now: Instant,
 }
@@ -93,18 +95,30 @@ impl<L: Listen> HttpServer<L> {
             listeners: Vec::new(),
             clients: Vec::with_capacity(MAX_CLIENTS),
             retry_at: None,
+            failure: None,
             now,
         })
     }
 
-    /// Accepts from `listener` too.
+    /// Accepts from `listener` too, whose address is `at`.
     ///
     /// # Errors
     ///
     /// If the system cannot register it: epoll_ctl(2).
-    pub fn listen(&mut self, listener: L) -> io::Result<()> {
-        self.listeners.push(self.reactor.insert(Slot::Listener(listener))?);
+    pub fn listen(&mut self, listener: L, at: Endpoint) -> io::Result<()> {
+        self.listeners.push((self.reactor.insert(Slot::Listener(listener))?, at));
         Ok(())
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> impl Iterator<Item = &Endpoint> {
+        self.listeners.iter().map(|(_, at)| at)
+    }
+
+    /// The address of a listener that could not accept, why, and when it is tried again.
+    pub fn take_accept_failure(&mut self) -> Option<(&Endpoint, io::Error, Instant)> {
+        let (number, error) = self.failure.take()?;
+        Some((&self.listeners[number].1, error, self.now + BACK_OFF))
     }
 
     /// Accepts, reads, answers and times out, and never blocks. The caller calls it if this source is ready, if the
@@ -135,8 +149,12 @@ impl<L: Listen> HttpServer<L> {
         self.reactor.has_more()
     }
 
-    /// When to call [`turn`](Self::turn) although this source is not ready and has nothing more to do.
+    /// When to call [`turn`](Self::turn) although this source is not ready. `None` while it has more to do: the next turn
+    /// comes anyway.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.has_more() {
+            return None;
+        }
         let oldest = self.clients.first().map(|(_, since)| *since + self.timeout());
         oldest.into_iter().chain(self.retry_at).min()
     }
@@ -171,10 +189,16 @@ impl<L: Listen> HttpServer<L> {
             match inserted {
                 Ok(client) => self.add(client),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.retry_at = Some(self.now + BACK_OFF),
+                Err(e) => self.back_off(token, e),
             }
         }
         self.reactor.requeue(token);
+    }
+
+    fn back_off(&mut self, token: Token, error: io::Error) {
+        self.retry_at = Some(self.now + BACK_OFF);
+        let number = self.listeners.iter().position(|(listener, _)| *listener == token);
+        self.failure = number.map(|number| (number, error));
     }
 
     /// Adds a client, which was accepted because there is room or a silent client.
@@ -229,7 +253,7 @@ impl<L: Listen> HttpServer<L> {
     }
 
     fn requeue_listeners(&mut self) {
-        self.listeners.iter().for_each(|listener| self.reactor.requeue(*listener));
+        self.listeners.iter().for_each(|(listener, _)| self.reactor.requeue(*listener));
     }
 }
 

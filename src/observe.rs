@@ -103,6 +103,8 @@ pub enum Event<'a> {
         /// Whether each connection must begin with the header of a proxy.
         is_proxied: bool,
     },
+    /// Metrics are served there.
+    MetricsListening(&'a Endpoint),
     /// A wait ended, with this many sources ready.
     Woke {
         /// The number of sources, listeners and services among them.
@@ -175,13 +177,11 @@ pub enum Event<'a> {
         /// The proxy.
         by: &'a Endpoint,
     },
-    /// The connection was accepted and closed at once, or as soon as its proxy had named its client.
-    Refused(Refused),
-    /// The connection was closed since it does not begin with the header of a proxy as it should.
-    HeaderRefused {
-        /// What is wrong.
-        why: Refusal,
-        /// The first bytes that it began with instead.
+    /// The connection was accepted and closed before it was served.
+    Refused {
+        /// The reason, and the limit behind it.
+        refused: Refused,
+        /// If it should have begun with the header of a proxy, its first bytes. Empty otherwise.
         start: &'a [u8],
     },
     /// This many bytes were read from the peer.

@@ -49,7 +49,7 @@ pub use accept::ListenAt;
 pub use config::Config;
 pub use metrics::Metrics;
 pub use notify::Notify;
-pub use service::{Action, Context, Service};
+pub use service::{Action, Context, Service, Stage};
 pub use signals::StopOnSignals;
 
 mod config;

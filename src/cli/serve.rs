@@ -225,10 +225,9 @@ impl Serve {
         // another process holds too.
         let inherited = passed.take_over(Some(self.stall_timeout))?;
         for_metrics.splice(..0, inherited.metrics);
-        let metrics_at = metrics::add_to(server, for_metrics, config)?;
+        metrics::add_to(server, for_metrics, config)?;
         let bound = bound.after(inherited.listeners, inherited.datagrams);
         let files = self.listen(server, bound)?;
-        metrics::announce(&metrics_at);
         warnings.iter().for_each(|warning| warn!(event = "option_warning"; "{warning}"));
         Ok(files)
     }

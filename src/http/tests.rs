@@ -28,10 +28,10 @@ impl Site {
         let name = format!("resound-http-{}-{count}", process::id());
         let endpoint = Endpoint::Abstract(name.as_bytes().into());
         let options = |_: &Endpoint| ListenOptions::default();
-        let (mut listeners, _) = Listener::bind_all(&[endpoint], options).unwrap();
+        let (mut listeners, _) = Listener::bind_all(&[endpoint.clone()], options).unwrap();
         let now = Instant::now();
         let mut server = HttpServer::new(now).unwrap();
-        server.listen(listeners.remove(0)).unwrap();
+        server.listen(listeners.remove(0), endpoint).unwrap();
         Self { server, addr: SocketAddr::from_abstract_name(name).unwrap(), now }
     }
 
@@ -196,6 +196,9 @@ fn after_a_suspension_each_request_that_has_come_is_answered() {
     site.settle();
     clients.iter().for_each(|mut client| client.write_all(REQUEST).unwrap());
     site.now += 2 * TIMEOUT;
+    site.turn();
+    // Failed when the deadline had passed: in a slow turn, the server would go on after each event of a connection.
+    assert!(site.server.has_more() && site.server.deadline().is_none());
     site.settle();
     assert_eq!(clients.iter().filter(|client| is_answered(client)).count(), MAX_CLIENTS);
 }
@@ -256,17 +259,20 @@ unpolled!(Exhausted);
 fn accepting_is_tried_again_a_while_after_a_failure() {
     let now = Instant::now();
     let mut server = HttpServer::new(now).unwrap();
-    server.listen(Exhausted(2)).unwrap();
+    server.listen(Exhausted(2), Endpoint::Unix(None)).unwrap();
     server.requeue_listeners();
     let mut turn = |now| {
         server.turn(now, &mut |_| None).unwrap();
         let Some(Slot::Listener(Exhausted(left))) = server.reactor.get_mut(Token(0)) else {
             panic!("the listener is gone");
         };
-        (*left, server.deadline())
+        let left = *left;
+        let has_failed = server.take_accept_failure().is_some();
+        assert!(server.take_accept_failure().is_none(), "each failure is reported once");
+        (left, has_failed, server.deadline())
     };
-    assert_eq!(turn(now), (1, Some(now + BACK_OFF)));
-    assert_eq!(turn(now + BACK_OFF / 2), (1, Some(now + BACK_OFF)));
-    assert_eq!(turn(now + BACK_OFF), (0, Some(now + 2 * BACK_OFF)));
-    assert_eq!(turn(now + 2 * BACK_OFF), (0, None));
+    assert_eq!(turn(now), (1, true, Some(now + BACK_OFF)));
+    assert_eq!(turn(now + BACK_OFF / 2), (1, false, Some(now + BACK_OFF)));
+    assert_eq!(turn(now + BACK_OFF), (0, true, Some(now + 2 * BACK_OFF)));
+    assert_eq!(turn(now + 2 * BACK_OFF), (0, false, None));
 }

@@ -102,9 +102,9 @@ impl Passed {
     fn add(&mut self, socket: Socket, name: String) -> Result<(), &'static str> {
         let kind = kind_with_name(&socket, &name)?;
         self.sockets.push((kind, socket));
-        if kind != Kind::Metrics && !is_name_by_default(&name) {
+        let is_known = kind == Kind::Metrics || is_name_by_default(&name);
+        if !is_known && !self.unknown_names.contains(&name) {
             self.unknown_names.push(name);
-            self.unknown_names.dedup();
         }
         Ok(())
     }
@@ -338,7 +338,7 @@ mod tests {
             passed.add(listener(), name.into()).unwrap();
         }
         assert!(passed.unknown_names().is_empty() && !passed.has_metrics_sockets());
-        for name in ["metrics", "Metrics", "Metrics", "echo", "metrics"] {
+        for name in ["metrics", "Metrics", "echo", "Metrics", "metrics"] {
             passed.add(listener(), name.into()).unwrap();
         }
         assert_eq!(passed.unknown_names(), ["Metrics", "echo"]);

@@ -90,7 +90,7 @@ impl HeaderVersion {
     ///
     /// # Errors
     ///
-    /// None at present.
+    /// If the library cannot write it, which does not happen in memory.
     pub fn encode(self, client: &Endpoint, server: &Endpoint) -> io::Result<Vec<u8>> {
         let header = match (client, server) {
             (Endpoint::Inet(client), Endpoint::Inet(server))

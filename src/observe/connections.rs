@@ -8,7 +8,7 @@ use log::{debug, trace};
 
 use super::closed::Closed;
 use super::log::Sent;
-use super::{At, ConnId, Event, Observer, Reason, Refusal, Refused};
+use super::{At, ConnId, Event, Observer, Reason, Refused};
 use crate::net::Endpoint;
 use crate::text::format::{counted, elapsed};
 
@@ -69,10 +69,7 @@ impl ConnectionLog {
             Event::HalfClosed => {
                 trace!(event = "half_closed", conn, peer:%; "{id} {peer}: writing shut down");
             }
-            Event::Refused(Refused { why, .. }) | Event::HeaderRefused { why, .. } => {
-                self.open.remove(&id);
-                log_refusal(id, peer, why, event);
-            }
+            Event::Refused { refused, start } => log_refusal(id, peer, refused, start),
             Event::Closed { why, is_cut } => {
                 let served = self.open.remove(&id);
                 log_close(id, peer, why, is_cut, served.map(|served| Total::at(now, served)));
@@ -93,14 +90,9 @@ impl ConnectionLog {
     }
 }
 
-fn log_refusal(id: ConnId, peer: &Endpoint, why: Refusal, event: Event<'_>) {
-    let (refused, start) = match event {
-        Event::Refused(refused) => (refused, &[][..]),
-        Event::HeaderRefused { start, .. } => (why.into(), start),
-        _ => return,
-    };
+fn log_refusal(id: ConnId, peer: &Endpoint, refused: Refused, start: &[u8]) {
     debug!(
-        event = "refused", conn = id.number(), peer:%, reason = why.label(),
+        event = "refused", conn = id.number(), peer:%, reason = refused.why.label(),
         limit = refused.limit.map(|limit| limit.limit), count = refused.limit.map(|limit| limit.count);
         "{id} {peer}: refused: {refused}{}", Sent(start)
     );
@@ -158,6 +150,7 @@ impl fmt::Display for Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Refusal;
 
     #[test]
     fn only_open_connections_are_remembered() {
@@ -169,11 +162,13 @@ mod tests {
             log.open.len()
         };
         assert_eq!([observe(first, Event::Accepted), observe(second, Event::Accepted)], [1, 2]);
-        // What is refused was not accepted, unless its proxy named it later.
-        assert_eq!(observe(second.next(), Event::Refused(Refusal::NoMemory.into())), 2);
+        // A connection is either refused or accepted.
+        let refused = Refusal::NoMemory.into();
+        assert_eq!(observe(second.next(), Event::Refused { refused, start: &[] }), 2);
         assert_eq!(observe(second.next(), Event::Read(7)), 2);
-        assert_eq!(observe(second, Event::Refused(Refusal::MaxPerIp.into())), 1);
-        assert_eq!(observe(first, Event::Closed { why: &Closed::Idle, is_cut: false }), 0);
+        for (id, left) in [(second, 1), (first, 0)] {
+            assert_eq!(observe(id, Event::Closed { why: &Closed::Idle, is_cut: false }), left);
+        }
     }
 
     #[test]

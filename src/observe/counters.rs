@@ -73,7 +73,7 @@ impl Observer for Counters {
             }
             Event::TurnTimed(time) => self.turn_times.record(time),
             Event::Accepted => self.accepted += 1,
-            Event::Refused(Refused { why, .. }) | Event::HeaderRefused { why, .. } => {
+            Event::Refused { refused: Refused { why, .. }, .. } => {
                 self.refused.add(why);
             }
             Event::AcceptFailed { .. } | Event::ReceiveFailed { .. } => self.accept_back_offs += 1,

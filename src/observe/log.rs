@@ -52,6 +52,7 @@ impl Observer for ServerLog {
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         match event {
             Event::Listening { .. }
+            | Event::MetricsListening(_)
             | Event::AcceptFailed { .. }
             | Event::ReceiveFailed { .. }
             | Event::DatagramDropped { .. }
@@ -61,8 +62,7 @@ impl Observer for ServerLog {
             | Event::DrainDelayed { .. }
             | Event::Draining { .. }
             | Event::StatusRequested(_)
-            | Event::Refused(_)
-            | Event::HeaderRefused { .. } => self.log(at, event),
+            | Event::Refused { .. } => self.log(at, event),
             _ => {}
         }
     }
@@ -73,9 +73,13 @@ impl ServerLog {
     fn log(&mut self, at: At<'_>, event: Event<'_>) {
         match event {
             Event::Listening { at, is_proxied } => {
-                self.accept_failures.push((at.clone(), RateLimit::new(ACCEPT_FAILURES)));
+                self.expect_failures_of(at);
                 let listener = format_args!("{}{at}", if is_proxied { "proxy+" } else { "" });
                 info!(event = "listening", listener:%; "listening on {listener}");
+            }
+            Event::MetricsListening(at) => {
+                self.expect_failures_of(at);
+                log_metrics(at);
             }
             Event::AcceptFailed { listener, error, .. } => {
                 self.warn_of_failure(at.now, listener, error, "accept");
@@ -89,11 +93,15 @@ impl ServerLog {
             Event::KernelDropped { socket, datagrams } => {
                 self.warn_of_kernel_drops(at.now, socket, datagrams);
             }
-            Event::Refused(refused) => self.warn_of_refusal(at, refused, &[]),
-            Event::HeaderRefused { why, start } => self.warn_of_refusal(at, why.into(), start),
+            Event::Refused { refused, start } => self.warn_of_refusal(at, refused, start),
             Event::StatusRequested(status) => log_status(status),
             event => log_stop(event),
         }
+    }
+
+    /// From now on, each failure of a listener may be logged.
+    fn expect_failures_of(&mut self, listener: &Endpoint) {
+        self.accept_failures.push((listener.clone(), RateLimit::new(ACCEPT_FAILURES)));
     }
 
     /// `what` is what the server cannot do on a listener.
@@ -159,6 +167,16 @@ impl ServerLog {
             limit = limit.map(|limit| limit.limit), count = limit.map(|limit| limit.count), suppressed;
             "{id} {peer}: refused: {refused}{}{more}", Sent(start)
         );
+    }
+}
+
+/// Logs where the metrics are.
+fn log_metrics(at: &Endpoint) {
+    match at {
+        Endpoint::Inet(addr) => {
+            info!(event = "metrics", listener:% = at; "metrics on http://{addr}/metrics");
+        }
+        at => info!(event = "metrics", listener:% = at; "metrics on {at}, path /metrics"),
     }
 }
 

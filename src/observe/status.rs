@@ -79,7 +79,7 @@ mod tests {
         );
         let mut observe = |event| status.counters.observe(At::server(Instant::now()), event);
         observe(Event::Accepted);
-        observe(Event::Refused(Refusal::MaxPerIp.into()));
+        observe(Event::Refused { refused: Refusal::MaxPerIp.into(), start: &[] });
         observe(Event::Closed { why: &Closed::Idle, is_cut: true });
         observe(Event::Closed { why: &Closed::Finished, is_cut: false });
         observe(Event::Read(1_234));

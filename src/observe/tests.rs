@@ -54,7 +54,7 @@ fn counted() -> Counters {
         both.observe(somewhere(), event);
     }
     for why in [Refusal::MaxConnections, Refusal::MaxPerIp, Refusal::NoMemory] {
-        both.observe(somewhere(), Event::Refused(why.into()));
+        both.observe(somewhere(), Event::Refused { refused: why.into(), start: &[] });
     }
     for (why, _) in &reasons() {
         let is_cut = matches!(why, Closed::Aborted | Closed::Stalled);

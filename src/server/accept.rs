@@ -261,7 +261,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let event = match registered {
             Ok(()) if is_proxied => return,
             Ok(()) => Event::Accepted,
-            Err(refused) => Event::Refused(refused),
+            Err(refused) => Event::Refused { refused, start: &[] },
         };
         self.shared.observer.observe(At::conn(now, id, &peer), event);
     }

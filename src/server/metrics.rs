@@ -7,9 +7,10 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use super::config::Config;
-use super::service::{Action, Context, Service};
+use super::service::{Action, Context, Service, Stage};
 use crate::http::{HttpServer, Request, Response, StatusCode};
 use crate::net::{Listen, delegate_source};
+use crate::observe::{At, Event};
 
 use exposition::{Figures, Format};
 use process::Process;
@@ -31,6 +32,8 @@ pub struct Metrics<L: Listen> {
     http: HttpServer<L>,
     limits: Limits,
     started: SystemTime,
+    /// When to say where the metrics are, until that is said.
+    announce_at: Option<Instant>,
 }
 
 /// The limits that some figures approach.
@@ -41,13 +44,27 @@ struct Limits {
 }
 
 impl<L: Listen> Metrics<L> {
-    /// Serves the metrics of a server with this configuration on everything that `http` listens on.
-    pub fn new(http: HttpServer<L>, config: &Config) -> Self {
+    /// Serves the metrics of a server with this configuration on everything that `http` listens on. The first turn after
+    /// `now` reports where that is.
+    pub fn new(http: HttpServer<L>, config: &Config, now: Instant) -> Self {
         let limits = Limits {
             connections: config.max_connections,
             pending_bytes: config.pending_limit_bytes,
         };
-        Self { http, limits, started: SystemTime::now() }
+        Self { http, limits, started: SystemTime::now(), announce_at: Some(now) }
+    }
+
+    fn announce(&self, cx: &mut Context<'_>) {
+        for at in self.http.addresses() {
+            cx.observer.observe(At::server(cx.now), Event::MetricsListening(at));
+        }
+    }
+
+    fn report_accept_failure(&mut self, cx: &mut Context<'_>) {
+        if let Some((listener, error, retry)) = self.http.take_accept_failure() {
+            let event = Event::AcceptFailed { listener, error: &error, retry };
+            cx.observer.observe(At::server(cx.now), event);
+        }
     }
 
     fn source(&mut self) -> &mut dyn Source {
@@ -61,27 +78,31 @@ where
     L::Stream: Send,
 {
     fn ready(&mut self, cx: &mut Context<'_>) -> Action {
-        let Self { http, limits, started } = self;
+        if self.announce_at.take().is_some() {
+            self.announce(cx);
+        }
+        let Self { http, limits, started, .. } = self;
         let now = cx.now;
         let turned = http.turn(now, &mut |request| match request.path {
             "/" => Some(Response::text(StatusCode::Ok, PATHS)),
             "/healthz" => Some(Response::text(StatusCode::Ok, "ok\n")),
-            "/readyz" if cx.is_stopping => {
+            "/readyz" if cx.stage != Stage::Serving => {
                 Some(Response::text(StatusCode::Unavailable, "stopping\n"))
             }
             "/readyz" => Some(Response::text(StatusCode::Ok, "ready\n")),
             "/metrics" => Some(metrics(request, cx, *limits, *started)),
             _ => None,
         });
+        self.report_accept_failure(cx);
         match turned {
-            Ok(()) if http.has_more() => Action::Requeue,
+            Ok(()) if self.http.has_more() => Action::Requeue,
             // It fails only if its poll is gone. The echoes go on without metrics.
             _ => Action::Wait,
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.http.deadline()
+        self.announce_at.or_else(|| self.http.deadline())
     }
 }
 

@@ -7,7 +7,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use sd_notify::NotifyState;
 
-use super::service::{Action, Context, Service};
+use super::service::{Action, Context, Service, Stage};
 use crate::net::{ServiceManager, delegate_source};
 use crate::observe::{At, Event};
 use crate::text::Plural;
@@ -43,20 +43,6 @@ struct State {
     connections: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Serving,
-    /// It was asked to stop, and still accepts.
-    Leaving,
-    Draining,
-}
-
-impl Stage {
-    fn is_stopping(self) -> bool {
-        self != Self::Serving
-    }
-}
-
 impl Notify {
     /// Tells the manager that the environment names: in `NOTIFY_SOCKET`, and for signs of life in `WATCHDOG_USEC` and
     /// `WATCHDOG_PID`. `None` if there is no manager.
@@ -88,10 +74,10 @@ impl Notify {
         if known == Some(state.stage) && !is_ping_due {
             return Ok(());
         }
+        let is_stopping = state.stage != Stage::Serving;
         let status = state.status();
         let mut message = Vec::new();
-        if known.map(Stage::is_stopping) != Some(state.stage.is_stopping()) {
-            let is_stopping = state.stage.is_stopping();
+        if known.map(|stage| stage != Stage::Serving) != Some(is_stopping) {
             message.push(if is_stopping { NotifyState::Stopping } else { NotifyState::Ready });
         }
         if is_ping_due {
@@ -150,12 +136,7 @@ impl Service for Notify {
 
 impl State {
     fn of(cx: &Context<'_>) -> Self {
-        let stage = match (cx.is_stopping, cx.is_draining) {
-            (_, true) => Stage::Draining,
-            (true, false) => Stage::Leaving,
-            (false, false) => Stage::Serving,
-        };
-        Self { stage, connections: cx.connections }
+        Self { stage: cx.stage, connections: cx.connections }
     }
 
     /// For `systemctl status`.

@@ -156,7 +156,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
                 self.convert(token, Some((peer, permit)), now);
                 self.drive_first(token, now);
             }
-            Err(why) => self.refuse_proxied(token, Some(&peer), Event::Refused(why), now),
+            Err(refused) => self.refuse_proxied(token, Some(&peer), (refused, &[]), now),
         }
     }
 
@@ -190,24 +190,22 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let Some(Slot::Proxied(proxied)) = self.reactor.get_mut(token) else { return };
         let mut start = [0; REPORTED_BYTES];
         let n = proxied.stream.peek(&mut start).unwrap_or(0);
-        let event = Event::HeaderRefused { why, start: &start[..n] };
-        self.refuse_proxied(token, None, event, now);
+        self.refuse_proxied(token, None, (why.into(), &start[..n]), now);
     }
 
-    /// Closes a connection of this peer, or of its proxy if the peer is not known.
+    /// Closes a connection of this peer, or of its proxy if the peer is not known, which began with `start`.
     fn refuse_proxied(
         &mut self,
         token: Token,
         peer: Option<&Endpoint>,
-        event: Event<'_>,
+        (refused, start): (Refused, &[u8]),
         now: Instant,
     ) {
         let Some(Slot::Proxied(proxied)) = self.reactor.remove(token) else { return };
         let Proxied { id, stream, proxy, permit, .. } = proxied;
-        if let Event::Refused(why) = event {
-            refuse(stream, why);
-        }
+        let refused = refuse(stream, refused);
         self.admission.release(permit);
+        let event = Event::Refused { refused, start };
         self.shared.observer.observe(At::conn(now, id, peer.unwrap_or(&proxy)), event);
         self.end_backoff(now);
     }

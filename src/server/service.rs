@@ -6,7 +6,6 @@ use std::time::Instant;
 use mio::Token;
 use mio::event::Source;
 
-use super::shutdown::Shutdown;
 use super::{Server, Slot};
 use crate::net::Listen;
 use crate::observe::{Observer, Status};
@@ -19,18 +18,28 @@ pub trait Service: Source + Send {
     /// can be spurious. It must not block, and must bound its work: the connections wait for it.
     fn ready(&mut self, cx: &mut Context<'_>) -> Action;
 
-    /// When to call [`ready`](Self::ready) although there is no event, on the caller's clock.
+    /// When to call [`ready`](Self::ready) although there is no event, on the caller's clock. After a call it lies in the
+    /// future: a service that has more to do at once asks for that by [`Action::Requeue`].
     fn deadline(&self) -> Option<Instant>;
+}
+
+/// How far a server has stopped, as far as it matters to a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It was not asked to stop.
+    Serving,
+    /// It was asked to stop, and goes on for the drain delay.
+    Leaving,
+    /// It takes nothing new, and lets what it has finish.
+    Draining,
 }
 
 /// What a service may know of the server, and do to it.
 pub struct Context<'a> {
     /// The caller's clock.
     pub now: Instant,
-    /// Whether the server was asked to stop. It may still accept, for the drain delay.
-    pub is_stopping: bool,
-    /// Whether the server takes nothing new any more: it lets what it has finish.
-    pub is_draining: bool,
+    /// How far the server has stopped.
+    pub stage: Stage,
     /// Connections that are open.
     pub connections: usize,
     /// Bytes that were read and that their peers have not taken yet.
@@ -46,7 +55,7 @@ impl Context<'_> {
             counters: *self.observer.counters()?,
             connections: self.connections,
             pending_bytes: self.pending_bytes,
-            is_stopping: self.is_stopping,
+            is_stopping: self.stage != Stage::Serving,
         })
     }
 }
@@ -120,13 +129,16 @@ impl<L: Listen, O: Observer> Server<L, O> {
         let Some(Slot::Service(service)) = self.reactor.get_mut(token) else { return };
         let action = service.ready(&mut Context {
             now: self.clock.real(),
-            is_stopping: self.shutdown != Shutdown::Serving,
-            is_draining: !self.shutdown.is_accepting(),
+            stage: self.shutdown.stage(),
             connections: self.admission.connections(),
             pending_bytes: self.shared.pending.held,
             observer: &mut self.shared.observer,
         });
         let deadline = service.deadline();
+        debug_assert!(
+            action != Action::Wait || deadline.is_none_or(|at| at > self.clock.real()),
+            "in a slow turn, the service would be called after each event"
+        );
         self.services.set_deadline(token, deadline);
         match action {
             Action::Wait => {}

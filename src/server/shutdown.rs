@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::{Outcome, Server, Slot};
+use super::{Outcome, Server, Slot, Stage};
 use crate::conn::Next;
 use crate::net::Listen;
 use crate::observe::{At, Closed, Event, Observer};
@@ -32,9 +32,13 @@ pub(super) enum Shutdown {
 }
 
 impl Shutdown {
-    /// Whether the server takes new connections.
-    pub(super) fn is_accepting(self) -> bool {
-        matches!(self, Self::Serving | Self::Delaying { .. })
+    /// What services know of it.
+    pub(super) fn stage(self) -> Stage {
+        match self {
+            Self::Serving => Stage::Serving,
+            Self::Delaying { .. } => Stage::Leaving,
+            Self::Draining { .. } | Self::Finishing { .. } | Self::Aborted => Stage::Draining,
+        }
     }
 }
 

@@ -288,7 +288,7 @@ unpolled!(Alarm);
 
 impl Service for Alarm {
     fn ready(&mut self, cx: &mut Context<'_>) -> Action {
-        let is_due = self.0.is_some_and(|at| at <= cx.now) && !cx.is_stopping;
+        let is_due = self.0.take_if(|at| *at <= cx.now).is_some();
         if is_due { Action::Stop } else { Action::Wait }
     }
 
@@ -310,8 +310,8 @@ fn a_service_is_called_at_its_deadline_and_can_stop_the_server() {
     assert_eq!(server.take_outcome().unwrap().unwrap(), Outcome::Stopped);
 }
 
-/// What a service was shown: whether the server stops, whether it drains, its connections, and how many it had accepted.
-type Shown = (bool, bool, usize, u64);
+/// What a service was shown: how far the server has stopped, its connections, and how many it had accepted.
+type Shown = (Stage, usize, u64);
 
 /// Sends on what it is shown.
 struct Onlooker(mpsc::Sender<Shown>);
@@ -321,7 +321,7 @@ unpolled!(Onlooker);
 impl Service for Onlooker {
     fn ready(&mut self, cx: &mut Context<'_>) -> Action {
         let accepted = cx.observer.counters().unwrap().accepted;
-        self.0.send((cx.is_stopping, cx.is_draining, cx.connections, accepted)).unwrap();
+        self.0.send((cx.stage, cx.connections, accepted)).unwrap();
         Action::Wait
     }
 
@@ -342,10 +342,10 @@ fn a_service_sees_the_state_of_the_server_and_each_step_of_its_stop() {
     assert_eq!(shown.try_iter().count(), 0, "nothing has happened to the service");
     server.stop();
     turn(&mut server, now);
-    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(true, false, 2, 2)]);
+    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(Stage::Leaving, 2, 2)]);
     turn(&mut server, now + SECOND);
     turn(&mut server, now + SECOND);
-    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(true, true, 2, 2)]);
+    assert_eq!(shown.try_iter().collect::<Vec<_>>(), [(Stage::Draining, 2, 2)]);
 }
 
 /// A clock that is read twice in each turn would cost each echo of a lone connection some nanoseconds.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use super::Server;
 use super::accept::BACK_OFF;
-use super::service::{Action, Context, Service};
+use super::service::{Action, Context, Service, Stage};
 use crate::net::{Datagrams, Endpoint, Listen, Received, delegate_source};
 use crate::observe::{At, DatagramDrop, Event, Observer};
 use guard::Guard;
@@ -180,7 +180,7 @@ impl<S: Datagrams> UdpEcho<S> {
 
 impl<S: Datagrams> Service for UdpEcho<S> {
     fn ready(&mut self, cx: &mut Context<'_>) -> Action {
-        if cx.is_draining {
+        if cx.stage == Stage::Draining {
             return self.finish(cx);
         }
         self.watch_kernel_drops(cx);

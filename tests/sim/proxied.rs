@@ -225,6 +225,17 @@ pub fn named(world: &mut World, id: usize, by: &Endpoint) {
     }
 }
 
+/// Whether a connection is refused for its header, or for the lack of one.
+pub fn is_of_header(why: Refusal) -> bool {
+    use Refusal::{
+        HeaderIncomplete, HeaderMalformed, HeaderMissing, HeaderOversized, HeaderTimedOut,
+    };
+    matches!(
+        why,
+        HeaderIncomplete | HeaderMalformed | HeaderMissing | HeaderOversized | HeaderTimedOut
+    )
+}
+
 /// A header may be refused only for what is wrong with it, or if it is late.
 pub fn refused(world: &mut World, id: usize, why: Refusal, start: &[u8]) {
     let socket = &world.sockets[id];

@@ -324,8 +324,8 @@ fn start(world: &Shared, now: Instant) -> io::Result<Server<FakeListener, Report
     }
     if world.borrow().scenario.has_metrics {
         let mut web = HttpServer::new(now)?;
-        web.listen(WebListener::new(world)?)?;
-        server.add_service(Box::new(Metrics::new(web, &config)))?;
+        web.listen(WebListener::new(world)?, Endpoint::Unix(None))?;
+        server.add_service(Box::new(Metrics::new(web, &config, now)))?;
     }
     Ok(server)
 }

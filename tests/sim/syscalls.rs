@@ -383,10 +383,6 @@ impl World {
                 proxied::accepted(self, id);
             }
             Event::Proxied { by } => proxied::named(self, id, by),
-            Event::HeaderRefused { why, start } => {
-                proxied::refused(self, id, why, start);
-                self.note_end(id);
-            }
             Event::Yielded => self.coverage.note(Feature::Yielded),
             Event::HalfClosed if self.sockets[id].ledger.half_closed_at.is_none() => {
                 self.fail(|| {
@@ -399,8 +395,11 @@ impl World {
                 self.sockets[id].ledger.is_expired_idle |= expiry == Expiry::Idle;
                 self.coverage.note(expired(expiry));
             }
-            Event::Refused(refused) => {
-                laws::refused(self, id, refused.why);
+            Event::Refused { refused, start } => {
+                match proxied::is_of_header(refused.why) {
+                    true => proxied::refused(self, id, refused.why, start),
+                    false => laws::refused(self, id, refused.why),
+                }
                 self.note_end(id);
             }
             Event::Closed { why, is_cut } => {

@@ -14,14 +14,8 @@ pub(super) fn hint(at: &Endpoint) -> Option<String> {
         Endpoint::Unix(_) | Endpoint::Abstract(_) => at.to_string(),
     };
     let other = match at {
-        Endpoint::Inet(_) => {
-            format!("nc {}", host_and_port(&addr)?)
-        }
-        Endpoint::Udp(_) => {
-            let nc = format!("nc -u {}", host_and_port(&addr)?);
-            let hint = "try it from another terminal: resound ping -c 3";
-            return Some(format!("{hint} udp:{addr}, or {nc}"));
-        }
+        Endpoint::Inet(_) => format!("nc {}", host_and_port(&addr)?),
+        Endpoint::Udp(_) => format!("nc -u {}", host_and_port(&addr)?),
         Endpoint::Unix(_) => {
             let path = addr.strip_prefix("unix:")?;
             // nc takes it for an option.
@@ -35,9 +29,10 @@ pub(super) fn hint(at: &Endpoint) -> Option<String> {
             (!is_cut && is_plain(name)).then(|| format!("socat - ABSTRACT-CONNECT:{name}"))?
         }
     };
-    let client = match cfg!(feature = "clients") {
-        true => format!("resound connect {addr}, or "),
-        false => String::new(),
+    let client = match at {
+        _ if !cfg!(feature = "clients") => String::new(),
+        Endpoint::Udp(_) => format!("resound ping -c 3 udp:{addr}, or "),
+        _ => format!("resound connect {addr}, or "),
     };
     Some(format!("try it from another terminal: {client}{other}"))
 }
@@ -65,9 +60,10 @@ mod tests {
 
     use super::*;
 
-    fn said(addr: &str, other: &str) -> Option<String> {
+    /// The hint with a client's command, which the server alone does not name, and another program's.
+    fn said(client: &str, other: &str) -> Option<String> {
         let client = match cfg!(feature = "clients") {
-            true => format!("resound connect {addr}, or "),
+            true => format!("{client}, or "),
             false => String::new(),
         };
         Some(format!("try it from another terminal: {client}{other}"))
@@ -82,7 +78,7 @@ mod tests {
             ("[fe80::1%2]:7", "[fe80::1%2]:7", "nc fe80::1%2 7"),
         ] {
             let at = Endpoint::Inet(at.parse().unwrap());
-            assert_eq!(hint(&at), said(connect, nc));
+            assert_eq!(hint(&at), said(&format!("resound connect {connect}"), nc));
         }
         for (at, addr, other) in [
             (unix("/run/echo"), "unix:/run/echo", "nc -U /run/echo"),
@@ -91,7 +87,7 @@ mod tests {
             (unix("./-s"), "unix:./-s", "nc -U ./-s"),
             (unnamed("echo"), "unix:@echo", "socat - ABSTRACT-CONNECT:echo"),
         ] {
-            assert_eq!(hint(&at), said(addr, other));
+            assert_eq!(hint(&at), said(&format!("resound connect {addr}"), other));
         }
         // Failed when the hint was ABSTRACT-CONNECT:s.
         assert_eq!(hint(&unnamed("unix:@s")), None);
@@ -103,10 +99,8 @@ mod tests {
             ("0.0.0.0:7", "udp:127.0.0.1:7", "nc -u 127.0.0.1 7"),
             ("[fe80::1%2]:7", "udp:[fe80::1%2]:7", "nc -u fe80::1%2 7"),
         ] {
-            let hint = hint(&Endpoint::udp(at.parse().unwrap()));
-            let expected =
-                format!("try it from another terminal: resound ping -c 3 {ping}, or {nc}");
-            assert_eq!(hint, Some(expected));
+            let at = Endpoint::udp(at.parse().unwrap());
+            assert_eq!(hint(&at), said(&format!("resound ping -c 3 {ping}"), nc));
         }
     }
 

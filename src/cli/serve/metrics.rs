@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use clap::Args;
-use log::{info, warn};
+use log::warn;
 
 use crate::cli::address::metrics_addr;
 use crate::http::{HttpServer, MAX_CLIENTS};
@@ -55,7 +55,7 @@ pub(super) fn bind(endpoints: &[Endpoint], unix_mode: u32) -> io::Result<Vec<Lis
     Ok(listeners)
 }
 
-/// Lets `server` serve its metrics on all of `listeners`, if there are any. Returns their addresses.
+/// Lets `server` serve its metrics on all of `listeners`, if there are any.
 ///
 /// # Errors
 ///
@@ -64,32 +64,19 @@ pub(super) fn add_to(
     server: &mut Server<Listener, impl Observer>,
     listeners: Vec<Listener>,
     config: &Config,
-) -> io::Result<Vec<Endpoint>> {
+) -> io::Result<()> {
     if listeners.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let mut http = HttpServer::new(Instant::now()).map_err(of_metrics)?;
-    let mut bound = Vec::new();
+    let now = Instant::now();
+    let mut http = HttpServer::new(now).map_err(of_metrics)?;
     for listener in listeners {
-        bound.push(listener.local_addr()?);
-        http.listen(listener).map_err(of_metrics)?;
+        let at = listener.local_addr()?;
+        http.listen(listener, at).map_err(of_metrics)?;
     }
-    server.add_service(Box::new(Metrics::new(http, config))).map_err(of_metrics)?;
-    Ok(bound)
+    server.add_service(Box::new(Metrics::new(http, config, now))).map_err(of_metrics)
 }
 
 fn of_metrics(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("metrics: {error}"))
-}
-
-/// Logs where the metrics are.
-pub(super) fn announce(bound: &[Endpoint]) {
-    for at in bound {
-        match at {
-            Endpoint::Inet(addr) => {
-                info!(event = "metrics", listener:% = at; "metrics on http://{addr}/metrics")
-            }
-            at => info!(event = "metrics", listener:% = at; "metrics on {at}, path /metrics"),
-        }
-    }
 }

@@ -42,8 +42,7 @@ impl Manager {
     fn call(&mut self, notify: &mut Notify, now: Instant, state: State) {
         let cx = &mut Context {
             now,
-            is_stopping: state.stage != Stage::Serving,
-            is_draining: state.stage == Stage::Draining,
+            stage: state.stage,
             connections: state.connections,
             pending_bytes: 0,
             observer: &mut self.failures,

@@ -165,10 +165,10 @@ impl Observer for Seen {
         let Some((id, peer)) = at.conn else { return };
         self.lines.push(match event {
             Event::Proxied { by } => format!("{id} {peer} proxied by {by}"),
-            Event::HeaderRefused { why, start } => {
-                format!("{id} {peer} refused: {why}: {}", start.escape_ascii())
+            Event::Refused { refused, start: &[] } => format!("{id} {peer} refused: {refused}"),
+            Event::Refused { refused, start } => {
+                format!("{id} {peer} refused: {refused}: {}", start.escape_ascii())
             }
-            Event::Refused(why) => format!("{id} {peer} refused: {why}"),
             Event::Closed { why, is_cut } => {
                 format!("{id} {peer} closed: {why}{}", if is_cut { ", cut" } else { "" })
             }

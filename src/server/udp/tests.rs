@@ -89,16 +89,15 @@ impl Served {
         Self { echo, counters: Counters::default(), now }
     }
 
+    /// The server goes on for the drain delay.
     fn ready(&mut self) -> Action {
-        self.ready_in(false)
+        self.ready_in(Stage::Leaving)
     }
 
-    fn ready_in(&mut self, is_draining: bool) -> Action {
+    fn ready_in(&mut self, stage: Stage) -> Action {
         self.echo.ready(&mut Context {
             now: self.now,
-            // The server goes on for the drain delay.
-            is_stopping: true,
-            is_draining,
+            stage,
             connections: 0,
             pending_bytes: 0,
             observer: &mut self.counters,
@@ -272,17 +271,17 @@ fn what_the_kernel_dropped_is_counted_a_second_after_something_came() {
     assert_eq!((served.counters.kernel_drops, served.echo.deadline()), (5, None));
     // The counter of the kernel wraps around.
     served.echo.kernel_drops = u32::MAX;
-    assert_eq!(served.ready_in(true), Action::Close);
+    assert_eq!(served.ready_in(Stage::Draining), Action::Close);
     assert_eq!(served.counters.kernel_drops, 5 + 6);
 }
 
 #[test]
 fn a_stopping_server_answers_what_has_arrived_and_no_more() {
     let mut served = Served::new((0..150).map(|_| datagram(CLIENT, b"x")));
-    assert_eq!(served.ready_in(true), Action::Close);
+    assert_eq!(served.ready_in(Stage::Draining), Action::Close);
     assert_eq!(served.sent().len(), 150);
     let mut endless = Served::new((0..LAST_DATAGRAMS + 1).map(|_| datagram(CLIENT, b"x")));
-    assert_eq!(endless.ready_in(true), Action::Close);
+    assert_eq!(endless.ready_in(Stage::Draining), Action::Close);
     assert_eq!(endless.sent().len(), LAST_DATAGRAMS);
 }
 
@@ -290,7 +289,7 @@ fn a_stopping_server_answers_what_has_arrived_and_no_more() {
 fn a_stopping_server_leaves_the_queue_of_an_inherited_socket_to_its_successor() {
     let mut served = Served::new([datagram(CLIENT, b"x")]);
     served.echo.socket.has_successor = true;
-    assert_eq!(served.ready_in(true), Action::Close);
+    assert_eq!(served.ready_in(Stage::Draining), Action::Close);
     assert_eq!(served.sent().len(), 0);
     assert_eq!(served.echo.socket.arriving.len(), 1);
 }

@@ -10,7 +10,7 @@ fn figures() -> Figures {
     let mut observe = |event| counters.observe(At::server(Instant::now()), event);
     observe(Event::Accepted);
     observe(Event::Read(5));
-    observe(Event::Refused(Refusal::MaxPerIp.into()));
+    observe(Event::Refused { refused: Refusal::MaxPerIp.into(), start: &[] });
     let peer = &Endpoint::udp(([127, 0, 0, 1], 5000).into());
     observe(Event::Listening { at: peer, is_proxied: false });
     observe(Event::DatagramEchoed { peer, bytes: 11 });
