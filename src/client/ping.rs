@@ -38,6 +38,7 @@ mod notice;
 mod schedule;
 mod network;
 mod session;
+mod watch;
 mod sockets;
 mod datagrams;
 mod json;

@@ -28,7 +28,8 @@ impl Site {
         let name = format!("resound-http-{}-{count}", process::id());
         let endpoint = Endpoint::Abstract(name.as_bytes().into());
         let options = |_: &Endpoint| ListenOptions::default();
-        let (mut listeners, _) = Listener::bind_all(&[endpoint.clone()], options).unwrap();
+        let (mut listeners, _) =
+            Listener::bind_all(std::slice::from_ref(&endpoint), options).unwrap();
         let now = Instant::now();
         let mut server = HttpServer::new(now).unwrap();
         server.listen(listeners.remove(0), endpoint).unwrap();

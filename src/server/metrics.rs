@@ -124,3 +124,61 @@ fn metrics(
 }
 
 delegate_source!(Metrics<L>, L: Listen);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::kit::source::unpolled;
+    use crate::net::{Endpoint, Socket};
+    use crate::observe::Observer;
+
+    /// Cannot accept, for want of descriptors.
+    struct Exhausted;
+
+    impl Listen for Exhausted {
+        type Stream = Socket;
+
+        fn accept(&mut self) -> io::Result<(Socket, Endpoint)> {
+            Err(Errno::MFILE.into())
+        }
+    }
+
+    unpolled!(Exhausted);
+
+    /// Keeps what is reported of the listener.
+    #[derive(Default)]
+    struct Seen(Vec<String>);
+
+    impl Observer for Seen {
+        fn observe(&mut self, _: At<'_>, event: Event<'_>) {
+            self.0.push(match event {
+                Event::MetricsListening(at) => format!("on {at}"),
+                Event::AcceptFailed { listener, error, .. } => format!("{listener}: {error}"),
+                event => format!("{event:?}"),
+            });
+        }
+    }
+
+    /// Failed when nothing showed why a scraper waited.
+    #[test]
+    fn where_the_metrics_are_is_reported_once_and_each_failure_to_accept_there() {
+        let (now, mut seen) = (Instant::now(), Seen::default());
+        let mut http = HttpServer::new(now).unwrap();
+        http.listen(Exhausted, Endpoint::Unix(None)).unwrap();
+        http.requeue_listeners();
+        let mut metrics = Metrics::new(http, &Config::default(), now);
+        assert_eq!(metrics.deadline(), Some(now), "it begins at once");
+        let later = Duration::from_secs(1);
+        for now in [now, now, now + later, now + later] {
+            let observer = &mut seen;
+            let stage = Stage::Serving;
+            metrics.ready(&mut Context { now, stage, connections: 0, pending_bytes: 0, observer });
+        }
+        let failed = format!("unix:(unnamed): {}", io::Error::from(Errno::MFILE));
+        assert_eq!(seen.0, ["on unix:(unnamed)".to_string(), failed.clone(), failed]);
+    }
+}

@@ -6,33 +6,28 @@ use std::time::{Duration, Instant};
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
-use signal_hook_mio::v1_0::Signals;
 
 use super::network::{Connected, Dialed, Network};
 use super::session::{Notify, Session};
+use super::watch::{Watch, Watched};
 use super::{End, Options};
-use crate::client::alarm::Alarm;
 use crate::client::dial::{Dialer, Established, Limits, Step};
 use crate::client::drive::{Driven, Timeout};
-use crate::net::{Socket, Stream as _, cannot, delegate_source};
+use crate::net::{Socket, Stream as _, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
 
-/// A reactor with everything that a ping waits for.
+/// Everything that a ping waits for.
 pub(super) struct Sockets {
-    reactor: Reactor<Watched>,
-    signals: Token,
-    /// Goes off when the next message is due.
-    alarm: Token,
+    watch: Watch<Connection>,
     dialer: Token,
     connection: Option<Token>,
 }
 
-pub(super) enum Watched {
-    Signals(Signals),
-    Alarm(Alarm),
-    Dialer(Box<Dialer>),
-    Server(Socket),
+/// A connection under way, or made.
+pub(super) enum Connection {
+    Dialing(Box<Dialer>),
+    Made(Socket),
 }
 
 impl Sockets {
@@ -51,45 +46,21 @@ impl Sockets {
     }
 
     fn with_dialer(dialer: Dialer) -> io::Result<Self> {
-        let mut reactor = Reactor::new()?;
-        let signals = reactor
-            .insert(Watched::Signals(signals::watch(&[SIGQUIT])?))
-            .map_err(|e| signals::cannot_watch(&e))?;
-        let alarm = Alarm::new().map_err(|e| cannot("watch", &"the time", &e))?;
-        let alarm = reactor.insert(Watched::Alarm(alarm))?;
-        let dialer = reactor.insert(Watched::Dialer(Box::new(dialer)))?;
-        Ok(Self { reactor, signals, alarm, dialer, connection: None })
+        let mut watch = Watch::new()?;
+        let dialer = watch.insert(Connection::Dialing(Box::new(dialer)))?;
+        Ok(Self { watch, dialer, connection: None })
     }
 
     fn dialer(&mut self) -> io::Result<&mut Dialer> {
-        match self.reactor.get_mut(self.dialer) {
-            Some(Watched::Dialer(dialer)) => Ok(dialer),
+        match self.watch.get_mut(self.dialer) {
+            Some(Connection::Dialing(dialer)) => Ok(dialer),
             _ => Err(ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// Ends the wait at `due`. The timeout of a wait is exact to a millisecond only.
-    fn wake_at(&mut self, due: Instant) -> io::Result<()> {
-        match self.reactor.get_mut(self.alarm) {
-            Some(Watched::Alarm(alarm)) => alarm.set(due),
-            _ => Ok(()),
-        }
-    }
-
-    /// The signals that have come.
-    fn pending_signals(&mut self, ready: &[Ready]) -> Vec<i32> {
-        if !ready.iter().any(|ready| ready.token == self.signals) {
-            return Vec::new();
-        }
-        match self.reactor.get_mut(self.signals) {
-            Some(Watched::Signals(signals)) => signals.pending().collect(),
-            _ => Vec::new(),
         }
     }
 
     fn adopt(&mut self, made: Established) -> io::Result<Connected> {
         let Established { socket, local, peer, took } = made;
-        self.connection = Some(self.reactor.insert(Watched::Server(socket))?);
+        self.connection = Some(self.watch.insert(Connection::Made(socket))?);
         Ok(Connected { peer, local, took })
     }
 }
@@ -132,8 +103,8 @@ impl Network for Sockets {
     }
 
     fn stream(&mut self) -> io::Result<&mut Socket> {
-        match self.connection.and_then(|token| self.reactor.get_mut(token)) {
-            Some(Watched::Server(socket)) => Ok(socket),
+        match self.connection.and_then(|token| self.watch.get_mut(token)) {
+            Some(Connection::Made(socket)) => Ok(socket),
             _ => Err(ErrorKind::NotConnected.into()),
         }
     }
@@ -146,17 +117,17 @@ impl Network for Sockets {
 
     fn close(&mut self) {
         if let Some(token) = self.connection.take() {
-            self.reactor.remove(token);
+            self.watch.reactor.remove(token);
         }
     }
 }
 
 impl<S: Notify> Driven for Session<'_, Sockets, S> {
-    type Watched = Watched;
+    type Watched = Watched<Connection>;
     type Outcome = End;
 
-    fn reactor(&mut self) -> &mut Reactor<Watched> {
-        &mut self.network.reactor
+    fn reactor(&mut self) -> &mut Reactor<Watched<Connection>> {
+        &mut self.network.watch.reactor
     }
 
     fn poll_timeout(&mut self, now: Instant) -> Timeout {
@@ -169,7 +140,7 @@ impl<S: Notify> Driven for Session<'_, Sockets, S> {
 
     /// Handles the signals, and then tries the socket: only the system call shows whether it is ready.
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
-        let signals = self.network.pending_signals(ready);
+        let signals = self.network.watch.pending_signals(ready);
         if signals.contains(&SIGQUIT) {
             self.report_status(now)?;
         }
@@ -182,7 +153,7 @@ impl<S: Notify> Driven for Session<'_, Sockets, S> {
     fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
         Self::handle_timeout(self, now)?;
         match self.next_due() {
-            Some(due) => self.network.wake_at(due),
+            Some(due) => self.network.watch.wake_at(due),
             None => Ok(()),
         }
     }
@@ -192,18 +163,16 @@ impl<S: Notify> Driven for Session<'_, Sockets, S> {
     }
 }
 
-impl Watched {
+impl Connection {
     fn source(&mut self) -> &mut dyn Source {
         match self {
-            Self::Signals(signals) => signals,
-            Self::Alarm(alarm) => alarm,
-            Self::Dialer(dialer) => dialer.as_mut(),
-            Self::Server(socket) => socket,
+            Self::Dialing(dialer) => dialer.as_mut(),
+            Self::Made(socket) => socket,
         }
     }
 }
 
-delegate_source!(Watched);
+delegate_source!(Connection);
 
 #[cfg(test)]
 mod tests;

@@ -4,36 +4,25 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use mio::event::Source;
+use mio::Token;
 use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
-use signal_hook_mio::v1_0::Signals;
 
 use super::{DatagramSession, Link};
-use crate::client::alarm::Alarm;
 use crate::client::drive::{Driven, Timeout};
 use crate::client::ping::session::Notify;
 use crate::client::ping::tally::Tally;
+use crate::client::ping::watch::{Watch, Watched};
 use crate::client::ping::{End, Options};
-use crate::net::{Endpoint, cannot, delegate_source};
+use crate::net::{Endpoint, cannot};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
 
-/// A reactor with everything that a ping over UDP waits for.
+/// Everything that a ping over UDP waits for.
 pub(in crate::client::ping) struct DatagramSockets {
-    reactor: Reactor<Watched>,
-    signals: Token,
-    /// Goes off when the next message is due.
-    alarm: Token,
+    watch: Watch<UdpSocket>,
     server: Token,
     peer: Endpoint,
-}
-
-pub(in crate::client::ping) enum Watched {
-    Signals(Signals),
-    Alarm(Alarm),
-    Server(UdpSocket),
 }
 
 /// The common loop drives this: a session, whose socket is on the reactor.
@@ -49,14 +38,9 @@ impl DatagramSockets {
     /// descriptors.
     pub(in crate::client::ping) fn new(options: &Options) -> io::Result<Self> {
         let (socket, peer) = connect_first(&options.server.resolve()?)?;
-        let mut reactor = Reactor::new()?;
-        let signals = reactor
-            .insert(Watched::Signals(signals::watch(&[SIGQUIT])?))
-            .map_err(|e| signals::cannot_watch(&e))?;
-        let alarm = Alarm::new().map_err(|e| cannot("watch", &"the time", &e))?;
-        let alarm = reactor.insert(Watched::Alarm(alarm))?;
-        let server = reactor.insert(Watched::Server(socket))?;
-        Ok(Self { reactor, signals, alarm, server, peer })
+        let mut watch = Watch::new()?;
+        let server = watch.insert(socket)?;
+        Ok(Self { watch, server, peer })
     }
 
     /// A session on this socket, which has reported that it begins.
@@ -74,27 +58,7 @@ impl DatagramSockets {
     }
 
     fn server(&mut self) -> io::Result<&UdpSocket> {
-        match self.reactor.get_mut(self.server) {
-            Some(Watched::Server(socket)) => Ok(socket),
-            _ => Err(ErrorKind::NotConnected.into()),
-        }
-    }
-
-    /// The signals that have come.
-    fn pending_signals(&mut self, ready: &[Ready]) -> Vec<i32> {
-        let is_ready = ready.iter().any(|ready| ready.token == self.signals);
-        match self.reactor.get_mut(self.signals) {
-            Some(Watched::Signals(signals)) if is_ready => signals.pending().collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Ends the wait at `due`. The timeout of a wait is exact to a millisecond only.
-    fn wake_at(&mut self, due: Instant) -> io::Result<()> {
-        match self.reactor.get_mut(self.alarm) {
-            Some(Watched::Alarm(alarm)) => alarm.set(due),
-            _ => Ok(()),
-        }
+        self.watch.get_mut(self.server).map(|socket| &*socket).ok_or(ErrorKind::NotConnected.into())
     }
 }
 
@@ -109,11 +73,11 @@ impl Link for DatagramSockets {
 }
 
 impl<S: Notify> Driven for OnSockets<'_, S> {
-    type Watched = Watched;
+    type Watched = Watched<UdpSocket>;
     type Outcome = End;
 
-    fn reactor(&mut self) -> &mut Reactor<Watched> {
-        &mut self.link.reactor
+    fn reactor(&mut self) -> &mut Reactor<Watched<UdpSocket>> {
+        &mut self.link.watch.reactor
     }
 
     fn poll_timeout(&mut self, now: Instant) -> Timeout {
@@ -127,9 +91,9 @@ impl<S: Notify> Driven for OnSockets<'_, S> {
     fn handle_ready(&mut self, ready: &[Ready], now: Instant) -> io::Result<()> {
         if self.receive(now)? {
             let server = self.link.server;
-            self.link.reactor.requeue(server);
+            self.link.watch.reactor.requeue(server);
         }
-        let signals = self.link.pending_signals(ready);
+        let signals = self.link.watch.pending_signals(ready);
         if signals.contains(&SIGQUIT) {
             self.report_status(now)?;
         }
@@ -142,7 +106,7 @@ impl<S: Notify> Driven for OnSockets<'_, S> {
     fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
         Self::handle_timeout(self, now)?;
         match self.next_due() {
-            Some(due) => self.link.wake_at(due),
+            Some(due) => self.link.watch.wake_at(due),
             None => Ok(()),
         }
     }
@@ -151,18 +115,6 @@ impl<S: Notify> Driven for OnSockets<'_, S> {
         Self::outcome(self)
     }
 }
-
-impl Watched {
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::Signals(signals) => signals,
-            Self::Alarm(alarm) => alarm,
-            Self::Server(socket) => socket,
-        }
-    }
-}
-
-delegate_source!(Watched);
 
 /// A socket that is connected to the first endpoint to which there is a route. To connect sends nothing: udp(7).
 fn connect_first(endpoints: &[Endpoint]) -> io::Result<(UdpSocket, Endpoint)> {
