@@ -1,7 +1,6 @@
 //! `resound connect` as a whole, against servers that run in the tests.
 
-// Clippy allows `unwrap` in test functions only, and not in their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 #[path = "support/deadline.rs"]
 mod deadline;

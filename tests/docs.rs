@@ -1,8 +1,7 @@
 //! The documents name files, tests and headings that exist, the code map names every file of `src/`, and the source
 //! keeps to what they say of its order and its size.
 
-// Clippy allows `unwrap` in test functions, but not in the functions that they call.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,12 +1,13 @@
 //! The program `resound ping`, against servers that the tests play.
 
-// Clippy allows `unwrap` in test functions, but not in their helpers.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "support/peers.rs"]
 mod peers;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/deadline.rs"]
 mod deadline;
 #[allow(dead_code, reason = "other tests share it, and need more of it")]

@@ -1,7 +1,6 @@
 //! `resound serve` as a whole, on real sockets.
 
-// Clippy allows `unwrap` in test functions, but not in the functions that they call.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 #[path = "support/passing.rs"]
 mod passing;

@@ -1,7 +1,6 @@
 //! The errors for wrong arguments, and the help pages.
 
-// Clippy allows unwrap in tests, but not in their helper functions.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,14 +1,13 @@
 //! A pipe as standard input and a terminal as standard output. Nothing that a server sends acts on the terminal.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use super::peers::{self, serve};
-use super::piped::{Client, Ended, command};
+use super::piped::{Client, Ended, command, wait_until_asleep};
 use super::pty;
 
 /// Sets the title, rings, clears the screen, sets colours, asks for a report; and some of it in 8-bit controls.
@@ -93,25 +92,11 @@ fn a_terminal_that_is_held_at_the_end_is_waited_for() {
     drop(command);
     client.child.stdin.take().unwrap().write_all(b"\xf0\x9f").unwrap();
     end.recv().unwrap();
-    wait_until_it_waits(client.child.id());
+    wait_until_asleep(&client.child);
     screen.write_all(b"\x11").unwrap();
     let shown = thread::spawn(move || read_all(&mut screen));
     client.end().assert_fine(b"");
     assert_eq!(shown.join().unwrap(), "\u{fffd}".as_bytes());
-}
-
-/// Waits until a process sleeps in a wait, or has ended: proc_pid_stat(5).
-fn wait_until_it_waits(pid: u32) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let is_waiting = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        let state = stat.rsplit(')').next().unwrap().trim_start().chars().next();
-        matches!(state, Some('S' | 'Z'))
-    };
-    while !is_waiting() {
-        assert!(Instant::now() < deadline, "the client never waits");
-        thread::yield_now();
-    }
 }
 
 /// Such bytes come before, instead of, and after the echo.

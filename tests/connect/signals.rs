@@ -13,7 +13,7 @@ use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::peers::{self, serve};
-use super::piped::{Client, Ended, command, spawn};
+use super::piped::{Client, Ended, command, spawn, wait_until_asleep};
 
 const STOPS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
@@ -265,7 +265,7 @@ fn stop_for_long(args: &[&str]) {
     thread::sleep(Duration::from_millis(1500));
     kill(&client.child, Signal::CONT);
     // The echo is not there yet when the client looks.
-    thread::sleep(Duration::from_millis(50));
+    wait_until_asleep(&client.child);
     go.send(()).unwrap();
     client.end().assert_fine(b"hello\n");
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::long_stream::{MIB, MUCH, assert_same, long_stream};
 use super::peers::{self, serve};
-use super::piped::{Client, command, run, spawn};
+use super::piped::{Client, command, run, spawn, wait_until_asleep};
 
 /// The most memory that a client may use, in KiB, however much it streams. An unoptimised client starts with 8 MiB.
 /// Most of that is the program itself.
@@ -205,12 +205,13 @@ fn the_timeout_does_not_run_while_the_input_pauses() {
     let mut client = Client::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     let mut stdin = client.child.stdin.take().unwrap();
     stdin.write_all(b"one").unwrap();
+    // This pause is longer than the timeout.
     thread::sleep(Duration::from_secs(1));
     // The signals wake the client, although nothing has moved.
     let pid = Pid::from_child(&client.child);
     kill_process(pid, Signal::STOP).unwrap();
     kill_process(pid, Signal::CONT).unwrap();
-    thread::sleep(Duration::from_millis(100));
+    wait_until_asleep(&client.child);
     stdin.write_all(b"two").unwrap();
     drop(stdin);
     client.end().assert_fine(b"onetwo");

@@ -9,11 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use crate::loader::{command, fine, report, run};
 use crate::peers;
-use crate::piped::{Client, spawn};
+use crate::piped::{Client, spawn, wait_until_asleep};
 use crate::server::{Server, eventually};
 
 /// A listener whose accept queue holds `backlog` connections.
@@ -51,7 +52,7 @@ fn a_signal_before_the_first_connection_ends_the_run_as_interrupted() {
         let ended = Client::collect(child).end();
         let last = ended.stderr.lines().last().unwrap();
         assert_eq!(last, "resound: interrupted before it was done");
-        let report: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+        let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
         assert_eq!((ended.code, &report["end"]), (Some(130), &"interrupted".into()), "{report:#}");
     }
 }
@@ -177,15 +178,18 @@ fn a_unix_server_that_is_slow_to_accept_is_tried_again() {
     socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
     socket.listen(1).unwrap();
     let listener = UnixListener::from(socket);
+    let unix = format!("unix:{}", path.display());
+    let client = spawn(&mut command(&[&unix, "-c", "20", "-n", "200", "--json", "-"]));
+    wait_until_asleep(&client); // Until there is room in the queue.
     thread::spawn(move || {
-        thread::sleep(Duration::from_millis(300)); // The fault of this server.
         for stream in listener.incoming() {
             let stream = stream.unwrap();
             thread::spawn(move || io::copy(&mut &stream, &mut &stream));
         }
     });
-    let unix = format!("unix:{}", path.display());
-    let report = fine(&[&unix, "-c", "20", "-n", "200"]);
+    let ended = Client::collect(client).end();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!((&report["messages"], &report["connections_made"]), (&200.into(), &20.into()));
 }
 

@@ -6,13 +6,12 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use serde_json::Value;
 
 use crate::loader::{command, run};
-use crate::piped::Client;
+use crate::piped::{Client, spawn, wait_until_asleep};
 use crate::server::Server;
 
 fn is_report(text: &[u8]) -> bool {
@@ -151,9 +150,8 @@ fn a_client_that_is_killed_while_it_waits_for_the_reader_of_a_pipe_leaves_no_fil
     let (pipe, json) = (path("pipe"), path("run.json"));
     mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
     let args = ["127.0.0.1:9", "-n", "1", "--json", &json, "--hdr", &pipe];
-    let mut child = command(&args).spawn().unwrap();
-    // Nothing shows that the client waits for the reader. No file must appear within this time.
-    thread::sleep(Duration::from_millis(300));
+    let mut child = spawn(&mut command(&args));
+    wait_until_asleep(&child);
     child.kill().unwrap();
     child.wait().unwrap();
     let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());

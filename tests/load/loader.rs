@@ -1,16 +1,14 @@
 //! Runs `resound load` for a test.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::command;
 use crate::piped::{Client, Ended};
 
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    command.arg("load").args(args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    command::command(&[&["load"], args].concat())
 }
 
 pub fn run(args: &[&str]) -> Ended {

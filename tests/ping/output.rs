@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
 use std::thread;
 
+use super::command::command;
 use super::peers::{self, serve};
-use super::pinger::{json, ping, resound, text};
+use super::pinger::{json, ping, text};
 use super::piped::Client;
 
 /// Whether a line matches a pattern, in which `#` stands for a number.
@@ -68,7 +69,7 @@ fn quiet_before_or_after_the_command_prints_the_first_line_and_the_summary() {
     expected.extend(summary(&addr, "2 sent, 2 received, 0 lost (0 %), 0 wrong, 0 reconnects"));
     let args = ["-c", "2", "-i", "300ms", &addr];
     for words in [&["ping", "-q"][..], &["-q", "ping"], &["ping", "--quiet"]] {
-        let mut command = resound(&[words, &args].concat());
+        let mut command = command(&[words, &args].concat());
         let ended = Client::start(&mut command).end();
         assert_lines(text(&ended), &expected);
         assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));

@@ -1,22 +1,17 @@
 //! Runs `resound ping`, and reads what it prints.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::piped::{Client, Ended, spawn};
+use super::command;
+use super::piped::{Client, Ended, spawn, wait_until_asleep};
 
 /// `resound ping ARGS`, with pipes for its output.
 pub fn command(args: &[&str]) -> Command {
-    resound(&[&["ping"], args].concat())
-}
-
-pub fn resound(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    command::command(&[&["ping"], args].concat())
 }
 
 /// Runs `resound ping ARGS` to its end.
@@ -77,13 +72,9 @@ impl Pinger {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until the program sleeps. In "/proc/PID/stat", the state comes after the name in brackets: proc(5).
-    #[cfg(target_os = "linux")]
+    #[track_caller]
     pub fn wait_until_asleep(&self) {
-        let path = format!("/proc/{}/stat", self.child.id());
-        while !std::fs::read_to_string(&path).unwrap().contains(") S ") {
-            std::thread::yield_now();
-        }
+        wait_until_asleep(&self.child);
     }
 
     /// Interrupts the program as Ctrl-C does, and returns its output and exit code.

@@ -4,8 +4,7 @@
 //! These tests need strace, valgrind, nc, socat, ncat, HAProxy, nginx, systemd-socket-activate, a Python package, and
 //! root. `ci/real` installs what is missing and runs them. A test whose program is missing fails.
 
-// Clippy allows `unwrap` in test functions, but not in the functions that they call.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 #[path = "../support/bystander.rs"]
 mod bystander;

@@ -1,8 +1,10 @@
 //! `resound connect` with pipes or files as its standard input and output.
 
+use std::fs;
 use std::io::{self, Read};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::deadline::end_in_time;
 
@@ -51,6 +53,21 @@ pub fn spawn(command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
     end_in_time(&child);
     child
+}
+
+/// Waits until a program sleeps, or has ended, as proc_pid_stat(5) shows it: the state comes after the name in brackets.
+#[track_caller]
+pub fn wait_until_asleep(child: &Child) {
+    let path = format!("/proc/{}/stat", child.id());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let is_asleep = || {
+        let stat = fs::read_to_string(&path).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['S', 'Z']))
+    };
+    while !is_asleep() {
+        assert!(Instant::now() < deadline, "it never sleeps");
+        thread::yield_now();
+    }
 }
 
 impl Client {

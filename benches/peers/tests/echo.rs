@@ -3,8 +3,7 @@
 //! Peers that are not available are skipped, with the reason. With `RESOUND_PEERS=all`, a peer that is not available is a
 //! failure.
 
-// Clippy allows `unwrap` in test functions, but not in the functions that they call.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
 use std::env;
 use std::fs;
