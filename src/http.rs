@@ -135,7 +135,7 @@ impl<L: Listen> HttpServer<L> {
         self.reactor.has_more()
     }
 
-    /// When to call [`turn`](Self::turn) although this source is not ready and has nothing more to do.
+    /// When to call [`turn`](Self::turn) although this source is not ready and has no work left.
     pub fn deadline(&self) -> Option<Instant> {
         let oldest = self.clients.first().map(|(_, since)| *since + self.timeout());
         oldest.into_iter().chain(self.retry_at).min()

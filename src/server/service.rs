@@ -58,7 +58,7 @@ pub enum Action {
     Wait,
     /// To be called again in the next turn: it has more to do, and lets the others have their turn first.
     Requeue,
-    /// That it is removed: it has nothing more to do.
+    /// That it is removed: its work is done.
     Close,
     /// That it stops: see [`Server::stop`].
     Stop,
