@@ -104,7 +104,7 @@ pub struct Drive {
     pub next: io::Result<Next>,
 }
 
-/// Where a connection is in its life. It only moves down this list.
+/// The stage of a connection's life. It only moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     /// Echoes all that comes, until the peer's end of file.

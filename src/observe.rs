@@ -145,7 +145,7 @@ pub enum Event<'a> {
         /// What sendmsg(2) returned, if that is the reason.
         error: Option<&'a io::Error>,
     },
-    /// The kernel has dropped datagrams since the last such event, for want of room or for a wrong checksum.
+    /// The kernel has dropped datagrams since the last such event, for lack of room or for a wrong checksum.
     KernelDropped {
         /// The address of the socket.
         socket: &'a Endpoint,

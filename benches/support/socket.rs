@@ -32,7 +32,7 @@ impl Socket {
         }
     }
 
-    /// Drives `echo` after an event, as a server does, until it no longer yields.
+    /// Drives `echo` after an event, as a server does, until it stops yielding.
     #[inline]
     pub fn handle_event(&mut self, echo: &mut Echo, scratch: &mut [u8]) -> io::Result<Next> {
         loop {

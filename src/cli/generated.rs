@@ -1,5 +1,5 @@
 //! Completions for shells and pages of the manual, made from the grammar of the command line. So they name what this
-//! build has, and nothing else.
+//! build has, and no others.
 
 use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use clap_complete::aot;

@@ -48,7 +48,7 @@ pub struct Serve {
     /// Open connections [default: ulimit -n, max 1m]
     ///
     /// The server closes a new connection beyond this number. By default, it takes as many connections as the limit
-    /// of descriptors allows, but at most 1m (1,000,000).
+    /// of descriptors allows, up to 1m (1,000,000).
     #[arg(long, value_name = "N", value_parser = connections)]
     max_connections: Option<usize>,
 

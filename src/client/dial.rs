@@ -98,7 +98,7 @@ impl fmt::Display for DialProgress {
             Self::Connecting(peer) => write!(f, "connecting to {peer}"),
             Self::Failed(error) => write!(f, "{error}; trying the next address"),
             Self::Waiting { error, wait } => {
-                write!(f, "{error}; trying again until it is up, for {} at most", setting(*wait))
+                write!(f, "{error}; trying again for up to {}", setting(*wait))
             }
         }
     }

@@ -82,7 +82,7 @@ pub(super) trait Host<D> {
     /// How much processor time the program has used.
     fn processor_time(&self) -> Duration;
 
-    /// Waits until something of the client's is ready, for `timeout` at most.
+    /// Waits until something of the client's is ready, for up to `timeout`.
     ///
     /// # Errors
     ///

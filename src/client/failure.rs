@@ -149,7 +149,7 @@ impl fmt::Display for Failure {
                 write!(f, "no echo within {}: it took {}", setting(*timeout), elapsed(*took))
             }
             Self::Closed => {
-                f.write_str("the server closed the connection while nothing was in flight")
+                f.write_str("the server closed the connection while no message was in flight")
             }
         }
     }
@@ -181,7 +181,7 @@ mod tests {
         check(&timed_out, "timeout", text);
         let late = Failure::Late { timeout: S, took: S * 2 };
         check(&late, "timeout", "no echo within 1 s: it took 2.00 s");
-        let text = "the server closed the connection while nothing was in flight";
+        let text = "the server closed the connection while no message was in flight";
         check(&Failure::Closed, "closed", text);
         let memory = Failure::System(ErrorKind::OutOfMemory.into());
         check(&memory, "system", "out of memory");

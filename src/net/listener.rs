@@ -255,7 +255,7 @@ pub(super) fn bind_each<T>(
     }
 }
 
-/// A socket that is to be bound.
+/// A socket before it is bound.
 pub(super) fn new_socket(domain: Domain, kind: Type) -> io::Result<socket2::Socket> {
     socket2::Socket::new(domain, kind, None)
         .map_err(|e| if is_shortage(&e) { e } else { unsupported(&e) })

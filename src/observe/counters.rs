@@ -97,7 +97,7 @@ impl Observer for Counters {
     }
 }
 
-/// What became of all connections and datagrams, in one line.
+/// The sums of all connections and datagrams, in one line.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = |n| counted(n, "byte", "bytes");
@@ -116,7 +116,7 @@ impl fmt::Display for Counters {
     }
 }
 
-/// What became of all datagrams, if the server answers any.
+/// The sums of all datagrams, if the server has UDP sockets.
 pub(super) struct DatagramSums<'a>(pub(super) &'a Counters);
 
 impl fmt::Display for DatagramSums<'_> {

@@ -10,7 +10,7 @@ const MAX_REASONS: usize = 16;
 
 /// One of a fixed set of reasons.
 pub trait Reason: Copy + 'static {
-    /// All reasons of this kind, in order.
+    /// All reasons of this kind, in the order of the type.
     const ALL: &'static [Self];
 
     /// Its place among [all](Self::ALL).

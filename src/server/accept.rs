@@ -22,8 +22,8 @@ pub(super) const ACCEPTS_PER_TURN: usize = 64;
 /// queue (`net.core.somaxconn`), and a bound if new ones arrive as fast as they are accepted.
 pub(super) const LAST_ACCEPTS: usize = 4096;
 
-/// How long the server backs off a listener or a UDP socket that fails, unless a connection ends sooner. Long enough to cost nothing,
-/// and short enough that a waiting client hardly notices.
+/// How long the server backs off a listener or a UDP socket that fails, unless a connection ends sooner. Long enough to
+/// cost nothing, and short enough that a waiting client hardly notices.
 pub(super) const BACK_OFF: Duration = Duration::from_millis(500);
 
 /// How often the server looks into an accept queue that can [fill without an event](Listen::fills_silently). A client

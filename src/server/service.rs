@@ -14,8 +14,8 @@ use crate::observe::{Observer, Status};
 ///
 /// Services are behind a `Box<dyn Service>`, off the path of an echo.
 pub trait Service: Source + Send {
-    /// The source is ready, the [deadline](Self::deadline) has come, the server begins to stop or to drain, or none of these: events
-    /// can be spurious. It must not block, and must bound its work: the connections wait for it.
+    /// The source is ready, the [deadline](Self::deadline) has come, the server begins to stop or to drain, or none of
+    /// these: events can be spurious. It must not block, and must bound its work: the connections wait for it.
     fn ready(&mut self, cx: &mut Context<'_>) -> Action;
 
     /// When to call [`ready`](Self::ready) although there is no event, on the caller's clock. After a call it lies in the
@@ -67,7 +67,7 @@ pub enum Action {
     Wait,
     /// To be called again in the next turn: it has more to do, and lets the others have their turn first.
     Requeue,
-    /// That it is removed: it has nothing more to do.
+    /// That it is removed: its work is done.
     Close,
     /// That it stops: see [`Server::stop`].
     Stop,

@@ -43,9 +43,10 @@ impl Shutdown {
 }
 
 impl<L: Listen, O: Observer> Server<L, O> {
-    /// Begins to stop. For the [drain delay](super::Config::drain_delay), it only lets the services know, unless there is
-    /// nothing left that it could accept from. Then it accepts no more, and ends each connection when nothing has moved on it for a moment, or when half of the drain timeout has
-    /// passed and what has arrived is echoed. Called again, it stops at once.
+    /// Begins to stop. For the [drain delay](super::Config::drain_delay), it only lets the services know, unless there
+    /// is nothing left that it could accept from. Then it accepts no more, and ends each connection when nothing has
+    /// moved on it for a moment, or when half of the drain timeout has passed and what has arrived is echoed. Called
+    /// again, it stops at once.
     pub fn stop(&mut self) {
         match self.shutdown {
             Shutdown::Serving if self.config.drain_delay.is_zero() || !self.is_reachable() => {

@@ -32,7 +32,7 @@ fn name(signal: Signal) -> &'static str {
     }
 }
 
-/// Asserts that `signal` ended the client in order, with totals that begin with `totals`.
+/// Asserts that `signal` ended the client cleanly, with totals that begin with `totals`.
 #[track_caller]
 fn assert_interrupted(client: Client, signal: Signal, totals: &str) {
     let ended = end_with_input_open(client);
@@ -54,7 +54,7 @@ fn start(args: &[&str]) -> Client {
     Client::start(command(args).stdin(Stdio::piped()).stdout(Stdio::piped()))
 }
 
-/// A server that reports each connection to the test, and does nothing else.
+/// A server that only reports each connection to the test.
 fn announcing() -> (String, mpsc::Receiver<()>) {
     let (came, coming) = mpsc::channel();
     let addr = serve(move |stream| {

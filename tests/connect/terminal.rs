@@ -102,7 +102,7 @@ fn a_paste_of_several_lines_is_one_message() {
 fn a_line_that_is_not_utf_8_is_not_sent_and_the_conversation_goes_on() {
     let mut terminal = Terminal::start(&[&serve(peers::faithful)]);
     terminal.press(b"caf\xe9\r");
-    terminal.expect("that was not UTF-8, and nothing was sent");
+    terminal.expect("that was not UTF-8, so it was not sent");
     terminal.expect("> ");
     assert_has(&say(&mut terminal, "café"), &[": café\r\n"]);
 }
@@ -341,7 +341,7 @@ fn the_client_waits_for_a_server_that_is_not_up_yet() {
     let addr = listener.local_addr().unwrap();
     drop(listener);
     let mut terminal = Terminal::start_without_prompt(&["--wait", "1m", &addr.to_string()]);
-    terminal.expect("trying again until it is up");
+    terminal.expect("trying again for up to");
     let listener = TcpListener::bind(addr).unwrap();
     thread::spawn(move || peers::faithful(listener.accept().unwrap().0));
     terminal.expect(&format!("connected to {addr} from "));
@@ -423,7 +423,7 @@ fn ctrl_c_ends_a_client_that_connects() {
     let addr = listener.local_addr().unwrap().to_string();
     drop(listener);
     let mut terminal = Terminal::start_without_prompt(&["--wait", "1h", &addr]);
-    terminal.expect("trying again until it is up");
+    terminal.expect("trying again for up to");
     terminal.press("\x03");
     let (code, all) = terminal.end();
     assert_has(&all, &["resound: interrupted before anything came back"]);

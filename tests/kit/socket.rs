@@ -30,7 +30,7 @@ impl<F: FnMut(Call) -> Answer> Script for F {
     }
 }
 
-/// Gives the answers in order, to reads and writes alike.
+/// Gives the answers one after the other, to reads and writes alike.
 impl Script for VecDeque<Answer> {
     fn answer(&mut self, call: Call) -> Answer {
         self.pop_front().unwrap_or_else(|| panic!("the script has no answer to {call:?}"))

@@ -4,6 +4,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
@@ -14,7 +15,7 @@ use socket2::SockRef;
 
 use crate::many::{fill, raise_descriptor_limit};
 use crate::programs::Under;
-use crate::server::Server;
+use crate::server::{Server, command};
 use crate::unix::{SocketPath, connect_unix};
 use crate::wire::{connect_from, expect_echo, pattern};
 
@@ -140,8 +141,8 @@ fn calls_of(name: &str, summary: &str) -> u64 {
     line.expect(summary).split_whitespace().nth(3).unwrap().parse().unwrap()
 }
 
-#[test]
-fn an_echo_takes_few_instructions() {
+/// Instructions in user space per echo of the server that a command starts.
+pub fn instructions_per_echo(serve: &Command) -> f64 {
     let strace = [&["-D", "-f", "-o", "/dev/null"], &BATCHED[..]].concat();
     let valgrind = ["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file={findings}"];
     let words = [&strace, &valgrind[..]].concat();
@@ -149,7 +150,12 @@ fn an_echo_takes_few_instructions() {
         let total = findings.lines().find_map(|line| line.strip_prefix("totals: "));
         total.expect(findings).parse().unwrap()
     };
-    let attempt = |args: &[&str]| per_echo(|| Under::start("strace", &words, args), WATCH, count);
+    per_echo(|| Under::start_command("strace", &words, serve), WATCH, count)
+}
+
+#[test]
+fn an_echo_takes_few_instructions() {
+    let attempt = |args: &[&str]| instructions_per_echo(&command(&["127.0.0.1:0"], args));
     // If another program delays a turn, the server reads the clock more often. That only adds instructions, so the
     // lesser count is the true one.
     let instructions = attempt(&[]).min(attempt(&[]));
@@ -197,7 +203,7 @@ fn fifteen_thousand_idle_connections_take_little_memory() {
 /// More than the server reads from each connection at a time with 1000 of them. The kernel doubles it.
 const SEND_BUFFER_BYTES: usize = 192 << 10;
 
-/// The peers use a Unix socket, whose buffers do not grow. With TCP, so many peers could use up the kernel's memory for
+/// The peers use a Unix socket, whose buffers do not grow. With TCP, this many peers could use up the kernel's memory for
 /// all sockets. Without the limit, the server would hold twice as much. Failed when the server read a full buffer,
 /// however much was pending, and when it tried a connection again at once although its peer took no more.
 #[test]

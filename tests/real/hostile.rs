@@ -3,10 +3,10 @@
 //!
 //! # The bound
 //!
-//! In one turn the server reads at most once from each connection, at most `--buffer` bytes. It writes what was
-//! pending and what it read, and accepts at most 64 connections from each listener. One wait reports at most 1024
+//! In one turn the server reads once from each connection, up to `--buffer` bytes. It writes what was
+//! pending and what it read, and accepts up to 64 connections from each listener. One wait reports up to 1024
 //! events, in the order in which they occurred, and a reported connection moves to the end of that order. So, before
-//! the server answers a ping that has arrived, each other connection has at most two turns: one if the ping arrived
+//! the server answers a ping that has arrived, each other connection has up to two turns: one if the ping arrived
 //! just after the wait, and one if the connection was ahead of the ping. Then the pinger has to come round to the
 //! echo: one thread plays all pingers. With twice the times that were seen on a busy machine, that makes:
 //!
@@ -266,7 +266,7 @@ fn pingers_beside_a_storm_of_connections_and_resets() {
     server.stop();
 }
 
-/// The stuck peers use a Unix socket: with TCP, so many could use up the kernel's memory for all sockets. They fill
+/// The stuck peers use a Unix socket: with TCP, this many could use up the kernel's memory for all sockets. They fill
 /// every buffer while the pingers ping, and the stall timeout closes them. Failed when the server paused for a
 /// millisecond for each peer that took no more, and when it had no stall timeout.
 #[test]

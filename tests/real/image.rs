@@ -90,7 +90,7 @@ impl Drop for Image {
     }
 }
 
-/// A storage of its own: nothing is left of it, and it needs no file system that can be stacked.
+/// A storage of its own: the test leaves none of it behind, and it needs no file system that can be stacked.
 fn buildah(dir: &Path, args: &[&str]) -> Command {
     let mut buildah = program("buildah");
     buildah.args(["--storage-driver", "vfs", "--root"]).arg(dir.join("storage"));

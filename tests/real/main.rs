@@ -48,6 +48,7 @@ mod many;
 mod programs;
 
 mod accuracy;
+mod balancers;
 mod build_script;
 mod cost;
 mod hostile;

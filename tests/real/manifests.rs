@@ -1,12 +1,12 @@
-//! The files of `deploy/` for Kubernetes, HAProxy and nginx, as these programs understand them.
+//! The files of `deploy/` for Kubernetes, as it understands them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use crate::command::resound;
-use crate::programs::{made, program, python, run};
+use crate::programs::{made, python, run};
 
 /// One of the versions that kubernetes-validate has schemas for.
 const KUBERNETES: &str = "1.34";
@@ -84,29 +84,4 @@ fn the_deployment_fits_the_program_and_its_service() {
 fn expect_understood(args: &[String]) {
     let output = resound(&[args, &["--help".to_string()]].concat());
     assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
-}
-
-/// The configuration of a balancer begins with the commands of the servers behind it.
-#[track_caller]
-fn expect_commands_understood(path: &Path) {
-    let text = fs::read_to_string(path).unwrap();
-    let commands = text.lines().filter_map(|line| line.strip_prefix("#   resound "));
-    let commands: Vec<Vec<_>> =
-        commands.map(|line| line.split(' ').map(str::to_string).collect()).collect();
-    assert_eq!(commands.len(), 2, "{text}");
-    commands.iter().for_each(|args| expect_understood(args));
-}
-
-#[test]
-fn haproxy_accepts_its_configuration() {
-    let file = made("deploy/haproxy.cfg");
-    run(program("haproxy").args(["-c", "-q", "-f"]).arg(&file));
-    expect_commands_understood(&file);
-}
-
-#[test]
-fn nginx_accepts_its_configuration() {
-    let file = made("deploy/nginx.conf");
-    run(program("nginx").args(["-t", "-q", "-c"]).arg(&file));
-    expect_commands_understood(&file);
 }

@@ -20,7 +20,7 @@ const MAX_HELD_KIB: usize = (64 + 8) << 10;
 /// Failed when the server read a full buffer, however much was pending; when the stall timeout closed no
 /// connection; and when closed connections kept their memory.
 ///
-/// The allocator does not return the heap of so many connections to the system, because small blocks lie at its
+/// The allocator does not return the heap of that many connections to the system, because small blocks lie at its
 /// end. The next connections use it. One group of peers takes a little more than half of the limit, so three
 /// groups that each left theirs behind would exceed the limit.
 #[test]

@@ -64,11 +64,17 @@ impl Under {
 
     #[track_caller]
     pub fn start_at(addr: &str, name: &str, words: &[&str], args: &[&str]) -> Self {
+        Self::start_command(name, words, &command(&[addr], args))
+    }
+
+    /// Starts `NAME WORDS`, and behind that a command that starts a server.
+    #[track_caller]
+    pub fn start_command(name: &str, words: &[&str], serve: &Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let findings = dir.path().join("findings");
         let mut outer = program(name);
         outer.args(words.iter().map(|word| word.replace("{findings}", findings.to_str().unwrap())));
-        let mut command = run_by(outer, &command(&[addr], args));
+        let mut command = run_by(outer, serve);
         Self { server: Server::start_command(&mut command, 1), findings, _dir: dir }
     }
 

@@ -177,7 +177,7 @@ fn what_waits_for_a_killed_server_is_lost_unless_the_kernel_moves_it() {
     }
 }
 
-/// A server that stops in order accepts what waits for it, whatever the kernel does.
+/// A server that stops on a signal accepts what waits for it, with or without that sysctl.
 #[test]
 fn what_waits_for_a_server_that_stops_is_served() {
     for migrates in [false, true] {

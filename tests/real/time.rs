@@ -58,7 +58,7 @@ fn a_listener_that_is_closed_from_outside_stops_the_server_in_order() {
     assert!(program("ss").args(filter).output().unwrap().status.success());
     let line = server.expect_line("is gone for good");
     assert!(line.contains(&format!("the listener on {}", server.addr())), "{line}");
-    // The server ends its connections in order.
+    // The server ends its connections one after the other.
     expect_end(&stream);
     drop(stream);
     assert_eq!(server.wait().code(), Some(1));

@@ -48,7 +48,7 @@ const LATE_TURNS: usize = 24;
 const BURST_SECONDS: f64 = 0.1;
 const LEAST_BURST: f64 = 100.0;
 
-/// Where the kernel's count of drops begins, so that it wraps around.
+/// The kernel's count of drops at the start, so that it wraps around.
 const FIRST_DROPS: u32 = u32::MAX - 1;
 
 /// Whatever the server is expected to say of a datagram.
@@ -77,7 +77,7 @@ pub struct UdpQueue {
     drops: u32,
     reported_drops: u32,
     last_drop: Duration,
-    /// The datagram that was received last, if the server has not said what became of it...
+    /// The datagram that was received last, if the server has not reported it yet...
     current: Option<Datagram>,
     /// ...and what it must say, if that is known.
     due: Option<Due>,
@@ -422,7 +422,7 @@ impl World {
         Some(&mut self.udp.queues[socket])
     }
 
-    /// The server says what became of the datagram that it received last.
+    /// The server reports what it did with the datagram that it received last.
     fn on_verdict(&mut self, peer: &Endpoint, said: Due, bytes: Option<usize>) {
         let current = |queue: &UdpQueue| queue.current.is_some();
         let Some(socket) = self.udp.queues.iter().position(current) else {

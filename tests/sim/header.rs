@@ -44,7 +44,7 @@ pub struct Client {
 pub enum Stage {
     /// It waits for the rest.
     Waiting,
-    /// It has read the header, and nothing else.
+    /// It has read exactly the header.
     Consumed,
     /// It ends the connection, of whose header nothing came.
     Abandoned,

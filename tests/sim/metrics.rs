@@ -88,7 +88,7 @@ impl Scraper {
         self.sent >= self.request.decided_at || self.is_over && self.sent > 0
     }
 
-    /// Whether the head and the body have come as a whole, and nothing else.
+    /// Whether exactly the head and the body have come, as a whole.
     fn is_complete(&self) -> bool {
         let text = String::from_utf8_lossy(&self.answer);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

@@ -46,7 +46,7 @@ fn whole(text: &str, due: Due) -> Request {
     Request { bytes: text.into(), due, decided_at: text.len() }
 }
 
-/// Goes on for ever, as far as the server can tell.
+/// Never ends, as far as the server can see.
 fn oversized(rng: &mut Rng) -> Request {
     let mut bytes = b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
     bytes.resize(MAX_HEAD_BYTES + rng.size(1, 1 << 15) as usize, b'x');

@@ -54,7 +54,7 @@ pub struct Socket {
     /// are taken.
     pub receive_space: u64,
     pub send_space: u64,
-    /// Over TCP, a read stops short only if there is no more, or at an urgent byte.
+    /// Over TCP, a read stops short only at the last byte that is there, or at an urgent byte.
     pub is_tcp: bool,
     pub place: Place,
     /// What it sends first, if its peer is a proxy.

@@ -290,7 +290,7 @@ impl World {
         }
     }
 
-    /// While descriptors are short, the server may retry whenever one is freed, and four times a second besides.
+    /// While descriptors are short, the server may retry whenever one is freed, and also four times a second.
     fn on_exhaustion(&mut self, listener: usize) {
         self.coverage.note(Feature::Exhausted);
         let raw = self.clock.raw;

@@ -63,7 +63,7 @@ pub struct World {
     /// Turns since the server should have stopped.
     pub late_turns: usize,
     pub totals: Totals,
-    /// The turn in which the server told its services that it stops or drains.
+    /// The turn in which the server notified its services that it stops or drains.
     pub notified_in: u64,
     pub http: Http,
     pub udp: Udp,

@@ -90,7 +90,7 @@ fn ping_until(mut stream: &TcpStream, must_stop: &AtomicBool) -> Duration {
         if is_last {
             break;
         }
-        thread::sleep(PAUSE); // It pings 200 times a second at most, and leaves the processor to others.
+        thread::sleep(PAUSE); // It pings up to 200 times a second, and leaves the processor to others.
     }
     longest
 }

@@ -19,7 +19,7 @@ pub(super) const MAX_LINE_BYTES: usize = 4096;
 /// must be escaped.
 const MAX_FIELD_BYTES: usize = 512;
 
-/// What all fields of a JSON object take at most. The rest is for the message.
+/// The most that all fields of a JSON object take. The rest is for the message.
 const MAX_FIELDS_BYTES: usize = 2048;
 
 /// Ends a text that was too long.
@@ -56,7 +56,7 @@ impl FromStr for Format {
 }
 
 impl Format {
-    /// A record as a line with its end, of at most [`MAX_LINE_BYTES`].
+    /// A record as a line with its end, no longer than [`MAX_LINE_BYTES`].
     pub(super) fn line(self, record: &Record<'_>, time: OffsetDateTime) -> String {
         match self {
             Self::Text => text(record, time),
@@ -156,7 +156,7 @@ impl<'v> VisitValue<'v> for Member<'_> {
     }
 }
 
-/// Adds a JSON string that takes at most `room` bytes, and is safe to show on a terminal.
+/// Adds a JSON string of up to `room` bytes, and is safe to show on a terminal.
 fn push_string(to: &mut String, text: &str, room: usize) {
     // The last place where the mark of a cut and the quote have room.
     let most = to.len() + room - 1;

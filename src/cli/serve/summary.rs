@@ -4,7 +4,7 @@ use log::{Level, log};
 
 use crate::observe::Counters;
 
-/// Logs what became of all connections and datagrams.
+/// Logs the sums of all connections and datagrams.
 pub(super) fn log_summary(counters: &Counters) {
     let (level, how) = match counters.cut {
         0 => (Level::Info, "stopped"),

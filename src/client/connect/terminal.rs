@@ -120,7 +120,7 @@ impl<'a> Conversation<'a> {
             // With its line break: some servers answer only whole lines.
             Request::Send(line) => self.messenger.send(format!("{line}\n").into(), now),
             Request::NotUtf8 => {
-                let line = "that was not UTF-8, and nothing was sent; set the terminal to UTF-8";
+                let line = "that was not UTF-8, so it was not sent; set the terminal to UTF-8";
                 self.console().say(&line)
             }
             Request::End | Request::Interrupt => self.messenger.end(now),

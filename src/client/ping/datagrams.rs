@@ -25,7 +25,7 @@ pub(super) mod sockets;
 /// The bytes of the number of a message.
 const NUMBER_BYTES: usize = size_of::<u64>();
 
-/// The shortest message: it has its number and nothing else.
+/// The shortest message: it has only its number.
 pub const LEAST_BYTES: usize = NUMBER_BYTES;
 
 /// The longest message: the most that fits into an IPv4 packet (RFC 768, RFC 791).

@@ -43,7 +43,7 @@ pub enum Notice<'a> {
     Failed(&'a MessageFailure),
     /// The server ended the connection while no echo was outstanding.
     ServerClosed {
-        /// The error of the system, or `None` if the server closed the connection in order.
+        /// The error of the system, or `None` if the server closed the connection cleanly.
         error: Option<&'a io::Error>,
         /// The number of the next message, which gets a new connection.
         next: u64,

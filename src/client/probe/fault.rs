@@ -35,7 +35,7 @@ pub enum Fault {
         received: u64,
         /// Bytes that had been sent by then.
         sent: u64,
-        /// The error of the system, or `None` if the server closed the connection in order.
+        /// The error of the system, or `None` if the server closed the connection cleanly.
         error: Option<io::Error>,
     },
 }

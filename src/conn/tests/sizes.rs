@@ -108,7 +108,7 @@ fn a_message_survives_every_way_to_cut_it_up() {
             }
         };
         let mut run = Checked::new(8, peer);
-        // Each piece, and each pause before one, takes two drives at most.
+        // Each piece, and each pause before one, takes no more than two drives.
         let ended =
             (0..8 * MESSAGE_BYTES).find(|_| !matches!(run.drive(MeansEmpty), Ok(Wait | Yield)));
         assert!(ended.is_some(), "cut at {given:b} and {taken:b}");

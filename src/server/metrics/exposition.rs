@@ -164,7 +164,7 @@ const DATAGRAM_BYTES: &str = "Bytes of the datagrams answered.";
 const DATAGRAMS_DROPPED: &str = "Datagrams received and not answered, by reason.";
 const KERNEL_DROPS: &str =
     "Datagrams that the kernel dropped, since the server was slower or a checksum was wrong.";
-const TURNS: &str = "Turns of the event loop.";
+const TURNS: &str = "Turns of the event loop in which something was ready.";
 const EVENTS: &str = "Sources that were ready in these turns.";
 const TURN_TIMES: &str = "Time of a turn, without its wait. The server times one turn in 64, and each turn after a late one.";
 

@@ -21,7 +21,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// For a server that answers datagrams at `endpoints`: at most `rate` per second of each source.
+    /// For a server that answers datagrams at `endpoints`, up to `rate` per second of each source.
     pub(super) fn new<'a>(
         endpoints: impl Iterator<Item = &'a Endpoint>,
         access: Access,

@@ -279,7 +279,7 @@ mod tests {
         let before = cpu_time(&me);
         let start = Instant::now();
         let mut n = 0u64;
-        // If the thread of another test ends, its time is no longer counted, so the sum can fall.
+        // If the thread of another test ends, its time leaves the sum, so the sum can fall.
         while cpu_time(&me).saturating_sub(before) < Duration::from_millis(20) {
             n = std::hint::black_box(n + 1);
             assert!(

@@ -123,7 +123,7 @@ fn rows(line: &str, cursor: usize, columns: usize) -> Vec<Row> {
     rows
 }
 
-/// What to write for a character at a column, and how many columns that takes at most.
+/// What to write for a character at a column, and the most columns that it takes.
 fn shown(cluster: &str, column: usize) -> (String, usize) {
     match cluster {
         "\n" => (String::new(), 0),

@@ -1,4 +1,4 @@
-//! The last messages of a ping over UDP, and what became of each.
+//! The last messages of a ping over UDP, and the state of each.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -135,7 +135,7 @@ impl Window {
         }
     }
 
-    /// A message that awaited its echo awaits it no more.
+    /// A message stops awaiting its echo.
     fn settle(&mut self, number: u64, state: State) {
         self.messages[(number - self.first) as usize].state = state;
         self.outstanding -= 1;
