@@ -12,8 +12,8 @@ use super::schedule::Schedule;
 use super::session::Notify;
 use super::tally::{Datagrams, MessageFailure, Tally};
 use super::{End, Options};
-use crate::client::drive::Timeout;
 use crate::client::datagram_socket::is_of_network;
+use crate::client::drive::Timeout;
 use crate::client::failure::Failure;
 use crate::client::probe::Pattern;
 use crate::client::probe::datagrams::{BadDatagram, check, number_of, write_message};
@@ -138,9 +138,7 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
 
     /// Does what is due at `now`.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
-        let is_overdue = |sent_at| {
-            now.saturating_duration_since(sent_at) >= self.options.timeout
-        };
+        let is_overdue = |sent_at| now.saturating_duration_since(sent_at) >= self.options.timeout;
         while let Some(sequence) = self.window.expire(is_overdue) {
             let (timeout, expected) = (self.options.timeout, self.options.size as u64);
             self.fail(sequence, Failure::TimedOut { timeout, received: 0, expected })?;

@@ -294,3 +294,5 @@ impl fmt::Display for BadDatagram {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -265,11 +265,13 @@ mod tests {
         window.arrive(1, now);
         assert!(window.has_room_for(1));
         assert_eq!(window.send((), now), MOST as u64 + 1);
-        assert_eq!([0, 1, 2].map(|number| window.arrive(number, now)), [
-            Arrival::Unknown,
-            Arrival::Duplicate,
-            Arrival::Duplicate
-        ]);
-        assert_eq!((window.messages.len(), window.content(1), window.content(2)), (MOST, None, Some(&())));
+        assert_eq!(
+            [0, 1, 2].map(|number| window.arrive(number, now)),
+            [Arrival::Unknown, Arrival::Duplicate, Arrival::Duplicate]
+        );
+        assert_eq!(
+            (window.messages.len(), window.content(1), window.content(2)),
+            (MOST, None, Some(&()))
+        );
     }
 }
