@@ -184,7 +184,7 @@ impl Probing for DatagramProbe {
         Ok(())
     }
 
-    /// Nothing ends an exchange of datagrams. What is there is counted.
+    /// Nothing ends an exchange of datagrams, but the echo of each message that was given up can still come.
     fn read_rest(
         &mut self,
         io: &mut impl Read,
@@ -194,7 +194,7 @@ impl Probing for DatagramProbe {
         while Probing::receive(self, io, shared)? != Received::Nothing {
             Probing::complete(self, now, shared)?;
         }
-        Ok(true)
+        Ok(!self.expects_late())
     }
 }
 
