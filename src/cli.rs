@@ -15,6 +15,8 @@ use crate::stdio::{complain, say};
 use crate::version::VERSION;
 use address::server_addr;
 #[cfg(feature = "clients")]
+use check::Check;
+#[cfg(feature = "clients")]
 use connect::Connect;
 #[cfg(feature = "manual")]
 use generated::{Completions, Manual};
@@ -41,6 +43,8 @@ mod connect;
 mod ping;
 #[cfg(feature = "clients")]
 mod load;
+#[cfg(feature = "clients")]
+mod check;
 
 #[cfg(feature = "manual")]
 mod generated;
@@ -127,6 +131,12 @@ enum Command {
     /// Load an echo server from many connections, and measure it
     #[cfg(feature = "clients")]
     Load(Box<Load>),
+    /// Grade an echo server, whoever wrote it, and name the mistake that it makes
+    ///
+    /// Give the address of a server that runs, or a command that starts one: resound check -- ./server {port}. With a
+    /// command, or with --pid, the cases that need the server's process are tried too.
+    #[cfg(feature = "clients")]
+    Check(Box<Check>),
     /// Print the completions of the command line for a shell
     ///
     /// In bash: source <(resound completions bash). In zsh, write them to a file _resound in a folder of $fpath. In
@@ -238,6 +248,8 @@ impl Cli {
             Command::Ping(ping) => ping.run(),
             #[cfg(feature = "clients")]
             Command::Load(load) => load.run(self.verbosity.quiet),
+            #[cfg(feature = "clients")]
+            Command::Check(check) => check.run(self.verbosity.quiet),
             #[cfg(feature = "manual")]
             Command::Completions(completions) => completions.run(),
             #[cfg(feature = "manual")]

@@ -24,6 +24,7 @@ pub(crate) mod connect;
 pub(crate) mod ping;
 pub mod load;
 pub(crate) mod report;
+pub(crate) mod check;
 
 /// How long a client waits for the server to close too, once the client has shut down writing. After that the
 /// client closes alone: all echoes have come.

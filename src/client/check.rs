@@ -1,0 +1,127 @@
+//! `resound check`: grades an echo server, whoever wrote it, and names the mistake that it makes.
+//!
+//! A [`Case`](case) is a conversation with the server that can go wrong in one way. The runner tries one after the
+//! other, on the same reactor as the other clients, and after each it finds out whether the server still answers. If a
+//! case fails, `diagnosis` asks the server a few questions more, and names the mistake if the answers show it.
+//!
+//! # Time
+//!
+//! A server that is silent is waited for with less and less patience, and all cases together have a limit. What they have
+//! no time for is not run, and the report says so.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::net::Addr;
+use crate::signals;
+
+use bench::Bench;
+use case::Case;
+use process::ProcessTree;
+use runner::Runner;
+use server::{Started, Subject};
+
+pub(crate) use json::json;
+pub(crate) use report::{Report, Verdict};
+pub(crate) use text::Text;
+
+mod timeline;
+mod peer;
+mod process;
+mod server;
+mod problem;
+mod bench;
+mod steps;
+mod case;
+mod cases;
+mod mistake;
+mod diagnosis;
+mod report;
+mod runner;
+mod text;
+mod json;
+
+/// The levels are 1 to this.
+pub(crate) const LEVELS: u8 = 6;
+
+/// What to check.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A server that runs, and its process if the user names it.
+    Address(Addr, Option<i32>),
+    /// A command that starts one.
+    Command(Vec<OsString>),
+}
+
+/// What `resound check` was asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) target: Target,
+    /// The cases to try, by their ids.
+    pub(crate) ids: Vec<&'static str>,
+    /// How long a server may be silent.
+    pub(crate) patience: Duration,
+    /// What the random bytes follow from. Not 0.
+    pub(crate) seed: u64,
+}
+
+/// A case, for a list of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    pub(crate) id: &'static str,
+    pub(crate) level: u8,
+    pub(crate) severity: &'static str,
+    pub(crate) expectation: &'static str,
+}
+
+/// All cases, in the order in which they are tried.
+pub(crate) fn list() -> impl Iterator<Item = Listed> {
+    cases::all().map(|case: &Case| Listed {
+        id: case.id,
+        level: case.level,
+        severity: case.severity.name(),
+        expectation: case.expectation,
+    })
+}
+
+/// Checks a server. Calls `progress` before each case, with its id, its number and the number of all.
+///
+/// # Errors
+///
+/// That there is no server to check: its name is unknown, its command does not start it, or there is no such process.
+pub(crate) fn run(
+    options: &Options,
+    progress: impl FnMut(&'static str, usize, usize),
+) -> io::Result<Report> {
+    let began = Instant::now();
+    // Before a command is started: a signal must end what it has started too.
+    let mut signals = signals::watch(&[])?;
+    let subject = subject(&options.target)?;
+    let server = match &options.target {
+        Target::Address(addr, _) => addr.to_string(),
+        Target::Command(_) => subject.server.to_string(),
+    };
+    let mut bench = Bench::new(subject, &mut signals, options.patience, options.seed)?;
+    let cases: Vec<_> = cases::all().filter(|case| options.ids.contains(&case.id)).collect();
+    let cases = Runner::new(&mut bench).run(&cases, progress);
+    let is_interrupted = bench.is_interrupted;
+    Ok(Report { server, seed: options.seed, took: began.elapsed(), cases, is_interrupted })
+}
+
+fn subject(target: &Target) -> io::Result<Subject> {
+    match target {
+        Target::Command(command) => {
+            let started = Started::new(command.clone())?;
+            Ok(Subject { server: started.endpoint(), started: Some(started), process: None })
+        }
+        Target::Address(addr, pid) => {
+            let no_process = |pid| io::Error::other(format!("there is no process {pid}"));
+            let process = pid.map(|pid| ProcessTree::of(pid).map_err(|_| no_process(pid)));
+            let process = process.transpose()?;
+            let found = addr.resolve()?.into_iter().next();
+            let server = found.ok_or(io::ErrorKind::NotFound)?;
+            Ok(Subject { server, started: None, process })
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! What a case works with: connections to the server, on one reactor, and the time that it may take.
+//!
+//! A case is written as a conversation, one step after the other. Each step queues what to send, and then runs the reactor
+//! until the answer is there. So a step can have any number of connections, and still reads from top to bottom.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+use signal_hook_mio::v1_0::Signals;
+
+use super::peer::{Ending, Peer};
+use super::problem::{Problem, Symptom};
+use super::process::ProcessTree;
+use super::server::{Started, Subject};
+use super::timeline::Moment;
+use crate::net::{Endpoint, Socket, Stream, delegate_source};
+use crate::reactor::{Reactor, Ready};
+use crate::signals;
+
+/// The longest wait for an event. A client that stands still itself blames the server for no more than this.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long a connection may take to be made.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most that one read takes.
+const READ_BYTES: usize = 256 << 10;
+
+/// What the reactor watches.
+pub(super) enum Slot<'a> {
+    Peer(Box<Peer>),
+    Signals(&'a mut Signals),
+}
+
+impl Slot<'_> {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Peer(peer) => &mut peer.socket,
+            Self::Signals(signals) => *signals,
+        }
+    }
+}
+
+delegate_source!(Slot<'_>);
+
+/// A connection of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerId(Token);
+
+/// Why the reactor stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waited {
+    /// What was waited for is there.
+    Done,
+    /// Nothing has moved for the patience.
+    Stalled,
+    /// The case may take no longer.
+    OutOfTime,
+}
+
+/// The connections of a case.
+pub(super) struct Bench<'a> {
+    pub(super) server: Endpoint,
+    reactor: Reactor<Slot<'a>>,
+    ready: Vec<Ready>,
+    scratch: Box<[u8]>,
+    signals: Token,
+    peers: Vec<PeerId>,
+    /// How long nothing may move before a server counts as silent.
+    pub(super) patience: Duration,
+    /// When the case must be over.
+    pub(super) deadline: Instant,
+    /// Whether a signal asks to stop.
+    pub(super) is_interrupted: bool,
+    pub(super) seed: u64,
+    pub(super) started: Option<Started>,
+    process: Option<ProcessTree>,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        Subject { server, started, process }: Subject,
+        signals: &'a mut Signals,
+        patience: Duration,
+        seed: u64,
+    ) -> io::Result<Self> {
+        let mut reactor = Reactor::new()?;
+        let signals = reactor.insert(Slot::Signals(signals))?;
+        Ok(Self {
+            server,
+            reactor,
+            ready: Vec::new(),
+            scratch: vec![0; READ_BYTES].into(),
+            signals,
+            peers: Vec::new(),
+            patience,
+            deadline: Instant::now(),
+            is_interrupted: false,
+            seed,
+            started,
+            process,
+        })
+    }
+
+    /// The server's process, if it is known and lives.
+    pub(super) fn process(&mut self) -> Option<ProcessTree> {
+        match &mut self.started {
+            Some(started) => started.tree().ok(),
+            None => self.process,
+        }
+    }
+
+    /// How the server's process has ended, if it is known and has.
+    pub(super) fn death(&mut self) -> Option<String> {
+        match (&mut self.started, self.process) {
+            (Some(started), _) => started.ending(),
+            (None, Some(process)) if !process.exists() => Some("its process is gone".into()),
+            (None, _) => None,
+        }
+    }
+
+    /// Starts the server again, if a command started it.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not start.
+    pub(super) fn restart(&mut self) -> io::Result<()> {
+        match &mut self.started {
+            Some(started) => started.restart(),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Begins a connection.
+    ///
+    /// # Errors
+    ///
+    /// That the system refuses it at once.
+    pub(super) fn begin(&mut self) -> Result<PeerId, Problem> {
+        let refused = |e: io::Error| Problem::of(Symptom::NotConnected(crate::net::reason(&e)));
+        let socket = Socket::connect(&self.server).map_err(refused)?;
+        let peer = Box::new(Peer::new(socket, Instant::now()));
+        let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
+        self.reactor.requeue(id.0);
+        self.peers.push(id);
+        Ok(id)
+    }
+
+    /// Makes a connection.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(super) fn connect(&mut self) -> Result<PeerId, Problem> {
+        let id = self.begin()?;
+        self.await_connection(id)?;
+        Ok(id)
+    }
+
+    /// Waits until a connection is made.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub(super) fn await_connection(&mut self, id: PeerId) -> Result<(), Problem> {
+        let patience = std::mem::replace(&mut self.patience, CONNECT_PATIENCE);
+        let is_over = |bench: &mut Self| {
+            let peer = bench.peer(id);
+            peer.is_connected || peer.ending.is_some()
+        };
+        let waited = self.run(&[id], is_over);
+        self.patience = patience;
+        let peer = self.peer(id);
+        match &peer.ending {
+            Some(Ending::Broken(why)) if !peer.is_connected => {
+                Err(Problem::of(Symptom::NotConnected(why.clone())))
+            }
+            _ if waited != Waited::Done => {
+                Err(Problem::of(Symptom::NotConnected("no answer".into())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The peer behind an id, which is valid until the case is over.
+    pub(super) fn peer(&mut self, id: PeerId) -> &mut Peer {
+        match self.reactor.get_mut(id.0) {
+            Some(Slot::Peer(peer)) => peer,
+            _ => unreachable!("a case uses its own peers only, until it drops them"),
+        }
+    }
+
+    /// Queues bytes to send.
+    pub(super) fn send(&mut self, id: PeerId, bytes: &[u8]) {
+        self.peer(id).send(bytes);
+        self.reactor.requeue(id.0);
+    }
+
+    /// Ends this direction, once all is sent.
+    pub(super) fn end(&mut self, id: PeerId) {
+        self.peer(id).end();
+        self.reactor.requeue(id.0);
+    }
+
+    /// Begins or ceases to read.
+    pub(super) fn set_reading(&mut self, id: PeerId, is_reading: bool) {
+        let what = if is_reading { "began to read" } else { "ceased to read" };
+        self.peer(id).timeline.add(Moment::Did(what.into()), Instant::now());
+        self.allow(id, if is_reading { usize::MAX } else { 0 });
+    }
+
+    /// Reads up to this many bytes, and no more.
+    pub(super) fn allow(&mut self, id: PeerId, bytes: usize) {
+        self.peer(id).allow(bytes);
+        self.reactor.requeue(id.0);
+    }
+
+    /// Closes a connection, at once.
+    pub(super) fn drop_peer(&mut self, id: PeerId) {
+        self.peers.retain(|peer| *peer != id);
+        self.reactor.remove(id.0);
+    }
+
+    /// Closes all connections but one.
+    pub(super) fn drop_all_but(&mut self, id: PeerId) {
+        for other in self.peers.clone() {
+            if other != id {
+                self.drop_peer(other);
+            }
+        }
+    }
+
+    /// Closes a connection by a reset.
+    pub(super) fn reset(&mut self, id: PeerId) {
+        self.peer(id).socket.reset_on_close();
+        self.drop_peer(id);
+    }
+
+    /// Closes all connections. The case is over.
+    pub(super) fn clear(&mut self) {
+        for id in std::mem::take(&mut self.peers) {
+            self.reactor.remove(id.0);
+        }
+    }
+
+    /// Runs until `is_done`. The patience is about what moves on `watched`.
+    pub(super) fn run(
+        &mut self,
+        watched: &[PeerId],
+        mut is_done: impl FnMut(&mut Self) -> bool,
+    ) -> Waited {
+        let (mut idle, mut progress) = (Duration::ZERO, self.progress(watched));
+        loop {
+            if is_done(self) {
+                return Waited::Done;
+            }
+            if self.is_interrupted || Instant::now() >= self.deadline {
+                return Waited::OutOfTime;
+            }
+            if idle >= self.patience {
+                return Waited::Stalled;
+            }
+            let began = Instant::now();
+            self.turn(TICK.min(self.patience - idle));
+            let moved = self.progress(watched);
+            idle = if moved == progress {
+                idle + began.elapsed().min(2 * TICK)
+            } else {
+                Duration::ZERO
+            };
+            progress = moved;
+        }
+    }
+
+    /// Runs for this long, whatever happens.
+    pub(super) fn run_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end.min(self.deadline) && !self.is_interrupted {
+            self.turn(TICK.min(end.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    fn progress(&mut self, watched: &[PeerId]) -> u64 {
+        watched.iter().map(|id| self.peer(*id).progress).sum()
+    }
+
+    fn turn(&mut self, timeout: Duration) {
+        let mut ready = std::mem::take(&mut self.ready);
+        if self.reactor.wait(Some(timeout), &mut ready).is_err() {
+            self.is_interrupted = true;
+        }
+        for Ready { token, .. } in &ready {
+            match self.reactor.get_mut(*token) {
+                Some(Slot::Peer(peer)) => {
+                    if peer.drive(&mut self.scratch, Instant::now()) {
+                        self.reactor.requeue(*token);
+                    }
+                }
+                Some(Slot::Signals(signals)) => {
+                    self.is_interrupted |= signals.pending().any(signals::is_stop);
+                }
+                None => {}
+            }
+        }
+        self.ready = ready;
+    }
+}
+
+/// The signals outlive the bench.
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        drop(self.reactor.remove(self.signals));
+    }
+}

@@ -1,0 +1,209 @@
+//! What only the server's process shows.
+
+use std::time::Duration;
+
+use super::super::bench::{Bench, PeerId};
+use super::super::case::{Case, Finding, Need, Severity};
+use super::super::problem::{Problem, Symptom};
+use super::super::process::{ProcessTree, restore_descriptors};
+use crate::text::format::{byte_rate, percent};
+
+/// How long the use of the processor is measured.
+const WINDOW: Duration = Duration::from_millis(400);
+/// More than this part of a processor is no rest.
+const BUSY: f64 = 0.4;
+
+/// Descriptors that a server may open before it has no more.
+const FEW: usize = 6;
+/// Clients that come then.
+const TOO_MANY: usize = 20;
+
+/// More than the buffers of both ends hold on loopback.
+const MUCH: usize = 64 << 20;
+
+const REST: &str = "A loop that never waits takes a processor from all other programs.";
+const BACK: &str =
+    "A server that keeps descriptors of connections that are gone ends with none left.";
+const NONE_LEFT: &str = "When no descriptor is left, accept fails. The connection stays in the queue, and no further event comes for it.";
+const REBIND: &str = "A server that was ended must be able to start again: SO_REUSEADDR lets it bind while old connections expire.";
+const COSTS: &str = "What a server takes and cannot send fills its memory.";
+
+pub(super) const CASES: &[Case] = &[
+    case("process/idle", 3, "While nothing moves, the server uses no processor.", idle, REST),
+    case(
+        "process/idle-after-end",
+        4,
+        "After a client's end, the server uses no processor.",
+        idle_after_end,
+        REST,
+    ),
+    case(
+        "process/idle-blocked",
+        5,
+        "While a client does not read, the server uses no processor.",
+        idle_blocked,
+        REST,
+    ),
+    case(
+        "process/descriptors",
+        6,
+        "The descriptors of clients that are gone are given back.",
+        descriptors,
+        BACK,
+    ),
+    case(
+        "process/out-of-descriptors",
+        6,
+        "Without descriptors, the server lives, rests, and serves again once there are some.",
+        out_of_descriptors,
+        NONE_LEFT,
+    ),
+    Case {
+        needs: Need::Command,
+        ..case(
+            "process/restart",
+            6,
+            "The server starts again on its port at once.",
+            restart,
+            REBIND,
+        )
+    },
+    Case {
+        severity: Severity::Info,
+        ..case("process/memory", 5, "What a client that never reads costs.", memory, COSTS)
+    },
+];
+
+const fn case(
+    id: &'static str,
+    level: u8,
+    expectation: &'static str,
+    run: fn(&mut Bench<'_>) -> Result<Finding, Problem>,
+    rationale: &'static str,
+) -> Case {
+    let severity = Severity::Good;
+    Case { id, level, severity, expectation, rationale, needs: Need::Process, run }
+}
+
+/// The process, which each of these cases needs.
+fn tree(bench: &mut Bench<'_>) -> Result<ProcessTree, Problem> {
+    bench.process().ok_or_else(|| Problem::other("the server's process is gone"))
+}
+
+/// Measures which part of a processor the server uses, and expects next to nothing.
+fn expect_rest(bench: &mut Bench<'_>, what: &'static str) -> Result<Finding, Problem> {
+    let tree = tree(bench)?;
+    let before = tree.processor_time();
+    bench.run_for(WINDOW);
+    let used = tree.processor_time().saturating_sub(before);
+    let part = used.as_secs_f64() / WINDOW.as_secs_f64();
+    if part > BUSY {
+        return Err(Problem::of(Symptom::Process(what)));
+    }
+    Ok(Finding::Note(format!("it used {} of a processor", percent(part))))
+}
+
+fn connect_echoed(bench: &mut Bench<'_>) -> Result<PeerId, Problem> {
+    let peer = bench.connect()?;
+    bench.exchange(peer, b"hello\n")?;
+    Ok(peer)
+}
+
+fn idle(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    connect_echoed(bench)?;
+    connect_echoed(bench)?;
+    expect_rest(bench, "the server uses the processor although nothing moves")
+}
+
+/// The client's end stays open in its other direction, whatever the server does.
+fn idle_after_end(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let peer = connect_echoed(bench)?;
+    bench.end(peer);
+    bench.run_for(Duration::from_millis(50));
+    expect_rest(bench, "the server uses the processor after a client's end")
+}
+
+fn idle_blocked(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let peer = connect_echoed(bench)?;
+    bench.fill(peer, MUCH)?;
+    expect_rest(bench, "the server uses the processor while a client does not read")
+}
+
+fn descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let tree = tree(bench)?;
+    connect_echoed(bench)?;
+    let before = tree.descriptors();
+    let peers: Vec<_> = (0..100).map(|_| connect_echoed(bench)).collect::<Result<_, _>>()?;
+    for (n, peer) in peers.into_iter().enumerate() {
+        if n % 3 == 0 { bench.reset(peer) } else { bench.drop_peer(peer) }
+    }
+    let mut now = tree.descriptors();
+    for _ in 0..20 {
+        if now <= before + 5 {
+            return Ok(Finding::Fine);
+        }
+        bench.run_for(Duration::from_millis(100));
+        now = tree.descriptors();
+    }
+    let kept = now - before;
+    Err(Problem::other(format!(
+        "the server still has {kept} descriptors of 100 clients that are gone"
+    )))
+}
+
+fn out_of_descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let tree = tree(bench)?;
+    let old = connect_echoed(bench)?;
+    let limits = match tree.limit_descriptors(FEW as u64) {
+        Ok(limits) => limits,
+        Err(e) => {
+            return Ok(Finding::Inconclusive(format!("cannot limit the server's descriptors: {e}")));
+        }
+    };
+    let outcome = without_descriptors(bench, old);
+    restore_descriptors(limits);
+    let finding = outcome?;
+    connect_echoed(bench)?;
+    Ok(finding)
+}
+
+fn without_descriptors(bench: &mut Bench<'_>, old: PeerId) -> Result<Finding, Problem> {
+    let peers = (0..TOO_MANY).map(|_| bench.begin()).collect::<Result<Vec<_>, _>>()?;
+    bench.run_for(Duration::from_millis(200));
+    expect_rest(bench, "the server uses the processor while it is out of descriptors")?;
+    bench.exchange(old, b"still here?\n")?;
+    // Those that came last wait in the queue. The others go.
+    let (gone, waiting) = peers.split_at(TOO_MANY - 2);
+    gone.iter().for_each(|peer| bench.drop_peer(*peer));
+    for peer in waiting {
+        bench.send(*peer, b"now?\n");
+    }
+    let patience = std::mem::replace(&mut bench.patience, Duration::from_secs(3));
+    let served = bench.await_echoes(waiting);
+    bench.patience = patience;
+    served.map(|()| Finding::Fine)
+}
+
+fn restart(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    // The server closes these first, so that its end keeps the port.
+    for _ in 0..3 {
+        let peer = connect_echoed(bench)?;
+        bench.end(peer);
+    }
+    connect_echoed(bench)?;
+    bench.run_for(Duration::from_millis(50));
+    bench.restart().map_err(|e| Problem::other(e.to_string()))?;
+    connect_echoed(bench)?;
+    Ok(Finding::Fine)
+}
+
+fn memory(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let tree = tree(bench)?;
+    let peer = connect_echoed(bench)?;
+    let before = tree.resident();
+    let taken = bench.fill(peer, MUCH)?;
+    let more = tree.resident().saturating_sub(before);
+    let size = |bytes: f64| byte_rate(bytes).trim_end_matches("/s").to_string();
+    let (taken, more) = (size(taken as f64), size(more as f64));
+    Ok(Finding::Note(format!("of {taken} that were never read, it keeps {more} in its memory")))
+}

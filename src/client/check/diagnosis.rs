@@ -1,0 +1,254 @@
+//! Which mistake a problem looks like. If the bytes alone do not say, it asks the server once more.
+
+use std::time::Duration;
+
+use super::bench::{Bench, PeerId};
+use super::case::Case;
+use super::mistake::{Confidence, Mistake};
+use super::peer::Ending;
+use super::problem::{Problem, Symptom};
+
+mod bytes;
+
+/// How long a probe waits for its effect.
+const PROBE: Duration = Duration::from_millis(300);
+
+/// A mistake that a problem looks like, and what makes it so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Diagnosis {
+    pub(super) mistake: Option<Mistake>,
+    pub(super) confidence: Confidence,
+    /// What was seen, as a sentence.
+    pub(super) because: String,
+}
+
+impl Diagnosis {
+    fn sure(mistake: Mistake, because: impl Into<String>) -> Self {
+        Self { mistake: Some(mistake), confidence: Confidence::Sure, because: because.into() }
+    }
+
+    fn likely(mistake: Mistake, because: impl Into<String>) -> Self {
+        Self { mistake: Some(mistake), confidence: Confidence::Likely, because: because.into() }
+    }
+
+    fn not_sure() -> Self {
+        Self { mistake: None, confidence: Confidence::NotSure, because: String::new() }
+    }
+}
+
+/// Names the mistake that a case has found. Its connections are still there.
+pub(super) fn diagnose(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis {
+    let patience = std::mem::replace(&mut bench.patience, PROBE);
+    bench.deadline += 5 * PROBE;
+    let diagnosis = match &problem.symptom {
+        Symptom::Wrong { .. } | Symptom::Surplus { .. } => of_bytes(bench, case, problem),
+        Symptom::Silent { .. } => of_silence(bench, case, problem),
+        Symptom::Ended { received, expected, how } => {
+            of_ending(bench, case, (*received, *expected, how), problem.peer)
+        }
+        Symptom::NotEnded => Diagnosis::likely(
+            Mistake::END_IGNORED,
+            "everything came back, and the connection stayed open",
+        ),
+        Symptom::Unbounded { .. } => {
+            Diagnosis::sure(Mistake::UNBOUNDED_OUTPUT, "nothing held the client back")
+        }
+        Symptom::Died(_) => of_death(case),
+        Symptom::Process(what) => of_process(case, what),
+        Symptom::NotConnected(_) | Symptom::Other(_) => of_case(case),
+    };
+    bench.patience = patience;
+    diagnosis
+}
+
+fn of_bytes(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis {
+    let Some(id) = problem.peer else { return Diagnosis::not_sure() };
+    // What is still on its way belongs to it.
+    bench.run(&[id], |_| false);
+    let peer = bench.peer(id);
+    let found = bytes::compare(peer.message(), peer.received());
+    match found {
+        Some(diagnosis) => diagnosis,
+        None if case.id == "many/mixed" => {
+            Diagnosis::likely(Mistake::MIXES_CLIENTS, "each client sent bytes of its own")
+        }
+        None => Diagnosis::not_sure(),
+    }
+}
+
+fn of_death(case: &Case) -> Diagnosis {
+    match case.id {
+        "process/out-of-descriptors" => {
+            Diagnosis::sure(Mistake::ACCEPT_ERROR_ENDS, "it died when it had no descriptors left")
+        }
+        _ => Diagnosis::likely(Mistake::DIES_OF_PEER, "it died in this case"),
+    }
+}
+
+fn of_process(case: &Case, what: &str) -> Diagnosis {
+    let mistake = match case.id {
+        "process/idle" => Mistake::ALWAYS_WRITABLE,
+        "process/idle-after-end" => Mistake::END_IGNORED,
+        "process/idle-blocked" => Mistake::ALWAYS_WRITABLE,
+        _ => Mistake::EMFILE_SPIN,
+    };
+    Diagnosis::likely(mistake, what)
+}
+
+fn of_case(case: &Case) -> Diagnosis {
+    match case.id {
+        "process/descriptors" => {
+            Diagnosis::likely(Mistake::KEEPS_DESCRIPTORS, "its descriptors were counted")
+        }
+        "process/restart" => Diagnosis::likely(
+            Mistake::CANNOT_REBIND,
+            "its port was still that of connections that had ended",
+        ),
+        _ => Diagnosis::not_sure(),
+    }
+}
+
+/// The server answers no more, on a connection that is open.
+fn of_silence(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis {
+    let Some(id) = problem.peer else { return Diagnosis::not_sure() };
+    match case.id {
+        "many/second" | "many/at-once" | "pressure/others" | "hostile/silent" => {
+            return of_others(bench, id);
+        }
+        "many/burst" => return of_burst(bench, id),
+        "hostile/flood" => {
+            return Diagnosis::likely(
+                Mistake::GREEDY_PEER,
+                "the others were served before the flood",
+            );
+        }
+        "process/out-of-descriptors" => {
+            return Diagnosis::likely(
+                Mistake::DEAF_LISTENER,
+                "there were descriptors again, and connections that waited were not accepted",
+            );
+        }
+        _ => {}
+    }
+    of_poke(bench, case, id)
+}
+
+/// Others than the silent one are connected. Do they stand in the way?
+fn of_others(bench: &mut Bench<'_>, id: PeerId) -> Diagnosis {
+    let before = bench.peer(id).received().len();
+    bench.drop_all_but(id);
+    bench.run(&[id], |bench| bench.peer(id).is_echoed());
+    if bench.peer(id).received().len() > before {
+        Diagnosis::sure(Mistake::BLOCKING_SOCKET, "the answer came when the other clients had gone")
+    } else {
+        Diagnosis::likely(Mistake::BLOCKING_SOCKET, "one client alone was served")
+    }
+}
+
+/// A connection was not accepted with the others. Does one more bring it?
+fn of_burst(bench: &mut Bench<'_>, id: PeerId) -> Diagnosis {
+    let before = bench.peer(id).received().len();
+    for _ in 0..3 {
+        if bench.begin().is_err() {
+            return Diagnosis::not_sure();
+        }
+        bench.run(&[id], |bench| bench.peer(id).received().len() > before);
+    }
+    if bench.peer(id).received().len() > before {
+        let because = "a connection that waited was served when another one came";
+        return Diagnosis::sure(Mistake::UNDRAINED_LISTENER, because);
+    }
+    Diagnosis::likely(
+        Mistake::UNDRAINED_LISTENER,
+        "of many connections that came at once, some are not served",
+    )
+}
+
+/// Sends a little more: what was kept back may come with it.
+fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
+    let (before, owed) = (bench.peer(id).received().len(), bench.peer(id).message().len());
+    let has_line_end = bench.peer(id).message().last() == Some(&b'\n');
+    if !has_line_end && comes_with(bench, id, b"\n", owed) {
+        let because = "the answer came as soon as a line end had been sent";
+        // An edge that was lost comes with any byte.
+        return match before {
+            0 => Diagnosis::sure(Mistake::WAITS_FOR_LINE, because),
+            _ => of_lost_edge(case, before),
+        };
+    }
+    if comes_with(bench, id, b"x", before + 1) {
+        return of_lost_edge(case, before);
+    }
+    if before == 0 && owed < 1000 && comes_with(bench, id, &[b'x'; 70_000], owed) {
+        let because = "the answer began when enough had been sent";
+        return Diagnosis::sure(Mistake::WAITS_FOR_BUFFER, because);
+    }
+    bench.end(id);
+    bench.run(&[id], |bench| bench.peer(id).ending.is_some());
+    if bench.peer(id).received().len() > before {
+        let because = "the answer came when the client had ended its direction";
+        return Diagnosis::sure(Mistake::WAITS_FOR_END, because);
+    }
+    if case.id.starts_with("pressure/") {
+        let because = "nothing came any more once the client had not read for a while";
+        return Diagnosis::likely(Mistake::STUCK_BACK_PRESSURE, because);
+    }
+    Diagnosis::not_sure()
+}
+
+/// Sends `bytes`, and waits until `count` bytes have come back in all.
+fn comes_with(bench: &mut Bench<'_>, id: PeerId, bytes: &[u8], count: usize) -> bool {
+    let before = bench.peer(id).received().len();
+    bench.send(id, bytes);
+    bench.run(&[id], |bench| bench.peer(id).received().len() >= count.max(before + 1));
+    bench.peer(id).received().len() >= count.max(before + 1)
+}
+
+fn of_lost_edge(case: &Case, before: usize) -> Diagnosis {
+    let because = format!("{before} bytes came, and more when another byte was sent");
+    if case.id.starts_with("pressure/") || case.id == "end/half-close-8m" {
+        return Diagnosis::sure(Mistake::STUCK_BACK_PRESSURE, because);
+    }
+    Diagnosis::sure(Mistake::UNDRAINED_EDGE, because)
+}
+
+/// The server closed before everything had come back.
+fn of_ending(
+    bench: &mut Bench<'_>,
+    case: &Case,
+    (received, expected, how): (usize, usize, &Ending),
+    id: Option<PeerId>,
+) -> Diagnosis {
+    let Some(id) = id else { return Diagnosis::not_sure() };
+    let has_ended = bench.peer(id).is_sent() && case.id.starts_with("end/");
+    match case.id {
+        "end/with-data" | "end/half-close-64k" if has_ended && received == 0 => Diagnosis::likely(
+            Mistake::HANG_UP_FIRST,
+            "bytes that came together with the client's end did not come back",
+        ),
+        _ if has_ended && received < expected => Diagnosis::likely(
+            Mistake::HALF_CLOSE_DROPS_TAIL,
+            "what was missing was missing only after the client's end",
+        ),
+        _ if *how == Ending::Closed && received == expected => of_early_close(bench),
+        _ if *how == Ending::Closed => of_early_close(bench),
+        _ => Diagnosis::not_sure(),
+    }
+}
+
+/// The server closes by itself. Is it after one answer, whatever its length, or after a read that was not full?
+fn of_early_close(bench: &mut Bench<'_>) -> Diagnosis {
+    let Ok(id) = bench.connect() else { return Diagnosis::not_sure() };
+    let message = bench.random(300_000);
+    let _ = bench.exchange(id, &message);
+    let came = bench.peer(id).received().len();
+    match came > 100_000 {
+        true => Diagnosis::sure(
+            Mistake::SHORT_READ_ENDS,
+            format!(
+                "of a long message {came} bytes came back before it closed, of a short one all"
+            ),
+        ),
+        false => Diagnosis::likely(Mistake::CLOSES_AFTER_ONE, "each connection got one answer"),
+    }
+}

@@ -1,0 +1,120 @@
+//! What seems to have happened to bytes that are not those that were sent.
+
+use super::Diagnosis;
+use crate::client::check::mistake::Mistake;
+use crate::text::format::count;
+
+/// This many bytes that belong to another offset are no coincidence.
+const CONVINCING: usize = 8;
+
+/// Names the mistake that the difference looks like, if one fits.
+pub(super) fn compare(sent: &[u8], came: &[u8]) -> Option<Diagnosis> {
+    let offset = came.iter().zip(sent).take_while(|(came, sent)| came == sent).count();
+    let (rest, tail) = (&came[offset..], &sent[offset.min(sent.len())..]);
+    text(sent, came, offset)
+        .or_else(|| moved(sent, rest, offset))
+        .or_else(|| surplus(sent, rest, tail, offset))
+}
+
+/// Changes that only a program makes that takes bytes for text.
+fn text(sent: &[u8], came: &[u8], offset: usize) -> Option<Diagnosis> {
+    const REPLACEMENT: &[u8] = &[0xef, 0xbf, 0xbd];
+    let (rest, tail) = (&came[offset..], sent.get(offset..)?);
+    let after = &came[offset.saturating_sub(2)..];
+    let same = |change: fn(u8) -> u8| {
+        rest.len().min(tail.len()) > 0 && rest.iter().zip(tail).all(|(c, s)| *c == change(*s))
+    };
+    if after.windows(3).take(3).any(|three| three == REPLACEMENT)
+        && !sent.windows(3).any(|t| t == REPLACEMENT)
+    {
+        let because =
+            format!("EF BF BD came at offset {offset}: the mark for bytes that are no text");
+        return Some(Diagnosis::sure(Mistake::TEXT_ONLY, because));
+    }
+    if same(|byte| byte & 0x7f) {
+        return Some(Diagnosis::sure(
+            Mistake::CUTS_EIGHTH_BIT,
+            "every byte came with its eighth bit cleared",
+        ));
+    }
+    if same(|byte| byte.to_ascii_uppercase()) || same(|byte| byte.to_ascii_lowercase()) {
+        return Some(Diagnosis::sure(
+            Mistake::CHANGES_CASE,
+            "the letters came back in another case",
+        ));
+    }
+    if tail.first() == Some(&0) {
+        return Some(Diagnosis::likely(
+            Mistake::ENDS_AT_NUL,
+            format!("a zero byte stood at offset {offset}"),
+        ));
+    }
+    let is_end = |byte: Option<&u8>| matches!(byte, Some(b'\r' | b'\n'));
+    let without_ends = |bytes: &[u8]| -> Vec<u8> {
+        bytes.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
+    };
+    if (is_end(rest.first()) || is_end(tail.first()))
+        && without_ends(sent).starts_with(&without_ends(came))
+    {
+        return Some(Diagnosis::sure(
+            Mistake::CHANGES_LINE_ENDS,
+            format!("only line ends differ, from offset {offset} on"),
+        ));
+    }
+    None
+}
+
+/// Bytes that belong to another offset.
+fn moved(sent: &[u8], rest: &[u8], offset: usize) -> Option<Diagnosis> {
+    let piece = rest.get(..CONVINCING)?;
+    let at = sent.windows(CONVINCING).position(|window| window == piece)?;
+    let (from, n) = (count(at as u64), count(at.abs_diff(offset) as u64));
+    if offset >= sent.len() {
+        return Some(Diagnosis::sure(
+            Mistake::WHOLE_BUFFER,
+            format!(
+                "behind the message came bytes that had been sent earlier, from offset {from} on"
+            ),
+        ));
+    }
+    Some(if at < offset {
+        Diagnosis::sure(
+            Mistake::SENT_TWICE,
+            format!("at offset {offset}, the bytes from offset {from} on came again"),
+        )
+    } else {
+        Diagnosis::sure(Mistake::LOST_TAIL, format!("{n} bytes are missing at offset {offset}"))
+    })
+}
+
+/// More than was sent.
+fn surplus(sent: &[u8], rest: &[u8], tail: &[u8], offset: usize) -> Option<Diagnosis> {
+    if offset >= sent.len() && !rest.is_empty() {
+        let zeros = rest.iter().all(|byte| *byte == 0);
+        if zeros {
+            let n = count(rest.len() as u64);
+            return Some(Diagnosis::sure(
+                Mistake::WHOLE_BUFFER,
+                format!("{n} zero bytes came behind the message"),
+            ));
+        }
+        let older =
+            sent.len() >= rest.len() && sent.windows(rest.len()).any(|window| window == rest);
+        return Some(match older {
+            true => Diagnosis::likely(
+                Mistake::WHOLE_BUFFER,
+                "behind the message came bytes that had been sent earlier",
+            ),
+            false => Diagnosis::likely(Mistake::SENDS_FIRST, "bytes came that were never sent"),
+        });
+    }
+    // What was sent follows on what was not.
+    let piece = &tail[..tail.len().min(CONVINCING)];
+    let follows = !piece.is_empty() && rest.windows(piece.len()).any(|window| window == piece);
+    follows.then(|| {
+        Diagnosis::likely(
+            Mistake::SENDS_FIRST,
+            "bytes came that were never sent, and then those that were",
+        )
+    })
+}

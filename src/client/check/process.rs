@@ -1,0 +1,147 @@
+//! The server's process, as proc(5) shows it.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use rustix::param::clock_ticks_per_second;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+/// A process and all that it has started, and that these have started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProcessTree {
+    root: i32,
+}
+
+impl ProcessTree {
+    /// The tree of the process with this number.
+    ///
+    /// # Errors
+    ///
+    /// That there is no such process.
+    pub(super) fn of(pid: i32) -> io::Result<Self> {
+        fs::metadata(format!("/proc/{pid}"))?;
+        Ok(Self { root: pid })
+    }
+
+    /// Whether its first process still runs. One that has ended and was not waited for does not.
+    pub(super) fn exists(self) -> bool {
+        stat_of(self.root).is_some_and(|stat| stat.first().is_some_and(|state| state != "Z"))
+    }
+
+    /// All its processes, the first one first.
+    pub(super) fn pids(self) -> Vec<i32> {
+        let mut pids = vec![self.root];
+        let parents: Vec<_> = all_pids().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
+        let mut at = 0;
+        while let Some(parent) = pids.get(at).copied() {
+            pids.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+            at += 1;
+        }
+        pids
+    }
+
+    /// Processor time that it has used so far.
+    pub(super) fn processor_time(self) -> Duration {
+        let ticks: u64 = self.pids().into_iter().filter_map(ticks_of).sum();
+        Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
+    }
+
+    /// Its open descriptors.
+    pub(super) fn descriptors(self) -> usize {
+        let open = |pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+        self.pids().into_iter().map(open).sum()
+    }
+
+    /// Memory that it has resident, in bytes.
+    pub(super) fn resident(self) -> u64 {
+        self.pids().into_iter().filter_map(resident_of).sum()
+    }
+
+    /// Allows each of its processes `more` descriptors beyond those that are open. Returns the limits that they had.
+    ///
+    /// # Errors
+    ///
+    /// That this user may not: prlimit(2).
+    pub(super) fn limit_descriptors(self, more: u64) -> io::Result<Vec<(i32, Rlimit)>> {
+        let mut before = Vec::new();
+        for pid in self.pids() {
+            let Some(highest) = highest_descriptor(pid) else { continue };
+            let Some(id) = Pid::from_raw(pid) else { continue };
+            let maximum = hard_limit(pid);
+            let tight = Rlimit { current: Some(highest + 1 + more), maximum };
+            before.push((pid, prlimit(Some(id), Resource::Nofile, tight)?));
+        }
+        Ok(before)
+    }
+}
+
+/// Gives processes their limits back.
+pub(super) fn restore_descriptors(limits: Vec<(i32, Rlimit)>) {
+    for (pid, limit) in limits {
+        if let Some(id) = Pid::from_raw(pid) {
+            // It may be gone.
+            let _ = prlimit(Some(id), Resource::Nofile, limit);
+        }
+    }
+}
+
+fn all_pids() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The fields of /proc/PID/stat behind the name, which can contain anything.
+fn stat_of(pid: i32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(Into::into).collect())
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    stat_of(pid)?.get(1)?.parse().ok()
+}
+
+fn ticks_of(pid: i32) -> Option<u64> {
+    let stat = stat_of(pid)?;
+    let number = |at: usize| stat.get(at)?.parse::<u64>().ok();
+    Some(number(11)? + number(12)?)
+}
+
+fn resident_of(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+/// The upper limit of a process, which stays as it is: proc(5), /proc/PID/limits.
+fn hard_limit(pid: i32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn highest_descriptor(pid: i32) -> Option<u64> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio, id};
+
+    use super::*;
+
+    #[test]
+    fn this_process_and_its_child_are_a_tree() {
+        let tree = ProcessTree::of(id() as i32).unwrap();
+        assert!(tree.resident() > 1 << 20 && tree.descriptors() >= 3);
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        assert!(tree.pids().contains(&(child.id() as i32)));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!tree.pids().contains(&(child.id() as i32)));
+        assert!(ProcessTree::of(i32::MAX).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! What a check found, case by case.
+
+use std::time::Duration;
+
+use super::case::{Case, Finding, Severity};
+use super::diagnosis::Diagnosis;
+use super::problem::{Evidence, Problem};
+
+/// What a check found.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The server, as the user named it.
+    pub(crate) server: String,
+    pub(crate) seed: u64,
+    pub(crate) took: Duration,
+    pub(crate) cases: Vec<CaseReport>,
+    pub(crate) is_interrupted: bool,
+}
+
+/// The verdict on a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Pass,
+    Fail,
+    /// The case could not find out.
+    Inconclusive,
+    /// The case was not tried.
+    NotRun,
+}
+
+impl Verdict {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+            Self::NotRun => "not_run",
+        }
+    }
+}
+
+/// What became of one case.
+#[derive(Clone, Debug)]
+pub(crate) struct CaseReport {
+    pub(crate) id: &'static str,
+    pub(crate) level: u8,
+    pub(super) severity: Severity,
+    pub(super) expectation: &'static str,
+    pub(super) rationale: &'static str,
+    pub(crate) verdict: Verdict,
+    pub(super) took: Duration,
+    /// What happened instead, why it is not known, or what is worth knowing.
+    pub(super) actual: Option<String>,
+    pub(super) evidence: Evidence,
+    pub(super) diagnosis: Option<Diagnosis>,
+}
+
+impl CaseReport {
+    pub(super) fn new(
+        case: &Case,
+        outcome: Result<Finding, Problem>,
+        diagnosis: Option<Diagnosis>,
+        took: Duration,
+    ) -> Self {
+        let mut report = Self { took, diagnosis, ..Self::blank(case) };
+        (report.verdict, report.actual) = match outcome {
+            Ok(Finding::Fine) => (Verdict::Pass, None),
+            Ok(Finding::Note(note)) => (Verdict::Pass, Some(note)),
+            Ok(Finding::Inconclusive(why)) => (Verdict::Inconclusive, Some(why)),
+            Err(problem) => {
+                report.evidence = problem.evidence;
+                (Verdict::Fail, Some(problem.symptom.to_string()))
+            }
+        };
+        report
+    }
+
+    /// A case that was not tried, for this reason.
+    pub(super) fn not_run(case: &Case, why: String) -> Self {
+        Self { actual: Some(why), ..Self::blank(case) }
+    }
+
+    fn blank(case: &Case) -> Self {
+        Self {
+            id: case.id,
+            level: case.level,
+            severity: case.severity,
+            expectation: case.expectation,
+            rationale: case.rationale,
+            verdict: Verdict::NotRun,
+            took: Duration::ZERO,
+            actual: None,
+            evidence: Evidence::default(),
+            diagnosis: None,
+        }
+    }
+}
+
+impl Report {
+    /// How many cases have this verdict.
+    pub(crate) fn count(&self, verdict: Verdict) -> usize {
+        self.cases.iter().filter(|case| case.verdict == verdict).count()
+    }
+
+    /// The highest level of which no case failed, and none of a lower level. 0 if one of the first failed.
+    pub(crate) fn level(&self) -> u8 {
+        let failed = self.cases.iter().filter(|case| case.verdict == Verdict::Fail);
+        failed.map(|case| case.level - 1).min().unwrap_or(super::LEVELS)
+    }
+
+    /// The first case that failed.
+    pub(crate) fn first_failure(&self) -> Option<&CaseReport> {
+        self.cases.iter().find(|case| case.verdict == Verdict::Fail)
+    }
+}

@@ -1,0 +1,195 @@
+//! Tries the cases, one after the other, and finds out after each whether the server still answers.
+
+use std::time::{Duration, Instant};
+
+use super::bench::Bench;
+use super::case::{Case, Finding, Need, Severity};
+use super::diagnosis::diagnose;
+use super::problem::{Problem, Symptom};
+use super::report::{CaseReport, Verdict};
+
+/// The longest time that all cases may take together.
+const BUDGET: Duration = Duration::from_secs(40);
+/// The longest time for one of them.
+const CASE_LIMIT: Duration = Duration::from_secs(10);
+/// However often a server was silent, it is given this long.
+const LEAST_PATIENCE: Duration = Duration::from_millis(400);
+
+/// Cases that others stand on: what begins with the first needs the second to be passed.
+const PREREQUISITES: &[(&str, &str)] = &[
+    ("bytes/16m", "bytes/1m"),
+    ("many/at-once", "many/second"),
+    ("many/burst", "many/second"),
+    ("many/mixed", "many/at-once"),
+    ("end/half-close-64k", "end/closes"),
+    ("end/half-close-8m", "end/half-close-64k"),
+    ("end/with-data", "end/closes"),
+    ("end/empty", "end/closes"),
+    ("pressure/", "bytes/1m"),
+    ("pressure/again", "pressure/read-late"),
+    ("pressure/read-slowly", "pressure/read-late"),
+    ("pressure/others", "many/second"),
+    ("hostile/", "many/second"),
+    ("process/idle-blocked", "bytes/1m"),
+    ("process/out-of-descriptors", "many/second"),
+];
+
+/// The first and the last case: whether there is an echo server at all, and still.
+const SANITY: [&str; 2] = ["sanity/first", "sanity/last"];
+
+/// A message that every echo server answers, even one that waits for a line end.
+const HELLO: &[u8] = b"resound\n";
+
+fn sanity(id: &'static str, expectation: &'static str) -> Case {
+    Case {
+        id,
+        level: 1,
+        severity: Severity::Rfc862,
+        expectation,
+        rationale: "Nothing else can be tried on a server that does not answer.",
+        needs: Need::Nothing,
+        run: hello,
+    }
+}
+
+fn hello(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let peer = bench.connect()?;
+    bench.exchange(peer, HELLO)?;
+    Ok(Finding::Fine)
+}
+
+/// Tries cases on one server.
+pub(super) struct Runner<'a, 'b> {
+    bench: &'a mut Bench<'b>,
+    /// How long a server may be silent at first.
+    patience: Duration,
+    began: Instant,
+    reports: Vec<CaseReport>,
+    /// How often the server was silent for the whole patience.
+    silences: u32,
+    /// Why no more cases are tried.
+    is_gone: Option<&'static str>,
+}
+
+impl<'a, 'b> Runner<'a, 'b> {
+    pub(super) fn new(bench: &'a mut Bench<'b>) -> Self {
+        let (patience, began) = (bench.patience, Instant::now());
+        Self { bench, patience, began, reports: Vec::new(), silences: 0, is_gone: None }
+    }
+
+    /// Tries these cases, with a check of the server's sanity before and after them. Calls `progress` before each.
+    pub(super) fn run(
+        mut self,
+        cases: &[&'static Case],
+        mut progress: impl FnMut(&'static str, usize, usize),
+    ) -> Vec<CaseReport> {
+        let [first, last] = SANITY;
+        self.try_case(&sanity(first, "The server can be connected to, and sends a line back."));
+        if self.reports[0].verdict != Verdict::Pass {
+            self.is_gone = Some("sanity/first failed");
+        }
+        for (n, case) in cases.iter().enumerate() {
+            progress(case.id, n + 1, cases.len());
+            match self.obstacle(case) {
+                Some(why) => self.reports.push(CaseReport::not_run(case, why)),
+                None => self.try_case(case),
+            }
+        }
+        match self.is_gone {
+            Some(why) => self.reports.push(CaseReport::not_run(
+                &sanity(last, "The server still sends a line back."),
+                why.into(),
+            )),
+            None => self.try_case(&sanity(last, "The server still sends a line back.")),
+        }
+        self.reports
+    }
+
+    /// Why a case cannot be tried, if something stands in its way.
+    fn obstacle(&mut self, case: &Case) -> Option<String> {
+        if let Some(why) = self.is_gone {
+            return Some(why.into());
+        }
+        if self.bench.is_interrupted {
+            return Some("interrupted".into());
+        }
+        if self.began.elapsed() > BUDGET {
+            return Some("the server has taken all the time that there is".into());
+        }
+        match case.needs {
+            Need::Process if self.bench.process().is_none() => {
+                return Some("it needs the server's process: give --pid or a command".into());
+            }
+            Need::Command if self.bench.started.is_none() => {
+                return Some("it needs a command that starts the server".into());
+            }
+            _ => {}
+        }
+        let needed = PREREQUISITES.iter().filter(|(id, _)| case.id.starts_with(id));
+        let failed = |id: &str| {
+            self.reports.iter().any(|report| {
+                report.id == id && matches!(report.verdict, Verdict::Fail | Verdict::NotRun)
+            })
+        };
+        let missing = needed.map(|(_, on)| *on).find(|on| failed(on))?;
+        Some(format!("{missing} failed"))
+    }
+
+    fn try_case(&mut self, case: &Case) {
+        let began = Instant::now();
+        let left = BUDGET.saturating_sub(self.began.elapsed()).max(LEAST_PATIENCE);
+        self.bench.deadline = began + CASE_LIMIT.min(left);
+        self.bench.patience = (self.patience / (1 + self.silences)).max(LEAST_PATIENCE);
+        let outcome = (case.run)(self.bench);
+        let outcome = self.with_death(outcome);
+        if outcome.as_ref().is_err_and(|problem| matches!(problem.symptom, Symptom::Silent { .. }))
+        {
+            self.silences += 1;
+        }
+        let diagnosis = match &outcome {
+            Err(problem) if !self.bench.is_interrupted => Some(diagnose(self.bench, case, problem)),
+            _ => None,
+        };
+        self.bench.clear();
+        let mut report = CaseReport::new(case, outcome, diagnosis, began.elapsed());
+        if !SANITY.contains(&case.id) {
+            self.expect_canary(case, &mut report);
+        }
+        self.reports.push(report);
+    }
+
+    /// If the server has died, that is what the case has found.
+    fn with_death(&mut self, outcome: Result<Finding, Problem>) -> Result<Finding, Problem> {
+        match (self.bench.death(), outcome) {
+            (Some(how), Err(problem)) => Err(Problem { symptom: Symptom::Died(how), ..problem }),
+            (Some(how), Ok(_)) => Err(Problem::of(Symptom::Died(how))),
+            (None, outcome) => outcome,
+        }
+    }
+
+    /// Whether the server still answers. If it does not, that is charged to the case.
+    fn expect_canary(&mut self, case: &Case, report: &mut CaseReport) {
+        self.bench.deadline = Instant::now() + CASE_LIMIT;
+        let outcome = hello(self.bench);
+        let Err(problem) = self.with_death(outcome) else {
+            return self.bench.clear();
+        };
+        if self.bench.is_interrupted {
+            return self.bench.clear();
+        }
+        if report.verdict != Verdict::Fail {
+            let problem = match problem.symptom {
+                Symptom::Died(_) => problem,
+                symptom => {
+                    Problem::other(format!("after this case, the server was deaf: {symptom}"))
+                }
+            };
+            let diagnosis = diagnose(self.bench, case, &problem);
+            *report = CaseReport::new(case, Err(problem), Some(diagnosis), report.took);
+        }
+        self.bench.clear();
+        if self.bench.started.is_none() || self.bench.restart().is_err() {
+            self.is_gone = Some("the server no longer answers");
+        }
+    }
+}

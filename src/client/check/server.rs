@@ -1,0 +1,152 @@
+//! The server under check: an address, and the process behind it if that is known.
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::net::TcpListener;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::process::ProcessTree;
+use crate::net::Endpoint;
+use crate::text::format::setting;
+
+/// How long a command may take until its server can be connected to.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the server is tried meanwhile.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Stands in a command for the port.
+const PORT: &str = "{port}";
+
+/// What is checked.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) server: Endpoint,
+    /// If a command started it.
+    pub(super) started: Option<Started>,
+    /// Its process, if the user names it.
+    pub(super) process: Option<ProcessTree>,
+}
+
+/// A server that a command starts.
+#[derive(Debug)]
+pub(super) struct Started {
+    command: Vec<OsString>,
+    port: u16,
+    child: Child,
+}
+
+impl Started {
+    /// Starts a server on a free port, and waits until it can be connected to.
+    ///
+    /// # Errors
+    ///
+    /// That the command cannot be started, ends at once, or never listens. The error says so in a line.
+    pub(super) fn new(command: Vec<OsString>) -> io::Result<Self> {
+        // The port is free again when the server binds it, and the system gives it to nobody else soon.
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let child = spawn(&command, port)?;
+        let mut started = Self { command, port, child };
+        started.await_listener()?;
+        Ok(started)
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        std::net::SocketAddr::from(([127, 0, 0, 1], self.port)).into()
+    }
+
+    pub(super) fn tree(&self) -> io::Result<ProcessTree> {
+        ProcessTree::of(self.child.id() as i32)
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn ending(&mut self) -> Option<String> {
+        self.child.try_wait().ok().flatten().map(described)
+    }
+
+    /// Ends the server and all that it has started, and starts it again on the same port.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(super) fn restart(&mut self) -> io::Result<()> {
+        self.stop();
+        self.child = spawn(&self.command, self.port)?;
+        self.await_listener()
+    }
+
+    fn await_listener(&mut self) -> io::Result<()> {
+        let end = Instant::now() + START_PATIENCE;
+        while Instant::now() < end {
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(());
+            }
+            if let Some(how) = self.ending() {
+                return Err(io::Error::other(format!(
+                    "the server ended before it listened: {how}"
+                )));
+            }
+            std::thread::sleep(RETRY);
+        }
+        let (port, patience) = (self.port, setting(START_PATIENCE));
+        Err(io::Error::other(format!(
+            "the server did not listen on 127.0.0.1:{port} within {patience}: does it take the port from {PORT} or $PORT?"
+        )))
+    }
+
+    fn stop(&mut self) {
+        let pids = self.tree().map(ProcessTree::pids).unwrap_or_default();
+        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        for pid in pids.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(command: &[OsString], port: u16) -> io::Result<Child> {
+    let with_port = |argument: &OsString| match argument.to_str() {
+        Some(text) => text.replace(PORT, &port.to_string()).into(),
+        None => argument.clone(),
+    };
+    let mut words = command.iter().map(with_port);
+    let program = words.next().unwrap_or_default();
+    let spawned = Command::new(&program)
+        .args(words)
+        .env("PORT", port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    spawned.map_err(|e| {
+        let why = match e.kind() {
+            ErrorKind::NotFound => "there is no such program".into(),
+            _ => crate::net::reason(&e),
+        };
+        io::Error::other(format!("cannot start {}: {why}", program.to_string_lossy()))
+    })
+}
+
+/// How a process has ended.
+fn described(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(signal) => format!("killed by {signal}"),
+            Err(_) => format!("killed by signal {signal}"),
+        },
+        (None, None) => "it is unknown how".into(),
+    }
+}
