@@ -15,6 +15,7 @@ use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
+use crate::client::rng::xorshift;
 use crate::net::{Endpoint, Socket, Stream, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
@@ -75,6 +76,8 @@ pub(super) struct Bench<'a> {
     /// Whether a signal asks to stop.
     pub(super) is_interrupted: bool,
     pub(super) seed: u64,
+    /// Random bytes. They repeat themselves after this many, which is no multiple of the size of a buffer.
+    pub(super) pool: Box<[u8]>,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
 }
@@ -99,6 +102,7 @@ impl<'a> Bench<'a> {
             deadline: Instant::now(),
             is_interrupted: false,
             seed,
+            pool: random_bytes(seed),
             started,
             process,
         })
@@ -306,6 +310,14 @@ impl<'a> Bench<'a> {
         }
         self.ready = ready;
     }
+}
+
+/// The number of random bytes: a prime.
+const POOL_BYTES: usize = 1_048_573;
+
+fn random_bytes(seed: u64) -> Box<[u8]> {
+    let states = std::iter::successors(Some(seed), |state| Some(xorshift(*state)));
+    states.skip(1).take(POOL_BYTES).map(|state| (state >> 56) as u8).collect()
 }
 
 /// The signals outlive the bench.

@@ -31,6 +31,12 @@ impl Diagnosis {
         Self { mistake: Some(mistake), confidence: Confidence::Likely, because: because.into() }
     }
 
+    /// What fits another case too, since it was seen in the case with this id.
+    pub(super) fn again(&self, id: &str) -> Self {
+        let because = format!("as in {id}");
+        Self { mistake: self.mistake, confidence: Confidence::Likely, because }
+    }
+
     fn not_sure() -> Self {
         Self { mistake: None, confidence: Confidence::NotSure, because: String::new() }
     }

@@ -34,6 +34,8 @@ pub(super) struct Peer {
     ends: (bool, bool),
     /// How many bytes it may still read. A peer that may read none is one that the server must wait for.
     allowance: usize,
+    /// Whether there is always more to send.
+    floods: bool,
     received: Vec<u8>,
     /// How many of the received bytes are known to be right.
     checked: usize,
@@ -54,6 +56,7 @@ impl Peer {
             sent: 0,
             ends: (false, false),
             allowance: usize::MAX,
+            floods: false,
             received: Vec::new(),
             checked: 0,
             ending: None,
@@ -66,6 +69,11 @@ impl Peer {
     /// Adds bytes to send.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.message.extend_from_slice(bytes);
+    }
+
+    /// Has it send what it was given again and again.
+    pub(super) fn flood(&mut self) {
+        self.floods = true;
     }
 
     /// Has this end shut down writing once all is sent.
@@ -124,7 +132,18 @@ impl Peer {
             return false;
         }
         let more_to_read = self.read(scratch, now);
+        if self.floods {
+            self.renew();
+        }
         self.write(now) | more_to_read
+    }
+
+    /// Sends again what has come back. The bytes before that are forgotten.
+    fn renew(&mut self) {
+        let back = self.message.drain(..self.checked).collect::<Vec<_>>();
+        self.message.extend(back);
+        self.received.drain(..self.checked);
+        (self.sent, self.checked) = (self.sent - self.checked, 0);
     }
 
     fn connect(&mut self, now: Instant) -> bool {

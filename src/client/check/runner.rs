@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::bench::Bench;
 use super::case::{Case, Finding, Need, Severity};
-use super::diagnosis::diagnose;
+use super::diagnosis::{Diagnosis, diagnose};
+use super::mistake::Confidence;
 use super::problem::{Problem, Symptom};
 use super::report::{CaseReport, Verdict};
 
@@ -17,6 +18,13 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(400);
 
 /// Cases that others stand on: what begins with the first needs the second to be passed.
 const PREREQUISITES: &[(&str, &str)] = &[
+    ("bytes/1m", "bytes/buffer-sizes"),
+    ("many/churn", "many/burst"),
+    ("many/mixed", "many/burst"),
+    ("end/", "many/burst"),
+    ("pressure/", "many/burst"),
+    ("hostile/", "many/burst"),
+    ("process/", "many/burst"),
     ("bytes/16m", "bytes/1m"),
     ("many/at-once", "many/second"),
     ("many/burst", "many/second"),
@@ -147,7 +155,10 @@ impl<'a, 'b> Runner<'a, 'b> {
             self.silences += 1;
         }
         let diagnosis = match &outcome {
-            Err(problem) if !self.bench.is_interrupted => Some(diagnose(self.bench, case, problem)),
+            Err(problem) if !self.bench.is_interrupted => {
+                let diagnosis = diagnose(self.bench, case, problem);
+                Some(self.as_before(diagnosis))
+            }
             _ => None,
         };
         self.bench.clear();
@@ -156,6 +167,18 @@ impl<'a, 'b> Runner<'a, 'b> {
             self.expect_canary(case, &mut report);
         }
         self.reports.push(report);
+    }
+
+    /// If a diagnosis is not sure, and an earlier one was, both may have the same cause.
+    fn as_before(&self, diagnosis: Diagnosis) -> Diagnosis {
+        let is_sure = |other: &&Diagnosis| other.confidence == Confidence::Sure;
+        let earlier =
+            self.reports.iter().filter_map(|report| Some((report, report.diagnosis.as_ref()?)));
+        let sure = earlier.filter(|(_, other)| is_sure(other)).last();
+        match (diagnosis.mistake, sure) {
+            (None, Some((report, other))) => other.again(report.id),
+            _ => diagnosis,
+        }
     }
 
     /// If the server has died, that is what the case has found.

@@ -10,6 +10,9 @@ use crate::client::rng::xorshift;
 /// How long a server has to say something that it was not asked for.
 const UNASKED: Duration = Duration::from_millis(100);
 
+/// The buffers on the way are full once nothing was taken for this long.
+const FILLED: Duration = Duration::from_millis(200);
+
 /// What a slow reader reads at a time.
 const SLOW_BYTES: usize = 64 << 10;
 
@@ -140,7 +143,7 @@ impl Bench<'_> {
         self.send(id, &bytes);
         // The buffers of both ends fill at once; a server that takes more is given the time.
         let patience = self.patience;
-        self.patience = patience.min(Duration::from_millis(300));
+        self.patience = patience.min(FILLED);
         self.run(&[id], |bench| {
             let peer = bench.peer(id);
             peer.is_sent() || peer.ending.is_some()
@@ -167,10 +170,11 @@ impl Bench<'_> {
 
     /// Bytes that follow from the seed, each as likely as the others.
     pub(super) fn random(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(len + 8);
+        self.seed = xorshift(self.seed);
+        let from = self.seed as usize % self.pool.len();
+        let mut bytes = self.pool[from..self.pool.len().min(from + len)].to_vec();
         while bytes.len() < len {
-            self.seed = xorshift(self.seed);
-            bytes.extend(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+            bytes.extend_from_slice(&self.pool);
         }
         bytes.truncate(len);
         bytes

@@ -10,7 +10,7 @@ use super::super::problem::{Problem, Symptom};
 use crate::text::format::elapsed;
 
 /// More than the buffers of both ends hold on loopback.
-const MUCH: usize = 16 << 20;
+const MUCH: usize = 4 << 20;
 
 const OWN: &str = "A peer's fault ends that peer's connection, and nothing else.";
 const FAIR: &str =
@@ -67,7 +67,10 @@ fn reset(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let bystander = expect_service(bench)?;
     for _ in 0..10 {
         let peer = bench.connect()?;
-        bench.fill(peer, MUCH)?;
+        let bytes = bench.random(MUCH);
+        bench.peer(peer).allow(0);
+        bench.send(peer, &bytes);
+        bench.run_for(Duration::from_millis(20));
         bench.reset(peer);
         bench.exchange(bystander, b"still here?\n")?;
     }
@@ -112,14 +115,12 @@ fn flood(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let bystander = expect_service(bench)?;
     let flooders = [bench.connect()?, bench.connect()?];
     let mut longest = Duration::ZERO;
+    for flooder in flooders {
+        let bytes = bench.random(MUCH);
+        bench.peer(flooder).flood();
+        bench.send(flooder, &bytes);
+    }
     for _ in 0..10 {
-        for flooder in flooders {
-            let peer = bench.peer(flooder);
-            if peer.message().len() - peer.received().len() < MUCH {
-                let bytes = bench.random(MUCH);
-                bench.send(flooder, &bytes);
-            }
-        }
         bench.run_for(Duration::from_millis(10));
         let began = Instant::now();
         bench.exchange(bystander, b"still here?\n")?;

@@ -101,7 +101,7 @@ fn again(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 }
 
 fn others(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    for _ in 0..4 {
+    for _ in 0..2 {
         let stuck = bench.connect()?;
         bench.fill(stuck, MUCH)?;
     }

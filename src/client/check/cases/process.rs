@@ -11,7 +11,7 @@ use crate::text::format::{byte_rate, percent};
 /// How long the use of the processor is measured.
 const WINDOW: Duration = Duration::from_millis(400);
 /// More than this part of a processor is no rest.
-const BUSY: f64 = 0.4;
+const BUSY: f64 = 0.2;
 
 /// Descriptors that a server may open before it has no more.
 const FEW: usize = 6;
@@ -19,7 +19,7 @@ const FEW: usize = 6;
 const TOO_MANY: usize = 20;
 
 /// More than the buffers of both ends hold on loopback.
-const MUCH: usize = 64 << 20;
+const MUCH: usize = 32 << 20;
 
 const REST: &str = "A loop that never waits takes a processor from all other programs.";
 const BACK: &str =
@@ -157,7 +157,9 @@ fn out_of_descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let limits = match tree.limit_descriptors(FEW as u64) {
         Ok(limits) => limits,
         Err(e) => {
-            return Ok(Finding::Inconclusive(format!("cannot limit the server's descriptors: {e}")));
+            return Ok(Finding::Inconclusive(format!(
+                "cannot limit the server's descriptors: {e}"
+            )));
         }
     };
     let outcome = without_descriptors(bench, old);

@@ -67,7 +67,8 @@ fn text(sent: &[u8], came: &[u8], offset: usize) -> Option<Diagnosis> {
 /// Bytes that belong to another offset.
 fn moved(sent: &[u8], rest: &[u8], offset: usize) -> Option<Diagnosis> {
     let piece = rest.get(..CONVINCING)?;
-    let at = sent.windows(CONVINCING).position(|window| window == piece)?;
+    let places = sent.windows(CONVINCING).enumerate().filter(|(_, window)| *window == piece);
+    let at = places.map(|(at, _)| at).min_by_key(|at| at.abs_diff(offset))?;
     let (from, n) = (count(at as u64), count(at.abs_diff(offset) as u64));
     if offset >= sent.len() {
         return Some(Diagnosis::sure(
