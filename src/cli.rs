@@ -26,6 +26,8 @@ use logging::Format;
 #[cfg(feature = "clients")]
 use ping::Ping;
 use serve::Serve;
+#[cfg(feature = "clients")]
+use zoo::Zoo;
 
 pub use failure::Failure;
 
@@ -45,6 +47,8 @@ mod ping;
 mod load;
 #[cfg(feature = "clients")]
 mod check;
+#[cfg(feature = "clients")]
+mod zoo;
 
 #[cfg(feature = "manual")]
 mod generated;
@@ -137,6 +141,11 @@ enum Command {
     /// command, or with --pid, the cases that need the server's process are tried too.
     #[cfg(feature = "clients")]
     Check(Box<Check>),
+    /// Small servers with one classic mistake each, to learn from
+    ///
+    /// They stand in examples/zoo. cargo run -p resound-zoo -- undrained-edge 7007 runs one of them.
+    #[cfg(feature = "clients")]
+    Zoo(Zoo),
     /// Print the completions of the command line for a shell
     ///
     /// In bash: source <(resound completions bash). In zsh, write them to a file _resound in a folder of $fpath. In
@@ -250,6 +259,8 @@ impl Cli {
             Command::Load(load) => load.run(self.verbosity.quiet),
             #[cfg(feature = "clients")]
             Command::Check(check) => check.run(self.verbosity.quiet),
+            #[cfg(feature = "clients")]
+            Command::Zoo(zoo) => zoo.run(),
             #[cfg(feature = "manual")]
             Command::Completions(completions) => completions.run(),
             #[cfg(feature = "manual")]

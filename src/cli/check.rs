@@ -1,19 +1,27 @@
 //! `resound check`: its arguments, the report and the exit code.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write, stderr};
+use std::fmt;
+use std::fs;
+use std::io::{self, IsTerminal, Write, stderr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rustix::process::getpid;
 
 use super::Failure;
-use super::address::{expect_stream, server_addr};
+use super::address::server_addr;
 use super::failure::INTERRUPTED;
-use crate::client::check::{self, LEVELS, Options, Report, Target, Text, Verdict};
-use crate::stdio::say;
+use crate::client::check::{self, LEVELS, Options, Points, Profile, Report, Target, Text, Verdict};
+use crate::net::reason;
+use crate::stdio::{complain, say};
 use crate::text::shell::quoted;
 use crate::units::timeout;
+
+use watched::Watched;
+
+mod watched;
 
 /// The arguments of `resound check`.
 #[derive(Args, Debug)]
@@ -62,9 +70,36 @@ pub struct Check {
     #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "2s")]
     timeout: Duration,
 
+    /// What the class takes for an echo: all bytes, or each line of text
+    #[arg(long, value_name = "PROFILE", value_enum, default_value_t = Kind::Bytes)]
+    profile: Kind,
+
+    /// Check again each time the command's program changes, until a signal ends it
+    #[arg(long, conflicts_with = "server")]
+    watch: bool,
+
     /// Print the report as one JSON object
     #[arg(long)]
     json: bool,
+
+    /// Write the report for a build server, as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Write the report for Gradescope, as its results.json
+    #[arg(long, value_name = "FILE")]
+    gradescope: Option<PathBuf>,
+
+    /// With --gradescope: what each case is worth, in lines such as "bytes/ 2" [default: 1 each]
+    #[arg(long, value_name = "FILE", requires = "gradescope")]
+    points: Option<PathBuf>,
+}
+
+/// A [`Profile`] on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Bytes,
+    Line,
 }
 
 impl Check {
@@ -78,35 +113,69 @@ impl Check {
             return Ok(say(&list().trim_end())?);
         }
         let options = self.options()?;
-        let shows_progress = stderr().is_terminal() && !is_quiet;
-        let report = check::run(&options, |id, n, all| {
-            if shows_progress {
-                let _ = write!(stderr(), "\r\x1b[K{n}/{all} {id}");
+        let points = self.points.as_deref().map(Points::read).transpose()?.unwrap_or_default();
+        if !self.watch {
+            return self.check(&options, &points, is_quiet);
+        }
+        let watched = Watched::new(&self.command)?;
+        loop {
+            let seen = watched.changed();
+            if let Err(failure) = self.check(&options, &points, is_quiet) {
+                if failure.code == INTERRUPTED {
+                    return Err(failure);
+                }
+                complain(&failure.message);
             }
-        });
-        if shows_progress {
-            let _ = write!(stderr(), "\r\x1b[K");
+            watched.await_change(&seen)?;
         }
+    }
+
+    fn check(&self, options: &Options, points: &Points, is_quiet: bool) -> Result<(), Failure> {
+        let shows_progress = stderr().is_terminal() && !is_quiet;
+        let show = |text: fmt::Arguments<'_>| {
+            if shows_progress {
+                // If nobody sees it, nothing is lost.
+                let _ = write!(stderr(), "\r\x1b[K{text}");
+            }
+        };
+        let report = check::run(options, |id, n, all| show(format_args!("{n}/{all} {id}")));
+        show(format_args!(""));
         let report = report.map_err(|e| Failure::run(&e.to_string()))?;
-        match self.json {
-            true => say(&serde_json::to_string_pretty(&check::json(&report)).unwrap_or_default())?,
-            false => say(&Text { report: &report, command: &self.again(&report) })?,
-        }
+        self.write(&report, points)?;
         self.judge(&report)
+    }
+
+    /// Prints the report, and writes the files.
+    fn write(&self, report: &Report, points: &Points) -> Result<(), Failure> {
+        match self.json {
+            true => say(&pretty(&check::json(report))?)?,
+            false => say(&Text { report, command: &self.again(report) })?,
+        }
+        if let Some(path) = &self.junit {
+            write_file(path, &check::junit(report)?)?;
+        }
+        if let Some(path) = &self.gradescope {
+            write_file(path, &pretty(&check::gradescope(report, points))?)?;
+        }
+        Ok(())
     }
 
     fn options(&self) -> Result<Options, Failure> {
         let target = match &self.server {
             Some(server) => {
                 let server = server_addr(server).map_err(|why| Failure::usage(&why))?;
-                expect_stream(&server)?;
                 Target::Address(server, self.pid)
             }
             None => Target::Command(self.command.clone()),
         };
         // Any number will do, as long as it differs from run to run.
         let seed = self.seed.unwrap_or_else(|| u64::from(getpid().as_raw_nonzero().get() as u32));
-        Ok(Options { target, ids: self.ids()?, patience: self.timeout, seed: seed.max(1) })
+        let profile = match self.profile {
+            Kind::Bytes => Profile::Bytes,
+            Kind::Line => Profile::Line,
+        };
+        let patience = self.timeout;
+        Ok(Options { target, ids: self.ids()?, profile, patience, seed: seed.max(1) })
     }
 
     /// The cases to try.
@@ -200,4 +269,14 @@ fn list() -> String {
         format!("{level}  {id:<26} {severity:<7}  {expectation}\n")
     };
     check::list().map(line).collect()
+}
+
+fn pretty(value: &serde_json::Value) -> io::Result<String> {
+    Ok(serde_json::to_string_pretty(value)?)
+}
+
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    fs::write(path, text).map_err(|e| {
+        io::Error::new(e.kind(), format!("cannot write {}: {}", path.display(), reason(&e)))
+    })
 }

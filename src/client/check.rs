@@ -16,24 +16,28 @@ use std::time::{Duration, Instant};
 use crate::net::Addr;
 use crate::signals;
 
-use bench::Bench;
+use bench::{Bench, Settings};
 use case::Case;
 use process::ProcessTree;
 use runner::Runner;
 use server::{Started, Subject};
 
+pub(crate) use case::Profile;
+pub(crate) use gradescope::{Points, gradescope};
 pub(crate) use json::json;
+pub(crate) use junit::junit;
 pub(crate) use report::{Report, Verdict};
 pub(crate) use text::Text;
 
 mod timeline;
 mod peer;
+mod letterbox;
 mod process;
 mod server;
 mod problem;
+mod case;
 mod bench;
 mod steps;
-mod case;
 mod cases;
 mod mistake;
 mod diagnosis;
@@ -41,6 +45,9 @@ mod report;
 mod runner;
 mod text;
 mod json;
+mod junit;
+mod gradescope;
+pub(crate) mod zoo;
 
 /// The levels are 1 to this.
 pub(crate) const LEVELS: u8 = 6;
@@ -60,6 +67,7 @@ pub(crate) struct Options {
     pub(crate) target: Target,
     /// The cases to try, by their ids.
     pub(crate) ids: Vec<&'static str>,
+    pub(crate) profile: Profile,
     /// How long a server may be silent.
     pub(crate) patience: Duration,
     /// What the random bytes follow from. Not 0.
@@ -102,8 +110,10 @@ pub(crate) fn run(
         Target::Address(addr, _) => addr.to_string(),
         Target::Command(_) => subject.server.to_string(),
     };
-    let mut bench = Bench::new(subject, &mut signals, options.patience, options.seed)?;
-    let cases: Vec<_> = cases::all().filter(|case| options.ids.contains(&case.id)).collect();
+    let Options { patience, profile, seed, .. } = *options;
+    let mut bench = Bench::new(subject, &mut signals, Settings { patience, profile, seed })?;
+    let mut cases = cases::for_server(&bench.server, profile);
+    cases.retain(|case| options.ids.contains(&case.id));
     let cases = Runner::new(&mut bench).run(&cases, progress);
     let is_interrupted = bench.is_interrupted;
     Ok(Report { server, seed: options.seed, took: began.elapsed(), cases, is_interrupted })

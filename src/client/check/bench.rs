@@ -4,24 +4,30 @@
 //! until the answer is there. So a step can have any number of connections, and still reads from top to bottom.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
+use super::case::Profile;
+use super::letterbox::Letterbox;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
 use crate::client::rng::xorshift;
-use crate::net::{Endpoint, Socket, Stream, delegate_source};
+use crate::net::{Endpoint, Socket, Stream, delegate_source, reason};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
 
 /// The longest wait for an event. A client that stands still itself blames the server for no more than this.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How long a datagram may take to come back. It is sent again after that.
+const DATAGRAM_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
@@ -32,6 +38,7 @@ const READ_BYTES: usize = 256 << 10;
 /// What the reactor watches.
 pub(super) enum Slot<'a> {
     Peer(Box<Peer>),
+    Letterbox(Box<Letterbox>),
     Signals(&'a mut Signals),
 }
 
@@ -39,6 +46,7 @@ impl Slot<'_> {
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Peer(peer) => &mut peer.socket,
+            Self::Letterbox(letterbox) => &mut letterbox.socket,
             Self::Signals(signals) => *signals,
         }
     }
@@ -49,6 +57,10 @@ delegate_source!(Slot<'_>);
 /// A connection of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PeerId(Token);
+
+/// A UDP socket of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LetterboxId(Token);
 
 /// Why the reactor stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +81,7 @@ pub(super) struct Bench<'a> {
     scratch: Box<[u8]>,
     signals: Token,
     peers: Vec<PeerId>,
+    letterboxes: Vec<LetterboxId>,
     /// How long nothing may move before a server counts as silent.
     pub(super) patience: Duration,
     /// When the case must be over.
@@ -78,16 +91,21 @@ pub(super) struct Bench<'a> {
     pub(super) seed: u64,
     /// Random bytes. They repeat themselves after this many, which is no multiple of the size of a buffer.
     pub(super) pool: Box<[u8]>,
+    pub(super) profile: Profile,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
 }
 
 impl<'a> Bench<'a> {
+    /// A bench for this server. A signal interrupts it.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no further descriptors.
     pub(super) fn new(
         Subject { server, started, process }: Subject,
         signals: &'a mut Signals,
-        patience: Duration,
-        seed: u64,
+        Settings { patience, profile, seed }: Settings,
     ) -> io::Result<Self> {
         let mut reactor = Reactor::new()?;
         let signals = reactor.insert(Slot::Signals(signals))?;
@@ -98,11 +116,13 @@ impl<'a> Bench<'a> {
             scratch: vec![0; READ_BYTES].into(),
             signals,
             peers: Vec::new(),
+            letterboxes: Vec::new(),
             patience,
             deadline: Instant::now(),
             is_interrupted: false,
             seed,
-            pool: random_bytes(seed),
+            pool: pool(profile, seed),
+            profile,
             started,
             process,
         })
@@ -143,7 +163,7 @@ impl<'a> Bench<'a> {
     ///
     /// That the system refuses it at once.
     pub(super) fn begin(&mut self) -> Result<PeerId, Problem> {
-        let refused = |e: io::Error| Problem::of(Symptom::NotConnected(crate::net::reason(&e)));
+        let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
         let socket = Socket::connect(&self.server).map_err(refused)?;
         let peer = Box::new(Peer::new(socket, Instant::now()));
         let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
@@ -221,6 +241,36 @@ impl<'a> Bench<'a> {
         self.reactor.requeue(id.0);
     }
 
+    /// Opens a UDP socket.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no further socket.
+    pub(super) fn open_letterbox(&mut self, server: SocketAddr) -> Result<LetterboxId, Problem> {
+        let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
+        let letterbox = Box::new(Letterbox::new(server).map_err(refused)?);
+        let token = self.reactor.insert(Slot::Letterbox(letterbox)).map_err(refused)?;
+        self.letterboxes.push(LetterboxId(token));
+        Ok(LetterboxId(token))
+    }
+
+    /// The UDP socket behind an id, which is valid until the case is over.
+    pub(super) fn letterbox(&mut self, id: LetterboxId) -> &mut Letterbox {
+        match self.reactor.get_mut(id.0) {
+            Some(Slot::Letterbox(letterbox)) => letterbox,
+            _ => unreachable!("a case uses its own sockets only"),
+        }
+    }
+
+    /// Waits until `count` datagrams have come in all, or none comes for the patience.
+    pub(super) fn await_datagrams(&mut self, id: LetterboxId, count: usize) {
+        let end = Instant::now() + self.patience.min(DATAGRAM_PATIENCE);
+        self.run_until(end, |bench| {
+            let letterbox = bench.letterbox(id);
+            letterbox.received.len() >= count || letterbox.refused.is_some()
+        });
+    }
+
     /// Closes a connection, at once.
     pub(super) fn drop_peer(&mut self, id: PeerId) {
         self.peers.retain(|peer| *peer != id);
@@ -245,6 +295,9 @@ impl<'a> Bench<'a> {
     /// Closes all connections. The case is over.
     pub(super) fn clear(&mut self) {
         for id in std::mem::take(&mut self.peers) {
+            self.reactor.remove(id.0);
+        }
+        for id in std::mem::take(&mut self.letterboxes) {
             self.reactor.remove(id.0);
         }
     }
@@ -280,8 +333,11 @@ impl<'a> Bench<'a> {
 
     /// Runs for this long, whatever happens.
     pub(super) fn run_for(&mut self, time: Duration) {
-        let end = Instant::now() + time;
-        while Instant::now() < end.min(self.deadline) && !self.is_interrupted {
+        self.run_until(Instant::now() + time, |_| false);
+    }
+
+    fn run_until(&mut self, end: Instant, mut is_done: impl FnMut(&mut Self) -> bool) {
+        while Instant::now() < end.min(self.deadline) && !self.is_interrupted && !is_done(self) {
             self.turn(TICK.min(end.saturating_duration_since(Instant::now())));
         }
     }
@@ -302,6 +358,7 @@ impl<'a> Bench<'a> {
                         self.reactor.requeue(*token);
                     }
                 }
+                Some(Slot::Letterbox(letterbox)) => letterbox.drive(&mut self.scratch),
                 Some(Slot::Signals(signals)) => {
                     self.is_interrupted |= signals.pending().any(signals::is_stop);
                 }
@@ -311,6 +368,27 @@ impl<'a> Bench<'a> {
         self.ready = ready;
     }
 }
+
+/// How to check a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) patience: Duration,
+    pub(super) profile: Profile,
+    pub(super) seed: u64,
+}
+
+fn pool(profile: Profile, seed: u64) -> Box<[u8]> {
+    let mut bytes = random_bytes(seed);
+    if profile == Profile::Line {
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = if (at + 1) % LINE_BYTES == 0 { b'\n' } else { b'a' + *byte % 26 };
+        }
+    }
+    bytes
+}
+
+/// The length of a line, with its end.
+const LINE_BYTES: usize = 61;
 
 /// The number of random bytes: a prime.
 const POOL_BYTES: usize = 1_048_573;

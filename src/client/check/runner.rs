@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::bench::Bench;
 use super::case::{Case, Finding, Need, Severity};
+use super::cases::datagrams;
 use super::diagnosis::{Diagnosis, diagnose};
 use super::mistake::Confidence;
 use super::problem::{Problem, Symptom};
 use super::report::{CaseReport, Verdict};
+use crate::net::Endpoint;
 
 /// The longest time that all cases may take together.
 const BUDGET: Duration = Duration::from_secs(40);
@@ -61,6 +63,9 @@ fn sanity(id: &'static str, expectation: &'static str) -> Case {
 }
 
 fn hello(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    if let Endpoint::Udp(_) = bench.server {
+        return datagrams::hello(bench);
+    }
     let peer = bench.connect()?;
     bench.exchange(peer, HELLO)?;
     Ok(Finding::Fine)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, PeerId, Waited};
+use super::case::Profile;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
 use crate::client::rng::xorshift;
@@ -177,6 +178,11 @@ impl Bench<'_> {
             bytes.extend_from_slice(&self.pool);
         }
         bytes.truncate(len);
+        if self.profile == Profile::Line
+            && let Some(last) = bytes.last_mut()
+        {
+            *last = b'\n';
+        }
         bytes
     }
 }
