@@ -3,6 +3,7 @@
 //! A case is written as a conversation, one step after the other. Each step queues what to send, and then runs the reactor
 //! until the answer is there. So a step can have any number of connections, and still reads from top to bottom.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ use crate::signals;
 
 /// The longest wait for an event. A client that stands still itself blames the server for no more than this.
 const TICK: Duration = Duration::from_millis(20);
+
+/// Connections that are begun in one second. xinetd(8) switches a service off for a while after 50.
+const CONNECTIONS_PER_SECOND: usize = 45;
 
 /// How long a datagram may take to come back. It is sent again after that.
 const DATAGRAM_PATIENCE: Duration = Duration::from_millis(500);
@@ -82,6 +86,8 @@ pub(super) struct Bench<'a> {
     signals: Token,
     peers: Vec<PeerId>,
     letterboxes: Vec<LetterboxId>,
+    /// When the last connections began.
+    recent: VecDeque<Instant>,
     /// How long nothing may move before a server counts as silent.
     pub(super) patience: Duration,
     /// When the case must be over.
@@ -117,6 +123,7 @@ impl<'a> Bench<'a> {
             signals,
             peers: Vec::new(),
             letterboxes: Vec::new(),
+            recent: VecDeque::new(),
             patience,
             deadline: Instant::now(),
             is_interrupted: false,
@@ -163,6 +170,7 @@ impl<'a> Bench<'a> {
     ///
     /// That the system refuses it at once.
     pub(super) fn begin(&mut self) -> Result<PeerId, Problem> {
+        self.pace();
         let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
         let socket = Socket::connect(&self.server).map_err(refused)?;
         let peer = Box::new(Peer::new(socket, Instant::now()));
@@ -170,6 +178,20 @@ impl<'a> Bench<'a> {
         self.reactor.requeue(id.0);
         self.peers.push(id);
         Ok(id)
+    }
+
+    /// Waits until one more connection does not exceed the rate at which inetd and its like give up a service.
+    fn pace(&mut self) {
+        let now = Instant::now();
+        if let Some(oldest) = self.recent.front().copied()
+            && self.recent.len() == CONNECTIONS_PER_SECOND
+        {
+            self.recent.pop_front();
+            let paused = Duration::from_secs(1).saturating_sub(now - oldest);
+            self.deadline += paused;
+            self.run_for(paused);
+        }
+        self.recent.push_back(Instant::now());
     }
 
     /// Makes a connection.

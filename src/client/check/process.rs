@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 /// A process and all that it has started, and that these have started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,14 @@ impl ProcessTree {
     /// Memory that it has resident, in bytes.
     pub(super) fn resident(self) -> u64 {
         self.pids().into_iter().filter_map(resident_of).sum()
+    }
+
+    /// Sends a signal to each of its processes.
+    pub(super) fn signal(self, signal: Signal) {
+        for pid in self.pids().into_iter().filter_map(Pid::from_raw) {
+            // It may be gone.
+            let _ = kill_process(pid, signal);
+        }
     }
 
     /// Allows each of its processes `more` descriptors beyond those that are open. Returns the limits that they had.

@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::process::ProcessTree;
 use crate::net::Endpoint;
@@ -98,12 +98,12 @@ impl Started {
     }
 
     fn stop(&mut self) {
-        let pids = self.tree().map(ProcessTree::pids).unwrap_or_default();
+        // A process that has left the group is still in the tree, and one whose parent has ended is still in the group.
+        if let Ok(tree) = self.tree() {
+            tree.signal(Signal::KILL);
+        }
         if let Some(group) = Pid::from_raw(self.child.id() as i32) {
             let _ = kill_process_group(group, Signal::KILL);
-        }
-        for pid in pids.into_iter().filter_map(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL);
         }
         let _ = self.child.wait();
     }

@@ -73,7 +73,7 @@ fn not_before(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 
 /// Often, since the server must find both in one event.
 fn with_data(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    for n in 0..50 {
+    for n in 0..20 {
         let peer = bench.connect()?;
         bench.send(peer, format!("the last words of client {n}\n").as_bytes());
         bench.finish(peer)?;

@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
         unread,
         OWN,
     ),
-    case("hostile/silent", "Fifty silent clients hold nobody up.", silent, OWN),
+    case("hostile/silent", "Twenty silent clients hold nobody up.", silent, OWN),
     case(
         "hostile/flood",
         "While one client sends as fast as it can, others are served.",
@@ -79,7 +79,7 @@ fn reset(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 }
 
 fn reset_at_once(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    for _ in 0..50 {
+    for _ in 0..20 {
         let peer = bench.connect()?;
         bench.reset(peer);
     }
@@ -103,7 +103,7 @@ fn unread(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 }
 
 fn silent(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    for _ in 0..50 {
+    for _ in 0..20 {
         bench.connect()?;
     }
     expect_service(bench)?;

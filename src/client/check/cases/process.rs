@@ -133,7 +133,7 @@ fn descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let tree = tree(bench)?;
     connect_echoed(bench)?;
     let before = tree.descriptors();
-    let peers: Vec<_> = (0..100).map(|_| connect_echoed(bench)).collect::<Result<_, _>>()?;
+    let peers: Vec<_> = (0..40).map(|_| connect_echoed(bench)).collect::<Result<_, _>>()?;
     for (n, peer) in peers.into_iter().enumerate() {
         if n % 3 == 0 { bench.reset(peer) } else { bench.drop_peer(peer) }
     }
@@ -147,7 +147,7 @@ fn descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     }
     let kept = now - before;
     Err(Problem::other(format!(
-        "the server still has {kept} descriptors of 100 clients that are gone"
+        "the server still has {kept} descriptors of 40 clients that are gone"
     )))
 }
 

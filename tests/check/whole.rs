@@ -1,0 +1,99 @@
+//! Whole checks.
+
+use std::fs;
+use std::io::Read;
+use std::net::UdpSocket;
+use std::process::Command;
+use std::thread;
+
+use crate::checker::{case, check, serving, with_verdict};
+
+const RESOUND: &str = env!("CARGO_BIN_EXE_resound");
+
+#[test]
+fn resound_passes_every_case() {
+    let server = [RESOUND, "serve", "-q", "-l", "127.0.0.1:{port}"];
+    let (code, report) = check(&[&["--"], &server[..]].concat());
+    assert_eq!((code, report["level"].as_u64()), (Some(0), Some(6)), "{report:#}");
+    assert!(with_verdict(&report, "not_run").is_empty(), "{report:#}");
+    assert!(report["passed"].as_u64() >= Some(45), "{report:#}");
+}
+
+/// Without the process, what only that shows is not run, and that is no failure.
+#[test]
+fn an_address_alone_leaves_out_what_needs_the_process() {
+    let addr = serving(|stream| {
+        let mut reader = stream.try_clone().unwrap();
+        let _ = std::io::copy(&mut reader, &mut &stream);
+    });
+    let (code, report) = check(&[&addr, "--level", "4"]);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(with_verdict(&report, "not_run"), ["process/idle", "process/idle-after-end"]);
+    let pid = std::process::id().to_string();
+    let (_, report) = check(&[&addr, "--only", "process/idle", "--pid", &pid]);
+    assert_ne!(case(&report, "process/idle")["verdict"], "not_run");
+}
+
+#[test]
+fn datagrams_are_checked_over_udp() {
+    let server = [RESOUND, "serve", "-q", "-l", "127.0.0.1:{port}", "-l", "udp:127.0.0.1:{port}"];
+    let mut command = Command::new(RESOUND);
+    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = probe.local_addr().unwrap().port();
+    drop(probe);
+    let words: Vec<_> = server[1..].iter().map(|word| word.replace("{port}", &port.to_string())).collect();
+    let mut running = command.args(words).spawn().unwrap();
+    let addr = format!("udp:127.0.0.1:{port}");
+    let up = (0..500).any(|_| {
+        thread::yield_now();
+        check(&[&addr, "--only", "udp/one"]).0 == Some(0)
+    });
+    let (code, report) = check(&[&addr]);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(up && code == Some(0), "{report:#}");
+    assert_eq!(report["passed"], 10, "{report:#}");
+}
+
+#[test]
+fn a_datagram_that_is_cut_is_found() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = format!("udp:{}", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
+            socket.send_to(&buffer[..n], from).unwrap();
+        }
+    });
+    let (code, report) = check(&[&addr]);
+    assert_eq!(code, Some(1));
+    let actual = &case(&report, "udp/sizes")["cause"]["actual"];
+    assert_eq!(actual, "a datagram of 513 bytes came back as one of 512 bytes", "{report:#}");
+    assert_eq!(with_verdict(&report, "fail"), ["udp/sizes", "udp/stale"], "{report:#}");
+}
+
+/// A server that dies is charged to the case that it died in, and started again.
+#[test]
+fn what_a_check_has_started_is_gone_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pids = folder.path().join("pids");
+    let script = format!(
+        "{RESOUND} serve -q -l 127.0.0.1:$PORT & echo $! >> {pids}; echo $$ >> {pids}; wait",
+        pids = pids.display()
+    );
+    let (code, report) = check(&["--only", "bytes/one", "--", "sh", "-c", &script]);
+    assert_eq!(code, Some(0), "{report:#}");
+    let mut text = String::new();
+    fs::File::open(pids).unwrap().read_to_string(&mut text).unwrap();
+    let all: Vec<i32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(all.len(), 2);
+    for pid in all {
+        assert!(!is_running(pid), "{pid} is left");
+    }
+}
+
+/// Whether a process runs. One that was ended, and that nobody has waited for yet, does not.
+fn is_running(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
