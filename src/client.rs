@@ -7,7 +7,7 @@ use std::time::Duration;
 
 pub mod latency;
 pub(crate) mod running_stats;
-mod rng;
+pub(crate) mod rng;
 pub mod probe;
 pub(crate) mod failure;
 
@@ -16,7 +16,7 @@ mod datagram_socket;
 mod drive;
 mod idle_timer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
-mod alarm;
+pub(crate) mod alarm;
 
 pub(crate) mod dial;
 

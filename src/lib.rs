@@ -30,6 +30,8 @@ pub mod observe;
 pub mod server;
 #[cfg(feature = "clients")]
 pub mod client;
+#[cfg(feature = "clients")]
+mod awkward;
 pub mod cli;
 
 /// So that the test kit means the same crate here as in the integration tests.

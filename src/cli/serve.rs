@@ -1,5 +1,6 @@
 //! `resound serve`: from its arguments to a server that runs until a signal stops it.
 
+use std::convert;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,9 @@ use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-use crate::net::{Endpoint, Listener, Passed, SocketFile, cannot, passed};
+#[cfg(feature = "clients")]
+use crate::awkward::Awkward;
+use crate::net::{Endpoint, Listen, Listener, Passed, SocketFile, cannot, passed};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
 use crate::signals;
@@ -159,6 +162,14 @@ pub struct Serve {
     /// sense, the server says so in text: it reads them before it knows the format.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
+
+    /// Echo rightly, in the most awkward way that TCP allows, to test a client
+    ///
+    /// Single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
+    /// streams, and costs each connection a timer.
+    #[cfg(feature = "clients")]
+    #[arg(long, value_name = "SEED")]
+    awkward: Option<u64>,
 }
 
 impl Serve {
@@ -171,10 +182,15 @@ impl Serve {
         let mut counters = Counters::default();
         // Without a log of connections, an event must not even cost the question whether to log it.
         let observer = (&mut counters, ServerLog::default());
-        let end = if log_enabled!(Level::Debug) {
-            self.serve((observer, ConnectionLog::default()))
-        } else {
-            self.serve(observer)
+        let end = match log_enabled!(Level::Debug) {
+            #[cfg(feature = "clients")]
+            _ if self.awkward.is_some() => {
+                let seed = self.awkward.unwrap_or_default();
+                let observer = (observer, ConnectionLog::default());
+                self.serve(observer, |listener| Awkward::new(listener, seed))
+            }
+            true => self.serve((observer, ConnectionLog::default()), convert::identity),
+            false => self.serve(observer, convert::identity),
         }?;
         log_summary(&counters);
         log::logger().flush();
@@ -186,8 +202,13 @@ impl Serve {
         }
     }
 
-    /// Starts a server and runs it to its end. The outer error is one of the start.
-    fn serve(&self, observer: impl Observer) -> Result<io::Result<Outcome>, Failure> {
+    /// Starts a server, on what `listen` makes of each listener, and runs it to its end. The outer error is one of the
+    /// start.
+    fn serve<L: Listen>(
+        &self,
+        observer: impl Observer,
+        listen: impl Fn(Listener) -> L,
+    ) -> Result<io::Result<Outcome>, Failure> {
         self.access.check(&self.listen)?;
         // This comes before anything that opens a descriptor.
         let passed = passed()?;
@@ -205,18 +226,20 @@ impl Serve {
             .add_service(Box::new(StopOnSignals::new(signals)))
             .map_err(|e| signals::cannot_watch(&e))?;
         // The files are removed after the server has finished, so that no peer waits for that.
-        let _files = self.open(&mut server, (passed, &places, &metrics_at), &config)?;
+        let sockets = (passed, &places[..], &metrics_at[..]);
+        let _files = self.open(&mut server, sockets, &config, listen)?;
         // This comes last: it says that the server is ready.
         notify_manager(&mut server)?;
         Ok(server.run())
     }
 
     /// Opens the sockets of the server, and takes over those that it was passed. Returns the files of Unix sockets.
-    fn open(
+    fn open<L: Listen>(
         &self,
-        server: &mut Server<Listener, impl Observer>,
+        server: &mut Server<L, impl Observer>,
         (passed, places, metrics_at): (Passed, &[Place], &[Endpoint]),
         config: &Config,
+        listen: impl Fn(Listener) -> L,
     ) -> io::Result<Vec<SocketFile>> {
         let mut for_metrics = metrics::bind(metrics_at, self.unix_mode)?;
         let bound = self.bind(places)?;
@@ -227,7 +250,7 @@ impl Serve {
         for_metrics.splice(..0, inherited.metrics);
         metrics::add_to(server, for_metrics, config)?;
         let bound = bound.after(inherited.listeners, inherited.datagrams);
-        let files = self.listen(server, bound)?;
+        let files = self.listen(server, bound, listen)?;
         warnings.iter().for_each(|warning| warn!(event = "option_warning"; "{warning}"));
         Ok(files)
     }
@@ -309,7 +332,7 @@ impl Serve {
 }
 
 /// Lets the server tell a service manager how it is doing, if there is one. A server is no worse without.
-fn notify_manager(server: &mut Server<Listener, impl Observer>) -> io::Result<()> {
+fn notify_manager(server: &mut Server<impl Listen, impl Observer>) -> io::Result<()> {
     match Notify::from_env(Instant::now()) {
         Ok(None) => Ok(()),
         Ok(Some(notify)) => server.add_service(Box::new(notify)),

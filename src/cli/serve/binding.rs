@@ -8,7 +8,7 @@ use log::{info, warn};
 use super::Serve;
 use super::hint::hint;
 use crate::cli::address::ListenAddr;
-use crate::net::{Endpoint, ListenOptions, Listener, SocketFile, UdpSocket};
+use crate::net::{Endpoint, Listen, ListenOptions, Listener, SocketFile, UdpSocket};
 use crate::observe::Observer;
 use crate::server::{ListenAt, Server};
 
@@ -76,10 +76,11 @@ impl Serve {
     /// # Errors
     ///
     /// If the system cannot register a socket, or does not report its address.
-    pub(super) fn listen(
+    pub(super) fn listen<L: Listen>(
         &self,
-        server: &mut Server<Listener, impl Observer>,
+        server: &mut Server<L, impl Observer>,
         Bound { mut listeners, datagrams }: Bound,
+        listen: impl Fn(Listener) -> L,
     ) -> io::Result<Vec<SocketFile>> {
         let files = listeners.iter_mut().filter_map(|(listener, _)| listener.take_file()).collect();
         let at = |(listener, is_proxied): (Listener, bool)| {
@@ -91,6 +92,7 @@ impl Serve {
         let datagrams = datagrams.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
         let hint = first_plain(&listeners, &datagrams).and_then(hint);
         let hint = hint.filter(|_| stderr().is_terminal());
+        let listeners = listeners.into_iter().map(|(listener, at)| (listen(listener), at)).collect();
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!(event = "hint"; "{hint}"));

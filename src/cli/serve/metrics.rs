@@ -8,7 +8,7 @@ use log::warn;
 
 use crate::cli::address::metrics_addr;
 use crate::http::{HttpServer, MAX_CLIENTS};
-use crate::net::{Addr, Endpoint, ListenOptions, Listener};
+use crate::net::{Addr, Endpoint, Listen, ListenOptions, Listener};
 use crate::observe::Observer;
 use crate::server::{Config, Metrics, Server};
 
@@ -61,7 +61,7 @@ pub(super) fn bind(endpoints: &[Endpoint], unix_mode: u32) -> io::Result<Vec<Lis
 ///
 /// If the system gives no further poll, or cannot register a listener.
 pub(super) fn add_to(
-    server: &mut Server<Listener, impl Observer>,
+    server: &mut Server<impl Listen, impl Observer>,
     listeners: Vec<Listener>,
     config: &Config,
 ) -> io::Result<()> {
