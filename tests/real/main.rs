@@ -72,3 +72,4 @@ mod soak;
 mod time;
 mod traced;
 mod udp;
+mod zoo;
