@@ -19,8 +19,13 @@ fn echo_changed(mut stream: TcpStream, change: impl Fn(&[u8]) -> Vec<u8>) {
 #[track_caller]
 fn expect(act: impl Fn(TcpStream) + Copy + Send + 'static, id: &str, mistake: &str, how: &str) {
     let addr = serving(act);
-    let (code, report) = check(&[&addr, "--only", id.trim_start_matches("sanity/")
-        .replace("first", "bytes/one").as_str(), "--timeout", "500ms"]);
+    let (code, report) = check(&[
+        &addr,
+        "--only",
+        id.trim_start_matches("sanity/").replace("first", "bytes/one").as_str(),
+        "--timeout",
+        "500ms",
+    ]);
     let case = case(&report, id);
     assert_eq!((code, &case["verdict"]), (Some(1), &"fail".into()), "{report:#}");
     let found = &case["diagnosis"];

@@ -23,7 +23,8 @@ fn gradescope_gets_the_points_of_each_case() {
     let output = resound(&[&["check", &addr, "--level", "1"], &files[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let results: Value = serde_json::from_slice(&fs::read(results).unwrap()).unwrap();
-    let scores: Vec<_> = results["tests"].as_array().unwrap().iter().map(|t| t["score"].as_f64().unwrap()).collect();
+    let scores: Vec<_> =
+        results["tests"].as_array().unwrap().iter().map(|t| t["score"].as_f64().unwrap()).collect();
     assert_eq!(scores, [1.0, 2.0, 5.0, 2.0, 1.0]);
     let junit = fs::read_to_string(junit).unwrap();
     assert!(junit.contains("tests=\"5\"") && junit.contains("name=\"bytes/word\""), "{junit}");
@@ -66,9 +67,13 @@ fn the_same_seed_gives_the_same_bytes_and_each_failure_says_how_to_try_it_again(
     assert_eq!(difference(), difference());
     let output = resound(&["check", &addr, "--seed", "7", "--only", "bytes/sizes"]);
     let said = String::from_utf8(output.stdout).unwrap();
-    let again = format!("Again: resound check {addr} --seed 7 --only bytes/sizes (our end was 127.0.0.1:");
+    let again =
+        format!("Again: resound check {addr} --seed 7 --only bytes/sizes (our end was 127.0.0.1:");
     assert!(said.contains(&again), "{said}");
-    assert!(said.ends_with("next: bytes/sizes (Messages of 1 byte to 64 KiB come back whole)\n"), "{said}");
+    assert!(
+        said.ends_with("next: bytes/sizes (Messages of 1 byte to 64 KiB come back whole)\n"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -80,7 +85,9 @@ fn the_keys_are_those_of_the_documentation() {
     let (_, report) = check(&[&addr, "--only", "bytes/one"]);
     let documented = include_str!("../../docs/check-json.md");
     let first = &report["cases"][0];
-    for object in [&report, first, &first["cause"], &first["diagnosis"], &first["cause"]["difference"]] {
+    for object in
+        [&report, first, &first["cause"], &first["diagnosis"], &first["cause"]["difference"]]
+    {
         for key in object.as_object().unwrap().keys() {
             assert!(documented.contains(&format!("`{key}`")), "{key} is not documented");
         }

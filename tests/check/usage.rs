@@ -14,10 +14,19 @@ fn refused(args: &[&str], code: i32, line: &str) {
 
 #[test]
 fn what_is_no_server_or_no_case_is_refused() {
-    let id = "there is no case \"bytes/all-value\"; perhaps bytes/all-values: see resound check --list";
+    let id =
+        "there is no case \"bytes/all-value\"; perhaps bytes/all-values: see resound check --list";
     refused(&["127.0.0.1:7", "--only", "bytes/all-value"], 2, id);
-    refused(&["--only", "bytes/one", "--skip", "bytes/", "127.0.0.1:7"], 2, "no case is left: see resound check --list");
-    refused(&["--", "/nonexistent/server"], 1, "cannot start /nonexistent/server: there is no such program");
+    refused(
+        &["--only", "bytes/one", "--skip", "bytes/", "127.0.0.1:7"],
+        2,
+        "no case is left: see resound check --list",
+    );
+    refused(
+        &["--", "/nonexistent/server"],
+        1,
+        "cannot start /nonexistent/server: there is no such program",
+    );
     let early = "the server ended before it listened: exit code 3";
     refused(&["--", "sh", "-c", "exit 3"], 1, early);
     refused(&["--pid", "999999999", "127.0.0.1:7"], 1, "there is no process 999999999");
@@ -51,7 +60,8 @@ fn bytes_of_a_server_are_never_printed() {
 fn the_list_names_each_case_once() {
     let output = resound(&["check", "--list"]);
     let said = String::from_utf8(output.stdout).unwrap();
-    let mut ids: Vec<_> = said.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    let mut ids: Vec<_> =
+        said.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
     let all = ids.len();
     ids.sort_unstable();
     ids.dedup();

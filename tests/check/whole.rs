@@ -41,7 +41,8 @@ fn datagrams_are_checked_over_udp() {
     let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = probe.local_addr().unwrap().port();
     drop(probe);
-    let words: Vec<_> = server[1..].iter().map(|word| word.replace("{port}", &port.to_string())).collect();
+    let words: Vec<_> =
+        server[1..].iter().map(|word| word.replace("{port}", &port.to_string())).collect();
     let mut running = command.args(words).spawn().unwrap();
     let addr = format!("udp:127.0.0.1:{port}");
     let up = (0..500).any(|_| {

@@ -27,7 +27,11 @@ const MISTAKES: [(&str, &[&str], &[&str]); 18] = [
     ("emfile-spin", &["process/out-of-descriptors"], &[]),
     ("deaf-listener", &["process/out-of-descriptors"], &[]),
     ("greedy-peer", &["hostile/flood"], &[]),
-    ("stuck-back-pressure", &["pressure/read-late"], &["bytes/16m", "pressure/", "end/half-close-8m"]),
+    (
+        "stuck-back-pressure",
+        &["pressure/read-late"],
+        &["bytes/16m", "pressure/", "end/half-close-8m"],
+    ),
 ];
 
 /// The program that holds all of them.
@@ -41,7 +45,8 @@ fn zoo() -> String {
 
 fn check(words: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_resound"));
-    let output = command.args(["check", "--json", "--seed", "7", "--"]).args(words).output().unwrap();
+    let output =
+        command.args(["check", "--json", "--seed", "7", "--"]).args(words).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
 }
 
@@ -74,7 +79,8 @@ fn each_server_of_the_zoo_is_convicted_and_its_mistake_named() {
         assert_eq!(&first.1, name, "{name}: {failed:?}");
         let ids: Vec<_> = failed.iter().map(|(id, _)| id.as_str()).collect();
         assert!(must.iter().all(|id| ids.contains(id)), "{name}: {ids:?}");
-        let may_fail = |id: &str| must.contains(&id) || may.iter().any(|start| id.starts_with(start));
+        let may_fail =
+            |id: &str| must.contains(&id) || may.iter().any(|start| id.starts_with(start));
         assert!(ids.iter().all(|id| may_fail(id)), "{name}: {ids:?}");
     });
 }

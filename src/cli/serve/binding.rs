@@ -92,7 +92,8 @@ impl Serve {
         let datagrams = datagrams.into_iter().map(at).collect::<io::Result<Vec<_>>>()?;
         let hint = first_plain(&listeners, &datagrams).and_then(hint);
         let hint = hint.filter(|_| stderr().is_terminal());
-        let listeners = listeners.into_iter().map(|(listener, at)| (listen(listener), at)).collect();
+        let listeners: Vec<_> =
+            listeners.into_iter().map(|(listener, at)| (listen(listener), at)).collect();
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!(event = "hint"; "{hint}"));
