@@ -11,10 +11,9 @@ use clap::{Args, ValueEnum};
 use rustix::process::getpid;
 
 use super::Failure;
-use super::address::server_addr;
 use super::failure::INTERRUPTED;
 use crate::client::check::{self, LEVELS, Options, Points, Profile, Report, Target, Text, Verdict};
-use crate::net::reason;
+use crate::net::{Addr, reason};
 use crate::stdio::{complain, say};
 use crate::text::shell::quoted;
 use crate::units::timeout;
@@ -26,9 +25,9 @@ mod watched;
 /// The arguments of `resound check`.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME
+    /// The server: HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME
     #[arg(value_name = "ADDR", required_unless_present_any = ["command", "list"], conflicts_with = "command")]
-    server: Option<String>,
+    server: Option<Addr>,
 
     /// A command that starts the server. {port} in it, and $PORT, stand for the port to listen at
     #[arg(last = true, value_name = "COMMAND")]
@@ -162,10 +161,7 @@ impl Check {
 
     fn options(&self) -> Result<Options, Failure> {
         let target = match &self.server {
-            Some(server) => {
-                let server = server_addr(server).map_err(|why| Failure::usage(&why))?;
-                Target::Address(server, self.pid)
-            }
+            Some(server) => Target::Address(server.clone(), self.pid),
             None => Target::Command(self.command.clone()),
         };
         // Any number will do, as long as it differs from run to run.
@@ -201,7 +197,7 @@ impl Check {
     fn again(&self, report: &Report) -> String {
         let seed = report.seed;
         match &self.server {
-            Some(server) => format!("resound check {} --seed {seed}", quoted(server)),
+            Some(server) => format!("resound check {} --seed {seed}", quoted(&server.to_string())),
             None => {
                 let words =
                     self.command.iter().map(|word| quoted(&word.to_string_lossy()).to_string());
