@@ -8,6 +8,10 @@ mod command;
 #[path = "support/deadline.rs"]
 mod deadline;
 
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
+#[path = "support/server.rs"]
+mod server;
+
 #[path = "check/checker.rs"]
 mod checker;
 

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::Read;
 use std::net::UdpSocket;
-use std::process::Command;
 use std::thread;
 
 use crate::checker::{case, check, serving, with_verdict};
+use crate::server::Server;
 
 const RESOUND: &str = env!("CARGO_BIN_EXE_resound");
 
@@ -36,24 +36,9 @@ fn an_address_alone_leaves_out_what_needs_the_process() {
 
 #[test]
 fn datagrams_are_checked_over_udp() {
-    let server = [RESOUND, "serve", "-q", "-l", "127.0.0.1:{port}", "-l", "udp:127.0.0.1:{port}"];
-    let mut command = Command::new(RESOUND);
-    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = probe.local_addr().unwrap().port();
-    drop(probe);
-    let words: Vec<_> =
-        server[1..].iter().map(|word| word.replace("{port}", &port.to_string())).collect();
-    let mut running = command.args(words).spawn().unwrap();
-    let addr = format!("udp:127.0.0.1:{port}");
-    let up = (0..500).any(|_| {
-        thread::yield_now();
-        check(&[&addr, "--only", "udp/one"]).0 == Some(0)
-    });
-    let (code, report) = check(&[&addr]);
-    running.kill().unwrap();
-    running.wait().unwrap();
-    assert!(up && code == Some(0), "{report:#}");
-    assert_eq!(report["passed"], 10, "{report:#}");
+    let server = Server::start_at(&["udp:127.0.0.1:0"], &[]);
+    let (code, report) = check(&[server.addr()]);
+    assert_eq!((code, &report["passed"]), (Some(0), &10.into()), "{report:#}");
 }
 
 #[test]
