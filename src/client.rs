@@ -14,6 +14,7 @@ pub(crate) mod failure;
 mod standstill;
 mod drive;
 mod idle_timer;
+mod datagram_socket;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
 mod alarm;
 

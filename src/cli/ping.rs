@@ -9,9 +9,8 @@ use super::Failure;
 use super::failure::INTERRUPTED;
 use super::send_proxy::SendProxy;
 use crate::client::dial::DialProgress::Waiting;
-use crate::client::ping::{
-    self, End, Json, LEAST_BYTES, MOST_BYTES, Notice, Options, Summary, Tally,
-};
+use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
+use crate::client::probe::datagrams::{LEAST_BYTES, MOST_BYTES};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
 use crate::units::{count, size, timeout, within};
