@@ -12,9 +12,9 @@ pub mod probe;
 pub(crate) mod failure;
 
 mod standstill;
+mod datagram_socket;
 mod drive;
 mod idle_timer;
-mod datagram_socket;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
 mod alarm;
 

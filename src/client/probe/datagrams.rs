@@ -110,6 +110,11 @@ impl DatagramProbe {
         sent.or(self.unsent.front().map(|planned| planned.due))
     }
 
+    /// Whether a message that was given up may still get its echo.
+    pub fn expects_late(&self) -> bool {
+        self.window.overdue() > 0
+    }
+
     /// Begins a message of `bytes` bytes, from [`LEAST_BYTES`] to [`MOST_BYTES`]. There must be [room](Self::has_room) for
     /// it.
     pub fn begin(&mut self, bytes: usize, due: Instant) {
@@ -294,3 +299,5 @@ impl fmt::Display for BadDatagram {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ pub struct Window<T> {
     /// Messages at the front that await nothing.
     settled: usize,
     outstanding: u64,
+    /// Messages whose echo did not come in time, and can still come.
+    overdue: u64,
     /// The greatest number whose echo came.
     greatest: u64,
 }
@@ -60,7 +62,7 @@ impl<T> Window<T> {
     /// No message is sent yet. The first will have the number 1. The last `most` will be remembered.
     pub fn new(most: usize) -> Self {
         let messages = VecDeque::new();
-        Self { most, first: 1, messages, settled: 0, outstanding: 0, greatest: 0 }
+        Self { most, first: 1, messages, settled: 0, outstanding: 0, overdue: 0, greatest: 0 }
     }
 
     /// A window of the same size in which no message is sent yet.
@@ -71,6 +73,11 @@ impl<T> Window<T> {
     /// Messages that await their echo.
     pub fn outstanding(&self) -> u64 {
         self.outstanding
+    }
+
+    /// Messages whose echo did not come in time, and can still come.
+    pub fn overdue(&self) -> u64 {
+        self.overdue
     }
 
     /// Whether `n` more messages can be remembered. If not, one of the oldest still awaits its echo.
@@ -88,7 +95,8 @@ impl<T> Window<T> {
         debug_assert!(self.has_room_for(1));
         let number = self.next_number();
         if self.messages.len() == self.most {
-            self.messages.pop_front();
+            let oldest = self.messages.pop_front();
+            self.overdue -= u64::from(oldest.is_some_and(|m| m.state == State::Overdue));
             self.first += 1;
             self.settled -= 1;
         }
@@ -124,6 +132,7 @@ impl<T> Window<T> {
             State::Failed => Arrival::Unknown,
             State::Overdue => {
                 message.state = State::Answered;
+                self.overdue -= 1;
                 Arrival::Late { took }
             }
             State::Outstanding => {
@@ -152,6 +161,7 @@ impl<T> Window<T> {
     pub fn expire(&mut self, is_overdue: impl FnOnce(Instant) -> bool) -> Option<u64> {
         let (number, _) = self.oldest().filter(|(_, sent_at)| is_overdue(*sent_at))?;
         self.settle(number, State::Overdue);
+        self.overdue += 1;
         Some(number)
     }
 
@@ -224,9 +234,11 @@ mod tests {
         assert_eq!(window.expire(after_timeout(start + TIMEOUT)), Some(1));
         assert_eq!(window.expire(after_timeout(start + TIMEOUT)), None, "the second is in time");
         assert_eq!((window.outstanding(), window.oldest()), (1, Some((2, start + MS))));
+        assert_eq!(window.overdue(), 1);
         let now = start + TIMEOUT + MS;
         assert_eq!(window.arrive(1, now), Arrival::Late { took: TIMEOUT + MS });
         assert_eq!(window.arrive(1, now), Arrival::Duplicate);
+        assert_eq!(window.overdue(), 0);
     }
 
     #[test]
@@ -265,11 +277,13 @@ mod tests {
         window.arrive(1, now);
         assert!(window.has_room_for(1));
         assert_eq!(window.send((), now), MOST as u64 + 1);
-        assert_eq!([0, 1, 2].map(|number| window.arrive(number, now)), [
-            Arrival::Unknown,
-            Arrival::Duplicate,
-            Arrival::Duplicate
-        ]);
-        assert_eq!((window.messages.len(), window.content(1), window.content(2)), (MOST, None, Some(&())));
+        assert_eq!(
+            [0, 1, 2].map(|number| window.arrive(number, now)),
+            [Arrival::Unknown, Arrival::Duplicate, Arrival::Duplicate]
+        );
+        assert_eq!(
+            (window.messages.len(), window.content(1), window.content(2)),
+            (MOST, None, Some(&()))
+        );
     }
 }
