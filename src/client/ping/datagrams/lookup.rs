@@ -4,11 +4,12 @@ use std::io;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use mio::Token;
+use mio::event::Source;
 use mio::unix::pipe;
+use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGQUIT;
 
-use super::sockets::Network;
+use crate::client::datagram_socket::DatagramSocket;
 use crate::client::dial::lookup::{self, Answer, Resolve};
 use crate::client::drive::{Driven, Timeout};
 use crate::client::idle_timer::IdleTimer;
@@ -17,9 +18,15 @@ use crate::client::ping::session::Notify;
 use crate::client::ping::tally::Tally;
 use crate::client::ping::watch::{Watch, Watched};
 use crate::client::ping::{End, Options};
-use crate::net::{Endpoint, cannot};
+use crate::net::{Endpoint, cannot, delegate_source};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
+
+/// What a ping over UDP needs of the network: first a look-up, and then a socket.
+pub(super) enum Network {
+    LookUp(pipe::Receiver),
+    Server(DatagramSocket),
+}
 
 /// A look-up under way.
 pub(super) struct LookUp<'a, S> {
@@ -118,3 +125,14 @@ impl<S: Notify> Driven for LookUp<'_, S> {
         self.outcome.take()
     }
 }
+
+impl Network {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::LookUp(ended) => ended,
+            Self::Server(socket) => socket,
+        }
+    }
+}
+
+delegate_source!(Network);

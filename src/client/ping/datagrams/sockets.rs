@@ -4,12 +4,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::event::Source;
-use mio::unix::pipe;
-use mio::{Interest, Registry, Token};
+use mio::Token;
 use signal_hook::consts::SIGQUIT;
 
-use super::lookup::{Found, LookUp};
+use super::lookup::{Found, LookUp, Network};
 use super::{DatagramSession, Link};
 use crate::client::datagram_socket::DatagramSocket;
 use crate::client::dial::lookup::Resolve;
@@ -19,7 +17,7 @@ use crate::client::ping::session::Notify;
 use crate::client::ping::tally::Tally;
 use crate::client::ping::watch::{Watch, Watched};
 use crate::client::ping::{End, Options};
-use crate::net::{Addr, Endpoint, delegate_source};
+use crate::net::{Addr, Endpoint};
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
 
@@ -68,12 +66,6 @@ struct DatagramSockets {
     server: Token,
     /// The server's addresses that come after the one that the socket is connected to.
     others: Vec<Endpoint>,
-}
-
-/// What a ping over UDP needs of the network: first a look-up, and then a socket.
-pub(super) enum Network {
-    LookUp(pipe::Receiver),
-    Server(DatagramSocket),
 }
 
 impl DatagramSockets {
@@ -164,17 +156,6 @@ impl<S: Notify> Driven for DatagramSession<'_, DatagramSockets, S> {
         Self::outcome(self)
     }
 }
-
-impl Network {
-    fn source(&mut self) -> &mut dyn Source {
-        match self {
-            Self::LookUp(ended) => ended,
-            Self::Server(socket) => socket,
-        }
-    }
-}
-
-delegate_source!(Network);
 
 #[cfg(test)]
 mod tests;
