@@ -34,8 +34,9 @@ pub const RESTRICTED: [AccessLists; 3] = [
 
 impl AccessLists {
     pub fn access(&self) -> Access {
-        let networks =
-            |list: &[&str]| list.iter().map(|text| parse_network(text).unwrap()).collect();
+        let networks = |list: &[&str]| {
+            list.iter().map(|text| parse_network(text).expect("a network")).collect()
+        };
         Access { allow: networks(self.allow), deny: networks(self.deny) }
     }
 
