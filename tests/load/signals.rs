@@ -1,8 +1,7 @@
 //! Signals end a run, or show its progress.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Child;
@@ -48,17 +47,11 @@ fn interrupted_while_measuring(args: &[&str], act: impl FnOnce(&Child)) -> (Ende
 /// that it keeps that one.
 fn keeping_the_101st(may_go_on: Receiver<()>) -> (String, Receiver<()>) {
     let (has_come, kept) = channel();
-    let addr = peers::serve(move |mut stream: TcpStream| {
-        let mut message = [0; 64];
-        for number in 0.. {
-            stream.read_exact(&mut message)?;
-            if number == 100 {
-                has_come.send(()).unwrap();
-                let _ = may_go_on.recv(); // An error means that the test is over.
-            }
-            stream.write_all(&message)?;
-        }
-        Ok(())
+    let addr = peers::serve(move |stream| {
+        peers::acting_at(&stream, 101, || {
+            has_come.send(()).unwrap();
+            let _ = may_go_on.recv(); // An error means that the test is over.
+        })
     });
     (addr, kept)
 }
