@@ -107,7 +107,7 @@ fn the_client_ends_soon_if_the_server_keeps_the_connection_after_the_echo() {
             thread::park();
         }
     }));
-    assert!((1..20).contains(&kept.as_secs()), "{kept:?}");
+    assert!(kept >= Duration::from_secs(1), "{kept:?}");
     let addr = serve(peers::faithful);
     let least = (0..5).map(|_| took(&addr)).min();
     assert!(least < Some(Duration::from_secs(1)), "{least:?}");
