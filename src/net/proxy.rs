@@ -85,6 +85,14 @@ pub enum HeaderVersion {
 }
 
 impl HeaderVersion {
+    /// Its number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+
     /// The header of a connection between these ends. It names them if both are internet addresses of one family; if not,
     /// it says that the client is unknown (version 1), or that the proxy itself is (`LOCAL` of version 2).
     ///

@@ -14,8 +14,10 @@ use crate::cost::figure;
 use crate::programs::{Under, program, within};
 use crate::server::{Server, TIMEOUT};
 
-/// An interface with an IPv4 and an IPv6 network. Its other end takes no multicast.
+/// An interface with an IPv4 and an IPv6 network, whose other end takes no multicast; and a network of each family that
+/// belongs to this machine as a whole, as load balancers that pass datagrams through have it.
 const LINK: &str = "ip link set lo up && ip link add one type veth peer name other && \
+                    ip route add local 192.0.2.0/24 dev lo && ip route add local 2001:db8::/64 dev lo && \
                     ip addr add 10.9.9.1/24 brd + dev one && ip addr add fe80::1/64 dev one nodad && \
                     echo 1 > /proc/sys/net/ipv6/conf/other/disable_ipv6 && \
                     ip link set one up && ip link set other up && exec \"$@\"";
@@ -79,12 +81,15 @@ fn datagrams_that_could_start_a_loop_or_a_flood_are_not_answered() {
         expect_answer(&client("[::1]:0"), "[::1]:7007");
         expect_answer(&client("10.9.9.1:0"), "10.9.9.1:7007");
         expect_answer(&client(&format!("[fe80::1%{scope}]:0")), &format!("[fe80::1%{scope}]:7007"));
+        expect_answer(&client("127.0.0.1:0"), "192.0.2.7:7007");
+        // Failed when the kernel did not take such an address as the source of an answer.
+        expect_answer(&client("[::1]:0"), "[2001:db8::7]:7007");
         for socket in [&one, &six] {
             assert!(socket.recv_from(&mut [0; 10]).is_err());
         }
     });
     let said = under.server.stop();
-    let expected = "5 datagrams of 25 bytes echoed, 10 dropped (5 low_port, 2 own_port, 3 sent_to_many), \
+    let expected = "7 datagrams of 35 bytes echoed, 10 dropped (5 low_port, 2 own_port, 3 sent_to_many), \
                     0 dropped by the kernel";
     assert!(said.ends_with(expected), "{said}");
 }

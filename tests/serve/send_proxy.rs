@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use crate::command::resound;
 use crate::deadline::end_in_time;
 use crate::proxy::proxied;
 use crate::server::Server;
@@ -56,6 +57,18 @@ fn the_header_of_a_client_names_its_own_address() {
     let line = server.expect_line(": comes through the proxy [::1]:");
     let (before, proxy) = line.split_once(": comes through the proxy ").unwrap();
     assert!(before.ends_with(proxy), "{line}");
+}
+
+/// Failed when the JSON of ping did not say that it sends a header.
+#[test]
+fn the_json_of_a_ping_has_the_version_of_its_header() {
+    let server = Server::start_at(&["proxy+127.0.0.1:0"], &["--proxy-from", "127.0.0.1"]);
+    let addr = proxied(server.addr());
+    for (version, number) in [("v1", 1), ("v2", 2)] {
+        let output = resound(&["ping", "--json", "-c", "1", "--send-proxy", version, &addr]);
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["send_proxy_version"], number);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::tally::{Datagrams, RecordedFailure, Tally};
 use super::{End, Options};
 use crate::client::running_stats::RunningStats;
+use crate::net::proxy::HeaderVersion;
 
 /// The name and version of the format. The version changes if a program that reads it must change.
 const SCHEMA: &str = "resound-ping/1";
@@ -24,6 +25,7 @@ pub struct Json<'a> {
     interval_nanoseconds: u64,
     timeout_nanoseconds: u64,
     wait_nanoseconds: Option<u64>,
+    send_proxy_version: Option<u8>,
     elapsed_nanoseconds: u64,
     stood_still_nanoseconds: u64,
     messages: Messages,
@@ -92,6 +94,7 @@ impl<'a> Json<'a> {
             interval_nanoseconds: nanoseconds(options.interval),
             timeout_nanoseconds: nanoseconds(options.timeout),
             wait_nanoseconds: options.wait.map(nanoseconds),
+            send_proxy_version: options.send_proxy.map(HeaderVersion::number),
             elapsed_nanoseconds: nanoseconds(tally.elapsed),
             stood_still_nanoseconds: nanoseconds(tally.standstill),
             messages: Messages::of(tally),

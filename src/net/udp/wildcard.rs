@@ -10,8 +10,9 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
+use socket2::SockRef;
 
-use super::{LocalAddr, Received};
+use super::{LocalAddr, Received, if_known};
 
 /// For control messages that the maker of an inherited socket asked for, such as timestamps.
 const OTHER_BYTES: usize = 256;
@@ -32,6 +33,9 @@ impl Wildcard {
     pub(super) fn new(socket: &impl AsFd, is_ipv6: bool) -> io::Result<Self> {
         if is_ipv6 {
             setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            // A route of type local gives the machine a whole network. The kernel takes an IPv6 address of it as the source
+            // of an answer only with this option: ip(7). It is always one that the client has asked.
+            if_known(SockRef::from(socket).set_freebind_v6(true))?;
         }
         // An IPv6 socket receives IPv4 datagrams too. Only this option says which of them are broadcast.
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
