@@ -12,6 +12,7 @@ pub mod probe;
 pub(crate) mod failure;
 
 mod standstill;
+mod datagram_socket;
 mod drive;
 mod idle_timer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]

@@ -24,6 +24,8 @@ pub(crate) use explain::{cannot, reason, with_help};
 pub use inherited::{Inherited, Passed, passed};
 pub use listener::{ListenOptions, Listener};
 pub use networks::{Access, Networks, parse_network};
+#[cfg(feature = "clients")]
+pub(crate) use options::kernel_drops;
 pub(crate) use service_manager::ServiceManager;
 pub use udp::{Datagrams, LocalAddr, Received, UdpSocket};
 pub use unix::SocketFile;
@@ -318,7 +320,8 @@ fn no_connections() -> io::Error {
     io::Error::new(ErrorKind::Unsupported, "UDP has no connections")
 }
 
-fn used_up(source: IpAddr) -> io::Error {
+/// The error if no port of an address of this machine is free.
+pub(crate) fn used_up(source: IpAddr) -> io::Error {
     io::Error::new(ErrorKind::AddrNotAvailable, format!("the ports of {source} are used up"))
 }
 

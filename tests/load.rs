@@ -49,3 +49,5 @@ mod standstill;
 mod terminal;
 #[path = "load/usage.rs"]
 mod usage;
+#[path = "load/udp.rs"]
+mod udp;

@@ -2,10 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+#[cfg(feature = "clients")]
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 #[cfg(feature = "clients")]
 use super::Failure;
+#[cfg(feature = "clients")]
+use crate::client::probe::datagrams::{LEAST_BYTES, MOST_BYTES};
 use crate::net::{Addr, ParseAddrError, has_scheme, is_name_char};
 use crate::text::Excerpt;
 
@@ -103,6 +107,32 @@ pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
     Addr::of_server(text).map_err(|fault| with_example(text, &fault))
 }
 
+/// Why a client over UDP cannot wait for its server.
+#[cfg(feature = "clients")]
+pub(super) const NO_WAIT_OVER_UDP: &str =
+    "UDP has no connection to wait for: leave --wait out, or use TCP";
+
+/// Why a client over UDP sends no PROXY header.
+#[cfg(feature = "clients")]
+pub(super) const NO_HEADER_OVER_UDP: &str =
+    "a PROXY header begins a connection, and UDP has none: leave --send-proxy out";
+
+/// Refuses sizes of messages that no datagram can have.
+///
+/// # Errors
+///
+/// Which sizes are allowed.
+#[cfg(feature = "clients")]
+pub(super) fn check_datagram_sizes(sizes: &RangeInclusive<usize>) -> Result<(), Failure> {
+    if (LEAST_BYTES..=MOST_BYTES).contains(sizes.start()) && *sizes.end() <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(Failure::usage(&format!(
+        "a datagram has {LEAST_BYTES} to {MOST_BYTES} bytes, and its number takes {LEAST_BYTES} of them: give --size \
+         something between"
+    )))
+}
+
 /// Refuses a UDP address, for a command that speaks over a stream.
 ///
 /// # Errors
@@ -112,7 +142,7 @@ pub(super) fn server_addr(text: impl AsRef<OsStr>) -> Result<Addr, String> {
 pub(super) fn expect_stream(server: &Addr) -> Result<(), Failure> {
     match server {
         Addr::Udp { .. } => Err(Failure::usage(&format!(
-            "{} is a UDP address, and this command needs a stream: resound ping speaks UDP",
+            "{} is a UDP address, and this command needs a stream: resound ping and resound load speak UDP",
             shown(server)
         ))),
         _ => Ok(()),

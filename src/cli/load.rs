@@ -11,7 +11,6 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::Failure;
-use super::address::expect_stream;
 use super::send_proxy::SendProxy;
 use crate::client::load::{self, End, Found, Objective, Options, Outcome, Search, Threshold};
 use crate::client::report::{Files, Paths, Summary, header, is_stdout};
@@ -60,7 +59,7 @@ Examples:
 pub struct Load {
     #[arg(
         value_name = "ADDR",
-        help = "The server: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME"
+        help = "The server: HOST:PORT, [IPV6]:PORT, udp:HOST:PORT, unix:PATH or unix:@NAME"
     )]
     server: Addr,
 
@@ -99,13 +98,15 @@ struct Traffic {
     #[arg(short, long, value_name = "RATE", value_parser = rate::rate)]
     rate: Option<Rate>,
 
-    /// Bytes in a message, or a range for random sizes, such as 64-4k
+    /// Bytes in a message, or a range for random sizes, such as 64-4k; over UDP, from 8 to 65507
     #[arg(short, long, value_name = "SIZE", value_parser = sizes, default_value = "64")]
     size: RangeInclusive<usize>,
 
-    /// Messages that a connection may have in flight
-    #[arg(short, long, value_name = "DEPTH", value_parser = depth, default_value = "1")]
-    pipeline: usize,
+    /// Messages that a connection may have in flight [default: 1]
+    ///
+    /// Over UDP with --rate, the default is so high that messages that are lost hold up no others.
+    #[arg(short, long, value_name = "DEPTH", value_parser = depth)]
+    pipeline: Option<usize>,
 
     /// How long to send messages before the measurement begins
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
@@ -130,9 +131,11 @@ struct Connecting {
     #[arg(long, value_name = "RATE", value_parser = per_second)]
     connect_rate: Option<f64>,
 
-    /// Fail if an echo or a connection takes this long
-    #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout, default_value = "10s")]
-    timeout: Duration,
+    /// Fail if an echo or a connection takes this long [default: 10s; over UDP: 1s]
+    ///
+    /// Over UDP, an echo that takes longer is lost, or late if it comes after all. The run goes on.
+    #[arg(short = 'W', long, value_name = "DURATION", value_parser = timeout)]
+    timeout: Option<Duration>,
 
     /// Wait up to this long until the server is up
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
@@ -166,7 +169,7 @@ struct Connecting {
 struct FailIf {
     /// Fail if a figure is more (>) or less (<) than this: p99>1ms, max>20ms, rate<10k, errors>0
     ///
-    /// Or mean>1ms; or, with --rate, lag>1ms: the p99 of how late this client itself was. May be given several
+    /// Or mean>1ms; lost>0.1%, the part of the messages that were sent and lost; or, with --rate, lag>1ms: the p99 of how late this client itself was. May be given several
     /// times. All times but lag are response times. A message that was never answered counts with the time that it
     /// waited.
     #[arg(long, value_name = "CONDITION", value_parser = Threshold::parse)]
@@ -208,7 +211,6 @@ impl Load {
     ///
     /// If the run failed or was interrupted, or a condition of --fail-if is true.
     pub fn run(self, is_quiet: bool) -> Result<(), Failure> {
-        expect_stream(&self.server)?;
         let mut options = self.options();
         self.check(&options)?;
         // Before the run, so that no run is wasted.

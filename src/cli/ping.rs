@@ -6,12 +6,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use super::address::{NO_HEADER_OVER_UDP, NO_WAIT_OVER_UDP, check_datagram_sizes};
 use super::failure::INTERRUPTED;
 use super::send_proxy::SendProxy;
 use crate::client::dial::DialProgress::Waiting;
-use crate::client::ping::{
-    self, End, Json, LEAST_BYTES, MOST_BYTES, Notice, Options, Summary, Tally,
-};
+use crate::client::ping::{self, End, Json, Notice, Options, Summary, Tally};
 use crate::net::Addr;
 use crate::stdio::{complain, say};
 use crate::units::{count, size, timeout, within};
@@ -101,19 +100,12 @@ impl Ping {
 
 /// Checks what only a ping over UDP does not allow.
 fn check_datagrams(options: &Options) -> Result<(), Failure> {
-    if !(LEAST_BYTES..=MOST_BYTES).contains(&options.size) {
-        return Err(Failure::usage(&format!(
-            "a datagram has {LEAST_BYTES} to {MOST_BYTES} bytes, and its number takes {LEAST_BYTES} of them: \
-             give --size something between"
-        )));
-    }
+    check_datagram_sizes(&(options.size..=options.size))?;
     if options.wait.is_some() {
-        let line = "UDP has no connection to wait for: leave --wait out, or ping over TCP";
-        return Err(Failure::usage(line));
+        return Err(Failure::usage(NO_WAIT_OVER_UDP));
     }
     if options.send_proxy.is_some() {
-        let line = "a PROXY header begins a connection, and UDP has none: leave --send-proxy out";
-        return Err(Failure::usage(line));
+        return Err(Failure::usage(NO_HEADER_OVER_UDP));
     }
     Ok(())
 }

@@ -8,8 +8,9 @@ use std::io;
 use std::time::Duration;
 
 use super::probe::Fault;
+use super::probe::datagrams::BadDatagram;
 use crate::net::reason;
-use crate::text::format::{count, counted, elapsed, setting};
+use crate::text::format::{count, elapsed, setting};
 
 /// The number of failures that a client records in full. It counts the others by [kind](Failure::kind).
 pub const MAX_RECORDED: usize = 20;
@@ -58,63 +59,6 @@ impl Failure {
             Self::Fault(fault) => fault.is_wrong(),
             Self::Datagram(_) => true,
             _ => false,
-        }
-    }
-}
-
-/// What is wrong with a datagram that came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadDatagram {
-    /// It has another length.
-    Length {
-        /// The bytes that were sent.
-        sent: usize,
-        /// The bytes that came.
-        came: usize,
-    },
-    /// A byte differs.
-    Altered {
-        /// Its offset in the datagram.
-        offset: usize,
-        /// The byte that was sent.
-        expected: u8,
-        /// The byte that came.
-        got: u8,
-    },
-    /// It has not the number of a message that was sent not long ago.
-    Unknown,
-}
-
-impl BadDatagram {
-    /// What is wrong with `came`, if `sent` was sent.
-    pub fn find(came: &[u8], sent: &[u8]) -> Option<Self> {
-        if came.len() != sent.len() {
-            return Some(Self::Length { sent: sent.len(), came: came.len() });
-        }
-        let offset = came.iter().zip(sent).position(|(came, sent)| came != sent)?;
-        Some(Self::Altered { offset, expected: sent[offset], got: came[offset] })
-    }
-
-    fn kind(self) -> &'static str {
-        match self {
-            Self::Length { .. } => "length",
-            Self::Altered { .. } => "altered",
-            Self::Unknown => "surplus",
-        }
-    }
-}
-
-impl fmt::Display for BadDatagram {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Length { sent, came } => {
-                let bytes = |n: usize| counted(n as u64, "byte", "bytes");
-                write!(f, "{} came back instead of {}", bytes(*came), bytes(*sent))
-            }
-            Self::Altered { offset, expected, got } => {
-                write!(f, "the byte at offset {offset} is {got:02x} instead of {expected:02x}")
-            }
-            Self::Unknown => f.write_str("a datagram came that is no echo of a recent message"),
         }
     }
 }

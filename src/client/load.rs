@@ -24,14 +24,15 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::client::failure::Failure;
 use crate::client::latency::Latency;
-use crate::net::Addr;
 use crate::net::proxy::HeaderVersion;
+use crate::net::{Addr, Endpoint};
 use crate::signals;
 
 use clock::SystemClock;
 use contact::{NoContact, contact};
+use datagrams::DatagramNetwork;
 use engine::Engine;
-use link::Network;
+use link::{Connect, Network};
 use outcome::per_second;
 
 pub use connection_failure::ConnectionFailure;
@@ -52,9 +53,11 @@ mod cost;
 mod recorder;
 mod standstills;
 mod shared;
+mod probing;
 mod lane;
 mod contact;
 mod link;
+mod datagrams;
 mod connection;
 mod connections;
 mod phase;
@@ -170,24 +173,53 @@ pub trait Reporter {
 /// Loads the server until the measured part is over, the run fails, or the user asks to stop. Failures are part of the
 /// outcome.
 pub fn run(options: &Options, reporter: &mut impl Reporter) -> Outcome {
-    match watch_signals() {
-        Ok(mut signals) => run_under(options, &mut signals, reporter),
+    match Prepared::new(options) {
+        Ok(mut prepared) => prepared.run(options, reporter),
         Err(failure) => Outcome::failed(failure),
     }
 }
 
-fn watch_signals() -> Result<Signals, Failure> {
-    signals::watch(&[SIGQUIT]).map_err(Failure::System)
+/// What one run leaves to the next of a search.
+struct Prepared {
+    signals: Signals,
+    /// The server, if it is loaded over UDP.
+    datagram_peer: Option<Endpoint>,
 }
 
-/// As [`run`], for a caller that uses the signals afterwards.
-fn run_under(options: &Options, signals: &mut Signals, reporter: &mut impl Reporter) -> Outcome {
-    let contact = match contact(options, signals, reporter) {
-        Ok(contact) => contact,
-        Err(NoContact::Interrupted) => return Outcome::interrupted(),
-        Err(NoContact::Failed(failure)) => return Outcome::failed(failure),
-    };
-    let network = Network::new(contact, &options.sources);
+impl Prepared {
+    fn new(options: &Options) -> Result<Self, Failure> {
+        // Before the signals are watched: a look-up blocks, and then a signal ends the program.
+        let datagram_peer = match options.server {
+            Addr::Udp { .. } => Some(datagrams::find_peer(options).map_err(Failure::Connect)?),
+            _ => None,
+        };
+        let signals = signals::watch(&[SIGQUIT]).map_err(Failure::System)?;
+        Ok(Self { signals, datagram_peer })
+    }
+
+    fn run(&mut self, options: &Options, reporter: &mut impl Reporter) -> Outcome {
+        let Self { signals, datagram_peer } = self;
+        if let Some(peer) = datagram_peer {
+            let network = DatagramNetwork::new(peer, &options.sources);
+            return run_on(network, options, signals, reporter);
+        }
+        match contact(options, signals, reporter) {
+            Ok(contact) => {
+                let network = Network::new(contact, &options.sources);
+                run_on(network, options, signals, reporter)
+            }
+            Err(NoContact::Interrupted) => Outcome::interrupted(),
+            Err(NoContact::Failed(failure)) => Outcome::failed(failure),
+        }
+    }
+}
+
+fn run_on(
+    network: impl Connect,
+    options: &Options,
+    signals: &mut Signals,
+    reporter: &mut impl Reporter,
+) -> Outcome {
     match Engine::new(options, network, SystemClock, signals, reporter) {
         Ok(mut engine) => {
             // A signal may have come before there was a reactor to report it.

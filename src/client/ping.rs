@@ -28,7 +28,6 @@ use datagrams::sockets::DatagramSockets;
 use session::Session;
 use sockets::Sockets;
 
-pub use datagrams::{LEAST_BYTES, MOST_BYTES};
 pub use json::Json;
 pub use notice::{Notice, Summary};
 pub use tally::Tally;
@@ -52,7 +51,9 @@ pub struct Options {
     pub count: Option<u64>,
     /// The time between the due times of two messages, at least a millisecond.
     pub interval: Duration,
-    /// The size of a message in bytes. At least 1; over UDP from [`LEAST_BYTES`] to [`MOST_BYTES`].
+    /// The size of a message in bytes. At least 1; over UDP from
+    /// [`LEAST_BYTES`](crate::client::probe::datagrams::LEAST_BYTES) to
+    /// [`MOST_BYTES`](crate::client::probe::datagrams::MOST_BYTES).
     pub size: usize,
     /// How long to wait for an echo. Also how long to wait for a connection, including the look-up of the
     /// server's name.

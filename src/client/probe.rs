@@ -22,6 +22,8 @@ pub use pattern::Pattern;
 
 mod fault;
 mod pattern;
+pub(crate) mod window;
+pub(crate) mod datagrams;
 
 /// The number of bytes that a fault shows of a surplus.
 const SURPLUS_BYTES: usize = 16;

@@ -74,7 +74,7 @@ pub(super) fn bind_without_port(_: &Socket) {}
 /// Linux 4.12 what `SO_RXQ_OVFL` reports beside a datagram. To ask costs nothing per datagram, and also tells of what was
 /// dropped after the last one that was received.
 #[cfg(target_os = "linux")]
-pub(super) fn kernel_drops(socket: &impl std::os::fd::AsFd) -> Option<u32> {
+pub(crate) fn kernel_drops(socket: &impl std::os::fd::AsFd) -> Option<u32> {
     nix::sys::socket::getsockopt(socket, memory_info::MemoryInfo).ok().map(|info| info[8])
 }
 
@@ -98,7 +98,7 @@ mod memory_info {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn kernel_drops(_: &impl std::os::fd::AsFd) -> Option<u32> {
+pub(crate) fn kernel_drops(_: &impl std::os::fd::AsFd) -> Option<u32> {
     None
 }
 

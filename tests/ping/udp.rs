@@ -79,7 +79,7 @@ fn a_port_without_a_server_loses_each_message_at_once() {
 #[test]
 fn what_udp_does_not_have_is_refused_in_one_line() {
     let size = "a datagram has 8 to 65507 bytes, and its number takes 8 of them: give --size something between";
-    let wait = "UDP has no connection to wait for: leave --wait out, or ping over TCP";
+    let wait = "UDP has no connection to wait for: leave --wait out, or use TCP";
     let header = "a PROXY header begins a connection, and UDP has none: leave --send-proxy out";
     for (args, why) in
         [("-s7", size), ("-s65508", size), ("--wait=1s", wait), ("--send-proxy=v1", header)]

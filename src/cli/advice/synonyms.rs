@@ -46,8 +46,12 @@ const OPTIONS: [(&str, &str, &str); 16] = [
     ("ping", "-n --number", "write -c, --count"),
     ("serve", "-u --udp", "write udp: before the address, such as --listen udp:127.0.0.1:7007"),
     ("ping", "-u --udp", "write udp: before the address, such as udp:127.0.0.1:7007"),
-    ("connect", "-u --udp", "it speaks TCP and Unix sockets; resound ping speaks UDP"),
-    ("load", "-u --udp", "it speaks TCP and Unix sockets; resound ping speaks UDP"),
+    ("load", "-u --udp", "write udp: before the address, such as udp:127.0.0.1:7007"),
+    (
+        "connect",
+        "-u --udp",
+        "it speaks TCP and Unix sockets; resound ping and resound load speak UDP",
+    ),
     (ALL, "--tls --ssl", "resound speaks plain TCP, UDP and Unix sockets"),
     (
         ALL,

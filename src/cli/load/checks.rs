@@ -3,8 +3,10 @@
 use super::rate::Rate;
 use super::{Load, sources};
 use crate::cli::Failure;
+use crate::cli::address::{NO_HEADER_OVER_UDP, NO_WAIT_OVER_UDP, check_datagram_sizes};
 use crate::cli::descriptors::raise_descriptor_limit;
 use crate::client::load::{Options, check_memory};
+use crate::net::Addr;
 
 /// Descriptors that are not for connections: files, signals, epoll.
 const RESERVED_DESCRIPTORS: usize = 32;
@@ -13,6 +15,9 @@ impl Load {
     /// Refuses options that contradict each other, or that this machine cannot serve.
     pub(super) fn check(&self, options: &Options) -> Result<(), Failure> {
         self.refuse_contradictions()?;
+        if let Addr::Udp { .. } = options.server {
+            check_datagrams(options)?;
+        }
         sources::check(&options.sources, &options.server)?;
         self.check_descriptors()?;
         check_memory(options).map_err(|line| Failure::usage(&line))
@@ -49,4 +54,16 @@ impl Load {
         }
         Ok(())
     }
+}
+
+/// Refuses what UDP does not allow.
+fn check_datagrams(options: &Options) -> Result<(), Failure> {
+    check_datagram_sizes(&options.sizes)?;
+    if !options.wait.is_zero() {
+        return Err(Failure::usage(NO_WAIT_OVER_UDP));
+    }
+    if options.send_proxy.is_some() {
+        return Err(Failure::usage(NO_HEADER_OVER_UDP));
+    }
+    Ok(())
 }

@@ -65,7 +65,7 @@ pub(super) fn check(sources: &[SocketAddr], server: &Addr) -> Result<(), Failure
         return refuse(other, &format!("{first_name} is of another family; give one or the other"));
     }
     match server {
-        Addr::Inet { host, .. } => {
+        Addr::Inet { host, .. } | Addr::Udp { host, .. } => {
             let family = if first.is_ipv4() { "IPv4" } else { "IPv6" };
             // The addresses of a name are looked up when the run begins.
             if is_ipv4(host).is_some_and(|is_ipv4| is_ipv4 != first.is_ipv4()) {

@@ -7,6 +7,7 @@ use mio::Token;
 
 use super::clock::Clock;
 use super::connection::Connection;
+use super::connections::LinkProbe;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::link::Connect;
@@ -46,14 +47,14 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
         if self.connections.next_new(now).is_none_or(|at| at > now) {
             return false;
         }
-        match Lane::new(self.connections.begin_new(), self.options.depth) {
+        match Lane::new(self.connections.begin_new(), self.options) {
             Ok(lane) => self.begin_connecting(lane),
             Err(_) => self.fail_run(Failure::System(ErrorKind::OutOfMemory.into())),
         }
         true
     }
 
-    fn begin_connecting(&mut self, mut lane: Lane) {
+    fn begin_connecting(&mut self, mut lane: Lane<LinkProbe<N>>) {
         // Each counts from its own beginning, not from that of the first in this turn.
         let now = self.clock.now();
         match self.connections.connect(lane.number) {
@@ -73,13 +74,13 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
     }
 
     /// Whether the server's accept queue has been full for the timeout.
-    fn is_refused(&self, lane: &mut Lane, now: Instant) -> bool {
+    fn is_refused(&self, lane: &mut Lane<LinkProbe<N>>, now: Instant) -> bool {
         let since = lane.note_full_queue(now);
         self.shared.standstills.is_overdue(since, self.options.timeout, now)
     }
 
     /// Whether a lane without a connection needs one.
-    fn is_needed(&self, lane: &Lane) -> bool {
+    fn is_needed(&self, lane: &Lane<LinkProbe<N>>) -> bool {
         match self.phase.stage() {
             Stage::Connecting | Stage::WarmingUp | Stage::Measuring => true,
             Stage::Draining | Stage::Closing => lane.is_waited_for(&self.shared.plan),

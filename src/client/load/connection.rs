@@ -6,20 +6,18 @@ use std::time::{Duration, Instant};
 use super::clock::Clock;
 use super::lane::Lane;
 use super::link::Link;
+use super::probing::Probing;
 use super::shared::Shared;
 use crate::client::failure::Failure;
-use crate::client::probe::{Fault, Received};
+use crate::client::probe::Received;
 use crate::text::format::setting;
-
-/// Reads from one connection before the others have their turn.
-const READS_PER_TURN: usize = 4;
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Connection<L> {
+pub(super) struct Connection<L: Link> {
     pub(super) link: L,
     pub(super) state: State,
-    pub(super) lane: Lane,
+    pub(super) lane: Lane<L::Probe>,
     /// How many messages were begun since it was made.
     begun: u64,
     /// Whether a short read proves nothing, going by the last event.
@@ -53,7 +51,7 @@ pub(super) enum Next {
 
 impl<L: Link> Connection<L> {
     /// A connection that has been in the making for `took` at `now`.
-    pub(super) fn new(link: L, mut lane: Lane, took: Duration, now: Instant) -> Self {
+    pub(super) fn new(link: L, mut lane: Lane<L::Probe>, took: Duration, now: Instant) -> Self {
         let since = lane.restart(now.checked_sub(took).unwrap_or(now));
         Self { link, state: State::Connecting(since), lane, begun: 0, is_exceptional: false }
     }
@@ -74,7 +72,7 @@ impl<L: Link> Connection<L> {
         match self.state {
             State::Open => self.exchange(clock, shared),
             State::Connecting(since) => self.finish_connecting(since, clock, shared),
-            State::Closing(_) => self.finish_closing(shared),
+            State::Closing(_) => self.finish_closing(clock, shared),
         }
     }
 
@@ -98,12 +96,11 @@ impl<L: Link> Connection<L> {
     /// Receives, begins the messages that may begin, and sends.
     #[inline]
     fn exchange(&mut self, clock: &impl Clock, shared: &mut Shared) -> Result<Next, Failure> {
-        for _ in 0..READS_PER_TURN {
-            let Shared { pattern, scratch, .. } = shared;
-            let received = self.lane.probe.receive(&mut self.link, pattern, scratch)?;
+        for _ in 0..L::Probe::READS_PER_TURN {
+            let received = self.lane.probe.receive(&mut self.link, shared)?;
             // After the read and before the write: one echo ends here, and the next begins.
             let now = clock.now();
-            self.complete(now, shared)?;
+            self.lane.probe.complete(now, shared)?;
             if received == Received::End {
                 return Err(Failure::Closed);
             }
@@ -130,33 +127,20 @@ impl<L: Link> Connection<L> {
         self.begun >= shared.reconnect_every && self.lane.probe.in_flight() == 0
     }
 
-    /// Counts the messages that have come back whole.
-    ///
-    /// # Errors
-    ///
-    /// If one came too late.
-    #[inline]
-    fn complete(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Failure> {
-        while let Some(message) = self.lane.probe.complete() {
-            shared.finish(&message, now)?;
-        }
-        Ok(())
-    }
-
     /// Begins and sends the messages that there are, as far as there is room.
     ///
     /// # Errors
     ///
     /// If the connection is gone.
     #[inline]
-    fn begin(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
+    fn begin(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Failure> {
         while self.may_begin(shared) && self.lane.begin_next(now, shared) {
             self.begun += 1;
         }
         if self.lane.probe.is_sent() {
             return Ok(());
         }
-        self.lane.probe.send(&mut self.link, &shared.pattern, now)
+        self.lane.probe.send(&mut self.link, shared, now)
     }
 
     /// A message of an open loop has fallen due.
@@ -164,7 +148,7 @@ impl<L: Link> Connection<L> {
     /// # Errors
     ///
     /// If the connection is gone.
-    pub(super) fn begin_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Fault> {
+    pub(super) fn begin_due(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Failure> {
         if self.state != State::Open || !self.may_begin(shared) {
             return Ok(());
         }
@@ -172,7 +156,7 @@ impl<L: Link> Connection<L> {
     }
 
     /// Closes a connection that is spent. Returns what goes on in another.
-    pub(super) fn retire(&mut self, now: Instant) -> Lane {
+    pub(super) fn retire(&mut self, now: Instant) -> Lane<L::Probe> {
         self.shutdown_write(now);
         self.lane.hand_on()
     }
@@ -180,21 +164,12 @@ impl<L: Link> Connection<L> {
     /// Shuts down writing. Any byte that comes after that is a surplus.
     pub(super) fn shutdown_write(&mut self, now: Instant) {
         self.state = State::Closing(now);
-        // If that fails, the connection is gone, as the next read will find.
-        let _ = self.link.shutdown_write();
+        self.link.shutdown_write();
     }
 
-    fn finish_closing(&mut self, shared: &mut Shared) -> Result<Next, Failure> {
-        loop {
-            let Shared { pattern, scratch, .. } = shared;
-            match self.lane.probe.receive(&mut self.link, pattern, scratch) {
-                // All echoes had come: how the server closes after that is its own affair.
-                Ok(Received::End) | Err(Fault::Ended { .. }) => return Ok(Next::Closed),
-                Ok(Received::Nothing) => return Ok(Next::Wait),
-                Ok(Received::Short(_) | Received::More(_)) => {}
-                Err(fault) => return Err(fault.into()),
-            }
-        }
+    fn finish_closing(&mut self, clock: &impl Clock, shared: &mut Shared) -> Result<Next, Failure> {
+        let is_over = self.lane.probe.read_rest(&mut self.link, clock.now(), shared)?;
+        Ok(if is_over { Next::Closed } else { Next::Wait })
     }
 
     /// Since when it has been waiting for the server, if it is.
@@ -206,13 +181,16 @@ impl<L: Link> Connection<L> {
         }
     }
 
-    /// Why it has failed if nothing came within `timeout`.
-    pub(super) fn timed_out(&self, timeout: Duration) -> Failure {
+    /// Gives up what is overdue at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot go on without that.
+    pub(super) fn time_out(&mut self, now: Instant, shared: &mut Shared) -> Result<(), Failure> {
         if let State::Connecting(_) = self.state {
-            let why = format!("no answer within {}", setting(timeout));
-            return Failure::Connect(io::Error::new(ErrorKind::TimedOut, why));
+            let why = format!("no answer within {}", setting(shared.timeout));
+            return Err(Failure::Connect(io::Error::new(ErrorKind::TimedOut, why)));
         }
-        let (sent, received) = self.lane.probe.progress();
-        Failure::TimedOut { timeout, received, expected: sent }
+        self.lane.probe.give_up_overdue(now, shared)
     }
 }

@@ -23,21 +23,24 @@ use crate::reactor::Reactor;
 const MAX_CONNECTING: usize = 100;
 
 /// What the reactor watches.
-pub(super) enum Slot<'a, L> {
+pub(super) enum Slot<'a, L: Link> {
     Connection(Connection<L>),
     Signals(&'a mut Signals),
     /// Ends a wait, and needs nothing after that.
     Alarm(Alarm),
 }
 
+/// The probe of a network's connections.
+pub(super) type LinkProbe<N> = <<N as Connect>::Link as Link>::Probe;
+
 /// What there is of the connection with a number.
 #[derive(Debug)]
-enum Place {
+enum Place<P> {
     /// There is none.
     Empty,
     At(Token),
     /// It waits in the reconnect queue.
-    Waiting(Box<Lane>),
+    Waiting(Box<Lane<P>>),
 }
 
 /// How many connections are in each [`State`].
@@ -57,10 +60,12 @@ pub(super) struct Connections<'a, N: Connect> {
     /// When the first of them may begin.
     start: Instant,
     /// By the number of the connection.
-    places: Vec<Place>,
+    places: Vec<Place<LinkProbe<N>>>,
     counts: Counts,
     /// How many connections were begun, without those that replace another.
     begun: usize,
+    /// Datagrams that this machine has dropped, of connections that are gone.
+    dropped: u64,
     /// Connections that are closing and have a successor, by when they began to close.
     retired: VecDeque<(Instant, Token)>,
     /// The numbers of the connections to make again, and when.
@@ -90,6 +95,7 @@ impl<'a, N: Connect> Connections<'a, N> {
             places: (0..options.connections).map(|_| Place::Empty).collect(),
             counts: Counts::default(),
             begun: 0,
+            dropped: 0,
             retired: VecDeque::new(),
             reconnect_queue: BinaryHeap::new(),
         })
@@ -101,6 +107,14 @@ impl<'a, N: Connect> Connections<'a, N> {
 
     pub(super) fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Datagrams that this machine has dropped.
+    pub(super) fn dropped(&mut self) -> u64 {
+        let open = self.numbers().map(|number| {
+            self.by_number(number).map_or(0, |(_, connection)| connection.link.dropped())
+        });
+        open.sum::<u64>() + self.dropped
     }
 
     /// Whether every connection is open.
@@ -187,7 +201,7 @@ impl<'a, N: Connect> Connections<'a, N> {
     }
 
     /// Closes a connection that is spent. Returns what goes on in another.
-    pub(super) fn retire(&mut self, token: Token, now: Instant) -> Option<Lane> {
+    pub(super) fn retire(&mut self, token: Token, now: Instant) -> Option<Lane<LinkProbe<N>>> {
         let lane = self.get_mut(token)?.retire(now);
         self.places[lane.number] = Place::Empty;
         self.retired.push_back((now, token));
@@ -233,7 +247,7 @@ impl<'a, N: Connect> Connections<'a, N> {
     }
 
     /// Has a connection made at `at`.
-    pub(super) fn defer(&mut self, at: Instant, lane: Lane) {
+    pub(super) fn defer(&mut self, at: Instant, lane: Lane<LinkProbe<N>>) {
         let number = lane.number;
         debug_assert!(matches!(self.places[number], Place::Empty), "it has no successor");
         self.reconnect_queue.push(Reverse((at, number)));
@@ -246,7 +260,7 @@ impl<'a, N: Connect> Connections<'a, N> {
     }
 
     /// Takes the next deferred connection whose time has come.
-    pub(super) fn take_deferred(&mut self, now: Instant) -> Option<Lane> {
+    pub(super) fn take_deferred(&mut self, now: Instant) -> Option<Lane<LinkProbe<N>>> {
         self.next_deferred().filter(|at| *at <= now)?;
         let Reverse((_, number)) = self.reconnect_queue.pop()?;
         match mem::replace(&mut self.places[number], Place::Empty) {
@@ -256,7 +270,7 @@ impl<'a, N: Connect> Connections<'a, N> {
     }
 
     /// The lanes that are deferred.
-    pub(super) fn deferred(&mut self) -> impl Iterator<Item = &mut Lane> {
+    pub(super) fn deferred(&mut self) -> impl Iterator<Item = &mut Lane<LinkProbe<N>>> {
         self.places.iter_mut().filter_map(|place| match place {
             Place::Waiting(lane) => Some(lane.as_mut()),
             Place::Empty | Place::At(_) => None,
@@ -264,10 +278,12 @@ impl<'a, N: Connect> Connections<'a, N> {
     }
 
     /// Removes a connection. Returns what it leaves, which includes the messages that are in flight.
-    pub(super) fn remove(&mut self, token: Token) -> Option<Lane> {
-        let Slot::Connection(Connection { lane, state, .. }) = self.reactor.remove(token)? else {
+    pub(super) fn remove(&mut self, token: Token) -> Option<Lane<LinkProbe<N>>> {
+        let Slot::Connection(Connection { link, lane, state, .. }) = self.reactor.remove(token)?
+        else {
             return None;
         };
+        self.dropped += link.dropped();
         match state {
             State::Connecting(_) => self.counts.connecting -= 1,
             State::Open => self.counts.open -= 1,

@@ -29,9 +29,9 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             let now = self.clock.now();
             self.shared.record_lateness(due, now);
             if let Some((token, connection)) = self.connections.by_number(number)
-                && let Err(fault) = connection.begin_due(now, &mut self.shared)
+                && let Err(failure) = connection.begin_due(now, &mut self.shared)
             {
-                self.fail(token, fault.into());
+                self.fail(token, failure);
             }
         }
         self.shared.begun != begun

@@ -106,6 +106,7 @@ impl<'a, N: Connect, C: Clock, R: Reporter> Engine<'a, N, C, R> {
     pub(super) fn finish(mut self) -> Outcome {
         // The signals outlive this reactor: a search uses them for its next run.
         drop(self.connections.reactor.remove(self.signals));
+        self.shared.recorder.dropped(self.connections.dropped());
         self.shared.recorder.finish(self.reporter)
     }
 

@@ -7,9 +7,11 @@ use mio::Token;
 
 use super::clock::Clock;
 use super::connection::State;
+use super::connections::LinkProbe;
 use super::engine::Engine;
 use super::lane::Lane;
 use super::link::{Connect, Link};
+use super::probing::Probing;
 use super::{ConnectionFailure, Reporter, Stage};
 use crate::client::dial;
 use crate::client::failure::Failure;
@@ -23,8 +25,8 @@ const RECONNECT_DELAY: Duration = Duration::from_millis(100);
 const MORE_SOURCES: &str = "give more addresses to connect from, by --source-ip";
 
 impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
-    /// Fails the connections that have waited for the server for longer than the timeout. What has come meanwhile is
-    /// read first.
+    /// Fails the connections that have waited for the server for longer than the timeout, or gives up the messages that
+    /// they can do without. What has come meanwhile is read first.
     pub(super) fn fail_overdue(&mut self, now: Instant) {
         for number in self.connections.numbers() {
             if self.phase.is_over() {
@@ -34,7 +36,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
             if self.has_timed_out(token, now) {
                 self.handle_event(Ready { token, exceptional: true });
                 if self.has_timed_out(token, now) {
-                    self.fail_timed_out(token);
+                    self.time_out(token, now);
                 }
             }
         }
@@ -43,14 +45,15 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
     fn has_timed_out(&mut self, token: Token, now: Instant) -> bool {
         let Some(connection) = self.connections.get_mut(token) else { return false };
         let since = connection.waiting_since();
-        let timeout = self.options.timeout;
-        since.is_some_and(|since| self.shared.standstills.is_overdue(since, timeout, now))
+        since.is_some_and(|since| self.shared.is_overdue(since, now))
     }
 
-    fn fail_timed_out(&mut self, token: Token) {
-        if let Some(connection) = self.connections.get_mut(token) {
-            let failure = connection.timed_out(self.options.timeout);
-            self.fail(token, failure);
+    fn time_out(&mut self, token: Token, now: Instant) {
+        let Some(connection) = self.connections.get_mut(token) else { return };
+        match connection.time_out(now, &mut self.shared) {
+            // It has room for further messages.
+            Ok(()) => self.connections.reactor.requeue(token),
+            Err(failure) => self.fail(token, failure),
         }
     }
 
@@ -74,7 +77,7 @@ impl<N: Connect, C: Clock, R: Reporter> Engine<'_, N, C, R> {
     /// Records that a lane has lost its connection, or could not get one. Then it gets another one, or the run ends.
     pub(super) fn fail_lane(
         &mut self,
-        lane: Lane,
+        lane: Lane<LinkProbe<N>>,
         local: Option<Endpoint>,
         failure: Failure,
         now: Instant,

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use super::{ConnectionFailure, Length, Search, Trial, Verdict, source_name};
 use crate::client::failure::Failure;
 use crate::client::probe::Fault;
+use crate::client::probe::datagrams::BadDatagram;
 use crate::net::proxy::HeaderVersion;
 use crate::text::Escaped;
 
@@ -125,8 +126,12 @@ impl FaultPosition {
             Failure::Fault(Fault::Ended { received, .. }) | Failure::TimedOut { received, .. } => {
                 at(*received)
             }
+            Failure::Datagram(BadDatagram::Altered { offset, expected, got }) => {
+                let (expected_byte, got_byte) = (Some(*expected), Some(*got));
+                Self { expected_byte, got_byte, ..at(*offset as u64) }
+            }
             Failure::Connect(_)
-            | Failure::Datagram(_)
+            | Failure::Datagram(BadDatagram::Length { .. } | BadDatagram::Unknown)
             | Failure::Late { .. }
             | Failure::Closed
             | Failure::System(_) => Self::default(),

@@ -3,28 +3,29 @@
 use std::collections::TryReserveError;
 use std::time::Instant;
 
+use super::Options;
 use super::plan::Plan;
+use super::probing::Probing;
 use super::shared::Shared;
-use crate::client::probe::Probe;
 
 /// The place of one connection among all of them, with its messages.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct Lane<P> {
     /// The number of the connection, from 0.
     pub(super) number: usize,
-    pub(super) probe: Probe,
+    pub(super) probe: P,
     /// How many messages were begun or abandoned.
     begun: u64,
     /// Since when the server's accept queue has been full, if it is.
     queue_full_since: Option<Instant>,
 }
 
-impl Lane {
+impl<P: Probing> Lane<P> {
     /// # Errors
     ///
-    /// If there is no memory for `depth` messages in flight.
-    pub(super) fn new(number: usize, depth: usize) -> Result<Self, TryReserveError> {
-        let probe = Probe::try_new(number, depth)?;
+    /// If there is no memory for its messages in flight.
+    pub(super) fn new(number: usize, options: &Options) -> Result<Self, TryReserveError> {
+        let probe = P::try_new(number, options)?;
         Ok(Self { number, probe, begun: 0, queue_full_since: None })
     }
 

@@ -1,16 +1,23 @@
 //! What the engine connects to: sockets in a run, and scripted streams in a test.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mio::event::Source;
+
 use super::contact::Contact;
+use super::probing::Probing;
 use crate::client::dial;
+use crate::client::probe::Probe;
 use crate::net::proxy::HeaderVersion;
 use crate::net::{Endpoint, Socket, Stream};
 
-/// A stream that is connected, or about to be.
-pub(super) trait Link: Stream {
+/// A socket that is connected, or about to be.
+pub(super) trait Link: Source + Read + Write {
+    /// What its messages are sent and checked by.
+    type Probe: Probing;
+
     /// Whether the connection is made.
     ///
     /// # Errors
@@ -27,6 +34,17 @@ pub(super) trait Link: Stream {
 
     /// The address of this end, if it has one.
     fn local_addr(&self) -> Option<Endpoint>;
+
+    /// Whether a read that returns less than it asked for has emptied the socket: [`Stream::short_read_drains`].
+    fn short_read_drains(&self) -> bool;
+
+    /// Ends this direction. If that fails, the connection is gone, as the next read finds.
+    fn shutdown_write(&self);
+
+    /// Datagrams that this machine has dropped, since it had no room for them.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 /// What makes the connections of a run.
@@ -90,6 +108,8 @@ impl Connect for Network<'_> {
 }
 
 impl Link for Socket {
+    type Probe = Probe;
+
     fn is_connected(&self) -> io::Result<bool> {
         dial::outcome(self).map(|local| local.is_some())
     }
@@ -100,5 +120,14 @@ impl Link for Socket {
 
     fn local_addr(&self) -> Option<Endpoint> {
         Self::local_addr(self).ok()
+    }
+
+    #[inline]
+    fn short_read_drains(&self) -> bool {
+        Stream::short_read_drains(self)
+    }
+
+    fn shutdown_write(&self) {
+        let _ = Stream::shutdown_write(self);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use super::{Interval, Length, Options};
+use super::{Interval, Length, Options, datagrams};
 use crate::client::probe::Probe;
+use crate::net::Addr;
 use crate::text::format::count;
 
 /// What every run takes: histograms, the pattern, the read buffer and the reports.
@@ -34,7 +35,10 @@ pub fn check_memory(options: &Options) -> Result<(), String> {
 
 /// The memory that a run can take, if the number is not too large for a `usize`.
 fn needed_bytes(options: &Options) -> Option<usize> {
-    let in_flight = options.depth.checked_mul(Probe::FLIGHT_BYTES)?;
+    let in_flight = match options.server {
+        Addr::Udp { .. } => datagrams::memory(options)?,
+        _ => options.depth.checked_mul(Probe::FLIGHT_BYTES)?,
+    };
     let each = in_flight.checked_add(CONNECTION_BYTES)?;
     let intervals = match options.length {
         Length::Time(time) => time.as_nanos() / options.interval.as_nanos().max(1) + 1,

@@ -10,7 +10,7 @@ use super::ConnectionFailure;
 use super::json;
 use crate::client::failure::Failure;
 use crate::client::latency::Latency;
-use crate::text::format::elapsed;
+use crate::text::format::{counted, elapsed};
 
 /// What a run found. If it ended early, all figures are about the part that it ran.
 ///
@@ -45,10 +45,22 @@ pub struct Outcome {
     /// early. They are not sent again.
     #[serde(rename = "lost_messages")]
     pub lost: u64,
+    /// Over UDP, messages of the measured part whose echo came after the timeout. They are not among those lost.
+    #[serde(rename = "late_messages")]
+    pub late: u64,
+    /// Over UDP, echoes of the measured part that came once more.
+    #[serde(rename = "duplicate_messages")]
+    pub duplicates: u64,
+    /// Over UDP, messages of the measured part whose echo came after that of a later one.
+    #[serde(rename = "reordered_messages")]
+    pub reordered: u64,
+    /// Datagrams that this client's own system dropped. Their messages count as lost.
+    #[serde(skip)]
+    pub dropped: u64,
     /// From when a message was due to the last byte of its echo.
     #[serde(rename = "response_latency_nanoseconds")]
     pub response: Latency,
-    /// From when a message was due to when it was given up, unsent or lost. Its response would have taken at
+    /// From when a message was due to when it was given up, unsent, lost or late. Its response would have taken at
     /// least this time.
     #[serde(rename = "unanswered_wait_nanoseconds")]
     pub unanswered: Latency,
@@ -149,6 +161,10 @@ impl Outcome {
             bytes_in_time: 0,
             unsent: 0,
             lost: 0,
+            late: 0,
+            duplicates: 0,
+            reordered: 0,
+            dropped: 0,
             response: Latency::new(),
             unanswered: Latency::new(),
             service: Latency::new(),
@@ -185,9 +201,15 @@ impl Outcome {
         Self { end: End::Interrupted, ..Self::nothing(SystemTime::now()) }
     }
 
-    /// Messages that were never answered: unsent or lost.
+    /// Messages that were not answered in time: unsent, lost or late.
     pub(crate) fn unanswered_count(&self) -> u64 {
-        self.unsent + self.lost
+        self.unsent + self.lost + self.late
+    }
+
+    /// The part of the messages sent that were lost, from 0 to 1. Those that came late are not.
+    pub(crate) fn lost_fraction(&self) -> f64 {
+        let sent = self.messages + self.lost + self.late;
+        if sent == 0 { 0.0 } else { self.lost as f64 / sent as f64 }
     }
 
     /// A lower bound of each message's response time. It is the response time itself, or the time that the
@@ -231,7 +253,7 @@ impl Outcome {
     pub(crate) fn has_missed_rate(&self) -> bool {
         const ENOUGH: f64 = 0.99;
         self.rate_target.is_some_and(|target| {
-            let sent = (self.messages + self.lost) as f64;
+            let sent = (self.messages + self.lost + self.late) as f64;
             // A run of a number of messages lasts until the last echo. That wait is no part of sending.
             let sending = self.measured.saturating_sub(self.service.max());
             self.unsent > 0 || sent < ENOUGH * target * sending.as_secs_f64()
@@ -265,6 +287,13 @@ impl Outcome {
             return Some(format!(
                 "this client itself stood still for {stood} (it was stopped, or got no processor); rates and \
                  times include that"
+            ));
+        }
+        if self.dropped > 0 {
+            let echoes = counted(self.dropped, "echo", "echoes");
+            return Some(format!(
+                "this client's own system dropped {echoes}, since this client did not read them soon enough: so many of \
+                 the lost ones are its own"
             ));
         }
         let late = self.client_lateness().filter(|_| self.client_limit().is_none())?;

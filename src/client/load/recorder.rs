@@ -108,6 +108,27 @@ impl Recorder {
         self.outcome.unanswered.record(waited);
     }
 
+    /// A message that counts as lost has come after all.
+    pub(super) fn came_late(&mut self) {
+        self.outcome.lost -= 1;
+        self.outcome.late += 1;
+    }
+
+    /// An echo of a message that counts came once more.
+    pub(super) fn came_again(&mut self) {
+        self.outcome.duplicates += 1;
+    }
+
+    /// The echo of a message that counts came after that of a later one.
+    pub(super) fn came_out_of_order(&mut self) {
+        self.outcome.reordered += 1;
+    }
+
+    /// This machine has dropped `n` datagrams that had come back.
+    pub(super) fn dropped(&mut self, n: u64) {
+        self.outcome.dropped += n;
+    }
+
     /// What the run costs this client.
     #[inline]
     pub(super) fn cost(&mut self) -> &mut Cost {
@@ -162,9 +183,9 @@ impl Recorder {
         self.outcome.failure_count
     }
 
-    /// Messages that count and are answered, lost or abandoned.
+    /// Messages that count and are answered, late, lost or abandoned.
     pub(super) fn finished(&self) -> u64 {
-        self.outcome.messages + self.outcome.lost + self.outcome.unsent
+        self.outcome.messages + self.outcome.unanswered_count()
     }
 
     /// Messages that count and are answered.

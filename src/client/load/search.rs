@@ -3,9 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use signal_hook_mio::v1_0::Signals;
-
-use super::{End, Objective, Options, Outcome, Reporter, Verdict, run_under, watch_signals};
+use super::{End, Objective, Options, Outcome, Prepared, Reporter, Verdict};
 use crate::signals::is_stop;
 use crate::text::format::{self, counted, elapsed};
 
@@ -116,19 +114,19 @@ pub(crate) fn search(
     reporter: &mut impl Reporter,
 ) -> Found {
     let nothing = Search { objective, trials: Vec::new(), is_interrupted: false };
-    match watch_signals() {
-        Ok(mut signals) => search_under(options, nothing, &mut signals, reporter),
+    match Prepared::new(options) {
+        Ok(mut prepared) => search_with(options, nothing, &mut prepared, reporter),
         Err(failure) => Found { outcome: Outcome::failed(failure), search: nothing },
     }
 }
 
-fn search_under(
+fn search_with(
     options: &Options,
     search: Search,
-    signals: &mut Signals,
+    prepared: &mut Prepared,
     reporter: &mut impl Reporter,
 ) -> Found {
-    let most = run_under(&Options { rate: None, ..options.clone() }, signals, reporter);
+    let most = prepared.run(&Options { rate: None, ..options.clone() }, reporter);
     let mut bracket = Bracket::new(most.rate());
     let is_interrupted = most.end == End::Interrupted;
     let is_over = is_interrupted || most.has_wrong_bytes || most.messages_in_time == 0;
@@ -136,9 +134,9 @@ fn search_under(
     while !is_over && found.search.trials.len() < MAX_TRIALS {
         let Some(rate) = bracket.next() else { break };
         // A signal between two runs must not be lost.
-        let outcome = match signals.pending().any(is_stop) {
+        let outcome = match prepared.signals.pending().any(is_stop) {
             true => Outcome::interrupted(),
-            false => run_under(&Options { rate: Some(rate), ..options.clone() }, signals, reporter),
+            false => prepared.run(&Options { rate: Some(rate), ..options.clone() }, reporter),
         };
         if outcome.end == End::Interrupted {
             found.interrupt(outcome);

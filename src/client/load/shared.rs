@@ -67,6 +67,32 @@ impl Shared {
         }
     }
 
+    /// A message that was lost has come after all.
+    pub(super) fn record_late(&mut self, due: Instant) {
+        if self.plan.counts(due) {
+            self.recorder.came_late();
+        }
+    }
+
+    /// The echo of a message that was due at `due` came once more.
+    pub(super) fn record_duplicate(&mut self, due: Instant) {
+        if self.plan.counts(due) {
+            self.recorder.came_again();
+        }
+    }
+
+    /// Notes whether the echo of a later message came before that of one that was due at `due`.
+    pub(super) fn note_order(&mut self, due: Instant, is_reordered: bool) {
+        if is_reordered && self.plan.counts(due) {
+            self.recorder.came_out_of_order();
+        }
+    }
+
+    /// Whether more than the timeout has passed at `now` since `then`, without the time that this client stood still.
+    pub(super) fn is_overdue(&self, then: Instant, now: Instant) -> bool {
+        self.standstills.is_overdue(then, self.timeout, now)
+    }
+
     /// Counts a message whose last byte came back at `now`.
     ///
     /// # Errors
@@ -76,7 +102,7 @@ impl Shared {
     pub(super) fn finish(&mut self, message: &Message, now: Instant) -> Result<(), Failure> {
         self.in_flight -= 1;
         let took = now.saturating_duration_since(message.sent);
-        if took > self.timeout && self.standstills.is_overdue(message.sent, self.timeout, now) {
+        if took > self.timeout && self.is_overdue(message.sent, now) {
             self.record_lost(message.due, now);
             return Err(Failure::Late { timeout: self.timeout, took });
         }

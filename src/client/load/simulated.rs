@@ -2,21 +2,26 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
+use mio::Token;
 
-use super::link::{Attempt, Connect, Link};
-use crate::net::proxy::HeaderVersion;
-use crate::net::{Endpoint, Stream};
+use super::link::{Attempt, Connect};
+use super::probing::Probing;
+use crate::client::probe::Probe;
+use crate::client::probe::datagrams::DatagramProbe;
+use crate::net::Endpoint;
 use crate::reactor::Ready;
+
+use fake_link::FakeLink;
 
 pub(super) use fake_clock::FakeClock;
 
 mod fake_clock;
+mod fake_link;
 
 /// What a server answers to an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,8 @@ struct Wire {
     /// What reading or connecting fails with.
     error: Option<ErrorKind>,
     incoming: VecDeque<u8>,
+    /// Over UDP, instead of that.
+    datagrams: VecDeque<Vec<u8>>,
     has_ended: bool,
     /// When the last of what is on the way arrives.
     last_arrival: Duration,
@@ -88,6 +95,8 @@ enum Arrival {
 }
 
 struct World {
+    /// Whether nothing overtakes what was sent before.
+    is_ordered: bool,
     server: Box<dyn Server>,
     wires: Vec<Wire>,
     /// By time, and in the order in which they were sent.
@@ -101,17 +110,43 @@ struct World {
     most_open: usize,
 }
 
+/// A probe for whose messages there is a network.
+pub(super) trait FakeProbe: Probing + 'static {
+    /// Whether each write is a datagram.
+    const HAS_DATAGRAMS: bool;
+}
+
+impl FakeProbe for Probe {
+    const HAS_DATAGRAMS: bool = false;
+}
+
+impl FakeProbe for DatagramProbe {
+    const HAS_DATAGRAMS: bool = true;
+}
+
 /// A network with one server, and the clock of both ends.
-#[derive(Clone)]
-pub(super) struct FakeNetwork {
+pub(super) struct FakeNetwork<P> {
     pub(super) clock: FakeClock,
     peer: Endpoint,
     world: Rc<RefCell<World>>,
+    probe: PhantomData<P>,
 }
 
-impl FakeNetwork {
+impl<P> Clone for FakeNetwork<P> {
+    fn clone(&self) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            peer: self.peer.clone(),
+            world: self.world.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<P: FakeProbe> FakeNetwork<P> {
     pub(super) fn new(server: impl Server + 'static) -> Self {
         let world = World {
+            is_ordered: !P::HAS_DATAGRAMS,
             server: Box::new(server),
             wires: Vec::new(),
             arrivals: BTreeMap::new(),
@@ -126,9 +161,12 @@ impl FakeNetwork {
             clock: FakeClock::new(),
             peer: Endpoint::Unix(None),
             world: Rc::new(RefCell::new(world)),
+            probe: PhantomData,
         }
     }
+}
 
+impl<P> FakeNetwork<P> {
     /// When something arrives next.
     pub(super) fn next_arrival(&self) -> Option<Duration> {
         self.world.borrow().arrivals.keys().next().map(|(at, _)| *at)
@@ -179,7 +217,7 @@ impl FakeNetwork {
 impl World {
     fn send(&mut self, number: usize, at: Duration, arrival: Arrival) {
         let wire = &mut self.wires[number];
-        wire.last_arrival = wire.last_arrival.max(at);
+        wire.last_arrival = if self.is_ordered { wire.last_arrival.max(at) } else { at };
         self.sent += 1;
         self.arrivals.insert((wire.last_arrival, self.sent), (number, arrival));
     }
@@ -198,7 +236,10 @@ impl Wire {
         match arrival {
             Arrival::Sent(Sent::Urgent) => {}
             Arrival::Connected { .. } => self.is_connected = true,
-            Arrival::Sent(Sent::Bytes(bytes)) => self.incoming.extend(bytes),
+            Arrival::Sent(Sent::Bytes(bytes)) => {
+                self.incoming.extend(&bytes);
+                self.datagrams.push_back(bytes);
+            }
             Arrival::Sent(Sent::End) => self.has_ended = true,
             Arrival::Sent(Sent::Reset) => self.error = Some(ErrorKind::ConnectionReset),
         }
@@ -206,14 +247,14 @@ impl Wire {
     }
 }
 
-impl Connect for FakeNetwork {
-    type Link = FakeLink;
+impl<P: FakeProbe> Connect for FakeNetwork<P> {
+    type Link = FakeLink<P>;
 
     fn peer(&self) -> &Endpoint {
         &self.peer
     }
 
-    fn connect(&mut self, _: usize) -> io::Result<Attempt<FakeLink>> {
+    fn connect(&mut self, _: usize) -> io::Result<Attempt<FakeLink<P>>> {
         let now = self.clock.elapsed();
         let world = &mut *self.world.borrow_mut();
         let number = world.wires.len();
@@ -232,113 +273,5 @@ impl Connect for FakeNetwork {
         world.open += 1;
         world.most_open = world.most_open.max(world.open);
         Ok(Attempt { link: FakeLink { number, network: self.clone() }, took: Duration::ZERO })
-    }
-}
-
-/// The client's end of a connection.
-pub(super) struct FakeLink {
-    number: usize,
-    network: FakeNetwork,
-}
-
-impl FakeLink {
-    fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> T {
-        act(&mut self.network.world.borrow_mut().wires[self.number])
-    }
-
-    fn check(&self) -> io::Result<()> {
-        self.with(|wire| wire.error.map_or(Ok(()), |kind| Err(kind.into())))
-    }
-}
-
-impl Drop for FakeLink {
-    fn drop(&mut self) {
-        self.network.world.borrow_mut().open -= 1;
-    }
-}
-
-impl Read for FakeLink {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.network.world.borrow_mut().reads += 1;
-        self.check()?;
-        self.with(|wire| match wire.incoming.read(buffer)? {
-            0 if wire.has_ended => Ok(0),
-            0 => Err(ErrorKind::WouldBlock.into()),
-            n => Ok(n),
-        })
-    }
-}
-
-impl Write for FakeLink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.check()?;
-        let now = self.network.clock.elapsed();
-        let world = &mut *self.network.world.borrow_mut();
-        world.received_bytes += bytes.len();
-        let answers = world.server.receive(self.number, now, bytes);
-        world.send_all(self.number, now, answers);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Stream for FakeLink {
-    fn short_read_drains(&self) -> bool {
-        true
-    }
-
-    fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
-        unreachable!("only a server peeks")
-    }
-
-    fn is_read_closed(&self) -> bool {
-        unreachable!("only a server peeks")
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        let now = self.network.clock.elapsed();
-        let world = &mut *self.network.world.borrow_mut();
-        let answers = world.server.end(self.number, now);
-        world.send_all(self.number, now, answers);
-        Ok(())
-    }
-
-    fn unacknowledged(&self) -> Option<u32> {
-        None
-    }
-}
-
-impl Link for FakeLink {
-    fn is_connected(&self) -> io::Result<bool> {
-        self.check()?;
-        Ok(self.with(|wire| wire.is_connected))
-    }
-
-    fn send_header(&mut self, _: HeaderVersion) -> io::Result<()> {
-        unreachable!("no test asks for it")
-    }
-
-    fn local_addr(&self) -> Option<Endpoint> {
-        None
-    }
-}
-
-/// No poll watches it: the test injects its events.
-impl Source for FakeLink {
-    fn register(&mut self, _: &Registry, token: Token, _: Interest) -> io::Result<()> {
-        self.with(|wire| wire.token = Some(token));
-        Ok(())
-    }
-
-    fn reregister(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn deregister(&mut self, _: &Registry) -> io::Result<()> {
-        self.with(|wire| wire.token = None);
-        Ok(())
     }
 }

@@ -34,6 +34,8 @@ enum Metric {
     /// Messages a second.
     Rate,
     Errors,
+    /// Messages that were lost, of those that were sent: from 0 to 1.
+    Lost,
 }
 
 impl Metric {
@@ -45,11 +47,12 @@ impl Metric {
             Self::Lag => outcome.lag.percentile(99.0).as_secs_f64(),
             Self::Rate => outcome.rate(),
             Self::Errors => outcome.failure_count as f64,
+            Self::Lost => outcome.lost_fraction(),
         }
     }
 
     fn is_time(self) -> bool {
-        !matches!(self, Self::Rate | Self::Errors)
+        !matches!(self, Self::Rate | Self::Errors | Self::Lost)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -59,6 +62,7 @@ impl Metric {
             "lag" => Self::Lag,
             "rate" => Self::Rate,
             "errors" => Self::Errors,
+            "lost" => Self::Lost,
             _ => Self::Percentile(percentile(text)?),
         })
     }
@@ -82,6 +86,7 @@ impl Threshold {
             _ if is_void => format!("{self}: nothing came back"),
             Metric::Rate => format!("{self}: it was {}", format::rate(value)),
             Metric::Errors => format!("{self}: it was {}", format::count(value as u64)),
+            Metric::Lost => format!("{self}: it was {}", format::percent(value)),
             _ => format!("{self}: it was {}", format::seconds(value)),
         })
     }
@@ -106,14 +111,23 @@ impl Threshold {
         let limit = match metric {
             Metric::Rate => units::per_second(limit)?,
             Metric::Errors => units::count(limit)? as f64,
+            Metric::Lost => fraction(limit)?,
             _ => units::duration(limit)?.as_secs_f64(),
         };
         Ok(Self { metric, is_upper: text[at..].starts_with('>'), limit, text: text.trim().into() })
     }
 }
 
-const HELP: &str = "write a figure, > or <, and a limit: p99>1ms, max>20ms, mean>1ms, lag>1ms, rate<10k or \
-                    errors>0";
+const HELP: &str = "write a figure, > or <, and a limit: p99>1ms, max>20ms, mean>1ms, lag>1ms, rate<10k, lost>0.1% \
+                    or errors>0";
+
+/// Reads a part of a whole, such as `0.1%`, from 0 to 1.
+fn fraction(text: &str) -> Result<f64, &'static str> {
+    let number = text.strip_suffix('%').map(str::trim_end).unwrap_or_default();
+    let is_plain = number.starts_with(|c: char| c.is_ascii_digit());
+    let percent = number.parse::<f64>().ok().filter(|p| is_plain && (0.0..=100.0).contains(p));
+    percent.map(|percent| percent / 100.0).ok_or("write a part from 0% to 100%, such as lost>0.1%")
+}
 
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,6 +219,8 @@ mod tests {
             ("rate<101", true),
             ("errors>0", false),
             ("lag>1ms", false),
+            ("lost>0%", false),
+            ("lost<0.1 %", true),
         ] {
             let missed = Threshold::parse(text).unwrap().missed_by(&outcome);
             assert_eq!(missed.is_some(), is_missed, "{text}: {missed:?}");

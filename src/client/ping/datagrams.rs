@@ -12,30 +12,27 @@ use super::schedule::Schedule;
 use super::session::Notify;
 use super::tally::{Datagrams, MessageFailure, Tally};
 use super::{End, Options};
+use crate::client::datagram_socket::is_of_network;
 use crate::client::drive::Timeout;
-use crate::client::failure::{BadDatagram, Failure};
+use crate::client::failure::Failure;
 use crate::client::probe::Pattern;
+use crate::client::probe::datagrams::{BadDatagram, check, number_of, write_message};
+use crate::client::probe::window::{Arrival, Window};
 use crate::net::Endpoint;
 
-use window::{Arrival, Window};
-
-mod window;
 pub(super) mod sockets;
-
-/// The bytes of the number of a message.
-const NUMBER_BYTES: usize = size_of::<u64>();
-
-/// The shortest message: it has only its number.
-pub const LEAST_BYTES: usize = NUMBER_BYTES;
-
-/// The longest message: the most that fits into an IPv4 packet (RFC 768, RFC 791).
-pub const MOST_BYTES: usize = 65_507;
 
 /// Longer than each datagram.
 const BUFFER_BYTES: usize = 1 << 16;
 
 /// Datagrams that are received in one turn. A server that sends without an end does not keep messages from being sent.
 const RECEIVED_PER_TURN: usize = 256;
+
+/// The most messages that are remembered.
+const REMEMBERED: usize = 1 << 16;
+
+/// The number of the only stream of the [pattern](Pattern).
+const STREAM: usize = 0;
 
 /// A socket that exchanges datagrams with one server.
 pub(super) trait Link {
@@ -61,7 +58,7 @@ pub(super) struct DatagramSession<'a, L, S> {
     peer: Endpoint,
     notify: S,
     schedule: Schedule,
-    window: Window,
+    window: Window<()>,
     pattern: Pattern,
     message: Box<[u8]>,
     buffer: Box<[u8]>,
@@ -85,7 +82,7 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
             peer,
             notify,
             schedule: Schedule::new(options.interval, now),
-            window: Window::new(),
+            window: Window::new(REMEMBERED),
             pattern: Pattern::new(options.size),
             message: vec![0; options.size].into(),
             buffer: vec![0; BUFFER_BYTES].into(),
@@ -141,7 +138,8 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
 
     /// Does what is due at `now`.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
-        while let Some(sequence) = self.window.expire(self.options.timeout, now) {
+        let is_overdue = |sent_at| now.saturating_duration_since(sent_at) >= self.options.timeout;
+        while let Some(sequence) = self.window.expire(is_overdue) {
             let (timeout, expected) = (self.options.timeout, self.options.size as u64);
             self.fail(sequence, Failure::TimedOut { timeout, received: 0, expected })?;
         }
@@ -182,12 +180,12 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
     }
 
     fn wants_to_send(&self) -> bool {
-        !self.is_stopping && !self.is_all_sent() && self.window.has_room()
+        !self.is_stopping && !self.is_all_sent() && self.window.has_room_for(1)
     }
 
     fn send(&mut self, now: Instant) -> io::Result<()> {
         self.schedule.begin(now);
-        write_message(&mut self.message, self.tally.sent + 1, &self.pattern);
+        write_message(&mut self.message, self.tally.sent + 1, STREAM, &self.pattern);
         let mut sent = self.link.send(&self.message);
         if let Err(error) = sent.as_ref()
             && is_of_network(error)
@@ -197,23 +195,23 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
             let earlier = std::mem::replace(&mut sent, self.link.send(&self.message));
             earlier.map_or_else(|e| self.refused(e), |_| Ok(()))?;
         }
-        self.window.send(now);
+        self.window.send((), now);
         self.tally.sent += 1;
         sent.map_or_else(|e| self.refused(e), |_| Ok(()))
     }
 
     /// A datagram came back.
     fn handle(&mut self, len: usize, now: Instant) -> io::Result<()> {
-        let number = self.buffer[..len].first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+        let number = number_of(&self.buffer[..len]);
         let arrival = number.map_or(Arrival::Unknown, |number| self.window.arrive(number, now));
         let Some(sequence) = number.filter(|_| arrival != Arrival::Unknown) else {
             return self.fail(self.tally.sent, Failure::Datagram(BadDatagram::Unknown));
         };
-        write_message(&mut self.message, sequence, &self.pattern);
-        if let Some(bad) = BadDatagram::find(&self.buffer[..len], &self.message) {
+        let (came, bytes) = (&self.buffer[..len], self.options.size);
+        if let Err(bad) = check(came, sequence, bytes, (STREAM, &self.pattern)) {
             return self.fail(sequence, Failure::Datagram(bad));
         }
-        let (bytes, peer) = (self.options.size, &self.peer);
+        let peer = &self.peer;
         let counts = self.tally.datagrams.get_or_insert_default();
         match arrival {
             Arrival::Echo { took, is_reordered } => {
@@ -247,19 +245,6 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
         self.tally.record_failure(&failed);
         (self.notify)(&Notice::Failed(&failed))
     }
-}
-
-/// Whether the network reports that a datagram did not arrive: icmp(7).
-fn is_of_network(error: &io::Error) -> bool {
-    use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-    matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
-}
-
-/// The message with this number: the number, and bytes that follow from it.
-fn write_message(message: &mut [u8], number: u64, pattern: &Pattern) {
-    let offset = number.wrapping_mul(message.len() as u64);
-    message.copy_from_slice(pattern.piece(0, offset, message.len()));
-    message[..NUMBER_BYTES].copy_from_slice(&number.to_be_bytes());
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ struct Generator {
     was_bottleneck: bool,
     why: Option<String>,
     warning: Option<String>,
+    /// Echoes that this client's own system dropped.
+    dropped_datagrams: u64,
 }
 
 impl<'a> Report<'a> {
@@ -100,6 +102,7 @@ impl From<&Outcome> for Generator {
             was_bottleneck: limit.is_some(),
             why: limit.map(|limit| limit.to_string()),
             warning: outcome.warning(),
+            dropped_datagrams: outcome.dropped,
         }
     }
 }

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use super::json::Report;
 use super::run_data::RunData;
 use super::table::{latency_columns, rows};
-use super::text::{asked, cost, described, ending, kinds, lateness, plan, unanswered};
+use super::text::{asked, cost, datagrams, described, ending, kinds, lateness, plan, unanswered};
 use crate::client::latency::LatencySummary;
 use crate::client::load::{Outcome, Search, Trial};
 use crate::text::Escaped;
@@ -118,7 +118,8 @@ fn notes(report: &Report<'_>) -> Markup {
         asked(outcome).map(reached),
         outcome.client_limit().map(limit),
         outcome.warning().map(|warning| format!("Warning: {warning}.")),
-        unanswered(outcome).map(|unanswered| format!("Never answered: {unanswered}.")),
+        datagrams(outcome, report.options).map(|counts| format!("Datagrams: {counts}.")),
+        unanswered(outcome).map(|unanswered| format!("Not answered in time: {unanswered}.")),
     ]
     .into_iter()
     .flatten()

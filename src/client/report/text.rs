@@ -8,6 +8,7 @@ use crate::client::latency::{Latency, LatencySummary};
 use crate::client::load::{
     ConnectionFailure, End, Interval, Length, Objective, Options, Outcome, Search,
 };
+use crate::net::Addr;
 use crate::text::format::{byte_rate, count, counted, elapsed, percent, rate, setting, time};
 use crate::text::{Escaped, wrapped};
 
@@ -103,6 +104,9 @@ impl Summary<'_> {
         self.line(f, "connecting", connecting(outcome))?;
         let this = [Some(cost(outcome)), lateness(&outcome.lag)];
         self.line(f, "this client", this.into_iter().flatten().collect::<Vec<_>>().join(", "))?;
+        datagrams(self.outcome, self.options)
+            .iter()
+            .try_for_each(|text| self.line(f, "datagrams", text))?;
         unanswered(outcome).iter().try_for_each(|text| self.line(f, "unanswered", text))?;
         outcome.client_limit().iter().try_for_each(|limit| self.line(f, "limit", limit))?;
         outcome.warning().iter().try_for_each(|warning| self.line(f, "warning", warning))
@@ -188,7 +192,7 @@ pub(super) fn ending(outcome: &Outcome, search: Option<&Search>) -> Option<Strin
     Some(format!("The run {how} after {after} of measuring; all figures are about that part."))
 }
 
-/// How many messages were never answered, if any. No figure of the responses includes them.
+/// How many messages were not answered in time, if any. No figure of the responses includes them.
 pub(super) fn unanswered(outcome: &Outcome) -> Option<String> {
     if outcome.unanswered.is_empty() {
         return None;
@@ -196,13 +200,28 @@ pub(super) fn unanswered(outcome: &Outcome) -> Option<String> {
     let messages = counted(outcome.unanswered_count(), "message", "messages");
     let [min, max] = [outcome.unanswered.min(), outcome.unanswered.max()].map(elapsed);
     let range = if min == max { min } else { format!("{min} to {max}") };
-    let parts = [(outcome.unsent, "not sent by the end"), (outcome.lost, "lost in flight")];
+    let parts = [
+        (outcome.unsent, "not sent by the end"),
+        (outcome.lost, "lost in flight"),
+        (outcome.late, "late"),
+    ];
     let parts =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n)));
     let parts = parts.collect::<Vec<_>>().join(", ");
     Some(format!(
         "{messages} ({parts}); each waited {range} without an answer, and the response times do not include them"
     ))
+}
+
+/// What became of the datagrams of a run over UDP.
+pub(super) fn datagrams(outcome: &Outcome, options: &Options) -> Option<String> {
+    let Outcome { lost, late, duplicates, reordered, .. } = *outcome;
+    matches!(options.server, Addr::Udp { .. }).then(|| {
+        let [lost, late, reordered] = [lost, late, reordered].map(count);
+        let duplicates = counted(duplicates, "duplicate", "duplicates");
+        let part = percent(outcome.lost_fraction());
+        format!("{lost} lost ({part}), {late} late, {duplicates}, {reordered} reordered")
+    })
 }
 
 /// How late this client was, if it had a schedule.

@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use super::super::simulated::{FakeClock, FakeNetwork, Sent, Server};
+use super::super::simulated::{FakeClock, FakeNetwork, FakeProbe, Sent, Server};
 use super::super::tests::options;
 use super::super::{End, Interval, Length, Stage};
 use super::*;
 use crate::client::latency::Latency;
+use crate::client::probe::Probe;
+use crate::client::probe::datagrams::DatagramProbe;
 
+mod datagrams;
 mod ends;
 mod figures;
 mod interrupts;
@@ -32,14 +35,14 @@ enum Act {
 }
 
 /// A run to simulate.
-struct Run {
+struct Run<P = Probe> {
     options: Options,
-    network: FakeNetwork,
+    network: FakeNetwork<P>,
     acts: VecDeque<(Duration, Act)>,
 }
 
 /// What was seen of a run.
-struct Seen {
+struct Seen<P = Probe> {
     outcome: Outcome,
     /// When each stage began.
     stages: Vec<(Duration, Stage)>,
@@ -48,7 +51,7 @@ struct Seen {
     /// When the client began to connect.
     attempts: Vec<Duration>,
     received_bytes: usize,
-    network: FakeNetwork,
+    network: FakeNetwork<P>,
 }
 
 #[derive(Debug, Default)]
@@ -80,22 +83,30 @@ impl Reporter for Reports {
     }
 }
 
-impl Run {
+impl Run<Probe> {
     fn new(options: Options, server: impl Server + 'static) -> Self {
         Self { options, network: FakeNetwork::new(server), acts: VecDeque::new() }
     }
+}
 
+impl Run<DatagramProbe> {
+    fn over_udp(options: Options, server: impl Server + 'static) -> Self {
+        Self { options, network: FakeNetwork::new(server), acts: VecDeque::new() }
+    }
+}
+
+impl<P: FakeProbe> Run<P> {
     /// Adds an act, later than those before.
     fn at(mut self, at: Duration, act: Act) -> Self {
         self.acts.push_back((at, act));
         self
     }
 
-    fn run(self) -> Seen {
+    fn run(self) -> Seen<P> {
         self.run_with(Reports::default())
     }
 
-    fn run_with(mut self, mut reports: Reports) -> Seen {
+    fn run_with(mut self, mut reports: Reports) -> Seen<P> {
         let mut signals = Signals::new::<[i32; 0], _>([]).unwrap();
         let (network, clock) = (self.network.clone(), self.network.clock.clone());
         let options = self.options.clone();
@@ -123,7 +134,7 @@ impl Run {
     }
 
     /// As the engine's own, but for the wait: that moves the clock.
-    fn turn(&mut self, engine: &mut Engine<'_, FakeNetwork, FakeClock, Reports>) {
+    fn turn(&mut self, engine: &mut Engine<'_, FakeNetwork<P>, FakeClock, Reports>) {
         let clock = &self.network.clock;
         let timeout = engine.poll_timeout(clock.now()).unwrap();
         let act = self.next_act();
@@ -149,7 +160,7 @@ impl Run {
     }
 }
 
-impl Seen {
+impl<P> Seen<P> {
     /// Expects this end, and failures of these kinds.
     #[track_caller]
     fn assert_end(&self, end: End, kinds: &[(&'static str, u64)]) {
@@ -163,7 +174,7 @@ impl Seen {
         let outcome = &self.outcome;
         assert_eq!((outcome.messages, outcome.lost, outcome.unsent), (answered, lost, unsent));
         assert_eq!([&outcome.response, &outcome.service].map(Latency::count), [answered; 2]);
-        assert_eq!(outcome.unanswered.count(), lost + unsent);
+        assert_eq!(outcome.unanswered.count(), lost + outcome.late + unsent);
         let intervals = &outcome.intervals;
         assert_eq!(intervals.iter().map(|interval| interval.responses).sum::<u64>(), answered);
         let in_time = intervals.iter().map(|interval| interval.messages).sum::<u64>();

@@ -1,26 +1,25 @@
 //! The socket of a ping over UDP, and how the clients' common loop drives a session on it.
 
-use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use mio::Token;
-use mio::net::UdpSocket;
 use signal_hook::consts::SIGQUIT;
 
 use super::{DatagramSession, Link};
+use crate::client::datagram_socket::DatagramSocket;
 use crate::client::drive::{Driven, Timeout};
 use crate::client::ping::session::Notify;
 use crate::client::ping::tally::Tally;
 use crate::client::ping::watch::{Watch, Watched};
 use crate::client::ping::{End, Options};
-use crate::net::{Endpoint, cannot};
+use crate::net::Endpoint;
 use crate::reactor::{Reactor, Ready};
 use crate::signals;
 
 /// Everything that a ping over UDP waits for.
 pub(in crate::client::ping) struct DatagramSockets {
-    watch: Watch<UdpSocket>,
+    watch: Watch<DatagramSocket>,
     server: Token,
     peer: Endpoint,
 }
@@ -37,7 +36,7 @@ impl DatagramSockets {
     /// If the name is unknown, if there is no route to any of its addresses, or if the system gives no further
     /// descriptors.
     pub(in crate::client::ping) fn new(options: &Options) -> io::Result<Self> {
-        let (socket, peer) = connect_first(&options.server.resolve()?)?;
+        let (socket, peer) = DatagramSocket::connect_first(&options.server.resolve()?)?;
         let mut watch = Watch::new()?;
         let server = watch.insert(socket)?;
         Ok(Self { watch, server, peer })
@@ -57,26 +56,26 @@ impl DatagramSockets {
         Ok(session)
     }
 
-    fn server(&mut self) -> io::Result<&UdpSocket> {
-        self.watch.get_mut(self.server).map(|socket| &*socket).ok_or(ErrorKind::NotConnected.into())
+    fn server(&mut self) -> io::Result<&mut DatagramSocket> {
+        self.watch.get_mut(self.server).ok_or(ErrorKind::NotConnected.into())
     }
 }
 
 impl Link for DatagramSockets {
     fn send(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        self.server()?.send(datagram)
+        self.server()?.write(datagram)
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.server()?.recv(buffer)
+        self.server()?.read(buffer)
     }
 }
 
 impl<S: Notify> Driven for OnSockets<'_, S> {
-    type Watched = Watched<UdpSocket>;
+    type Watched = Watched<DatagramSocket>;
     type Outcome = End;
 
-    fn reactor(&mut self) -> &mut Reactor<Watched<UdpSocket>> {
+    fn reactor(&mut self) -> &mut Reactor<Watched<DatagramSocket>> {
         &mut self.link.watch.reactor
     }
 
@@ -114,28 +113,4 @@ impl<S: Notify> Driven for OnSockets<'_, S> {
     fn outcome(&mut self) -> Option<End> {
         Self::outcome(self)
     }
-}
-
-/// A socket that is connected to the first endpoint to which there is a route. To connect sends nothing: udp(7).
-fn connect_first(endpoints: &[Endpoint]) -> io::Result<(UdpSocket, Endpoint)> {
-    let mut failure = None;
-    for peer in endpoints {
-        match connect(peer) {
-            Ok(socket) => return Ok((socket, peer.clone())),
-            Err(e) => failure = failure.or(Some(cannot("reach", peer, &e))),
-        }
-    }
-    Err(failure.unwrap_or_else(|| ErrorKind::NotFound.into()))
-}
-
-fn connect(peer: &Endpoint) -> io::Result<UdpSocket> {
-    let Endpoint::Udp(peer) = peer else { return Err(ErrorKind::InvalidInput.into()) };
-    let peer = peer.addr();
-    let any = match peer {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(peer)?;
-    Ok(socket)
 }

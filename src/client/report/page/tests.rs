@@ -158,7 +158,7 @@ fn notes_and_failures_come_before_the_figures() {
     let notes = page.split("<aside>").nth(1).unwrap().split("</aside>").next().unwrap();
     for note in [
         "This client set the limit, not the server: this client was busy 100 % of the time",
-        "Never answered: 17 messages (12 not sent by the end, 5 lost in flight)",
+        "Not answered in time: 17 messages (12 not sent by the end, 5 lost in flight)",
         "30 failures. The first of each kind:",
         "<li>7 <b>altered</b>: connection 7 (from 127.0.0.1:40001): wrong byte at offset 5",
         "<li>23 <b>connect</b>: connection 8: connection refused",

@@ -8,21 +8,21 @@ use crate::client::rng::xorshift;
 
 /// Random numbers that follow from a seed.
 #[derive(Clone)]
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     /// A number from 0 to `n - 1`.
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = xorshift(self.0);
         (self.0 >> 16) % n
     }
 
     /// True once in `n` times.
-    fn once_in(&mut self, n: u64) -> bool {
+    pub(super) fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 
-    fn time(&mut self, below: Duration) -> Duration {
+    pub(super) fn time(&mut self, below: Duration) -> Duration {
         Duration::from_micros(self.below(below.as_micros() as u64))
     }
 }
@@ -106,11 +106,11 @@ fn random_act(dice: &mut Dice) -> Act {
     }
 }
 
-/// Each message is answered, lost or unsent, and is so once.
+/// Each message is answered, late, lost or unsent, and is so once.
 #[track_caller]
-fn check(seed: u64, options: &Options, seen: &Seen) {
+pub(super) fn check<P>(seed: u64, options: &Options, seen: &Seen<P>) {
     let outcome = &seen.outcome;
-    let all = outcome.messages + outcome.lost + outcome.unsent;
+    let all = outcome.messages + outcome.unanswered_count();
     seen.assert_messages(outcome.messages, outcome.lost, outcome.unsent);
     match (options.length, options.rate) {
         (Length::Messages(n), _) if outcome.end == End::Complete => assert_eq!(all, n, "{seed}"),
