@@ -215,7 +215,13 @@ fn answer(
 ) -> Result<(), (DatagramDrop, Option<io::Error>)> {
     shared.guard.judge(received, now).map_err(|why| (why, None))?;
     let bytes = &shared.buffer[..received.len];
-    match socket.answer(bytes, received) {
+    let sent = loop {
+        match socket.answer(bytes, received) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            sent => break sent,
+        }
+    };
+    match sent {
         Ok(n) if n == bytes.len() => Ok(()),
         Ok(_) => Err((DatagramDrop::SendFailed, None)),
         Err(e) => Err(send_failure(e, received)),

@@ -215,6 +215,15 @@ fn an_answer_that_cannot_be_sent_is_dropped_and_the_next_is_sent() {
     }
 }
 
+/// Fault 3. Failed when a signal that came during a send cost an answer.
+#[test]
+fn a_send_that_a_signal_interrupts_is_tried_again() {
+    let mut served = Served::new([datagram(CLIENT, b"x")]);
+    served.echo.socket.sends = [Err(Errno::INTR.into()), Err(Errno::INTR.into())].into();
+    served.ready();
+    assert_eq!((served.sent(), served.counters.datagrams_dropped.total()), (vec![&b"x"[..]], 0));
+}
+
 /// IPv6 has no broadcast addresses. Failed when a source that a route prohibits was said to be no single host.
 #[test]
 fn an_ipv6_source_that_a_route_prohibits_is_a_single_host() {
