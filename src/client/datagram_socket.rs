@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::UdpSocket;
@@ -71,6 +72,18 @@ impl DatagramSocket {
             }
         }
         Err(failure.unwrap_or_else(|| ErrorKind::NotFound.into()))
+    }
+
+    /// Whether something comes back within `limit`, for which this blocks. It sends an empty datagram.
+    pub(super) fn gets_answer(self, limit: Duration) -> bool {
+        let socket = std::net::UdpSocket::from(self.0);
+        let ask = || {
+            socket.set_nonblocking(false)?;
+            socket.set_read_timeout(Some(limit))?;
+            socket.send(&[])?;
+            socket.recv(&mut [0])
+        };
+        ask().is_ok()
     }
 
     /// This end's address.

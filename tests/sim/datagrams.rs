@@ -329,7 +329,7 @@ impl World {
             self.fail(|| format!("UDP {socket}: {sent} bytes to {received:?} for {datagram:?}"));
         }
         self.take_token(socket, from.ip());
-        let (sent, due) = self.send_answer(len);
+        let (sent, due) = self.send_answer(len, from.ip());
         self.udp.queues[socket].due = Some(due);
         sent
     }
@@ -343,14 +343,19 @@ impl World {
     }
 
     /// What the kernel says of an answer, and what the server must say then.
-    fn send_answer(&mut self, len: usize) -> (io::Result<usize>, Due) {
+    fn send_answer(&mut self, len: usize, to: IpAddr) -> (io::Result<usize>, Due) {
         if !self.chance(self.scenario.fault_rates.cut / 4) {
             return (Ok(len), Due::Echo);
         }
         let failed = DatagramDrop::SendFailed;
+        // IPv6 has no broadcast addresses: there, a route prohibits the address.
+        let no_access = match to.to_canonical() {
+            IpAddr::V4(_) => DatagramDrop::NoSingleSource,
+            IpAddr::V6(_) => failed,
+        };
         match self.rng.below(4) {
             0 => (Err(ErrorKind::WouldBlock.into()), Due::Drop(DatagramDrop::NoRoom)),
-            1 => (Err(Errno::ACCESS.into()), Due::Drop(DatagramDrop::NoSingleSource)),
+            1 => (Err(Errno::ACCESS.into()), Due::Drop(no_access)),
             2 => (Err(Errno::HOSTUNREACH.into()), Due::Drop(failed)),
             _ if len > 0 => (Ok(len - 1), Due::Drop(failed)),
             _ => (Err(Errno::NETUNREACH.into()), Due::Drop(failed)),

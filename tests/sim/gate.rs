@@ -65,7 +65,7 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
     pass_client(world, id);
 }
 
-/// A client has passed its own rate, which must have allowed that, and its address too.
+/// A client has passed the lists and its own rate. Both must have let it in.
 pub fn pass_client(world: &mut World, id: usize) {
     let socket = &world.sockets[id];
     let Some(network) = socket.network() else { return };
@@ -81,7 +81,7 @@ pub fn pass_client(world: &mut World, id: usize) {
     }
 }
 
-/// A connection has passed the rate of all, which must have allowed that.
+/// A connection has passed the rate of all, which must have let it in.
 pub fn pass_all(world: &mut World, id: usize) {
     let Some(rate) = world.scenario.config.accept_rate else { return };
     if world.gate.all.was_empty(()) {

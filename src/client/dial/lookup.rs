@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use crate::net::{Addr, Endpoint};
+use crate::net::{Addr, Endpoint, cannot};
 use crate::text::format::setting;
 
 /// What a look-up finds.
@@ -46,6 +46,19 @@ pub(in crate::client) fn start(
     Ok(answer)
 }
 
+/// Looks an address up, which blocks for up to `limit`.
+///
+/// # Errors
+///
+/// If the name is unknown, or if nothing answers in time.
+pub(in crate::client) fn within(resolve: &Resolve, addr: &Addr, limit: Duration) -> Answer {
+    if needs_no_lookup(addr) {
+        return resolve(addr);
+    }
+    let answer = start(resolve, addr, || ()).map_err(|e| cannot("look up", addr, &e))?;
+    answer.recv_timeout(limit).unwrap_or_else(|_| Err(unanswered(addr, limit)))
+}
+
 /// The error of a look-up without an answer within `limit`.
 pub(in crate::client) fn unanswered(server: &Addr, limit: Duration) -> io::Error {
     let line = format!(
@@ -57,7 +70,23 @@ pub(in crate::client) fn unanswered(server: &Addr, limit: Duration) -> io::Error
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+
+    #[test]
+    fn a_look_up_blocks_no_longer_than_its_limit() {
+        let (_answer, never) = mpsc::channel::<()>();
+        let never = Mutex::new(never);
+        let resolve: Resolve = Arc::new(move |_: &Addr| {
+            let _ = never.lock().unwrap().recv();
+            Ok(Vec::new())
+        });
+        let server = "udp:name.example:7".parse().unwrap();
+        let error = within(&resolve, &server, Duration::from_millis(20)).unwrap_err();
+        let line = "cannot resolve udp:name.example:7: no answer within 20 ms; is the name server reachable?";
+        assert_eq!(error.to_string(), line);
+    }
 
     #[test]
     fn only_names_need_a_look_up() {

@@ -210,13 +210,22 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
     /// Sends the message. An error of the network is about an earlier message, unless it comes again: the socket reports
     /// it once, instead of sending.
     fn try_to_send(&mut self) -> (io::Result<usize>, Option<io::Error>) {
-        match self.link.send(&self.message) {
+        match self.send_once() {
             Err(e) if is_of_network(&e) && self.window.outstanding() > 0 => {
-                let sent = self.link.send(&self.message);
+                let sent = self.send_once();
                 let is_same = sent.as_ref().is_err_and(|again| again.kind() == e.kind());
                 (sent, (!is_same).then_some(e))
             }
             sent => (sent, None),
+        }
+    }
+
+    fn send_once(&mut self) -> io::Result<usize> {
+        loop {
+            match self.link.send(&self.message) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                sent => return sent,
+            }
         }
     }
 

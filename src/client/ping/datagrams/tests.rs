@@ -340,6 +340,18 @@ fn messages_that_are_due_while_no_more_can_be_remembered_are_skipped() {
     );
 }
 
+/// Fault 3. Failed when a signal that came during a send cost a message.
+#[test]
+fn a_send_that_a_signal_interrupts_is_tried_again() {
+    let ping = Ping::run(1, |ms, wire| {
+        if ms == 0 {
+            wire.refusals.extend([ErrorKind::Interrupted; 2]);
+        }
+        echo(wire);
+    });
+    assert_eq!(ping.counts(), [1, 1, 0, 0, 0, 0], "{:?}", ping.lines);
+}
+
 #[test]
 fn a_message_that_the_system_does_not_take_is_lost() {
     let ping = Ping::run(1, |ms, wire| {
