@@ -3,8 +3,8 @@
 //! This server accepts with the standard library. On Linux, an accepted socket does not take over from the listener that
 //! it does not block, and `TcpStream::from_std` does not change that. So a read without bytes stops the whole server.
 //!
-//! From outside: while one client is connected and silent, no other gets an answer; when it sends or ends, all go on. A
-//! first test with one client does not show it: each of its messages comes back.
+//! From outside: while one client is connected and silent, no other gets an answer until it sends or ends. A first test
+//! with one client does not show it: each of its messages comes back.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};

@@ -20,7 +20,7 @@ const LISTENER: Token = Token(usize::MAX);
 /// How long it waits after a failure to accept. If descriptors ran out, no event says that some are free.
 const PAUSE: Duration = Duration::from_millis(100);
 /// A peer that has not taken this many bytes of its echo has to wait.
-const PENDING_LIMIT: usize = 256 << 10;
+const PENDING_LIMIT: usize = 4 << 20;
 
 pub fn serve(mut listener: TcpListener) -> io::Result<()> {
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));

@@ -26,21 +26,20 @@ pub fn serve(mut listener: TcpListener) -> io::Result<()> {
             Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
-        if pause.take().is_some() {
-            poll.registry().reregister(&mut listener, LISTENER, Interest::READABLE)?;
-        }
+        let mut may_accept = pause.take().is_some();
         for event in &events {
             let token = event.token();
             if token == LISTENER {
-                let outcome = accept(&mut listener, &poll, &mut peers);
-                if outcome.is_err_and(|e| e.kind() != ErrorKind::WouldBlock) {
-                    pause = Some(PAUSE);
-                }
+                may_accept = true;
             } else if let Some(peer) = peers.get_mut(token.0)
                 && peer.drive(&poll, token, &mut buffer).is_err()
             {
                 peers.remove(token.0);
             }
+        }
+        let outcome = if may_accept { accept(&mut listener, &poll, &mut peers) } else { Ok(()) };
+        if outcome.is_err_and(|e| e.kind() != ErrorKind::WouldBlock) {
+            pause = Some(PAUSE);
         }
     }
 }
