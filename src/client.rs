@@ -12,13 +12,13 @@ pub mod probe;
 pub(crate) mod failure;
 
 mod standstill;
-mod datagram_socket;
 mod drive;
 mod idle_timer;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "client/no_alarm.rs")]
 pub(crate) mod alarm;
 
 pub(crate) mod dial;
+mod datagram_socket;
 
 pub(crate) mod connect;
 pub(crate) mod ping;

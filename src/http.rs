@@ -252,7 +252,7 @@ impl<L: Listen> HttpServer<L> {
         self.clients.retain(|(client, _)| *client != token);
     }
 
-    pub(crate) fn requeue_listeners(&mut self) {
+    fn requeue_listeners(&mut self) {
         self.listeners.iter().for_each(|(listener, _)| self.reactor.requeue(*listener));
     }
 }

@@ -9,6 +9,7 @@ mod deadline;
 mod kit;
 #[path = "support/long_stream.rs"]
 mod long_stream;
+#[allow(dead_code, reason = "other tests share it, and need more of it")]
 #[path = "support/peers.rs"]
 mod peers;
 #[path = "support/piped.rs"]

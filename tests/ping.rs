@@ -27,8 +27,6 @@ mod output;
 mod pinger;
 #[path = "ping/reach.rs"]
 mod reach;
-#[path = "ping/schedule.rs"]
-mod schedule;
 #[path = "ping/usage.rs"]
 mod usage;
 #[path = "ping/udp.rs"]

@@ -10,7 +10,8 @@ pub(super) struct SendProxy {
     /// Begin each connection with a PROXY header of this version, v1 or v2
     ///
     /// For a server that stands behind proxies (resound serve --listen proxy+ADDR). The header names the ends of this very
-    /// connection. Over a Unix socket, it names none.
+    /// connection. Over a Unix socket, it names none. A server that expects no header echoes it, so the first echo is then
+    /// wrong at its first byte.
     #[arg(id = "send_proxy", long = "send-proxy", value_name = "VERSION", value_parser = version)]
     pub(super) version: Option<HeaderVersion>,
 }

@@ -18,7 +18,7 @@ use crate::text::format::setting;
 pub use dialer::{Dialer, Step};
 pub(super) use lookup::needs_no_lookup;
 
-mod lookup;
+pub(super) mod lookup;
 mod order;
 mod failures;
 mod race;
@@ -115,7 +115,7 @@ fn unreachable(peer: &Endpoint, error: &io::Error) -> io::Error {
 }
 
 /// Adds advice to a failure to connect.
-fn helped(line: io::Error) -> io::Error {
+pub(super) fn helped(line: io::Error) -> io::Error {
     let line = with_help(line, help);
     match line.kind() {
         // Here the kernel rejects the address. Elsewhere this kind means a wrong command line.

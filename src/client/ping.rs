@@ -24,7 +24,6 @@ use crate::client::drive::drive;
 use crate::net::Addr;
 use crate::net::proxy::HeaderVersion;
 
-use datagrams::sockets::DatagramSockets;
 use session::Session;
 use sockets::Sockets;
 
@@ -81,10 +80,7 @@ pub fn run(options: &Options, notify: impl FnMut(&Notice<'_>) -> io::Result<()>)
     let began = Instant::now();
     let mut tally = Tally::default();
     let end = match options.server {
-        Addr::Udp { .. } => DatagramSockets::new(options).and_then(|sockets| {
-            let mut ping = sockets.session(options, &mut tally, notify, began)?;
-            drive(&mut ping, began)
-        }),
+        Addr::Udp { .. } => datagrams::sockets::run(options, &mut tally, notify, began),
         _ => Sockets::new(options).and_then(|network| {
             drive(&mut Session::new(options, network, &mut tally, notify, began), began)
         }),

@@ -49,6 +49,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::net::parse_network;
 
     fn client(text: &str) -> Endpoint {
         Endpoint::Inet(text.parse().unwrap())
@@ -71,7 +72,8 @@ mod tests {
     #[test]
     fn each_client_has_a_rate_of_its_own_and_unix_peers_have_none() {
         let now = Instant::now();
-        let deny = [crate::net::parse_network("10.0.0.2").unwrap()].into_iter().collect();
+        let deny = ["10.0.0.2", "fd00:0:0:1::1"].map(|text| parse_network(text).unwrap());
+        let deny = deny.into_iter().collect();
         let config = Config {
             accept_rate_per_ip: Some(1.0),
             access: Access { deny, ..Access::default() },
@@ -86,6 +88,8 @@ mod tests {
         assert_eq!(judge(&client("10.0.0.3:1")), Ok(()));
         assert_eq!(judge(&client("[fd00::1]:1")), Ok(()));
         assert_eq!(judge(&client("[fd00::2]:1")), Err(Refusal::AcceptRatePerIp), "the same /64");
+        assert_eq!(judge(&client("[fd00:0:0:1::1]:1")), Err(Refusal::Denied));
+        assert_eq!(judge(&client("[fd00:0:0:1::2]:1")), Ok(()), "a neighbour of the denied one");
         assert!((0..10).all(|_| judge(&Endpoint::Unix(None)).is_ok()));
     }
 }

@@ -129,15 +129,25 @@ delegate_source!(Metrics<L>, L: Listen);
 mod tests {
     use std::time::Duration;
 
+    use mio::net::UnixStream;
     use rustix::io::Errno;
 
     use super::*;
-    use crate::kit::source::unpolled;
     use crate::net::{Endpoint, Socket};
     use crate::observe::Observer;
 
-    /// Cannot accept, for want of descriptors.
-    struct Exhausted;
+    /// Cannot accept, for want of descriptors. It has an event at once, since its peer is gone.
+    struct Exhausted(UnixStream);
+
+    impl Exhausted {
+        fn new() -> Self {
+            Self(UnixStream::pair().unwrap().0)
+        }
+
+        fn source(&mut self) -> &mut dyn Source {
+            &mut self.0
+        }
+    }
 
     impl Listen for Exhausted {
         type Stream = Socket;
@@ -147,7 +157,7 @@ mod tests {
         }
     }
 
-    unpolled!(Exhausted);
+    delegate_source!(Exhausted);
 
     /// Keeps what is reported of the listener.
     #[derive(Default)]
@@ -168,8 +178,7 @@ mod tests {
     fn where_the_metrics_are_is_reported_once_and_each_failure_to_accept_there() {
         let (now, mut seen) = (Instant::now(), Seen::default());
         let mut http = HttpServer::new(now).unwrap();
-        http.listen(Exhausted, Endpoint::Unix(None)).unwrap();
-        http.requeue_listeners();
+        http.listen(Exhausted::new(), Endpoint::Unix(None)).unwrap();
         let mut metrics = Metrics::new(http, &Config::default(), now);
         assert_eq!(metrics.deadline(), Some(now), "it begins at once");
         let later = Duration::from_secs(1);

@@ -143,6 +143,22 @@ mod tests {
         assert!((0..200_000).all(|n| !rates.take(source(n), now)));
     }
 
+    /// A flood from ever more sources takes what a row has, but not for longer than it lasts.
+    #[test]
+    fn a_source_has_its_rate_again_after_a_flood_from_more_sources_than_places() {
+        let start = Instant::now();
+        let mut rates = SourceRates::new(10.0, start);
+        let own = source(0);
+        assert!(rates.take(own, start));
+        let second = Duration::from_secs(1);
+        for n in 1..200_000 {
+            rates.take(source(n), start + second);
+        }
+        assert!(!rates.take(own, start + second), "the flood has taken the place and its tokens");
+        let after = start + 2 * second;
+        assert_eq!((0..100).filter(|_| rates.take(own, after)).count(), 10);
+    }
+
     /// A source that is known stays known while others come and go.
     #[test]
     fn the_place_that_is_taken_over_is_the_one_that_is_used_least() {

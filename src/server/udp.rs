@@ -215,15 +215,28 @@ fn answer(
 ) -> Result<(), (DatagramDrop, Option<io::Error>)> {
     shared.guard.judge(received, now).map_err(|why| (why, None))?;
     let bytes = &shared.buffer[..received.len];
-    match socket.answer(bytes, received) {
+    let sent = loop {
+        match socket.answer(bytes, received) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            sent => break sent,
+        }
+    };
+    match sent {
         Ok(n) if n == bytes.len() => Ok(()),
         Ok(_) => Err((DatagramDrop::SendFailed, None)),
-        Err(e) if e.kind() == ErrorKind::WouldBlock => Err((DatagramDrop::NoRoom, None)),
-        // The source is a broadcast address, as only the system knows: send(2).
-        Err(e) if Errno::from_io_error(&e) == Some(Errno::ACCESS) => {
-            Err((DatagramDrop::NoSingleSource, None))
-        }
-        Err(e) => Err((DatagramDrop::SendFailed, Some(e))),
+        Err(e) => Err(send_failure(e, received)),
+    }
+}
+
+/// Why an answer could not be sent.
+fn send_failure(error: io::Error, received: &Received) -> (DatagramDrop, Option<io::Error>) {
+    let is_ipv4 = received.from.ip().to_canonical().is_ipv4();
+    match Errno::from_io_error(&error) {
+        _ if error.kind() == ErrorKind::WouldBlock => (DatagramDrop::NoRoom, None),
+        Some(Errno::NOBUFS | Errno::NOMEM) => (DatagramDrop::NoRoom, Some(error)),
+        // The source is a broadcast address, as only the system knows: send(2). IPv6 has none.
+        Some(Errno::ACCESS) if is_ipv4 => (DatagramDrop::NoSingleSource, Some(error)),
+        _ => (DatagramDrop::SendFailed, Some(error)),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::long_stream::{MIB, MUCH, long_stream};
 use super::peers::{self, serve};
-use super::piped::{Client, command, run, spawn};
+use super::piped::{Client, command, run, spawn_piped};
 
 #[test]
 fn a_wrong_byte_in_a_long_stream_is_found() {
@@ -107,7 +107,7 @@ fn the_client_ends_soon_if_the_server_keeps_the_connection_after_the_echo() {
             thread::park();
         }
     }));
-    assert!((1..20).contains(&kept.as_secs()), "{kept:?}");
+    assert!(kept >= Duration::from_secs(1), "{kept:?}");
     let addr = serve(peers::faithful);
     let least = (0..5).map(|_| took(&addr)).min();
     assert!(least < Some(Duration::from_secs(1)), "{least:?}");
@@ -126,9 +126,7 @@ fn a_reset_after_the_whole_echo_is_no_failure() {
 /// Failed when the line did not name the offset.
 #[test]
 fn the_offset_of_a_wrong_byte_counts_from_the_start_of_the_stream() {
-    let mut command = command(&[&serve(peers::altering)]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut child, mut stdin, mut stdout) = spawn_piped(&[&serve(peers::altering)]);
     stdin.write_all(b"right").unwrap();
     stdout.read_exact(&mut [0; 5]).unwrap();
     stdin.write_all(b"box").unwrap();

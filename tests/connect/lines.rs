@@ -85,5 +85,5 @@ fn the_client_ends_soon_if_the_server_keeps_many_connections() {
     let since = Instant::now();
     Client::collect(child).end().assert_fine(b"");
     let took = since.elapsed();
-    assert!((1..20).contains(&took.as_secs()), "{took:?}");
+    assert!(took >= Duration::from_secs(1), "{took:?}");
 }

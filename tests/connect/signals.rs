@@ -13,7 +13,7 @@ use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::peers::{self, serve};
-use super::piped::{Client, Ended, command, spawn, wait_until_asleep};
+use super::piped::{Client, Ended, command, spawn, spawn_piped, wait_until_asleep};
 
 const STOPS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
@@ -201,9 +201,7 @@ fn sigquit_shows_how_things_stand_and_goes_on() {
     ];
     for (args, line) in cases {
         let addr = serve(peers::faithful);
-        let mut command = command(&[args, &[&addr]].concat());
-        let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (mut child, mut stdin, mut stdout) = spawn_piped(&[args, &[&addr]].concat());
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         stdin.write_all(b"hello\n").unwrap();
         stdout.read_exact(&mut [0; 6]).unwrap();

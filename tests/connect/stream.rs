@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::long_stream::{MIB, MUCH, assert_same, long_stream};
 use super::peers::{self, serve};
-use super::piped::{Client, command, run, spawn, wait_until_asleep};
+use super::piped::{Client, command, run, spawn, spawn_piped, wait_until_asleep};
 
 /// The most memory that a client may use, in KiB, however much it streams. An unoptimised client starts with 8 MiB.
 /// Most of that is the program itself.
@@ -35,9 +35,7 @@ fn the_echo_of_a_pipe_is_what_went_in() {
 
 #[test]
 fn each_byte_passes_as_soon_as_it_comes() {
-    let mut command = command(&[&serve(peers::faithful)]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (child, mut stdin, mut stdout) = spawn_piped(&[&serve(peers::faithful)]);
     for byte in *b"no line break" {
         stdin.write_all(&[byte]).unwrap();
         let mut echo = [0];
@@ -50,9 +48,7 @@ fn each_byte_passes_as_soon_as_it_comes() {
 
 #[test]
 fn a_long_stream_passes_whole_and_in_little_memory() {
-    let mut command = command(&[&serve(peers::faithful)]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (child, mut stdin, mut stdout) = spawn_piped(&[&serve(peers::faithful)]);
     let writer = thread::spawn(move || {
         io::copy(&mut long_stream(MUCH), &mut stdin).unwrap();
         stdin
@@ -67,9 +63,7 @@ fn a_long_stream_passes_whole_and_in_little_memory() {
 
 #[test]
 fn a_reader_that_pauses_holds_the_client_back() {
-    let mut command = command(&[&serve(peers::faithful)]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (child, stdin, stdout) = spawn_piped(&[&serve(peers::faithful)]);
     let rest = write_until_held_back(&stdin, long_stream(MUCH));
     let client = Client::collect(child);
     let peak = peak_kib(&client);
@@ -84,9 +78,7 @@ fn a_reader_that_pauses_holds_the_client_back() {
 fn the_timeout_does_not_run_while_the_reader_pauses() {
     // More than the client and the pipe hold, and less than the sockets hold. So nothing moves in the pause.
     const SOME: u64 = 256 * 1024;
-    let mut command = command(&["-W", "500ms", &serve(peers::faithful)]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (child, stdin, stdout) = spawn_piped(&["-W", "500ms", &serve(peers::faithful)]);
     write_all(stdin, long_stream(SOME)).join().unwrap();
     // This pause is longer than the timeout.
     thread::sleep(Duration::from_secs(1));
@@ -101,9 +93,7 @@ fn a_server_that_pauses_holds_the_client_back() {
         let _ = gate.recv();
         peers::faithful(stream)
     });
-    let mut command = command(&[&addr]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (child, stdin, stdout) = spawn_piped(&[&addr]);
     let rest = write_until_held_back(&stdin, long_stream(MUCH));
     let client = Client::collect(child);
     let peak = peak_kib(&client);

@@ -1,7 +1,7 @@
 //! Reports and logs have each message once.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
@@ -31,16 +31,10 @@ fn logged(log: &[u8]) -> (u64, u64) {
 }
 
 /// A server that pauses once, after 50 messages.
-fn pausing(mut stream: TcpStream) -> io::Result<()> {
-    let mut message = [0; 64];
-    for number in 0.. {
-        stream.read_exact(&mut message)?;
-        if number == 50 {
-            thread::sleep(Duration::from_millis(550)); // The fault of this server.
-        }
-        stream.write_all(&message)?;
-    }
-    Ok(())
+fn pausing(stream: TcpStream) -> io::Result<()> {
+    peers::acting_at(&stream, 51, || {
+        thread::sleep(Duration::from_millis(550)); // The fault of this server.
+    })
 }
 
 /// The server still pauses when the measured part ends, so its slowest echoes come after the end.

@@ -47,11 +47,12 @@ fn an_open_loop_sends_exactly_what_falls_due() {
     assert_eq!(messages + unsent, 1000, "{report:#}");
     assert_eq!(report["response_latency_nanoseconds"]["count"], messages);
     assert_eq!(report["options"]["rate_target_per_second"], 2000.0);
-    // The server counts the 200 messages of the warm-up too. On a busy machine, a few are unsent.
-    let bytes = (200 + messages) * 64;
-    let bytes = format!("7 connections, {},{:03} bytes in, ", bytes / 1000, bytes % 1000);
+    // The server counts the 200 messages of the warm-up too. On a busy machine, some are unsent.
     let log = server.stop();
-    assert!(log.contains(&bytes), "no {bytes:?} in {log}\n{report:#}");
+    let (_, after) = log.split_once(": 7 connections, ").expect(&log);
+    let bytes: u64 = after.split_once(" bytes in, ").unwrap().0.replace(',', "").parse().unwrap();
+    assert_eq!(bytes % 64, 0, "{log}");
+    assert!((1..=200).contains(&(bytes / 64 - messages)), "{log}\n{report:#}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The search for the highest rate that keeps to an objective.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
@@ -59,16 +59,10 @@ fn an_interrupted_search_shows_the_highest_rate_so_far() {
 }
 
 /// A server that pauses before the 80th echo of each connection. In 200 ms, only a rate of 400 a second gets there.
-fn pausing_at_the_80th(mut stream: TcpStream) -> io::Result<()> {
-    let mut message = [0; 64];
-    for number in 1.. {
-        stream.read_exact(&mut message)?;
-        if number == 80 {
-            thread::sleep(Duration::from_millis(900)); // The fault of this server.
-        }
-        stream.write_all(&message)?;
-    }
-    Ok(())
+fn pausing_at_the_80th(stream: TcpStream) -> io::Result<()> {
+    peers::acting_at(&stream, 80, || {
+        thread::sleep(Duration::from_millis(900)); // The fault of this server.
+    })
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -92,13 +91,11 @@ fn a_terminal_that_is_stopped_does_not_stop_the_run() {
     let json = dir.path().join("run.json");
     let args = [server.addr(), "-c", "2", "-d", "1s", "--json", json.to_str().unwrap()];
     screen.write_all(b"\x13").unwrap();
-    let began = Instant::now();
     let mut command = command(&args);
     let child = spawn(command.stdout(Stdio::piped()).stderr(slave));
     drop(command);
     let ended = Client::collect(child).end();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert_eq!(report["end"], "complete");
     let measured = report["intervals"].as_array().unwrap();

@@ -115,9 +115,9 @@ fn haproxy_balances_two_servers_as_its_configuration_says() {
 fn nginx_balances_two_servers_as_its_configuration_says() {
     const CONFIG: &str = "deploy/nginx.conf";
     run(program("nginx").args(["-t", "-q", "-c"]).arg(made(CONFIG)));
-    // Without workers, which would outlive a master that is killed.
-    let words = ["-g", "daemon off; master_process off;", "-c"];
-    let mut balanced = Balanced::start("nginx", &words, CONFIG);
+    // Its workers would outlive a master that is killed, but not the first process of their namespace.
+    let words = ["-p", "-f", "--kill-child", "nginx", "-g", "daemon off;", "-c"];
+    let mut balanced = Balanced::start("unshare", &words, CONFIG);
     balanced.expect_echoes();
     balanced.within(|| {
         for [from, to] in [["127.0.0.1:0", ADDRS[0]], ["[::1]:0", ADDRS[1]]] {

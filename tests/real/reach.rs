@@ -112,17 +112,24 @@ fn silent_addresses_share_one_timeout() {
 #[test]
 fn a_lookup_without_an_answer_ends_at_the_timeout() {
     let script = format!("{NAMES}exec \"$RESOUND\" \"$@\"");
-    for command in [&["ping", "--json"][..], &["ping"]] {
-        let ended = run_isolated(&script, &[command, &["-W", "500ms", "slow.example:7"]].concat());
-        ended.assert_failed("cannot resolve slow.example:7: no answer within 500 ms; ");
+    for server in ["slow.example:7", "udp:slow.example:7"] {
+        for command in [&["ping", "--json"][..], &["ping"]] {
+            let ended = run_isolated(&script, &[command, &["-W", "500ms", server]].concat());
+            ended.assert_failed(&format!("cannot resolve {server}: no answer within 500 ms; "));
+        }
     }
 }
 
 #[test]
 fn a_lookup_is_reported_and_can_be_interrupted() {
+    ["slow.example:7", "udp:slow.example:7"].into_iter().for_each(interrupt_a_lookup_of);
+}
+
+#[track_caller]
+fn interrupt_a_lookup_of(server: &str) {
     use std::io::{BufRead, BufReader};
     let script = format!("{NAMES}echo $$; exec \"$RESOUND\" \"$@\"");
-    let args = ["ping", "-W", "1h", "slow.example:7"];
+    let args = ["ping", "-W", "1h", server];
     let mut child = spawn(&mut isolated(&["-mn"], &script, &args));
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -140,10 +147,13 @@ fn a_lookup_is_reported_and_can_be_interrupted() {
     }
     kill_process(pid, Signal::QUIT).unwrap();
     let line = stderr.next().unwrap().unwrap();
-    assert!(line.ends_with("; looking up slow.example:7") || line.starts_with("0 sent"), "{line}");
+    assert!(
+        line.ends_with(&format!("; looking up {server}")) || line.starts_with("0 sent"),
+        "{line}"
+    );
     let began = Instant::now();
     kill_process(pid, Signal::INT).unwrap();
-    assert!(stdout.any(|line| line.unwrap().contains("1 sent, 0 received")));
+    assert!(stdout.any(|line| line.unwrap().contains(" sent, 0 received")));
     let ended = Client::collect(child).end();
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());

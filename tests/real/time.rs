@@ -1,4 +1,5 @@
-//! Slow turns, a listener that is closed from outside, and limits for networks of addresses.
+//! Slow turns, messages that are due each millisecond, a listener that is closed from outside, and limits for networks of
+//! addresses.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};
@@ -7,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 
+use crate::command::resound;
 use crate::programs::{Under, program, within};
 use crate::server::{Server, eventually};
 use crate::wire::{connect_from, expect_closed, expect_echo, expect_end, pattern};
@@ -44,6 +47,20 @@ fn slow_turns_count_towards_the_drain_timeout() {
     });
     let last = under.server.log().last().unwrap();
     assert!(last.contains("30 cut off"), "{last}");
+}
+
+/// Failed when `ping` rounded each wait up to a whole millisecond: a tenth of the due times was skipped. A busy machine
+/// can delay a run, but not every run.
+#[test]
+fn an_interval_of_a_millisecond_skips_no_due_time() {
+    let server = Server::start(&[]);
+    let skipped = || {
+        let output = resound(&["ping", "--json", "-c", "200", "-i", "1ms", server.addr()]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["skipped_due_times"].as_u64().unwrap()
+    };
+    let runs: Vec<_> = std::iter::repeat_with(skipped).take(5).collect();
+    assert!(runs.iter().any(|skipped| *skipped <= 2), "{runs:?}");
 }
 
 /// `ss -K` closes the listener, so it can never accept again. Failed when the server retried forever, with a warning

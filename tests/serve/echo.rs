@@ -82,7 +82,7 @@ fn slow_readers_do_not_slow_fast_ones() {
         echoes += 1;
     }
     let used = server.cpu_time() - before;
-    assert!(used < Duration::from_millis(40), "{used:?} for {echoes} echoes");
+    assert!(used < Duration::from_millis(200), "{used:?} for {echoes} echoes");
 }
 
 #[test]

@@ -119,8 +119,8 @@ fn a_half_closed_peer_that_never_reads_costs_no_processor_time_and_is_closed() {
     send_until_stuck(&stuck, &pattern(1, 32 * MIB));
     stuck.shutdown(Shutdown::Write).unwrap();
     let used = server.cpu_used_in(Duration::from_secs(1));
-    // The bystander alone costs 6 ms.
-    assert!(used < Duration::from_millis(40), "{used:?} in a second, beside a bystander");
+    // The bystander alone costs 6 ms, and a server that tries again and again takes all of a processor.
+    assert!(used < Duration::from_millis(200), "{used:?} in a second, beside a bystander");
     server.expect_line("closed: stall timeout: it took nothing");
     // An idle connection is not a stalled one.
     expect_echo(&idle, b"hello");
@@ -254,11 +254,11 @@ fn a_connection_that_takes_over_a_slot_is_served() {
 /// sweep, although the server was stopped when the sweep was due.
 #[test]
 fn time_during_which_the_server_is_stopped_is_not_idle_time() {
-    let server = Server::start(&["--idle-timeout", "1s"]);
+    let server = Server::start(&["--idle-timeout", "2s"]);
     let streams: Vec<_> = (0..20).map(|_| server.connect()).collect();
     streams.iter().for_each(|stream| expect_echo(stream, b"before"));
     server.pause();
-    thread::sleep(Duration::from_millis(1500)); // The fault: the server is stopped for longer than the timeout.
+    thread::sleep(Duration::from_millis(2500)); // The fault: the server is stopped for longer than the timeout.
     server.resume();
     thread::sleep(Duration::from_millis(300)); // No connection may be closed in this time.
     streams.iter().for_each(|stream| expect_echo(stream, b"after"));
@@ -272,7 +272,7 @@ fn time_during_which_the_server_is_stopped_is_not_idle_time() {
 fn a_server_that_was_stopped_times_out_no_peer() {
     // Before a connection is idle: in a debug build this takes a second.
     let bytes = pattern(1, 32 * MIB);
-    let server = Server::start(&["--idle-timeout", "2s", "--stall-timeout", "2s"]);
+    let server = Server::start(&["--idle-timeout", "3s", "--stall-timeout", "3s"]);
     let late = server.connect();
     let sent = send_until_stuck(&late, &bytes);
     let streams: Vec<_> = (0..50).map(|_| server.connect()).collect();

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -266,17 +267,21 @@ fn full_pipe() -> (PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-#[test]
-fn the_log_ends_with_the_summary() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("log");
-    let server = Logging::start(File::create(&path).unwrap(), &["-v"]);
+/// What a server with these arguments logs of one echo, into the file `path`.
+fn log_of_an_echo(path: &Path, args: &[&str]) -> String {
+    let server = Logging::start(File::create(path).unwrap(), args);
     let stream = server.connect();
     expect_echo(&stream, b"hello");
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     expect_end(&stream);
     server.stop();
-    let log = std::fs::read_to_string(&path).unwrap();
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_log_ends_with_the_summary() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_of_an_echo(&dir.path().join("log"), &["-v"]);
     check_lines(&log);
     assert!(log.lines().last().unwrap().contains("stopped: 1 connection"), "{log}");
 }
@@ -286,13 +291,7 @@ fn the_log_ends_with_the_summary() {
 fn each_line_of_a_json_log_is_an_object() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let server = Logging::start(File::create(&path).unwrap(), &["-vv", "--log-format", "json"]);
-    let stream = server.connect();
-    expect_echo(&stream, b"hello");
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    expect_end(&stream);
-    server.stop();
-    let log = std::fs::read_to_string(&path).unwrap();
+    let log = log_of_an_echo(&path, &["-vv", "--log-format", "json"]);
     let lines: Vec<serde_json::Value> =
         log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let read = lines.iter().find(|line| line["message"].as_str().unwrap().contains("read 5 bytes"));

@@ -1,6 +1,6 @@
 //! The server's UDP sockets: what comes to them, and what the server may do with it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use crate::coverage::Feature;
 use crate::kit::pattern;
 use crate::kit::rng::Rng;
-use crate::scenario::{DENIED_IP, SERVICES};
+use crate::rates::Buckets;
+use crate::scenario::SERVICES;
 use crate::world::{Request, World};
 
 /// The server's UDP sockets.
@@ -43,10 +44,6 @@ const MAX_FUTILE: usize = 16;
 const RETRY: Duration = Duration::from_millis(1_500);
 const DROPS_LATE: Duration = Duration::from_secs(2);
 const LATE_TURNS: usize = 24;
-
-/// A source that was quiet may have this much at once: a tenth of a second's worth, and at least this many.
-const BURST_SECONDS: f64 = 0.1;
-const LEAST_BURST: f64 = 100.0;
 
 /// The kernel's count of drops at the start, so that it wraps around.
 const FIRST_DROPS: u32 = u32::MAX - 1;
@@ -119,8 +116,7 @@ pub struct Udp {
     /// Which server of the run it is.
     pub epoch: u64,
     pub queues: [UdpQueue; SOCKETS],
-    /// What each source may still have, and since when.
-    buckets: HashMap<IpAddr, (f64, Duration)>,
+    buckets: Buckets<IpAddr>,
     datagrams: usize,
     pub echoed: u64,
     pub echoed_bytes: u64,
@@ -221,13 +217,6 @@ fn network_of(ip: IpAddr) -> IpAddr {
     }
 }
 
-fn is_denied(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip == Ipv4Addr::new(127, 0, 0, DENIED_IP),
-        IpAddr::V6(ip) => ip.segments()[..4] == [0xfd00, 0, 0, u16::from(DENIED_IP)],
-    }
-}
-
 impl World {
     /// Some datagrams come to a socket. The kernel drops those for which it has no room.
     pub fn datagrams_come(&mut self, socket: usize, count: u8) {
@@ -236,7 +225,7 @@ impl World {
         }
         for _ in 0..count {
             let mut datagram = self.udp.datagram(&mut self.rng);
-            if self.scenario.denies() && is_denied(datagram.received.from.ip()) {
+            if self.scenario.lists.bars_ip(datagram.received.from.ip()) {
                 datagram.fault.get_or_insert(DatagramDrop::Denied);
             }
             let queue = &mut self.udp.queues[socket];
@@ -295,7 +284,7 @@ impl World {
         self.check_work(socket);
         buffer[..len].copy_from_slice(pattern::bytes(datagram.id, 0, len));
         let received = datagram.received;
-        self.expect(socket, &datagram);
+        self.udp.queues[socket].due = datagram.fault.map(Due::Drop);
         self.udp.queues[socket].current = Some(datagram);
         Ok(received)
     }
@@ -319,25 +308,6 @@ impl World {
         }
     }
 
-    /// What must become of a datagram.
-    fn expect(&mut self, socket: usize, datagram: &Datagram) {
-        let due = datagram.fault.map(Due::Drop);
-        self.udp.queues[socket].due = due;
-        if due.is_none() {
-            self.refill(datagram.received.from.ip());
-        }
-    }
-
-    /// Gives a source what it may have by now. Returns how much that is.
-    fn refill(&mut self, ip: IpAddr) -> f64 {
-        let (rate, raw) = (self.scenario.udp_rate, self.clock.raw);
-        let burst = (rate * BURST_SECONDS).max(LEAST_BURST.min(rate)).max(1.0);
-        let (left, since) = self.udp.buckets.entry(network_of(ip)).or_insert((burst, raw));
-        *left = (*left + (raw - *since).as_secs_f64() * rate).min(burst);
-        *since = raw;
-        *left
-    }
-
     pub fn sys_answer(
         &mut self,
         socket: usize,
@@ -359,30 +329,33 @@ impl World {
             self.fail(|| format!("UDP {socket}: {sent} bytes to {received:?} for {datagram:?}"));
         }
         self.take_token(socket, from.ip());
-        let (sent, due) = self.send_answer(len);
+        let (sent, due) = self.send_answer(len, from.ip());
         self.udp.queues[socket].due = Some(due);
         sent
     }
 
     /// The source has had one answer more, which its rate must allow.
     fn take_token(&mut self, socket: usize, ip: IpAddr) {
-        let left = self.refill(ip) - 1.0;
-        self.udp.buckets.insert(network_of(ip), (left, self.clock.raw));
-        // The server counts in whole nanoseconds.
-        if left < -1.0 {
+        let (rate, raw) = (self.scenario.udp_rate, self.clock.raw);
+        if !self.udp.buckets.take(network_of(ip), rate, raw) {
             self.fail(|| format!("UDP {socket}: {ip} gets more than its rate"));
         }
     }
 
     /// What the kernel says of an answer, and what the server must say then.
-    fn send_answer(&mut self, len: usize) -> (io::Result<usize>, Due) {
+    fn send_answer(&mut self, len: usize, to: IpAddr) -> (io::Result<usize>, Due) {
         if !self.chance(self.scenario.fault_rates.cut / 4) {
             return (Ok(len), Due::Echo);
         }
         let failed = DatagramDrop::SendFailed;
+        // IPv6 has no broadcast addresses: there, a route prohibits the address.
+        let no_access = match to.to_canonical() {
+            IpAddr::V4(_) => DatagramDrop::NoSingleSource,
+            IpAddr::V6(_) => failed,
+        };
         match self.rng.below(4) {
             0 => (Err(ErrorKind::WouldBlock.into()), Due::Drop(DatagramDrop::NoRoom)),
-            1 => (Err(Errno::ACCESS.into()), Due::Drop(DatagramDrop::NoSingleSource)),
+            1 => (Err(Errno::ACCESS.into()), Due::Drop(no_access)),
             2 => (Err(Errno::HOSTUNREACH.into()), Due::Drop(failed)),
             _ if len > 0 => (Ok(len - 1), Due::Drop(failed)),
             _ => (Err(Errno::NETUNREACH.into()), Due::Drop(failed)),
@@ -430,12 +403,13 @@ impl World {
         };
         let (datagram, due) = (self.udp.queues[socket].current.take(), self.udp.queues[socket].due);
         let Some(Datagram { received, .. }) = datagram else { return };
-        let is_denied = self.scenario.denies() && is_denied(received.from.ip());
+        let ip = received.from.ip();
+        let is_barred = self.scenario.lists.bars_ip(ip);
+        let (rate, raw) = (self.scenario.udp_rate, self.clock.raw);
         let is_limited = said == Due::Drop(DatagramDrop::RateLimit);
         let is_lawful = match due {
-            // The server counts in whole nanoseconds.
-            None => is_limited && self.refill(received.from.ip()) < 2.0,
-            Some(due) => said == due || said == Due::Drop(DatagramDrop::Denied) && is_denied,
+            None => is_limited && self.udp.buckets.is_empty(network_of(ip), rate, raw),
+            Some(due) => said == due || said == Due::Drop(DatagramDrop::Denied) && is_barred,
         };
         let is_named = *peer == Endpoint::udp(received.from);
         self.coverage.note(feature(said));

@@ -59,6 +59,7 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             config,
+            lists,
             backlog,
             fault_rates,
             peer_mix,
@@ -70,6 +71,7 @@ impl fmt::Display for Scenario {
             udp_rate,
         } = self;
         writeln!(f, "  {config:?}")?;
+        writeln!(f, "  {lists:?}")?;
         writeln!(
             f,
             "  backlog {backlog}, queues {queues:?}, proxies over TCP: {are_proxies_tcp}, \

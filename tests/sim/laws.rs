@@ -5,11 +5,10 @@ use std::time::Duration;
 use resound::observe::{Closed, Refusal};
 
 use crate::coverage::Feature;
-use crate::endpoints::Network;
+use crate::gate;
 use crate::proxied;
-use crate::scenario::{DENIED_IP, Queue};
+use crate::scenario::Queue;
 use crate::socket::{End, Socket};
-use crate::syscalls::feature;
 use crate::world::{Request, World};
 
 /// How long a peer may take to close after the server shut down writing.
@@ -131,24 +130,41 @@ pub fn refused(world: &mut World, id: usize, why: Refusal) {
         }
         Refusal::RegisterFailed => socket.ledger.fails_to_register,
         Refusal::UnknownProxy => proxied::is_unknown(socket),
-        Refusal::Denied => is_denied(world, socket),
-        _ => false,
+        _ => gate::may_refuse(world, socket, why),
     };
     // The client of a proxy is known only after a while.
-    let is_judged = matches!(why, Refusal::Denied | Refusal::MaxPerIp);
+    let is_judged = matches!(why, Refusal::Denied | Refusal::AcceptRatePerIp | Refusal::MaxPerIp);
     let is_late = socket.header.is_some() && socket.network().is_some() && is_judged;
-    let is_reset = matches!(why, Refusal::Denied | Refusal::UnknownProxy);
-    world.coverage.note(if is_late { Feature::ClientRefused } else { feature(why) });
+    let is_reset = why == Refusal::UnknownProxy || gate::is_of_gate(why);
+    world.coverage.note(if is_late { late_feature(why) } else { feature(world, socket, why) });
     let is_silent = socket.written == 0 && socket.ledger.is_reset == is_reset;
     if !is_lawful || socket.ledger.is_registered && !is_late || !is_silent {
         world.fail(|| format!("socket {id}: refused for no reason: {why}"));
     }
+    gate::refused(world, id, why);
 }
 
-/// Whether a client may not connect.
-pub fn is_denied(world: &World, socket: &Socket) -> bool {
-    let is_denied = socket.network().is_some_and(|Network(client)| client.ip == DENIED_IP);
-    world.scenario.denies() && is_denied
+/// What the refusal of a client counts as that its proxy has named.
+fn late_feature(why: Refusal) -> Feature {
+    match why {
+        Refusal::AcceptRatePerIp => Feature::ClientOverRate,
+        _ => Feature::ClientRefused,
+    }
+}
+
+/// What a refusal counts as.
+fn feature(world: &World, socket: &Socket, why: Refusal) -> Feature {
+    match why {
+        Refusal::MaxConnections => Feature::RefusedMaxConnections,
+        Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
+        Refusal::Denied if gate::is_unlisted(world, socket) => Feature::RefusedNotAllowed,
+        Refusal::Denied => Feature::RefusedDenied,
+        Refusal::AcceptRate => Feature::RefusedAcceptRate,
+        Refusal::AcceptRatePerIp => Feature::RefusedAcceptRatePerIp,
+        Refusal::UnknownProxy => Feature::RefusedUnknownProxy,
+        // The simulator never lacks memory.
+        _ => Feature::RefusedRegisterFailed,
+    }
 }
 
 /// A connection may be closed only for the reported reason, which must be true.

@@ -20,13 +20,16 @@ mod kit;
 
 mod clock;
 mod coverage;
+mod access;
 mod scenario;
 mod grammar;
 mod header;
 mod requests;
 mod socket;
 mod endpoints;
+mod rates;
 mod world;
+mod gate;
 mod laws;
 mod proxied;
 mod datagrams;

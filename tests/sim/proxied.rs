@@ -7,6 +7,7 @@ use resound::net::Endpoint;
 use resound::observe::{Closed, Event, Refusal};
 
 use crate::coverage::Feature;
+use crate::gate;
 use crate::header::{Header, Stage, Verdict};
 use crate::kit::pattern;
 use crate::laws;
@@ -207,10 +208,10 @@ pub fn accepted(world: &mut World, id: usize) {
 
 /// Who may not connect is not served, however it comes.
 fn check_allowed(world: &mut World, id: usize) {
-    let socket = &world.sockets[id];
-    if is_unknown(socket) || laws::is_denied(world, socket) {
-        world.fail(|| format!("socket {id}: served, though it may not connect"));
+    if is_unknown(&world.sockets[id]) {
+        world.fail(|| format!("socket {id}: served, though its proxy is unknown"));
     }
+    gate::pass_client(world, id);
 }
 
 /// The server reports the client that a header names.

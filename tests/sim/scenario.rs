@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use resound::net::{Access, parse_network};
+use resound::net::parse_network;
 use resound::server::Config;
 
+use crate::access::{AccessLists, OPEN, RESTRICTED};
 use crate::kit::rng::Rng;
 
 /// Rare, since steps with it take longer.
@@ -22,13 +23,11 @@ pub const SERVICES: usize = 3;
 /// The last byte of the address of each known proxy.
 pub const KNOWN_PROXIES: [u8; 4] = [0, 1, 2, 3];
 
-/// The last byte of the address of a client that may be denied, and its networks.
-pub const DENIED_IP: u8 = 3;
-const DENIED_NETWORKS: [&str; 2] = ["127.0.0.3", "fd00:0:0:3::/64"];
-
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub config: Config,
+    /// Which clients may connect, as `config` has it.
+    pub lists: AccessLists,
     pub backlog: usize,
     pub queues: [Queue; LISTENERS],
     /// Whether proxies connect over TCP.
@@ -99,8 +98,9 @@ pub enum Pace {
 impl Scenario {
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5ce4_a110);
+        let config = config(&mut rng);
+        let lists = if rng.below(4) == 0 { rng.pick(&RESTRICTED) } else { OPEN };
         Self {
-            config: config(&mut rng),
             backlog: backlog(&mut rng),
             fault_rates: fault_rates(&mut rng),
             peer_mix: rng.pick(&[
@@ -116,12 +116,14 @@ impl Scenario {
             udp_rate: rng.pick(&[5.0, 300.0, 10_000.0, 1e6]),
             queues: [(); LISTENERS]
                 .map(|()| rng.pick(&[Queue::Own, Queue::Own, Queue::Shared, Queue::Inherited])),
+            lists,
+            config: Config {
+                access: lists.access(),
+                accept_rate: accept_rate(&mut rng),
+                accept_rate_per_ip: accept_rate(&mut rng),
+                ..config
+            },
         }
-    }
-
-    /// Whether it denies some clients.
-    pub fn denies(&self) -> bool {
-        self.config.access != Access::default()
     }
 
     /// The most bytes that the server reads at once while nothing is pending.
@@ -159,19 +161,13 @@ fn config(rng: &mut Rng) -> Config {
         pending_limit_bytes,
         spin: (rng.below(8) == 0).then(|| Duration::from_micros(50)),
         once: rng.below(8) == 0,
-        access: access(rng),
         ..Config::default()
     };
     Config { proxies: parse_network("127.0.0.0/30").into_iter().collect(), ..config }
 }
 
-/// Clients with one address may not connect, in some scenarios.
-fn access(rng: &mut Rng) -> Access {
-    let denied = if rng.below(4) == 0 { &DENIED_NETWORKS[..] } else { &[] };
-    Access {
-        deny: denied.iter().filter_map(|text| parse_network(text).ok()).collect(),
-        ..Access::default()
-    }
+fn accept_rate(rng: &mut Rng) -> Option<f64> {
+    (rng.below(6) == 0).then(|| rng.pick(&[0.2, 3.0, 50.0, 1_200.0]))
 }
 
 fn timeout(rng: &mut Rng) -> Duration {

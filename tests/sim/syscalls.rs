@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use mio::Token;
 use resound::net::Endpoint;
-use resound::observe::{ConnId, Event, Expiry, Refusal};
+use resound::observe::{ConnId, Event, Expiry};
 use rustix::io::Errno;
 
 use crate::coverage::Feature;
+use crate::gate;
 use crate::grammar::PER_CONNECTION;
 use crate::kit::pattern;
 use crate::laws;
@@ -182,6 +183,7 @@ impl World {
 
     pub fn sys_watch(&mut self, id: usize, token: Token) -> io::Result<()> {
         self.check_token(token);
+        gate::pass_all(self, id);
         let ledger = &mut self.sockets[id].ledger;
         ledger.last_active = self.clock.served;
         if self.chance(self.scenario.fault_rates.register_fails) {
@@ -459,17 +461,5 @@ fn expired(expiry: Expiry) -> Feature {
         Expiry::Stalled => Feature::ExpiredStalled,
         Expiry::Lingering => Feature::ExpiredLingering,
         Expiry::Quiet => Feature::ExpiredQuiet,
-    }
-}
-
-/// What a refusal counts as.
-pub fn feature(why: Refusal) -> Feature {
-    match why {
-        Refusal::MaxConnections => Feature::RefusedMaxConnections,
-        Refusal::MaxPerIp => Feature::RefusedMaxPerIp,
-        Refusal::Denied => Feature::RefusedDenied,
-        Refusal::UnknownProxy => Feature::RefusedUnknownProxy,
-        // The simulator never lacks memory.
-        _ => Feature::RefusedRegisterFailed,
     }
 }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::clock::Clock;
 use crate::coverage::{Coverage, Feature};
 use crate::datagrams::{SOCKETS, Udp};
+use crate::gate::Gate;
 use crate::grammar::PER_CONNECTION;
 use crate::header::Header;
 use crate::kit::rng::Rng;
@@ -67,6 +68,7 @@ pub struct World {
     pub notified_in: u64,
     pub http: Http,
     pub udp: Udp,
+    pub gate: Gate,
     pub coverage: Coverage,
 }
 
@@ -162,6 +164,7 @@ impl World {
             notified_in: 0,
             http: Http::default(),
             udp: Udp::default(),
+            gate: Gate::default(),
             coverage: Coverage::default(),
         }
     }
@@ -455,6 +458,7 @@ impl World {
         self.tokens_used = 0;
         self.conns.clear();
         self.totals = Totals::default();
+        self.gate = Gate::default();
         self.late_turns = 0;
     }
 }

@@ -38,6 +38,19 @@ pub fn adding(stream: TcpStream) -> io::Result<()> {
     echo_all(&stream, |echo| [&echo, &b"..."[..]].concat())
 }
 
+/// Echoes messages of 64 bytes, and calls `act` between one with this number and its echo. The first is number 1.
+pub fn acting_at(mut stream: &TcpStream, number: usize, act: impl Fn()) -> io::Result<()> {
+    let mut message = [0; 64];
+    for n in 1.. {
+        stream.read_exact(&mut message)?;
+        if n == number {
+            act();
+        }
+        stream.write_all(&message)?;
+    }
+    Ok(())
+}
+
 /// Reads everything, writes nothing, and never closes.
 pub fn silent(stream: TcpStream) -> io::Result<()> {
     take_all(&stream)?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,13 @@ pub fn spawn(command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
     end_in_time(&child);
     child
+}
+
+/// Starts a client, and returns it with the pipes to write to and to read from.
+pub fn spawn_piped(args: &[&str]) -> (Child, ChildStdin, ChildStdout) {
+    let mut child = spawn(command(args).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    (child, stdin, stdout)
 }
 
 /// Waits until a program sleeps, or has ended, as proc_pid_stat(5) shows it: the state comes after the name in brackets.

@@ -213,7 +213,12 @@ impl Dialer {
             return self.looked_up(found, now);
         }
         if self.lookup.is_none() {
-            match lookup::start(&self.resolve, &self.server, &self.waker) {
+            let waker = Arc::clone(&self.waker);
+            let wake = move || {
+                // It fails only if the dialer is gone.
+                let _ = waker.wake();
+            };
+            match lookup::start(&self.resolve, &self.server, wake) {
                 Ok(lookup) => self.lookup = Some(lookup),
                 Err(e) => return self.failed(cannot("look up", &self.server, &e), true, now),
             }
@@ -237,12 +242,7 @@ impl Dialer {
     }
 
     fn unanswered_lookup(&self) -> io::Error {
-        let line = format!(
-            "cannot resolve {}: no answer within {}; is the name server reachable?",
-            self.server,
-            setting(self.limit())
-        );
-        io::Error::new(ErrorKind::TimedOut, line)
+        lookup::unanswered(&self.server, self.limit())
     }
 
     fn looked_up(&mut self, answer: Answer, now: Instant) -> Option<Step> {

@@ -3,6 +3,7 @@
 use std::collections::TryReserveError;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Options;
@@ -11,12 +12,13 @@ use super::probing::Probing;
 use super::shared::Shared;
 use crate::client::datagram_socket::{DatagramSocket, is_of_network};
 use crate::client::dial::Family;
+use crate::client::dial::lookup::{self, Resolve};
 use crate::client::failure::Failure;
 use crate::client::probe::Received;
 use crate::client::probe::datagrams::{DatagramFault, DatagramProbe};
 use crate::client::probe::window::Arrival;
-use crate::net::Endpoint;
 use crate::net::proxy::HeaderVersion;
+use crate::net::{Addr, Endpoint};
 
 /// The messages that all connections remember together, so that late and doubled echoes are told from lost ones.
 const REMEMBERED: usize = 1 << 20;
@@ -35,19 +37,34 @@ fn remembered(options: &Options) -> usize {
     share.clamp(LEAST_REMEMBERED, MOST_REMEMBERED).max(2 * options.depth)
 }
 
-/// Looks the server up, which blocks, and takes the first of its addresses that this machine has a route to.
+/// How long an address may take to answer before the next one is asked: RFC 8305, section 5.
+const ANSWER_DELAY: Duration = Duration::from_millis(250);
+
+/// Looks the server up, and finds out which of its addresses to load. This blocks.
 ///
 /// # Errors
 ///
-/// If the name is unknown, or there is no route to any of its addresses.
+/// If the name is unknown or not found in time, or if there is no route to any of its addresses.
 pub(super) fn find_peer(options: &Options) -> io::Result<Endpoint> {
     let family = options.sources.first().map(|source| Family::of(&source.ip()));
     let is_usable =
         |peer: &Endpoint| family.is_none() || peer.ip().map(|ip| Family::of(&ip)) == family;
-    let mut peers = options.server.resolve()?;
+    let resolve: Resolve = Arc::new(Addr::resolve);
+    let mut peers = lookup::within(&resolve, &options.server, options.timeout)?;
     peers.retain(is_usable);
-    let (_, peer) = DatagramSocket::connect_first(&peers)?;
-    Ok(peer)
+    choose(&peers)
+}
+
+/// Chooses one of the server's addresses: the first that answers, or else the first that this machine has a route to.
+fn choose(peers: &[Endpoint]) -> io::Result<Endpoint> {
+    let answers = |peer: &&Endpoint| {
+        DatagramSocket::connect(peer, None).is_ok_and(|socket| socket.gets_answer(ANSWER_DELAY))
+    };
+    // The run itself finds out whether a single address answers.
+    match peers.iter().filter(|_| peers.len() > 1).find(answers) {
+        Some(peer) => Ok(peer.clone()),
+        None => Ok(DatagramSocket::connect_first(peers)?.1),
+    }
 }
 
 /// Makes the sockets of a run. To "connect" one gives it a port, and sends nothing.
@@ -205,5 +222,39 @@ impl From<DatagramFault> for Failure {
             DatagramFault::Refused(e) if is_of_network(&e) => Self::Connect(e),
             DatagramFault::Refused(e) => Self::System(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::thread;
+
+    use super::*;
+
+    /// Fault 53. Failed when the first address was taken because there was a route to it.
+    #[test]
+    fn of_several_addresses_the_first_that_answers_is_loaded() {
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peers = [closed, server.local_addr().unwrap()].map(Endpoint::udp);
+        thread::spawn(move || {
+            let (len, from) = server.recv_from(&mut [0]).unwrap();
+            assert_eq!(len, 0);
+            server.send_to(&[], from).unwrap();
+        });
+        assert_eq!(choose(&peers).unwrap(), peers[1]);
+        let two = [peers[0].clone(), peers[0].clone()];
+        assert_eq!(choose(&two).unwrap(), two[0], "none answers");
+    }
+
+    /// The run itself finds out whether it answers.
+    #[test]
+    fn nothing_is_sent_to_a_single_address_before_the_run() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let peer = Endpoint::udp(server.local_addr().unwrap());
+        assert_eq!(choose(std::slice::from_ref(&peer)).unwrap(), peer);
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

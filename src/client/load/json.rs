@@ -80,11 +80,7 @@ pub(super) fn header_version<S: Serializer>(
     version: &Option<HeaderVersion>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    let number = |version: &HeaderVersion| match version {
-        HeaderVersion::V1 => 1,
-        HeaderVersion::V2 => 2,
-    };
-    version.as_ref().map(number).serialize(to)
+    version.map(HeaderVersion::number).serialize(to)
 }
 
 impl Serialize for ConnectionFailure {

@@ -10,16 +10,18 @@ use std::time::{Duration, Instant};
 use super::notice::{Activity, Notice};
 use super::schedule::Schedule;
 use super::session::Notify;
-use super::tally::{Datagrams, MessageFailure, Tally};
+use super::tally::{MessageFailure, Tally};
 use super::{End, Options};
 use crate::client::datagram_socket::is_of_network;
+use crate::client::dial::DialProgress;
 use crate::client::drive::Timeout;
 use crate::client::failure::Failure;
 use crate::client::probe::Pattern;
 use crate::client::probe::datagrams::{BadDatagram, check, number_of, write_message};
 use crate::client::probe::window::{Arrival, Window};
-use crate::net::Endpoint;
+use crate::net::{Endpoint, cannot};
 
+mod lookup;
 pub(super) mod sockets;
 
 /// Longer than each datagram.
@@ -49,6 +51,9 @@ pub(super) trait Link {
     ///
     /// Of recv(2). An error other than `WouldBlock` is about an earlier datagram that was sent.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Goes on with the next of the server's addresses, and returns it. `None` if there is none left.
+    fn next_address(&mut self) -> Option<Endpoint>;
 }
 
 /// A ping over UDP under way.
@@ -75,7 +80,6 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
         notify: S,
         now: Instant,
     ) -> Self {
-        tally.datagrams = Some(Datagrams::default());
         Self {
             options,
             link,
@@ -130,7 +134,7 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
                 Ok(len) => self.handle(len, now)?,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => self.refused(e)?,
+                Err(e) => self.refused(e, now)?,
             }
         }
         Ok(true)
@@ -138,6 +142,10 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
 
     /// Does what is due at `now`.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> io::Result<()> {
+        if !self.is_all_sent() && !self.window.has_room_for(1) {
+            // All together would be a burst.
+            self.tally.skipped += self.schedule.resume(now);
+        }
         let is_overdue = |sent_at| now.saturating_duration_since(sent_at) >= self.options.timeout;
         while let Some(sequence) = self.window.expire(is_overdue) {
             let (timeout, expected) = (self.options.timeout, self.options.size as u64);
@@ -186,18 +194,39 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
     fn send(&mut self, now: Instant) -> io::Result<()> {
         self.schedule.begin(now);
         write_message(&mut self.message, self.tally.sent + 1, STREAM, &self.pattern);
-        let mut sent = self.link.send(&self.message);
-        if let Err(error) = sent.as_ref()
-            && is_of_network(error)
-            && self.window.outstanding() > 0
-        {
-            // The error is about an earlier message, and this one is not sent yet.
-            let earlier = std::mem::replace(&mut sent, self.link.send(&self.message));
-            earlier.map_or_else(|e| self.refused(e), |_| Ok(()))?;
-        }
-        self.window.send((), now);
+        let (sent, earlier) = self.try_to_send();
+        let number = self.window.send((), now);
         self.tally.sent += 1;
-        sent.map_or_else(|e| self.refused(e), |_| Ok(()))
+        match sent {
+            Ok(_) => {}
+            Err(e) => {
+                self.window.fail_last();
+                self.fail(number, refusal(e))?;
+            }
+        }
+        earlier.map_or(Ok(()), |e| self.refused(e, now))
+    }
+
+    /// Sends the message. An error of the network is about an earlier message, unless it comes again: the socket reports
+    /// it once, instead of sending.
+    fn try_to_send(&mut self) -> (io::Result<usize>, Option<io::Error>) {
+        match self.send_once() {
+            Err(e) if is_of_network(&e) && self.window.outstanding() > 0 => {
+                let sent = self.send_once();
+                let is_same = sent.as_ref().is_err_and(|again| again.kind() == e.kind());
+                (sent, (!is_same).then_some(e))
+            }
+            sent => (sent, None),
+        }
+    }
+
+    fn send_once(&mut self) -> io::Result<usize> {
+        loop {
+            match self.link.send(&self.message) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                sent => return sent,
+            }
+        }
     }
 
     /// A datagram came back.
@@ -231,12 +260,32 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
         }
     }
 
-    /// The system or the network refuses the last message.
-    fn refused(&mut self, error: io::Error) -> io::Result<()> {
-        let Some(sequence) = self.window.fail_last() else { return Ok(()) };
-        let is_of_network = is_of_network(&error);
-        let failure = if is_of_network { Failure::Connect(error) } else { Failure::System(error) };
-        self.fail(sequence, failure)
+    /// The network refuses a message. Nothing says which: the oldest is the most likely. If its echo comes after all, it is
+    /// late.
+    fn refused(&mut self, error: io::Error, now: Instant) -> io::Result<()> {
+        let is_first_word = self.tally.sent == self.window.outstanding();
+        if is_first_word && let Some(next) = self.link.next_address() {
+            return self.start_again_at(next, &error, now);
+        }
+        match self.window.expire(|_| true) {
+            Some(sequence) => self.fail(sequence, refusal(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts again at another address of the server's name, since nothing listens at the one before.
+    fn start_again_at(
+        &mut self,
+        next: Endpoint,
+        error: &io::Error,
+        now: Instant,
+    ) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.peer, next);
+        self.window = Window::new(REMEMBERED);
+        self.schedule = Schedule::new(self.options.interval, now);
+        self.tally.sent = 0;
+        let failed = DialProgress::Failed(cannot("reach", &before, error));
+        (self.notify)(&Notice::Dialing(&failed))
     }
 
     fn fail(&mut self, sequence: u64, failure: Failure) -> io::Result<()> {
@@ -245,6 +294,11 @@ impl<'a, L: Link, S: Notify> DatagramSession<'a, L, S> {
         self.tally.record_failure(&failed);
         (self.notify)(&Notice::Failed(&failed))
     }
+}
+
+/// Why a message could not be sent, or did not arrive.
+fn refusal(error: io::Error) -> Failure {
+    if is_of_network(&error) { Failure::Connect(error) } else { Failure::System(error) }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub struct Tally {
     /// What only datagrams can be; `None` if the ping is not over UDP.
     pub datagrams: Option<Datagrams>,
     /// Due times at which no message was sent: one message was waiting already, either for the echo before it or
-    /// because this program stood still.
+    /// because this program stood still. Over UDP, as many as can be remembered were waiting for their echoes.
     pub skipped: u64,
     /// How long this program did not run, because it or its output was stopped.
     pub standstill: Duration,
@@ -49,7 +49,7 @@ pub struct Tally {
 pub struct Datagrams {
     /// Messages whose echo was still outstanding when the ping ended.
     pub outstanding: u64,
-    /// Messages whose echo came after the timeout. They do not count as lost.
+    /// Messages whose echo came after the timeout, or after they had counted as refused. They do not count as lost.
     pub late: u64,
     /// Echoes that came a second time or more often.
     pub duplicates: u64,

@@ -199,6 +199,8 @@ fn a_source_gets_its_rate_and_other_sources_theirs() {
 fn an_answer_that_cannot_be_sent_is_dropped_and_the_next_is_sent() {
     for (outcome, why) in [
         (Err(would_block()), DatagramDrop::NoRoom),
+        (Err(Errno::NOBUFS.into()), DatagramDrop::NoRoom),
+        (Err(Errno::NOMEM.into()), DatagramDrop::NoRoom),
         (Err(Errno::ACCESS.into()), DatagramDrop::NoSingleSource),
         (Err(Errno::PERM.into()), DatagramDrop::SendFailed),
         (Err(Errno::CONNREFUSED.into()), DatagramDrop::SendFailed),
@@ -211,6 +213,24 @@ fn an_answer_that_cannot_be_sent_is_dropped_and_the_next_is_sent() {
         let Counters { datagrams, datagrams_dropped: dropped, .. } = served.counters;
         assert_eq!((datagrams, dropped.total(), dropped.get(why)), (1, 1, 1), "{dropped:?}");
     }
+}
+
+/// Fault 3. Failed when a signal that came during a send cost an answer.
+#[test]
+fn a_send_that_a_signal_interrupts_is_tried_again() {
+    let mut served = Served::new([datagram(CLIENT, b"x")]);
+    served.echo.socket.sends = [Err(Errno::INTR.into()), Err(Errno::INTR.into())].into();
+    served.ready();
+    assert_eq!((served.sent(), served.counters.datagrams_dropped.total()), (vec![&b"x"[..]], 0));
+}
+
+/// IPv6 has no broadcast addresses. Failed when a source that a route prohibits was said to be no single host.
+#[test]
+fn an_ipv6_source_that_a_route_prohibits_is_a_single_host() {
+    let mut served = Served::new([datagram("[2001:db8::1]:5000", b"x")]);
+    served.echo.socket.sends = [Err(Errno::ACCESS.into())].into();
+    served.ready();
+    served.expect_dropped(DatagramDrop::SendFailed);
 }
 
 /// What the network says of earlier answers, and signals, end nothing.

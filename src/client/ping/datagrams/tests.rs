@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::super::tally::Datagrams;
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
@@ -16,6 +17,8 @@ struct Wire {
     /// What the next sends return; after that, they succeed.
     refusals: VecDeque<ErrorKind>,
     arriving: VecDeque<io::Result<Vec<u8>>>,
+    /// The server's other addresses.
+    others: VecDeque<Endpoint>,
 }
 
 #[derive(Clone, Default)]
@@ -37,6 +40,10 @@ impl Link for Scripted {
         buffer[..datagram.len()].copy_from_slice(&datagram);
         Ok(datagram.len())
     }
+
+    fn next_address(&mut self) -> Option<Endpoint> {
+        self.0.borrow_mut().others.pop_front()
+    }
 }
 
 /// A session of some messages at 10 ms, with a timeout of 100 ms, and the lines that it printed.
@@ -54,8 +61,7 @@ impl Ping {
         Self::run_for(count, 1000, act)
     }
 
-    fn run_for(count: u64, milliseconds: u32, mut act: impl FnMut(u32, &mut Wire)) -> Self {
-        let link = Scripted::default();
+    fn run_for(count: u64, milliseconds: u32, act: impl FnMut(u32, &mut Wire)) -> Self {
         let options = Options {
             server: "udp:127.0.0.1:7".parse().unwrap(),
             count: Some(count),
@@ -65,6 +71,11 @@ impl Ping {
             wait: None,
             send_proxy: None,
         };
+        Self::run_with(options, milliseconds, act)
+    }
+
+    fn run_with(options: Options, milliseconds: u32, mut act: impl FnMut(u32, &mut Wire)) -> Self {
+        let link = Scripted::default();
         let (mut tally, mut lines, mut end) = (Tally::default(), Vec::new(), None);
         let start = Instant::now();
         {
@@ -217,6 +228,128 @@ fn an_error_that_a_send_reports_belongs_to_the_message_before() {
     });
     assert_eq!(ping.counts(), [2, 1, 1, 0, 0, 0]);
     assert_eq!(ping.lines[1], "seq=1: connection refused");
+}
+
+/// Failed when an error that came for each attempt to send counted against an earlier message too, whose echo was wrong
+/// then.
+#[test]
+fn a_message_that_cannot_be_sent_takes_no_earlier_one_with_it() {
+    let mut kept = None;
+    let ping = Ping::run(2, |ms, wire| {
+        kept = kept.take().or(wire.sent.pop());
+        match ms {
+            10 => wire.refusals.extend([ErrorKind::NetworkUnreachable; 2]),
+            15 => wire.arriving.extend(kept.take().map(Ok)),
+            _ => {}
+        }
+    });
+    assert_eq!((ping.counts(), ping.tally.wrong), ([2, 1, 1, 0, 0, 0], 0), "{:?}", ping.lines);
+    assert_eq!(ping.lines[1], "seq=2: network unreachable");
+}
+
+/// A server that starts while messages are on their way. Failed when a refusal counted against the last message: the echo
+/// of that one was wrong then, and the one that was refused timed out.
+#[test]
+fn a_refusal_counts_against_the_oldest_message() {
+    let mut on_the_way = VecDeque::new();
+    let ping = Ping::run(6, |ms, wire| {
+        on_the_way.extend(wire.sent.drain(..).map(|sent| (ms - 1, sent)));
+        while let Some((sent_at, message)) = on_the_way.pop_front() {
+            if ms < sent_at + 35 {
+                on_the_way.push_front((sent_at, message));
+                break;
+            }
+            let is_up = sent_at >= 20;
+            let refused = Err(ErrorKind::ConnectionRefused.into());
+            wire.arriving.push_back(if is_up { Ok(message) } else { refused });
+        }
+    });
+    assert_eq!((ping.counts(), ping.tally.wrong), ([6, 4, 2, 0, 0, 0], 0), "{:?}", ping.lines);
+    assert_eq!(ping.lines[1..3], ["seq=1: connection refused", "seq=2: connection refused"]);
+}
+
+/// Nothing says which message the network refuses. Failed when the echo of a message that counted as refused was wrong.
+#[test]
+fn an_echo_of_a_message_that_counted_as_refused_is_late() {
+    let mut kept = None;
+    let ping = Ping::run(2, |ms, wire| {
+        if ms == 1 {
+            kept = wire.sent.pop();
+        }
+        if ms == 12 {
+            wire.sent.clear();
+            wire.arriving.push_back(Err(ErrorKind::ConnectionRefused.into()));
+            wire.arriving.extend(kept.take().map(Ok));
+        }
+    });
+    assert_eq!((ping.counts(), ping.tally.wrong), ([2, 0, 1, 1, 0, 0], 0), "{:?}", ping.lines);
+}
+
+/// Fault 53. Failed when only the first address was tried.
+#[test]
+fn an_address_that_refuses_is_left_for_the_next_before_anything_else_came() {
+    let ping = Ping::run(3, |ms, wire| match ms {
+        0 => wire.others.push_back(Endpoint::udp(([127, 0, 0, 2], 7).into())),
+        1 => {
+            wire.sent.clear();
+            wire.arriving.push_back(Err(ErrorKind::ConnectionRefused.into()));
+        }
+        2.. => echo(wire),
+    });
+    assert_eq!(ping.counts(), [3, 3, 0, 0, 0, 0], "{:?}", ping.lines);
+    let failed = "cannot reach udp:127.0.0.1:7: connection refused; trying the next address";
+    assert_eq!(ping.lines[1], failed);
+    assert!(ping.lines[2].starts_with("20 bytes from udp:127.0.0.2:7: seq=1 time="));
+    assert_eq!(ping.tally.verdict(), Ok(()));
+}
+
+#[test]
+fn an_address_that_has_answered_is_not_left() {
+    let ping = Ping::run(2, |ms, wire| {
+        wire.others = [Endpoint::udp(([127, 0, 0, 2], 7).into())].into();
+        if ms > 10 && wire.sent.pop().is_some() {
+            wire.arriving.push_back(Err(ErrorKind::ConnectionRefused.into()));
+        }
+        echo(wire);
+    });
+    assert_eq!(ping.counts(), [2, 1, 1, 0, 0, 0], "{:?}", ping.lines);
+    assert_eq!(ping.link.0.borrow().others.len(), 1);
+}
+
+/// Failed when all messages that were due meanwhile were sent in a burst.
+#[test]
+fn messages_that_are_due_while_no_more_can_be_remembered_are_skipped() {
+    let options = Options {
+        server: "udp:127.0.0.1:7".parse().unwrap(),
+        count: None,
+        interval: MS,
+        size: SIZE,
+        timeout: MS * (REMEMBERED as u32 + 1000),
+        wait: None,
+        send_proxy: None,
+    };
+    let mut sent = Vec::new();
+    let last = REMEMBERED as u32 + 1010;
+    let ping = Ping::run_with(options, last, |ms, wire| {
+        sent.extend(wire.sent.drain(..).map(|_| ms - 1));
+    });
+    let most = sent.chunk_by(|a, b| a == b).map(<[_]>::len).max();
+    assert_eq!(
+        (most, ping.tally.sent, ping.tally.skipped),
+        (Some(1), REMEMBERED as u64 + 10, 1000)
+    );
+}
+
+/// Fault 3. Failed when a signal that came during a send cost a message.
+#[test]
+fn a_send_that_a_signal_interrupts_is_tried_again() {
+    let ping = Ping::run(1, |ms, wire| {
+        if ms == 0 {
+            wire.refusals.extend([ErrorKind::Interrupted; 2]);
+        }
+        echo(wire);
+    });
+    assert_eq!(ping.counts(), [1, 1, 0, 0, 0, 0], "{:?}", ping.lines);
 }
 
 #[test]

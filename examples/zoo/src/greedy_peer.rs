@@ -1,0 +1,90 @@
+//! Mistake: serves one peer until it has nothing left.
+//!
+//! This server steps a peer until its socket would block, so that no edge is lost. But a client that sends as fast as the
+//! server reads always has more. The loop over the events does not get to the next peer.
+//!
+//! From outside: while one client floods the server and reads all that comes back, the others get no answer for seconds.
+//! A first test does not show it: its clients wait for an echo before they send more.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token};
+use slab::Slab;
+
+const LISTENER: Token = Token(usize::MAX);
+/// How long it waits after a failure to accept. If descriptors ran out, no event says that some are free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub fn serve(mut listener: TcpListener) -> io::Result<()> {
+    let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let (mut peers, mut buffer) = (Slab::new(), vec![0; 1 << 10]);
+    // What may have more to do, and when to try to accept again.
+    let (mut ready, mut pause) = (BTreeSet::new(), None);
+    loop {
+        let timeout = if ready.is_empty() { pause } else { Some(Duration::ZERO) };
+        match poll.poll(&mut events, timeout) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        ready.extend(events.iter().map(Event::token));
+        ready.extend(pause.take().map(|_| LISTENER));
+        for token in mem::take(&mut ready) {
+            let outcome = match peers.get_mut(token.0) {
+                _ if token == LISTENER => accept(&listener, poll.registry(), &mut peers),
+                Some(peer) => peer.drive(&mut buffer),
+                None => continue, // It was closed before.
+            };
+            match outcome {
+                Ok(()) => drop(ready.insert(token)), // There may be more, and no event will say so.
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {} // An event will come.
+                Err(_) if token == LISTENER => pause = Some(PAUSE),
+                Err(_) => drop(peers.remove(token.0)),
+            }
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, registry: &Registry, peers: &mut Slab<Peer>) -> io::Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    let slot = peers.vacant_entry();
+    registry.register(&mut stream, Token(slot.key()), Interest::READABLE | Interest::WRITABLE)?;
+    slot.insert(Peer { stream, pending: Vec::new() });
+    Ok(())
+}
+
+struct Peer {
+    stream: TcpStream,
+    /// What was read and is not written yet.
+    pending: Vec<u8>,
+}
+
+impl Peer {
+    /// Steps until the socket would block, or the connection ends.
+    fn drive(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        loop {
+            self.step(buffer)?;
+        }
+    }
+
+    /// Writes what is pending, or else reads once. The end is an error too: it closes the connection.
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            let n = self.stream.write(&self.pending)?;
+            self.pending.drain(..n);
+            return Ok(());
+        }
+        match self.stream.read(buffer)? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            n => {
+                self.pending.extend_from_slice(&buffer[..n]);
+                Ok(())
+            }
+        }
+    }
+}

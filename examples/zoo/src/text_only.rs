@@ -1,0 +1,89 @@
+//! Mistake: takes bytes for text.
+//!
+//! This server turns what it read into a string. Bytes that are no valid UTF-8 become the replacement character, which is
+//! the three bytes EF BF BD. A read can also end within a character: then both halves of a valid one are replaced.
+//!
+//! From outside: binary data comes back longer than it was, with EF BF BD in it. So does text, sometimes, if it
+//! arrives in pieces. A first test with "hello" does not show it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+const LISTENER: Token = Token(usize::MAX);
+/// How long it waits after a failure to accept. If descriptors ran out, no event says that some are free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub fn serve(mut listener: TcpListener) -> io::Result<()> {
+    let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let (mut peers, mut buffer, mut pause) = (Slab::<Peer>::new(), vec![0; 16 << 10], None);
+    loop {
+        match poll.poll(&mut events, pause) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        let mut may_accept = pause.take().is_some();
+        for event in &events {
+            let token = event.token();
+            if token == LISTENER {
+                may_accept = true;
+            } else if let Some(peer) = peers.get_mut(token.0)
+                && peer.drive(&poll, token, &mut buffer).is_err()
+            {
+                peers.remove(token.0);
+            }
+        }
+        let outcome = if may_accept { accept(&mut listener, &poll, &mut peers) } else { Ok(()) };
+        if outcome.is_err_and(|e| e.kind() != ErrorKind::WouldBlock) {
+            pause = Some(PAUSE);
+        }
+    }
+}
+
+/// Accepts one connection, and asks for another event if more are waiting.
+fn accept(listener: &mut TcpListener, poll: &Poll, peers: &mut Slab<Peer>) -> io::Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    let slot = peers.vacant_entry();
+    poll.registry().register(&mut stream, Token(slot.key()), Interest::READABLE)?;
+    slot.insert(Peer { stream, pending: Vec::new() });
+    poll.registry().reregister(listener, LISTENER, Interest::READABLE)
+}
+
+struct Peer {
+    stream: TcpStream,
+    /// What was read and is not written yet.
+    pending: Vec<u8>,
+}
+
+impl Peer {
+    /// Echoes, and asks for another event if the socket is ready for what comes next.
+    fn drive(&mut self, poll: &Poll, token: Token, buffer: &mut [u8]) -> io::Result<()> {
+        match self.step(buffer) {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(e),
+            _ => {}
+        }
+        let interest =
+            if self.pending.is_empty() { Interest::READABLE } else { Interest::WRITABLE };
+        poll.registry().reregister(&mut self.stream, token, interest)
+    }
+
+    /// Reads once if `pending` is empty, and writes once. The end is an error too: it closes the connection.
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        if self.pending.is_empty() {
+            match self.stream.read(buffer)? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                n => {
+                    let text = String::from_utf8_lossy(&buffer[..n]);
+                    self.pending.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        let n = self.stream.write(&self.pending)?;
+        self.pending.drain(..n);
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Mistake: reads on while the peer does not read.
+//!
+//! This server keeps what it cannot write yet, as it must. But it goes on reading and keeps that too, without a limit. So
+//! TCP never tells the client to wait.
+//!
+//! From outside: a client that only sends can send forever, and the memory of the server grows by as much. A few such
+//! clients end it. A first test does not show it: every byte comes back, however much and however late.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token};
+use slab::Slab;
+
+const LISTENER: Token = Token(usize::MAX);
+/// How long it waits after a failure to accept. If descriptors ran out, no event says that some are free.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub fn serve(mut listener: TcpListener) -> io::Result<()> {
+    let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let (mut peers, mut buffer) = (Slab::new(), vec![0; 16 << 10]);
+    // What may have more to do, and when to try to accept again.
+    let (mut ready, mut pause) = (BTreeSet::new(), None);
+    loop {
+        let timeout = if ready.is_empty() { pause } else { Some(Duration::ZERO) };
+        match poll.poll(&mut events, timeout) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        ready.extend(events.iter().map(Event::token));
+        ready.extend(pause.take().map(|_| LISTENER));
+        for token in mem::take(&mut ready) {
+            let outcome = match peers.get_mut(token.0) {
+                _ if token == LISTENER => accept(&listener, poll.registry(), &mut peers),
+                Some(peer) => peer.step(&mut buffer),
+                None => continue, // It was closed before.
+            };
+            match outcome {
+                Ok(()) => drop(ready.insert(token)), // There may be more, and no event will say so.
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {} // An event will come.
+                Err(_) if token == LISTENER => pause = Some(PAUSE),
+                Err(_) => drop(peers.remove(token.0)),
+            }
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, registry: &Registry, peers: &mut Slab<Peer>) -> io::Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    let slot = peers.vacant_entry();
+    registry.register(&mut stream, Token(slot.key()), Interest::READABLE | Interest::WRITABLE)?;
+    slot.insert(Peer { stream, pending: VecDeque::new() });
+    Ok(())
+}
+
+struct Peer {
+    stream: TcpStream,
+    /// What was read and is not written yet.
+    pending: VecDeque<u8>,
+}
+
+impl Peer {
+    /// Writes once, and reads once if there is room. The end is an error too: it closes the connection.
+    fn step(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let (front, mut moved) = (self.pending.as_slices().0, 0);
+        match self.stream.write(&front[..front.len().min(buffer.len())]) {
+            Ok(n) => moved += self.pending.drain(..n).len(),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+        match self.stream.read(buffer) {
+            Ok(0) if self.pending.is_empty() => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.pending.extend(&buffer[..n]);
+                moved += n;
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+        more(moved)
+    }
+}
+
+/// If nothing moved, each wanted direction is blocked, and an event will come.
+fn more(moved: usize) -> io::Result<()> {
+    if moved > 0 { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
+}
