@@ -92,6 +92,8 @@ pub(super) struct Bench<'a> {
     pub(super) patience: Duration,
     /// When the case must be over.
     pub(super) deadline: Instant,
+    /// Whether a wait ended since the case was out of time, although something moved.
+    pub(super) is_out_of_time: bool,
     /// Whether a signal asks to stop.
     pub(super) is_interrupted: bool,
     pub(super) seed: u64,
@@ -126,6 +128,7 @@ impl<'a> Bench<'a> {
             recent: VecDeque::new(),
             patience,
             deadline: Instant::now(),
+            is_out_of_time: false,
             is_interrupted: false,
             seed,
             pool: pool(profile, seed),
@@ -336,6 +339,7 @@ impl<'a> Bench<'a> {
                 return Waited::Done;
             }
             if self.is_interrupted || Instant::now() >= self.deadline {
+                self.is_out_of_time = true;
                 return Waited::OutOfTime;
             }
             if idle >= self.patience {

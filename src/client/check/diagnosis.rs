@@ -84,6 +84,10 @@ fn of_bytes(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis 
 
 fn of_death(case: &Case) -> Diagnosis {
     match case.id {
+        "bytes/one" => Diagnosis::likely(
+            Mistake::SERVES_ONE_CLIENT,
+            "it ended when its first client had gone",
+        ),
         "process/out-of-descriptors" => {
             Diagnosis::sure(Mistake::ACCEPT_ERROR_ENDS, "it died when it had no descriptors left")
         }
@@ -199,7 +203,20 @@ fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
         let because = "nothing came any more once the client had not read for a while";
         return Diagnosis::likely(Mistake::STUCK_BACK_PRESSURE, because);
     }
+    if before == 0 && !answers(bench, b"resound\n") {
+        let because = "a client before it had its answer, and those after it have none";
+        return Diagnosis::likely(Mistake::SERVES_ONE_CLIENT, because);
+    }
     Diagnosis::not_sure()
+}
+
+/// Whether a new connection gets this message back, twice.
+fn answers(bench: &mut Bench<'_>, message: &[u8]) -> bool {
+    let exchanged = bench.connect().and_then(|id| {
+        bench.exchange(id, message)?;
+        bench.exchange(id, message)
+    });
+    exchanged.is_ok()
 }
 
 /// Sends `bytes`, and waits until `count` bytes have come back in all.
@@ -236,10 +253,17 @@ fn of_ending(
             Mistake::HALF_CLOSE_DROPS_TAIL,
             "what was missing was missing only after the client's end",
         ),
-        _ if *how == Ending::Closed && received == expected => of_early_close(bench),
+        _ if has_high_bytes(bench.peer(id).message()) && answers(bench, &[b'x'; 70]) => {
+            let because = "it closed when bytes came that are no ASCII, and not when others came";
+            Diagnosis::sure(Mistake::TEXT_ONLY, because)
+        }
         _ if *how == Ending::Closed => of_early_close(bench),
         _ => Diagnosis::not_sure(),
     }
+}
+
+fn has_high_bytes(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte >= 0x80)
 }
 
 /// The server closes by itself. Is it after one answer, whatever its length, or after a read that was not full?

@@ -80,6 +80,7 @@ mistakes! {
     CUTS_EIGHTH_BIT: "it clears the eighth bit of each byte", None, BLOCKING;
     ENDS_AT_NUL: "it takes a zero byte for the end of a text", None, BLOCKING;
     CLOSES_AFTER_ONE: "it closes after one answer", None, HALF_CLOSE;
+    SERVES_ONE_CLIENT: "it serves one client, and no other after it", None, BLOCKING;
     DIES_OF_PEER: "a fault of one client ends the whole server", None, HALF_CLOSE;
     KEEPS_DESCRIPTORS: "it does not close its end of connections that are gone", None, HALF_CLOSE;
     CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;

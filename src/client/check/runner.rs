@@ -153,8 +153,14 @@ impl<'a, 'b> Runner<'a, 'b> {
         let left = BUDGET.saturating_sub(self.began.elapsed()).max(LEAST_PATIENCE);
         self.bench.deadline = began + CASE_LIMIT.min(left);
         self.bench.patience = (self.patience / (1 + self.silences)).max(LEAST_PATIENCE);
+        self.bench.is_out_of_time = false;
         let outcome = (case.run)(self.bench);
-        let outcome = self.with_death(outcome);
+        let outcome = self.with_death(outcome).or_else(|problem| match problem.symptom {
+            Symptom::Silent { .. } | Symptom::NotEnded if self.bench.is_out_of_time => {
+                Ok(Finding::Inconclusive("the server is slower than the case has time".into()))
+            }
+            _ => Err(problem),
+        });
         if outcome.as_ref().is_err_and(|problem| matches!(problem.symptom, Symptom::Silent { .. }))
         {
             self.silences += 1;
