@@ -110,7 +110,7 @@ impl<L: Listen> HttpServer<L> {
         Ok(())
     }
 
-    /// Where it listens.
+    /// The addresses that it listens at.
     pub fn addresses(&self) -> impl Iterator<Item = &Endpoint> {
         self.listeners.iter().map(|(_, at)| at)
     }

@@ -169,9 +169,9 @@ struct Connecting {
 struct FailIf {
     /// Fail if a figure is more (>) or less (<) than this: p99>1ms, max>20ms, rate<10k, errors>0
     ///
-    /// Or mean>1ms; lost>0.1%, the part of the messages that were sent and lost; or, with --rate, lag>1ms: the p99 of how late this client itself was. May be given several
-    /// times. All times but lag are response times. A message that was never answered counts with the time that it
-    /// waited.
+    /// Or mean>1ms; lost>0.1%, the part of the messages that were sent and lost; or, with --rate, lag>1ms: the p99 of how
+    /// late this client itself was. May be given several times. All times but lag are response times. A message that was
+    /// never answered counts with the time that it waited.
     #[arg(long, value_name = "CONDITION", value_parser = Threshold::parse)]
     fail_if: Vec<Threshold>,
 }

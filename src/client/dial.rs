@@ -12,11 +12,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::net::proxy::HeaderVersion;
-use crate::net::{Endpoint, Socket, cannot, with_help};
+use crate::net::{Addr, Endpoint, Socket, cannot, with_help};
 use crate::text::format::setting;
 
 pub use dialer::{Dialer, Step};
 pub(super) use lookup::needs_no_lookup;
+pub(super) use order::order;
+pub(super) use race::ATTEMPT_DELAY;
 
 pub(super) mod lookup;
 mod order;
@@ -102,6 +104,16 @@ impl fmt::Display for DialProgress {
             }
         }
     }
+}
+
+/// The error if a server has no address of the wanted family.
+pub(super) fn no_address(server: &Addr, family: Option<Family>) -> io::Error {
+    let family = match family {
+        Some(Family::V4) => "IPv4 ",
+        Some(Family::V6) => "IPv6 ",
+        None => "",
+    };
+    io::Error::other(format!("cannot connect to {server}: it has no {family}address"))
 }
 
 /// The error of an attempt without an answer within `timeout`.

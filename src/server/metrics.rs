@@ -7,7 +7,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use super::config::Config;
-use super::service::{Action, Context, Service, Stage};
+use super::service::{Action, Context, Service};
 use crate::http::{HttpServer, Request, Response, StatusCode};
 use crate::net::{Listen, delegate_source};
 use crate::observe::{At, Event};
@@ -86,7 +86,7 @@ where
         let turned = http.turn(now, &mut |request| match request.path {
             "/" => Some(Response::text(StatusCode::Ok, PATHS)),
             "/healthz" => Some(Response::text(StatusCode::Ok, "ok\n")),
-            "/readyz" if cx.stage != Stage::Serving => {
+            "/readyz" if cx.stage.is_stopping() => {
                 Some(Response::text(StatusCode::Unavailable, "stopping\n"))
             }
             "/readyz" => Some(Response::text(StatusCode::Ok, "ready\n")),
@@ -132,6 +132,7 @@ mod tests {
     use mio::net::UnixStream;
     use rustix::io::Errno;
 
+    use super::super::service::Stage;
     use super::*;
     use crate::net::{Endpoint, Socket};
     use crate::observe::Observer;

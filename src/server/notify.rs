@@ -74,10 +74,10 @@ impl Notify {
         if known == Some(state.stage) && !is_ping_due {
             return Ok(());
         }
-        let is_stopping = state.stage != Stage::Serving;
+        let is_stopping = state.stage.is_stopping();
         let status = state.status();
         let mut message = Vec::new();
-        if known.map(|stage| stage != Stage::Serving) != Some(is_stopping) {
+        if known.map(Stage::is_stopping) != Some(is_stopping) {
             message.push(if is_stopping { NotifyState::Stopping } else { NotifyState::Ready });
         }
         if is_ping_due {

@@ -34,6 +34,13 @@ pub enum Stage {
     Draining,
 }
 
+impl Stage {
+    /// Whether the server was asked to stop.
+    pub fn is_stopping(self) -> bool {
+        self != Self::Serving
+    }
+}
+
 /// What a service may know of the server, and do to it.
 pub struct Context<'a> {
     /// The caller's clock.
@@ -55,7 +62,7 @@ impl Context<'_> {
             counters: *self.observer.counters()?,
             connections: self.connections,
             pending_bytes: self.pending_bytes,
-            is_stopping: self.stage != Stage::Serving,
+            is_stopping: self.stage.is_stopping(),
         })
     }
 }

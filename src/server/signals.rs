@@ -8,7 +8,7 @@ use mio::{Interest, Registry, Token};
 use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
-use super::service::{Action, Context, Service, Stage};
+use super::service::{Action, Context, Service};
 use crate::net::delegate_source;
 use crate::observe::{At, Event};
 use crate::signals::{TOGETHER, is_status, is_stop};
@@ -45,7 +45,7 @@ impl Service for StopOnSignals {
         if batch.iter().any(|signal| is_status(*signal)) {
             report_status(cx);
         }
-        if asks_to_stop(&batch, cx.stage != Stage::Serving) { Action::Stop } else { Action::Wait }
+        if asks_to_stop(&batch, cx.stage.is_stopping()) { Action::Stop } else { Action::Wait }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -72,6 +72,7 @@ delegate_source!(StopOnSignals);
 mod tests {
     use signal_hook::consts::{SIGINT, SIGTERM, SIGURG};
 
+    use super::super::service::Stage;
     use super::*;
 
     #[test]

@@ -65,7 +65,7 @@ impl Load {
 /// How many messages of an open loop a connection over UDP may have in flight by default: twice as many as fall due within
 /// the timeout, so that those that are lost hold up no other.
 fn datagrams_in_flight(rate: Rate, timeout: Duration, connections: usize) -> usize {
-    const FEW: f64 = 1_000.0;
+    const FEW: f64 = 64.0;
     const MANY: f64 = 100_000.0;
     match rate {
         Rate::Fixed(rate) => {

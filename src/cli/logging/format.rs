@@ -156,7 +156,7 @@ impl<'v> VisitValue<'v> for Member<'_> {
     }
 }
 
-/// Adds a JSON string of up to `room` bytes, and is safe to show on a terminal.
+/// Adds a JSON string of up to `room` bytes, which is safe to show on a terminal.
 fn push_string(to: &mut String, text: &str, room: usize) {
     // The last place where the mark of a cut and the quote have room.
     let most = to.len() + room - 1;

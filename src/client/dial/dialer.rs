@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use super::lookup::{self, Answer, Resolve};
 use super::order::order;
 use super::race::{Race, RaceStep};
-use super::{DialProgress, Established, Family, Limits, failures::Failures, send_header};
+use super::{DialProgress, Established, Limits, failures::Failures, no_address, send_header};
 use crate::client::drive::Timeout;
 use crate::client::idle_timer::IdleTimer;
 use crate::net::{Addr, Endpoint, cannot};
@@ -251,13 +251,7 @@ impl Dialer {
             Err(e) => return self.failed(e, true, now),
         };
         if peers.is_empty() {
-            let family = match self.limits.family {
-                Some(Family::V4) => "IPv4 ",
-                Some(Family::V6) => "IPv6 ",
-                None => "",
-            };
-            let line = format!("cannot connect to {}: it has no {family}address", self.server);
-            return self.failed(io::Error::other(line), true, now);
+            return self.failed(no_address(&self.server, self.limits.family), true, now);
         }
         let race = Race::new(peers, self.left_in_round(now), now);
         if let State::LookingUp(round) = std::mem::replace(&mut self.state, State::Resting) {

@@ -7,7 +7,7 @@ use crate::net::Endpoint;
 
 /// The addresses of `family`, or of both families in turn. The system's first choice comes first: RFC 8305,
 /// section 4. But the address that answered last time comes before all others.
-pub(super) fn order(
+pub(in crate::client) fn order(
     peers: Vec<Endpoint>,
     family: Option<Family>,
     preferred: Option<&Endpoint>,
@@ -37,10 +37,7 @@ fn interleaved(one: Vec<Endpoint>, other: Vec<Endpoint>) -> Vec<Endpoint> {
 }
 
 fn family_of(peer: &Endpoint) -> Option<Family> {
-    match peer {
-        Endpoint::Inet(addr) => Some(Family::of(&addr.ip())),
-        _ => None,
-    }
+    peer.ip().map(|ip| Family::of(&ip))
 }
 
 #[cfg(test)]

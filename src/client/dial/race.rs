@@ -13,7 +13,7 @@ use crate::net::{Endpoint, Socket};
 use crate::text::format::setting;
 
 /// The time from one attempt to the next, if none fails meanwhile: RFC 8305, section 5.
-const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+pub(in crate::client) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// After this long, an attempt begins again if a Unix server's accept queue had no room for it.
 const RETRY: Duration = Duration::from_millis(10);

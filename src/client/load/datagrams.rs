@@ -11,8 +11,8 @@ use super::link::{Attempt, Connect, Link};
 use super::probing::Probing;
 use super::shared::Shared;
 use crate::client::datagram_socket::{DatagramSocket, is_of_network};
-use crate::client::dial::Family;
 use crate::client::dial::lookup::{self, Resolve};
+use crate::client::dial::{ATTEMPT_DELAY, Family, no_address, order};
 use crate::client::failure::Failure;
 use crate::client::probe::Received;
 use crate::client::probe::datagrams::{DatagramFault, DatagramProbe};
@@ -37,28 +37,27 @@ fn remembered(options: &Options) -> usize {
     share.clamp(LEAST_REMEMBERED, MOST_REMEMBERED).max(2 * options.depth)
 }
 
-/// How long an address may take to answer before the next one is asked: RFC 8305, section 5.
-const ANSWER_DELAY: Duration = Duration::from_millis(250);
-
 /// Looks the server up, and finds out which of its addresses to load. This blocks.
 ///
 /// # Errors
 ///
 /// If the name is unknown or not found in time, or if there is no route to any of its addresses.
 pub(super) fn find_peer(options: &Options) -> io::Result<Endpoint> {
-    let family = options.sources.first().map(|source| Family::of(&source.ip()));
-    let is_usable =
-        |peer: &Endpoint| family.is_none() || peer.ip().map(|ip| Family::of(&ip)) == family;
+    let source = options.sources.first().copied();
+    let family = source.map(|source| Family::of(&source.ip()));
     let resolve: Resolve = Arc::new(Addr::resolve);
-    let mut peers = lookup::within(&resolve, &options.server, options.timeout)?;
-    peers.retain(is_usable);
-    choose(&peers)
+    let peers = lookup::within(&resolve, &options.server, options.timeout)?;
+    let peers = order(peers, family, None);
+    if peers.is_empty() {
+        return Err(no_address(&options.server, family));
+    }
+    choose(&peers.into_iter().collect::<Vec<_>>(), source)
 }
 
 /// Chooses one of the server's addresses: the first that answers, or else the first that this machine has a route to.
-fn choose(peers: &[Endpoint]) -> io::Result<Endpoint> {
+fn choose(peers: &[Endpoint], source: Option<SocketAddr>) -> io::Result<Endpoint> {
     let answers = |peer: &&Endpoint| {
-        DatagramSocket::connect(peer, None).is_ok_and(|socket| socket.gets_answer(ANSWER_DELAY))
+        DatagramSocket::connect(peer, source).is_ok_and(|socket| socket.gets_answer(ATTEMPT_DELAY))
     };
     // The run itself finds out whether a single address answers.
     match peers.iter().filter(|_| peers.len() > 1).find(answers) {
@@ -230,6 +229,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::thread;
 
+    use super::super::tests::options;
     use super::*;
 
     /// Fault 53. Failed when the first address was taken because there was a route to it.
@@ -243,9 +243,19 @@ mod tests {
             assert_eq!(len, 0);
             server.send_to(&[], from).unwrap();
         });
-        assert_eq!(choose(&peers).unwrap(), peers[1]);
+        assert_eq!(choose(&peers, None).unwrap(), peers[1]);
         let two = [peers[0].clone(), peers[0].clone()];
-        assert_eq!(choose(&two).unwrap(), two[0], "none answers");
+        assert_eq!(choose(&two, None).unwrap(), two[0], "none answers");
+    }
+
+    /// Failed when the line was that an entity is not found.
+    #[test]
+    fn a_server_without_an_address_of_the_sources_family_is_named() {
+        let (server, sources) =
+            ("udp:127.0.0.1:7".parse().unwrap(), vec!["[::1]:0".parse().unwrap()]);
+        let refused = find_peer(&Options { server, sources, ..options() }).unwrap_err();
+        let line = "cannot connect to udp:127.0.0.1:7: it has no IPv6 address";
+        assert_eq!(refused.to_string(), line);
     }
 
     /// The run itself finds out whether it answers.
@@ -253,7 +263,7 @@ mod tests {
     fn nothing_is_sent_to_a_single_address_before_the_run() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let peer = Endpoint::udp(server.local_addr().unwrap());
-        assert_eq!(choose(std::slice::from_ref(&peer)).unwrap(), peer);
+        assert_eq!(choose(std::slice::from_ref(&peer), None).unwrap(), peer);
         server.set_nonblocking(true).unwrap();
         assert_eq!(server.recv(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
