@@ -268,7 +268,7 @@ mod tests {
     fn a_character_is_cut_in_its_middle() {
         assert_eq!(middle_of_character("ab\u{e9}".as_bytes()), Some(3));
         assert_eq!(middle_of_character(b"abc"), None);
-        let mut stream = AwkwardStream::new(Vec::new(), 1).unwrap();
+        let mut stream = AwkwardStream::new(Vec::<u8>::new(), 1).unwrap();
         (stream.mood, stream.left) = (Mood::Pieces, 50);
         assert_eq!(stream.portion("x\u{1f600}y".as_bytes()), 2);
     }

@@ -84,10 +84,9 @@ fn of_bytes(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis 
 
 fn of_death(case: &Case) -> Diagnosis {
     match case.id {
-        "bytes/one" => Diagnosis::likely(
-            Mistake::SERVES_ONE_CLIENT,
-            "it ended when its first client had gone",
-        ),
+        "bytes/one" => {
+            Diagnosis::likely(Mistake::SERVES_ONE_CLIENT, "it ended when its first client had gone")
+        }
         "process/out-of-descriptors" => {
             Diagnosis::sure(Mistake::ACCEPT_ERROR_ENDS, "it died when it had no descriptors left")
         }
