@@ -91,6 +91,8 @@ pub(super) struct Bench<'a> {
     /// Random bytes. They repeat themselves after this many, which is no multiple of the size of a buffer.
     pub(super) pool: Box<[u8]>,
     pub(super) profile: Profile,
+    /// How many cases the server has been through, without the first check of its sanity.
+    pub(super) cases_tried: usize,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
 }
@@ -124,6 +126,7 @@ impl<'a> Bench<'a> {
             seed,
             pool: pool(profile, seed),
             profile,
+            cases_tried: 0,
             started,
             process,
         })
@@ -143,6 +146,14 @@ impl<'a> Bench<'a> {
             (Some(started), _) => started.ending(),
             (None, Some(process)) if !process.exists() => Some("its process is gone".into()),
             (None, _) => None,
+        }
+    }
+
+    /// Waits a little for the end of the server's process, if that is known.
+    pub(super) fn await_death(&mut self, time: Duration) {
+        if self.process().is_some() {
+            self.deadline += time;
+            self.run_until(Instant::now() + time, |bench| bench.death().is_some());
         }
     }
 

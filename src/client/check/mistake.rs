@@ -11,6 +11,13 @@ pub(super) struct Mistake {
     pub(super) chapter: &'static str,
 }
 
+impl Mistake {
+    /// Whether a server that makes it uses the processor for nothing, in whatever case comes after.
+    pub(super) fn spins(self) -> bool {
+        self == Self::END_IGNORED || self == Self::ALWAYS_WRITABLE
+    }
+}
+
 /// How well the evidence fits a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Confidence {

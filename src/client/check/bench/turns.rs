@@ -51,6 +51,11 @@ impl Bench<'_> {
         }
     }
 
+    /// Does what can be done without waiting.
+    pub(in crate::client::check) fn run_once(&mut self) {
+        self.turn(Duration::ZERO);
+    }
+
     /// Runs for this long, whatever happens.
     pub(in crate::client::check) fn run_for(&mut self, time: Duration) {
         self.run_until(Instant::now() + time, |_| false);
