@@ -22,10 +22,10 @@ use process::ProcessTree;
 use runner::Runner;
 use server::{Started, Subject};
 
-pub(crate) use case::Profile;
 pub(crate) use gradescope::{Points, gradescope};
 pub(crate) use json::json;
 pub(crate) use junit::junit;
+pub(crate) use profile::Profile;
 pub(crate) use report::{Report, Verdict};
 pub(crate) use text::Text;
 
@@ -36,8 +36,9 @@ mod process;
 mod tail;
 mod server;
 mod problem;
-mod case;
+mod profile;
 mod bench;
+mod case;
 mod steps;
 mod cases;
 mod mistake;

@@ -12,16 +12,17 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use super::case::Profile;
 use super::letterbox::Letterbox;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
+use super::profile::Profile;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
 use crate::net::{Endpoint, Socket, Stream, delegate_source, reason};
 use crate::reactor::{Reactor, Ready};
 
+pub(super) use super::peer::PeerId;
 pub(super) use turns::Waited;
 
 use pool::pool;
@@ -59,10 +60,6 @@ impl Slot<'_> {
 }
 
 delegate_source!(Slot<'_>);
-
-/// A connection of a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PeerId(Token);
 
 /// A UDP socket of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

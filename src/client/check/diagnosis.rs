@@ -58,7 +58,7 @@ pub(super) fn diagnose(bench: &mut Bench<'_>, case: &Case, problem: &Problem) ->
             Diagnosis::sure(Mistake::UNBOUNDED_OUTPUT, "nothing held the client back")
         }
         Symptom::Died(_) => of_death(bench, case),
-        Symptom::Process(what) => of_process(case, what),
+        Symptom::Process(_) => of_process(case),
         Symptom::NotConnected(_) | Symptom::Other(_) => of_case(case),
     };
     bench.patience = patience;
@@ -111,14 +111,17 @@ fn of_death(bench: &Bench<'_>, case: &Case) -> Diagnosis {
     }
 }
 
-fn of_process(case: &Case, what: &str) -> Diagnosis {
-    let mistake = match case.id {
-        "process/idle" => Mistake::ALWAYS_WRITABLE,
-        "process/idle-after-end" => Mistake::END_IGNORED,
-        "process/idle-blocked" => Mistake::ALWAYS_WRITABLE,
-        _ => Mistake::EMFILE_SPIN,
+fn of_process(case: &Case) -> Diagnosis {
+    let (mistake, because) = match case.id {
+        "process/idle-after-end" => {
+            (Mistake::END_IGNORED, "at the end of a stream, each read returns at once")
+        }
+        "process/idle" | "process/idle-blocked" => {
+            (Mistake::ALWAYS_WRITABLE, "a wait for what is so already returns at once")
+        }
+        _ => (Mistake::EMFILE_SPIN, "a connection waits, and each accept fails at once"),
     };
-    Diagnosis::likely(mistake, what)
+    Diagnosis::likely(mistake, because)
 }
 
 fn of_case(case: &Case) -> Diagnosis {

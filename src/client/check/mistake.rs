@@ -93,3 +93,20 @@ mistakes! {
     CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;
     MIXES_CLIENTS: "it sends bytes of one client to another", None, READINESS;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::check::zoo::SPECIMENS;
+
+    #[test]
+    fn each_specimen_is_named_by_a_mistake_of_its_chapter() {
+        for specimen in SPECIMENS {
+            let named = Mistake::ALL.iter().find(|mistake| mistake.specimen == Some(specimen.name));
+            let named = named.unwrap_or_else(|| panic!("no mistake names {}", specimen.name));
+            assert_eq!(named.chapter, specimen.chapter, "{}", specimen.name);
+        }
+        let known = |name: &str| SPECIMENS.iter().any(|specimen| specimen.name == name);
+        assert!(Mistake::ALL.iter().filter_map(|mistake| mistake.specimen).all(known));
+    }
+}

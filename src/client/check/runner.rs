@@ -190,7 +190,7 @@ impl<'a, 'b> Runner<'a, 'b> {
         let mut earlier =
             self.reports.iter().filter_map(|report| Some((report, report.diagnosis.as_ref()?)));
         let cause = match diagnosis.mistake {
-            None => earlier.filter(|(_, other)| other.confidence == Confidence::Sure).last(),
+            None => earlier.rfind(|(_, other)| other.confidence == Confidence::Sure),
             Some(_) if case.id.starts_with("process/") => {
                 earlier.find(|(_, other)| other.mistake.is_some_and(|mistake| mistake.spins()))
             }

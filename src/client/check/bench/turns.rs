@@ -80,17 +80,20 @@ impl Bench<'_> {
             self.is_interrupted = true;
         }
         for Ready { token, .. } in &ready {
-            match self.reactor.get_mut(*token) {
-                Some(Slot::Peer(peer)) => {
-                    if peer.drive(&mut self.scratch, Instant::now()) {
-                        self.reactor.requeue(*token);
-                    }
+            let has_more = match self.reactor.get_mut(*token) {
+                Some(Slot::Peer(peer)) => peer.drive(&mut self.scratch, Instant::now()),
+                Some(Slot::Letterbox(letterbox)) => {
+                    letterbox.drive(&mut self.scratch);
+                    false
                 }
-                Some(Slot::Letterbox(letterbox)) => letterbox.drive(&mut self.scratch),
                 Some(Slot::Signals(signals)) => {
                     self.is_interrupted |= signals.pending().any(signals::is_stop);
+                    false
                 }
-                None => {}
+                None => false,
+            };
+            if has_more {
+                self.reactor.requeue(*token);
             }
         }
         self.ready = ready;

@@ -31,6 +31,9 @@ pub(super) const CASES: &[Case] = &[
 /// How long a connection may wait for room in the accept queue.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(3500);
 
+/// As many as the shortest usual accept queue holds.
+const SHORT_QUEUE: usize = 6;
+
 /// What keeps a server busy for a while.
 const WORK: usize = 1 << 20;
 
@@ -92,7 +95,7 @@ fn burst(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     for _ in 0..3 {
         busy.iter().for_each(|peer| bench.send(*peer, &work));
         bench.run_once();
-        let peers = begin_all(bench, 10)?;
+        let peers = begin_all(bench, SHORT_QUEUE)?;
         await_all(bench, &peers)?;
         bench.await_echoes(&busy)?;
         peers.iter().for_each(|peer| bench.send(*peer, b"all here\n"));
