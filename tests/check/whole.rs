@@ -19,6 +19,14 @@ fn resound_passes_every_case() {
     assert!(report["passed"].as_u64() >= Some(45), "{report:#}");
 }
 
+/// Thirty clients that come while the server is stopped are more than its accept queue holds. Their systems try again.
+#[test]
+fn a_short_accept_queue_is_no_mistake() {
+    let server = [RESOUND, "serve", "-q", "--backlog", "1", "-l", "127.0.0.1:{port}"];
+    let (code, report) = check(&[&["--only", "many/burst", "--"], &server[..]].concat());
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
 /// Without the process, what only that shows is not run, and that is no failure.
 #[test]
 fn an_address_alone_leaves_out_what_needs_the_process() {
