@@ -139,7 +139,7 @@ impl Check {
         };
         let report = check::run(options, |id, n, all| show(format_args!("{n}/{all} {id}")));
         show(format_args!(""));
-        let report = report.map_err(|e| Failure::run(&e.to_string()))?;
+        let report = report?;
         self.write(&report, points)?;
         self.judge(&report)
     }

@@ -160,10 +160,13 @@ impl<'a> Bench<'a> {
     ///
     /// Why it does not start.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        match &mut self.started {
-            Some(started) => started.restart(),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        }
+        let Some(started) = &mut self.started else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let restarted = started.restart();
+        let is_interrupted = |e: &io::Error| e.kind() == io::ErrorKind::Interrupted;
+        self.is_interrupted |= restarted.as_ref().is_err_and(is_interrupted);
+        restarted
     }
 
     /// Begins a connection.

@@ -13,6 +13,7 @@ use rustix::process::{getpid, set_child_subreaper};
 use super::process::ProcessTree;
 use super::tail::Tail;
 use crate::net::Endpoint;
+use crate::signals;
 use crate::text::format::setting;
 
 /// How long a command may take until its server can be connected to.
@@ -107,6 +108,12 @@ impl Started {
         while Instant::now() < end {
             if is_listened_at(self.port) {
                 return Ok(());
+            }
+            if signals::is_stop_requested() {
+                return Err(io::Error::new(
+                    ErrorKind::Interrupted,
+                    "interrupted before the server listened",
+                ));
             }
             if let Some(how) = self.ending() {
                 return Err(io::Error::other(format!(
