@@ -117,7 +117,7 @@ pub(crate) fn run(
     let mut bench = Bench::new(subject, &mut signals, Settings { patience, profile, seed })?;
     let mut cases = cases::for_server(&bench.server, profile);
     cases.retain(|case| options.ids.contains(&case.id));
-    let cases = Runner::new(&mut bench).run(&cases, progress);
+    let cases = Runner::new(&mut bench, began).run(&cases, progress);
     let is_interrupted = bench.is_interrupted;
     Ok(Report { server, seed: options.seed, took: began.elapsed(), cases, is_interrupted })
 }

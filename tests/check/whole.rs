@@ -27,6 +27,14 @@ fn a_short_accept_queue_is_no_mistake() {
     assert_eq!(code, Some(0), "{report:#}");
 }
 
+#[test]
+fn a_command_can_listen_at_ipv6_alone() {
+    let server = [RESOUND, "serve", "-q", "-l", "[::1]:{port}"];
+    let (code, report) = check(&[&["--only", "bytes/one", "--"], &server[..]].concat());
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["server"].as_str().unwrap().starts_with("[::1]:"), "{report:#}");
+}
+
 /// Without the process, what only that shows is not run, and that is no failure.
 #[test]
 fn an_address_alone_leaves_out_what_needs_the_process() {

@@ -88,8 +88,9 @@ pub(super) struct Runner<'a, 'b> {
 }
 
 impl<'a, 'b> Runner<'a, 'b> {
-    pub(super) fn new(bench: &'a mut Bench<'b>) -> Self {
-        let (patience, began) = (bench.patience, Instant::now());
+    /// Of a check that began then: a server that is slow to start leaves less time to the cases.
+    pub(super) fn new(bench: &'a mut Bench<'b>, began: Instant) -> Self {
+        let patience = bench.patience;
         Self { bench, patience, began, reports: Vec::new(), silences: 0, is_gone: None }
     }
 
@@ -240,7 +241,10 @@ impl<'a, 'b> Runner<'a, 'b> {
             *report = CaseReport::new(case, Err(problem), Some(diagnosis), report.took);
         }
         self.bench.clear();
-        if self.bench.started.is_none() || self.bench.restart().is_err() {
+        let left = BUDGET.saturating_sub(self.began.elapsed());
+        if self.bench.started.as_ref().is_some_and(|started| started.took > left) {
+            self.is_gone = Some("there is no time to start the server again");
+        } else if self.bench.started.is_none() || self.bench.restart().is_err() {
             self.is_gone = Some("the server no longer answers");
         }
     }
