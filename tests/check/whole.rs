@@ -35,6 +35,23 @@ fn a_command_can_listen_at_ipv6_alone() {
     assert!(report["server"].as_str().unwrap().starts_with("[::1]:"), "{report:#}");
 }
 
+/// A case is the same one alone and among others, if the seed is.
+#[test]
+fn the_bytes_of_a_case_follow_from_its_seed_alone() {
+    let addr = serving(|mut stream| {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+            buffer.iter_mut().for_each(|byte| *byte &= 0x7f);
+            let _ = std::io::Write::write_all(&mut stream, &buffer[..n]);
+        }
+    });
+    let (_, all) = check(&[&addr, "--level", "2"]);
+    let (_, alone) = check(&[&addr, "--only", "bytes/stale"]);
+    let shown = |report| case(report, "bytes/stale")["cause"]["difference"].clone();
+    assert!(shown(&all).is_object());
+    assert_eq!(shown(&all), shown(&alone));
+}
+
 /// Without the process, what only that shows is not run, and that is no failure.
 #[test]
 fn an_address_alone_leaves_out_what_needs_the_process() {
