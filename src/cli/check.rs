@@ -277,8 +277,18 @@ fn list() -> String {
     check::list().map(line).collect()
 }
 
+/// JSON, with the control characters escaped that JSON allows as they are: a terminal can obey U+009B as it does ESC [.
 fn pretty(value: &serde_json::Value) -> io::Result<String> {
-    Ok(serde_json::to_string_pretty(value)?)
+    let text = serde_json::to_string_pretty(value)?;
+    let is_control = |c: char| c.is_control() && c != '\n';
+    if !text.contains(is_control) {
+        return Ok(text);
+    }
+    let escaped = |c: char| match is_control(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    Ok(text.chars().map(escaped).collect())
 }
 
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
