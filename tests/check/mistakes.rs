@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checker::{case, check, serving};
 
@@ -145,4 +146,30 @@ fn a_server_that_waits_for_one_client() {
     assert_eq!(second["diagnosis"]["specimen"], "blocking-socket", "{second:#}");
     assert_eq!(second["diagnosis"]["confidence"], "sure", "{second:#}");
     assert_eq!(case(&report, "many/at-once")["verdict"], "not_run");
+}
+
+/// Expects that this case fails, and that no mistake is named: what is known fits many.
+#[track_caller]
+fn expect_unsure(act: impl Fn(TcpStream) + Copy + Send + 'static, id: &str) {
+    let addr = serving(act);
+    let (_, report) = check(&[&addr, "--only", id, "--timeout", "500ms"]);
+    let case = case(&report, id);
+    assert_eq!(case["verdict"], "fail", "{report:#}");
+    assert_eq!(case["diagnosis"]["confidence"], "not sure", "{case:#}");
+}
+
+#[test]
+fn a_server_that_closes_for_a_reason_of_its_own_is_not_blamed_for_another() {
+    let tired = |mut stream: TcpStream| {
+        let _ = std::io::copy(&mut stream.try_clone().unwrap().take(400_000), &mut stream);
+    };
+    expect_unsure(tired, "bytes/1m");
+    static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+    let full = |stream: TcpStream| {
+        if CLIENTS.fetch_add(1, Ordering::SeqCst) < 10 {
+            echo_changed(stream, <[u8]>::to_vec);
+        }
+        CLIENTS.fetch_sub(1, Ordering::SeqCst);
+    };
+    expect_unsure(full, "many/at-once");
 }

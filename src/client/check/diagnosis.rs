@@ -286,7 +286,7 @@ fn of_ending(
             Mistake::HALF_CLOSE_DROPS_TAIL,
             "what was missing was missing only after the client's end",
         ),
-        _ if has_high_bytes(bench.peer(id).message()) && answers(bench, &[b'x'; 70]) => {
+        _ if closes_for_high_bytes(bench, id, received) => {
             let because = "it closed when bytes came that are no ASCII, and not when others came";
             Diagnosis::sure(Mistake::TEXT_ONLY, because)
         }
@@ -295,12 +295,26 @@ fn of_ending(
     }
 }
 
-fn has_high_bytes(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| *byte >= 0x80)
+/// Whether the server closes for bytes that are no ASCII: those around the place where it did, alone on a connection,
+/// and not for as many letters.
+fn closes_for_high_bytes(bench: &mut Bench<'_>, id: PeerId, received: usize) -> bool {
+    const AROUND: usize = 256;
+    let message = bench.peer(id).message();
+    let from = received.min(message.len()).saturating_sub(AROUND);
+    let piece = message[from..message.len().min(from + 2 * AROUND)].to_vec();
+    piece.iter().any(|byte| *byte >= 0x80)
+        && answers(bench, &vec![b'x'; piece.len()])
+        && !answers(bench, &piece)
 }
 
 /// The server closes by itself. Is it after one answer, whatever its length, or after a read that was not full?
 fn of_early_close(bench: &mut Bench<'_>) -> Diagnosis {
+    // It closed this connection, and not each after an answer: for want of descriptors, or of patience, for example.
+    bench.clear();
+    bench.run_for(PROBE / 3);
+    if answers(bench, b"resound\n") {
+        return Diagnosis::not_sure();
+    }
     let Ok(id) = bench.connect() else { return Diagnosis::not_sure() };
     let message = bench.random(300_000);
     let _ = bench.exchange(id, &message);
@@ -312,6 +326,7 @@ fn of_early_close(bench: &mut Bench<'_>) -> Diagnosis {
                 "of a long message {came} bytes came back before it closed, of a short one all"
             ),
         ),
+        false if came == 0 => Diagnosis::not_sure(),
         false => Diagnosis::likely(Mistake::CLOSES_AFTER_ONE, "each connection got one answer"),
     }
 }
