@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checker::{case, check, serving};
@@ -172,4 +173,29 @@ fn a_server_that_closes_for_a_reason_of_its_own_is_not_blamed_for_another() {
         CLIENTS.fetch_sub(1, Ordering::SeqCst);
     };
     expect_unsure(full, "many/at-once");
+}
+
+#[test]
+fn a_server_that_sends_bytes_of_one_client_to_another() {
+    static CLIENTS: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
+    let to_all = |stream: TcpStream| {
+        CLIENTS.lock().unwrap().push(stream.try_clone().unwrap());
+        echo_changed(stream, |bytes| {
+            let clients = CLIENTS.lock().unwrap();
+            clients.iter().for_each(|mut client| _ = client.write_all(bytes));
+            Vec::new()
+        });
+    };
+    expect(to_all, "many/at-once", "to another", "sure");
+    static LAST: Mutex<Option<TcpStream>> = Mutex::new(None);
+    let to_the_last = |stream: TcpStream| {
+        *LAST.lock().unwrap() = Some(stream.try_clone().unwrap());
+        // The thread of the client before this one can begin later.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        echo_changed(stream, |bytes| {
+            let _ = LAST.lock().unwrap().as_ref().unwrap().write_all(bytes);
+            Vec::new()
+        });
+    };
+    expect(to_the_last, "many/second", "to another", "sure");
 }

@@ -304,6 +304,11 @@ impl<'a> Bench<'a> {
         self.reactor.remove(id.0);
     }
 
+    /// The connections that are there.
+    pub(super) fn peers(&self) -> Vec<PeerId> {
+        self.peers.clone()
+    }
+
     /// Closes all connections but one.
     pub(super) fn drop_all_but(&mut self, id: PeerId) {
         for other in self.peers.clone() {
