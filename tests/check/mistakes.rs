@@ -149,6 +149,29 @@ fn a_server_that_waits_for_one_client() {
     assert_eq!(case(&report, "many/at-once")["verdict"], "not_run");
 }
 
+/// Some clients send one line after the other, and wait for each.
+#[test]
+fn a_server_that_waits_is_told_from_one_that_has_lost_an_edge() {
+    let lines = |stream: TcpStream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut line = Vec::new();
+        while let Ok(1..) = reader.read_until(b'\n', &mut line) {
+            let _ = (&stream).write_all(&line);
+            line.clear();
+        }
+    };
+    expect(lines, "bytes/line-ends", "waits for a line end", "sure");
+    let full = |mut stream: TcpStream| {
+        let mut buffer = [0; 4];
+        while stream.read_exact(&mut buffer).is_ok() {
+            stream.write_all(&buffer).unwrap();
+        }
+    };
+    for id in ["bytes/word", "bytes/unasked", "bytes/line-ends", "bytes/invalid-utf8"] {
+        expect(full, id, "a buffer is full", "sure");
+    }
+}
+
 /// Expects that this case fails, and that no mistake is named: what is known fits many.
 #[track_caller]
 fn expect_unsure(act: impl Fn(TcpStream) + Copy + Send + 'static, id: &str) {
@@ -198,4 +221,12 @@ fn a_server_that_sends_bytes_of_one_client_to_another() {
         });
     };
     expect(to_the_last, "many/second", "to another", "sure");
+}
+
+/// It answers nobody, so that nothing is known of clients before this one.
+#[test]
+fn a_server_that_never_answers_is_not_said_to_have_served_one_client() {
+    let silent = |mut stream: TcpStream| _ = stream.read_to_end(&mut Vec::new());
+    let (_, report) = check(&[&serving(silent), "--timeout", "500ms"]);
+    assert_eq!(case(&report, "sanity/first")["diagnosis"]["confidence"], "not sure", "{report:#}");
 }

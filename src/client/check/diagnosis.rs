@@ -236,29 +236,40 @@ fn of_queue(bench: &mut Bench<'_>, id: PeerId, mistake: Mistake) -> Diagnosis {
 /// Sends a little more: what was kept back may come with it.
 fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
     let (before, owed) = (bench.peer(id).received().len(), bench.peer(id).message().len());
-    let has_line_end = bench.peer(id).message().last() == Some(&b'\n');
-    if !has_line_end && comes_with(bench, id, b"\n", owed) {
-        let because = "the answer came as soon as a line end had been sent";
-        // An edge that was lost comes with any byte.
-        return match before {
-            0 => Diagnosis::sure(Mistake::WAITS_FOR_LINE, because),
+    // Any byte brings what a lost edge has left, and what is short of a full buffer by one.
+    if comes_with(bench, id, b"x", before + 1) {
+        return match threshold::least(bench) {
+            Some(least @ 2..) => threshold::of(Some(least)),
             _ => of_lost_edge(case, before),
         };
     }
-    if comes_with(bench, id, b"x", before + 1) {
-        return of_lost_edge(case, before);
+    if bench.peer(id).first_wrong().is_none() && comes_with(bench, id, b"\n", owed) {
+        // The line end can also have been the byte that a buffer was short of.
+        let is_line = answers(bench, b"x\n");
+        let because = "the answer came as soon as a line end had been sent";
+        return match is_line {
+            true => Diagnosis::sure(Mistake::WAITS_FOR_LINE, because),
+            false => threshold::measured(bench),
+        };
     }
     if bench.peer(id).first_wrong().is_some() {
         return of_gap(bench, id, before);
     }
-    if before == 0 && owed < 1000 && comes_with(bench, id, &[b'x'; 70_000], owed) {
-        return threshold::measured(bench);
+    if owed < 1000 && comes_with(bench, id, &[b'x'; 70_000], owed) {
+        return match threshold::least(bench) {
+            Some(1) => Diagnosis::not_sure(),
+            least => threshold::of(least),
+        };
     }
     bench.end(id);
     bench.run(&[id], |bench| bench.peer(id).ending.is_some());
     if bench.peer(id).received().len() > before {
         let because = "the answer came when the client had ended its direction";
-        return Diagnosis::sure(Mistake::WAITS_FOR_END, because);
+        return match threshold::least(bench) {
+            Some(least @ 2..) => threshold::of(Some(least)),
+            _ if before > 0 => Diagnosis::likely(Mistake::WAITS_FOR_END, because),
+            _ => Diagnosis::sure(Mistake::WAITS_FOR_END, because),
+        };
     }
     if case.id.starts_with("pressure/") {
         let because = "nothing came any more once the client had not read for a while";
