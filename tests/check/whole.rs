@@ -28,6 +28,15 @@ fn a_short_accept_queue_is_no_mistake() {
 }
 
 #[test]
+fn a_short_accept_queue_of_a_unix_socket_is_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let addr = format!("unix:{}", folder.path().join("socket").display());
+    let server = Server::start_at(&[&addr], &["--backlog", "1"]);
+    let (code, report) = check(&[server.addr(), "--only", "many/"]);
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[test]
 fn a_command_can_listen_at_ipv6_alone() {
     let server = [RESOUND, "serve", "-q", "-l", "[::1]:{port}"];
     let (code, report) = check(&[&["--only", "bytes/one", "--"], &server[..]].concat());

@@ -39,6 +39,9 @@ const DATAGRAM_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How often a connection to a full accept queue is tried again.
+const QUEUE_RETRY: Duration = Duration::from_millis(5);
+
 /// The most that one read takes.
 const READ_BYTES: usize = 256 << 10;
 
@@ -177,12 +180,28 @@ impl<'a> Bench<'a> {
     pub(super) fn begin(&mut self) -> Result<PeerId, Problem> {
         self.pace();
         let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
-        let socket = Socket::connect(&self.server).map_err(refused)?;
+        let socket = self.begun().map_err(refused)?;
         let peer = Box::new(Peer::new(socket, Instant::now()));
         let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
         self.reactor.requeue(id.0);
         self.peers.push(id);
         Ok(id)
+    }
+
+    /// A Unix socket with a full accept queue refuses at once, where TCP tries again by itself: connect(2).
+    fn begun(&mut self) -> io::Result<Socket> {
+        let end = Instant::now() + CONNECT_PATIENCE;
+        loop {
+            match Socket::connect(&self.server) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
+                    self.run_for(QUEUE_RETRY);
+                }
+                outcome => return outcome,
+            }
+            if self.is_interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+        }
     }
 
     /// Waits until one more connection does not exceed the rate at which inetd and its like give up a service.
