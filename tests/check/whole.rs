@@ -84,6 +84,24 @@ fn datagrams_are_checked_over_udp() {
 }
 
 #[test]
+fn an_answer_that_is_late_is_no_wrong_answer() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = format!("udp:{}", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
+            let (socket, answer) = (socket.try_clone().unwrap(), buffer[..n].to_vec());
+            thread::spawn(move || {
+                thread::sleep(std::time::Duration::from_millis(650));
+                socket.send_to(&answer, from).unwrap();
+            });
+        }
+    });
+    let (code, report) = check(&[&addr, "--only", "udp/stale"]);
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[test]
 fn a_datagram_that_is_cut_is_found() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let addr = format!("udp:{}", socket.local_addr().unwrap());
