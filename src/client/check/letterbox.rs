@@ -29,7 +29,13 @@ impl Letterbox {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        Ok(Self { socket: UdpSocket::bind(any)?, server, received: Vec::new(), repeated: Vec::new(), refused: None })
+        Ok(Self {
+            socket: UdpSocket::bind(any)?,
+            server,
+            received: Vec::new(),
+            repeated: Vec::new(),
+            refused: None,
+        })
     }
 
     /// Sends one datagram.
