@@ -2,14 +2,20 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, PeerId};
+use super::bench::Bench;
 use super::case::Case;
 use super::mistake::{Confidence, Mistake};
-use super::peer::Ending;
 use super::problem::{Problem, Symptom};
 
+use ending::of_ending;
+use others::is_of_another;
+use silence::of_silence;
+
 mod bytes;
+mod others;
 mod threshold;
+mod silence;
+mod ending;
 
 /// How long a probe waits for its effect.
 const PROBE: Duration = Duration::from_millis(300);
@@ -84,44 +90,6 @@ fn of_bytes(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis 
     }
 }
 
-/// Whether wrong bytes came that another client has sent, and this one has not.
-fn is_of_another(bench: &mut Bench<'_>, id: PeerId) -> bool {
-    const CONVINCING: usize = 6;
-    let peer = bench.peer(id);
-    let Some(offset) = peer.first_wrong() else { return false };
-    let (received, message) = (peer.received(), peer.message());
-    // A line of another client can begin like one of this client.
-    let line = received[..offset].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let ends = received[offset..].iter().position(|byte| *byte == b'\n');
-    let line_end = offset + ends.unwrap_or_default() + 1;
-    let pieces = [(offset, offset + CONVINCING), (line, line_end)].map(|(from, to)| {
-        let piece = &received[from..received.len().min(to)];
-        let is_strange = piece.len() >= CONVINCING && !contains(message, piece);
-        if is_strange { piece.to_vec() } else { Vec::new() }
-    });
-    let others = bench.peers().into_iter().filter(|other| *other != id);
-    others.into_iter().any(|other| {
-        let message = bench.peer(other).message();
-        pieces.iter().any(|piece| !piece.is_empty() && contains(message, piece))
-    })
-}
-
-/// Whether another client has got bytes that it has not sent, and this one has.
-fn went_to_another(bench: &mut Bench<'_>, id: PeerId) -> bool {
-    let message = bench.peer(id).message().to_vec();
-    bench.peers().into_iter().filter(|other| *other != id).any(|other| {
-        let other = bench.peer(other);
-        other.first_wrong().is_some_and(|offset| {
-            let piece = &other.received()[offset..];
-            contains(&message, &piece[..piece.len().min(8)])
-        })
-    })
-}
-
-fn contains(bytes: &[u8], piece: &[u8]) -> bool {
-    bytes.windows(piece.len()).any(|window| window == piece)
-}
-
 /// Everything came back, and the connection stayed open.
 fn of_no_end(case: &Case) -> Diagnosis {
     match case.id {
@@ -179,124 +147,6 @@ fn of_case(case: &Case) -> Diagnosis {
     }
 }
 
-/// The server answers no more, on a connection that is open.
-fn of_silence(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis {
-    let Some(id) = problem.peer else { return Diagnosis::not_sure() };
-    match case.id {
-        "many/second" | "many/at-once" | "pressure/others" | "hostile/silent" => {
-            return of_others(bench, id);
-        }
-        "many/burst" => return of_queue(bench, id, Mistake::UNDRAINED_LISTENER),
-        "hostile/flood" => {
-            return Diagnosis::likely(
-                Mistake::GREEDY_PEER,
-                "the others were served before the flood",
-            );
-        }
-        "process/out-of-descriptors" => {
-            return of_queue(bench, id, Mistake::DEAF_LISTENER);
-        }
-        _ => {}
-    }
-    of_poke(bench, case, id)
-}
-
-/// Others than the silent one are connected. Do they stand in the way?
-fn of_others(bench: &mut Bench<'_>, id: PeerId) -> Diagnosis {
-    if went_to_another(bench, id) {
-        let because = "another client got what this one had sent";
-        return Diagnosis::sure(Mistake::MIXES_CLIENTS, because);
-    }
-    let before = bench.peer(id).received().len();
-    bench.drop_all_but(id);
-    bench.run(&[id], |bench| bench.peer(id).is_echoed());
-    if bench.peer(id).received().len() > before {
-        Diagnosis::sure(Mistake::BLOCKING_SOCKET, "the answer came when the other clients had gone")
-    } else {
-        Diagnosis::likely(Mistake::BLOCKING_SOCKET, "one client alone was served")
-    }
-}
-
-/// A connection waits in the accept queue. Does one more bring it?
-fn of_queue(bench: &mut Bench<'_>, id: PeerId, mistake: Mistake) -> Diagnosis {
-    let before = bench.peer(id).received().len();
-    for _ in 0..3 {
-        if bench.begin().is_err() {
-            return Diagnosis::not_sure();
-        }
-        bench.run(&[id], |bench| bench.peer(id).received().len() > before);
-    }
-    if bench.peer(id).received().len() > before {
-        let because = "a connection that waited was served when another one came";
-        return Diagnosis::sure(mistake, because);
-    }
-    Diagnosis::likely(mistake, "connections that wait to be accepted are not served")
-}
-
-/// Sends a little more: what was kept back may come with it.
-fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
-    let (before, owed) = (bench.peer(id).received().len(), bench.peer(id).message().len());
-    // Any byte brings what a lost edge has left, and what is short of a full buffer by one.
-    if comes_with(bench, id, b"x", before + 1) {
-        return match threshold::least(bench) {
-            Some(1) => of_lost_edge(case, before),
-            // No new connection gets an answer soon: that one can have been late.
-            None => Diagnosis::not_sure(),
-            least => threshold::of(least),
-        };
-    }
-    if bench.peer(id).first_wrong().is_none() && comes_with(bench, id, b"\n", owed) {
-        // The line end can also have been the byte that a buffer was short of.
-        let is_line = answers(bench, b"x\n");
-        let because = "the answer came as soon as a line end had been sent";
-        return match is_line {
-            true => Diagnosis::sure(Mistake::WAITS_FOR_LINE, because),
-            false => threshold::measured(bench),
-        };
-    }
-    if bench.peer(id).first_wrong().is_some() {
-        return of_gap(bench, id, before);
-    }
-    if owed < 1000 && comes_with(bench, id, &[b'x'; 70_000], owed) {
-        return match threshold::least(bench) {
-            Some(1) | None => Diagnosis::not_sure(),
-            least => threshold::of(least),
-        };
-    }
-    bench.end(id);
-    bench.run(&[id], |bench| bench.peer(id).ending.is_some());
-    if bench.peer(id).received().len() > before {
-        let because = "the answer came when the client had ended its direction";
-        return match threshold::least(bench) {
-            Some(least @ 2..) => threshold::of(Some(least)),
-            _ if before > 0 => Diagnosis::likely(Mistake::WAITS_FOR_END, because),
-            _ => Diagnosis::sure(Mistake::WAITS_FOR_END, because),
-        };
-    }
-    if case.id.starts_with("pressure/") {
-        let because = "nothing came any more once the client had not read for a while";
-        return Diagnosis::likely(Mistake::STUCK_BACK_PRESSURE, because);
-    }
-    if before == 0 && is_second_client(bench, case) && !answers(bench, b"resound\n") {
-        let because = "a client before it had its answer, and those after it have none";
-        return Diagnosis::likely(Mistake::SERVES_ONE_CLIENT, because);
-    }
-    Diagnosis::not_sure()
-}
-
-/// What was sent last came back, and bytes before it did not: the server has dropped them.
-fn of_gap(bench: &mut Bench<'_>, id: PeerId, before: usize) -> Diagnosis {
-    // Enough bytes to know their place again.
-    let more = bench.random(64);
-    bench.send(id, &more);
-    bench.run(&[id], |_| false);
-    let peer = bench.peer(id);
-    bytes::compare(peer.message(), peer.received()).unwrap_or_else(|| {
-        let because = format!("of what followed offset {before}, only the last bytes came");
-        Diagnosis::likely(Mistake::LOST_TAIL, because)
-    })
-}
-
 /// Whether a new connection gets this message back, twice.
 fn answers(bench: &mut Bench<'_>, message: &[u8]) -> bool {
     let exchanged = bench.connect().and_then(|id| {
@@ -304,88 +154,4 @@ fn answers(bench: &mut Bench<'_>, message: &[u8]) -> bool {
         bench.exchange(id, message)
     });
     exchanged.is_ok()
-}
-
-/// Sends `bytes`, and waits until `count` bytes have come back in all, and each is the one that was sent there.
-fn comes_with(bench: &mut Bench<'_>, id: PeerId, bytes: &[u8], count: usize) -> bool {
-    let before = bench.peer(id).received().len();
-    let count = count.max(before + 1);
-    bench.send(id, bytes);
-    bench.run(&[id], |bench| {
-        let peer = bench.peer(id);
-        peer.received().len() >= count || peer.first_wrong().is_some()
-    });
-    let peer = bench.peer(id);
-    peer.first_wrong().is_none() && peer.received().len() >= count
-}
-
-fn of_lost_edge(case: &Case, before: usize) -> Diagnosis {
-    let because = format!("{before} bytes came, and more when another byte was sent");
-    if case.id.starts_with("pressure/") || case.id == "end/half-close-8m" {
-        return Diagnosis::sure(Mistake::STUCK_BACK_PRESSURE, because);
-    }
-    Diagnosis::sure(Mistake::UNDRAINED_EDGE, because)
-}
-
-/// The server closed before everything had come back.
-fn of_ending(
-    bench: &mut Bench<'_>,
-    case: &Case,
-    (received, expected, how): (usize, usize, &Ending),
-    id: Option<PeerId>,
-) -> Diagnosis {
-    let Some(id) = id else { return Diagnosis::not_sure() };
-    let has_ended = bench.peer(id).has_ended();
-    match case.id {
-        "end/with-data" | "end/half-close-64k" if has_ended && received == 0 => Diagnosis::likely(
-            Mistake::HANG_UP_FIRST,
-            "bytes that came together with the client's end did not come back",
-        ),
-        _ if has_ended && received < expected => Diagnosis::likely(
-            Mistake::HALF_CLOSE_DROPS_TAIL,
-            "what was missing was missing only after the client's end",
-        ),
-        _ if closes_for_high_bytes(bench, id, received) => {
-            let because = "it closed when bytes came that are no ASCII, and not when others came";
-            Diagnosis::sure(Mistake::TEXT_ONLY, because)
-        }
-        _ if *how == Ending::Closed => of_early_close(bench),
-        _ => Diagnosis::not_sure(),
-    }
-}
-
-/// Whether the server closes for bytes that are no ASCII: those around the place where it did, alone on a connection,
-/// and not for as many letters.
-fn closes_for_high_bytes(bench: &mut Bench<'_>, id: PeerId, received: usize) -> bool {
-    const AROUND: usize = 256;
-    let message = bench.peer(id).message();
-    let from = received.min(message.len()).saturating_sub(AROUND);
-    let piece = message[from..message.len().min(from + 2 * AROUND)].to_vec();
-    piece.iter().any(|byte| *byte >= 0x80)
-        && answers(bench, &vec![b'x'; piece.len()])
-        && !answers(bench, &piece)
-}
-
-/// The server closes by itself. Is it after one answer, whatever its length, or after a read that was not full?
-fn of_early_close(bench: &mut Bench<'_>) -> Diagnosis {
-    // It closed this connection, and not each after an answer: for want of descriptors, or of patience, for example.
-    bench.clear();
-    bench.run_for(PROBE / 3);
-    if answers(bench, b"resound\n") {
-        return Diagnosis::not_sure();
-    }
-    let Ok(id) = bench.connect() else { return Diagnosis::not_sure() };
-    let message = bench.random(300_000);
-    let _ = bench.exchange(id, &message);
-    let came = bench.peer(id).received().len();
-    match came > 100_000 {
-        true => Diagnosis::sure(
-            Mistake::SHORT_READ_ENDS,
-            format!(
-                "of a long message {came} bytes came back before it closed, of a short one all"
-            ),
-        ),
-        false if came == 0 => Diagnosis::not_sure(),
-        false => Diagnosis::likely(Mistake::CLOSES_AFTER_ONE, "each connection got one answer"),
-    }
 }
