@@ -15,12 +15,16 @@ use super::failure::INTERRUPTED;
 use crate::client::check::{self, LEVELS, Options, Points, Profile, Report, Target, Text, Verdict};
 use crate::net::{Addr, reason};
 use crate::stdio::{complain, say};
+use crate::text::format::setting;
 use crate::text::shell::quoted;
 use crate::units::timeout;
 
 use watched::Watched;
 
 mod watched;
+
+/// The default of `--timeout`.
+const TIMEOUT: &str = "2s";
 
 /// The arguments of `resound check`.
 #[derive(Args, Debug)]
@@ -66,7 +70,7 @@ pub struct Check {
     pid: Option<i32>,
 
     /// How long the server may be silent while it owes something
-    #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "2s")]
+    #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = TIMEOUT)]
     timeout: Duration,
 
     /// What the class takes for an echo: all bytes, or each line of text
@@ -190,6 +194,12 @@ impl Check {
         if ids.is_empty() {
             return Err(Failure::usage("no case is left: see resound check --list"));
         }
+        let is_tried = |wanted: &&String| ids.iter().any(|id| is_among(id, &[wanted.to_string()]));
+        if let Some(id) = self.expect_fail.iter().find(|id| !is_tried(id)) {
+            return Err(Failure::usage(&format!(
+                "--expect-fail {id}: no such case is tried, as --only, --skip and --level say"
+            )));
+        }
         Ok(ids)
     }
 
@@ -199,6 +209,8 @@ impl Check {
         words.extend(self.server.as_ref().map(|server| quoted(&server.to_string()).to_string()));
         words.push(format!("--seed {seed} --only {id}"));
         words.extend(self.pid.map(|pid| format!("--pid {pid}")));
+        let timeout = setting(self.timeout);
+        words.extend((timeout != TIMEOUT).then(|| format!("--timeout {timeout}")));
         if matches!(self.profile, Kind::Line) {
             words.push("--profile line".into());
         }
