@@ -15,7 +15,6 @@ use super::failure::INTERRUPTED;
 use crate::client::check::{self, LEVELS, Options, Points, Profile, Report, Target, Text, Verdict};
 use crate::net::{Addr, reason};
 use crate::stdio::{complain, say};
-use crate::text::format::setting;
 use crate::text::shell::quoted;
 use crate::units::timeout;
 
@@ -209,8 +208,9 @@ impl Check {
         words.extend(self.server.as_ref().map(|server| quoted(&server.to_string()).to_string()));
         words.push(format!("--seed {seed} --only {id}"));
         words.extend(self.pid.map(|pid| format!("--pid {pid}")));
-        let timeout = setting(self.timeout);
-        words.extend((timeout != TIMEOUT).then(|| format!("--timeout {timeout}")));
+        if timeout(TIMEOUT) != Ok(self.timeout) {
+            words.push(format!("--timeout {}us", self.timeout.as_micros()));
+        }
         if matches!(self.profile, Kind::Line) {
             words.push("--profile line".into());
         }

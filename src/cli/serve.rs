@@ -163,10 +163,10 @@ pub struct Serve {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
 
-    /// Echo rightly, in the most awkward way that TCP allows, to test a client
+    /// Echo awkwardly, to test a client
     ///
-    /// Single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
-    /// streams, and costs each connection a timer.
+    /// Every byte comes back, in the most awkward way that TCP allows: single bytes, characters in two parts, late, or in
+    /// a burst. What happens follows from this number. It is about streams, and costs each connection a timer.
     #[cfg(feature = "clients")]
     #[arg(long, value_name = "SEED")]
     awkward: Option<u64>,
