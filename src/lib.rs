@@ -29,6 +29,8 @@ mod stdio;
 pub mod observe;
 pub mod server;
 #[cfg(feature = "clients")]
+pub mod trace;
+#[cfg(feature = "clients")]
 pub mod client;
 #[cfg(feature = "clients")]
 mod awkward;
