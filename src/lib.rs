@@ -26,6 +26,8 @@ pub mod net;
 pub mod http;
 mod signals;
 mod stdio;
+#[cfg(feature = "clients")]
+mod output;
 pub mod observe;
 pub mod server;
 #[cfg(feature = "clients")]
