@@ -211,8 +211,6 @@ pub enum Event<'a> {
     Wrote(usize),
     /// The peer takes no more for now: what is left is pending.
     WriteBlocked,
-    /// This many bytes are pending now. Follows each drive that found or left some; they can be as many as before.
-    Pending(usize),
     /// The connection may have more to do, and lets the others have their turn first.
     Yielded,
     /// The writing side was shut down: the peer was sent all of its echo.

@@ -3,7 +3,6 @@
 //! Reads, writes and accepts are not among it: the [streams](super::TracedStream) record these, with what the system call
 //! was asked for and what it returned.
 
-use std::mem;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::data::{Group, Micros, Readiness, Waits, Woke};
 use super::record::name;
-use super::recorder::{Draft, Recorder, Recording, Totals, Wait};
+use super::recorder::{Draft, Recorder, Recording, Wait};
 use super::sources::Place;
 use crate::net::{Endpoint, reason};
 use crate::observe::{At, Closed, Event, Observer, Reason, WaitsUntil};
@@ -129,10 +128,9 @@ impl OfConnection<'_> {
                 let draft = ready(Some(Group::Connection(self.id)), event);
                 self.recording.add(draft, event.map(Readiness::from));
             }
-            Event::Pending(bytes) => self.pending(bytes),
             Event::WriteBlocked => {
-                let Totals { read, wrote, .. } = *self.recording.totals(self.id);
-                self.add(name::BLOCKED, Some(json!({ "pending": read.saturating_sub(wrote) })));
+                let pending = self.recording.totals(self.id).pending;
+                self.add(name::BLOCKED, Some(json!({ "pending": pending })));
             }
             Event::Yielded => {
                 let draft = self.draft(name::YIELDED).because("budget");
@@ -162,13 +160,6 @@ impl OfConnection<'_> {
             }
             Event::Closed { why, is_cut } => self.close(why, is_cut),
             _ => {}
-        }
-    }
-
-    fn pending(&mut self, bytes: usize) {
-        let before = mem::replace(&mut self.recording.totals(self.id).pending, bytes);
-        if before != bytes {
-            self.add(name::PENDING, Some(json!({ "bytes": bytes })));
         }
     }
 
