@@ -13,7 +13,7 @@ use super::record::name;
 use super::recorder::{Draft, Recorder, Recording, Wait};
 use super::sources::Place;
 use crate::net::{Endpoint, reason};
-use crate::observe::{At, Closed, Event, Observer, Reason, WaitsUntil};
+use crate::observe::{At, Closed, Event, Expiry, Observer, Reason, WaitsUntil};
 
 impl Observer for Recorder {
     #[track_caller]
@@ -96,7 +96,7 @@ impl Recording {
     }
 
     fn add_wait(&mut self, Wait { began, timeout, until, place }: Wait) {
-        let draft = Draft::new(name::WAITS, None, place).because(until.label());
+        let draft = Draft::new(name::WAITS, None, place).because(wait_trigger(until));
         self.add_as_of(began, draft, Some(Waits { timeout: timeout.map(Micros) }));
     }
 
@@ -137,7 +137,7 @@ impl OfConnection<'_> {
                 self.recording.add(draft, None::<()>);
             }
             Event::Expired(expiry) => {
-                self.add(name::EXPIRED, Some(json!({ "timeout": expiry.label() })));
+                self.add(name::EXPIRED, Some(json!({ "timeout": expiry_name(expiry) })));
             }
             event => self.begin_or_end(peer, event),
         }
@@ -181,6 +181,24 @@ impl OfConnection<'_> {
 
     fn add(&mut self, name: &'static str, data: Option<Value>) {
         self.recording.add(self.draft(name), data);
+    }
+}
+
+fn expiry_name(expiry: Expiry) -> &'static str {
+    match expiry {
+        Expiry::Idle => "idle",
+        Expiry::Stalled => "stalled",
+        Expiry::Lingering => "lingering",
+        Expiry::Quiet => "quiet",
+    }
+}
+
+fn wait_trigger(until: WaitsUntil) -> &'static str {
+    match until {
+        WaitsUntil::Queue => "queue",
+        WaitsUntil::Spin => "spin",
+        WaitsUntil::Deadline => "deadline",
+        WaitsUntil::NoLimit => "no_limit",
     }
 }
 
