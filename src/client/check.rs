@@ -33,6 +33,7 @@ mod timeline;
 mod peer;
 mod letterbox;
 mod process;
+mod tail;
 mod server;
 mod problem;
 mod case;

@@ -111,6 +111,11 @@ impl Peer {
         self.sent == self.message.len() && self.ends.0 == self.ends.1
     }
 
+    /// Whether this end has shut down writing.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ends.1
+    }
+
     /// What has come back.
     pub(super) fn received(&self) -> &[u8] {
         &self.received
