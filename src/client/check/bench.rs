@@ -17,6 +17,7 @@ use super::letterbox::Letterbox;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
+use super::recording::Recording;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
 use crate::net::{Endpoint, Socket, Stream, delegate_source, reason};
@@ -93,6 +94,7 @@ pub(super) struct Bench<'a> {
     pub(super) profile: Profile,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
+    pub(super) recording: Recording,
 }
 
 impl<'a> Bench<'a> {
@@ -104,7 +106,7 @@ impl<'a> Bench<'a> {
     pub(super) fn new(
         Subject { server, started, process }: Subject,
         signals: &'a mut Signals,
-        Settings { patience, profile, seed }: Settings,
+        Settings { patience, profile, seed, recording }: Settings,
     ) -> io::Result<Self> {
         let mut reactor = Reactor::new()?;
         let signals = reactor.insert(Slot::Signals(signals))?;
@@ -126,6 +128,7 @@ impl<'a> Bench<'a> {
             profile,
             started,
             process,
+            recording,
         })
     }
 
@@ -167,7 +170,9 @@ impl<'a> Bench<'a> {
         self.pace();
         let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
         let socket = Socket::connect(&self.server).map_err(refused)?;
-        let peer = Box::new(Peer::new(socket, Instant::now()));
+        let now = Instant::now();
+        let recorded = self.recording.connection(&self.server, now);
+        let peer = Box::new(Peer::new(socket, recorded, now));
         let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
         self.reactor.requeue(id.0);
         self.peers.push(id);
@@ -247,7 +252,7 @@ impl<'a> Bench<'a> {
     /// Begins or ceases to read.
     pub(super) fn set_reading(&mut self, id: PeerId, is_reading: bool) {
         let what = if is_reading { "began to read" } else { "ceased to read" };
-        self.peer(id).timeline.add(Moment::Did(what.into()), Instant::now());
+        self.peer(id).add(Moment::Did(what.into()), Instant::now());
         self.allow(id, if is_reading { usize::MAX } else { 0 });
     }
 
@@ -320,11 +325,12 @@ impl<'a> Bench<'a> {
 }
 
 /// How to check a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) patience: Duration,
     pub(super) profile: Profile,
     pub(super) seed: u64,
+    pub(super) recording: Recording,
 }
 
 /// The signals outlive the bench.
