@@ -27,8 +27,8 @@ use crate::version::COMMIT;
 pub(super) struct StudyArgs {
     /// Echo in awkward pieces, to test a client
     ///
-    /// The echo is right, and comes in the most awkward way that TCP allows: single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
-    /// streams, and costs each connection a timer.
+    /// The echo is right, and comes in the most awkward way that TCP allows: single bytes, characters in two parts, late,
+    /// or in a burst. What happens follows from this number. It is about streams, and costs each connection a timer.
     #[arg(long, value_name = "SEED")]
     awkward: Option<u64>,
 
@@ -48,8 +48,8 @@ pub(super) struct StudyArgs {
 
     /// Record what the sockets hold
     ///
-    /// Before each read and write: the bytes that are not read yet, and those that the peer has not acknowledged. To ask costs five system calls, so
-    /// the server is slower.
+    /// Before each read and write: the bytes that are not read yet, and those that the peer has not acknowledged. To ask
+    /// costs five system calls, so the server is slower.
     #[arg(long, requires = "trace")]
     trace_kernel: bool,
 }
