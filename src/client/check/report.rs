@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::case::{Case, Finding, Severity};
 use super::diagnosis::Diagnosis;
 use super::problem::{Evidence, Problem};
+use crate::trace::record::Record;
 
 /// What a check found.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub(crate) struct CaseReport {
     pub(super) diagnosis: Option<Diagnosis>,
     /// Whether it was not tried although it could have been: there was no time for it, or no server any more.
     pub(super) is_open: bool,
+    /// What its connections did, if it failed and that was wanted.
+    pub(super) records: Vec<Record>,
 }
 
 impl CaseReport {
@@ -105,6 +108,7 @@ impl CaseReport {
             evidence: Evidence::default(),
             diagnosis: None,
             is_open: false,
+            records: Vec::new(),
         }
     }
 }
