@@ -84,7 +84,7 @@ fn bytes(record: &Record) -> u64 {
     }
 }
 
-/// What holds of each trace of this server, whatever its peers did.
+/// What is true of each trace of this server, whatever its peers did.
 #[track_caller]
 fn expect_sound(records: &[Record]) {
     expect_turns(records);
