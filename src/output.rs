@@ -1,4 +1,4 @@
-//! The file, device or pipe that a report goes to.
+//! The file, device or pipe that a report or a trace goes to.
 //!
 //! A regular file is replaced only when its replacement is complete. So a full disk, or a run that is killed,
 //! leaves the old file as it was. Devices, pipes and descriptors of this program are written to directly.
@@ -11,13 +11,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use replacement::Replacement;
-
-use super::outbox::Outbox;
 use crate::net::reason;
 use crate::stdio::{self, Standard};
 use crate::text::Escaped;
 
+use replacement::Replacement;
+
+pub(crate) use outbox::Outbox;
+
+mod outbox;
 mod replacement;
 
 /// The most symbolic links that are followed, as in path_resolution(7).
@@ -25,7 +27,7 @@ const MAX_LINKS: usize = 40;
 
 /// An open output for one report.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     name: PathBuf,
     sink: Sink,
     identities: Vec<Identity>,
@@ -41,7 +43,7 @@ enum Sink {
 
 /// Two outputs that share an identity are the same output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub(crate) enum Identity {
     /// Device and inode.
     File(u64, u64),
     /// Device and inode of a directory, and a name in it.
@@ -55,12 +57,12 @@ impl Identity {
 }
 
 /// Whether `path` means standard output.
-pub fn is_stdout(path: &Path) -> bool {
+pub(crate) fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-" || followed(path).is_ok_and(|path| descriptor(&path) == Some(1))
 }
 
 /// Whether `path` is a device, a pipe or a descriptor of this program, and not a regular file.
-pub fn is_written_directly(path: &Path) -> bool {
+pub(crate) fn is_written_directly(path: &Path) -> bool {
     path.as_os_str() == "-"
         || followed(path).is_ok_and(|path| descriptor(&path).is_some())
         || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())

@@ -9,7 +9,7 @@ const MAX_KEPT_BYTES: usize = 16 << 20;
 
 /// Writes without waiting, and keeps what its reader does not take yet.
 #[derive(Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     out: Standard,
     kept: Vec<u8>,
     /// Whether something was dropped for lack of room.
