@@ -22,11 +22,12 @@ const Draw = (() => {
     return made;
   }
 
-  function bell() {
+  function bell(state) {
     const made = document.createElementNS(SVG, "svg");
     made.setAttribute("viewBox", "0 0 16 16");
     made.setAttribute("class", "bell");
     made.setAttribute("aria-hidden", "true");
+    if (state) made.dataset.bell = state;
     made.append(path("body", BELL), path("waves", WAVES), path("strike", STRIKE));
     return made;
   }
@@ -121,5 +122,5 @@ const Draw = (() => {
     }
   }
 
-  return { Card, element, setText };
+  return { Card, bell, element, setText };
 })();

@@ -123,6 +123,7 @@ const State = (() => {
     "connection:connected": (_, { data }) => ({ peer: data.peer, life: "open" }),
     "connection:proxied": (_, { data }) => ({ peer: data.peer }),
     "connection:refused": (slot, { data }) => ({ ...closed(slot), peer: data.peer, life: "refused", why: data.why }),
+    "connection:header": read,
     "connection:read": read,
     "connection:received": read,
     "connection:write": write,
@@ -150,10 +151,16 @@ const State = (() => {
     const changed = new Map();
     const group = laneOf(event);
     const before = reborn(state.slots.get(group) ?? slotOf(group, kindOf(group)), event);
-    const rule = Object.hasOwn(RULES, event.name) ? RULES[event.name] : () => ({});
-    put(state, changed, { ...before, ...rule(before, event), thread: event.thread });
+    put(state, changed, { ...before, ...changes(before, event), thread: event.thread });
     if (event.name === "reactor:waits") fallAsleep(state, changed, event.thread);
     return changed;
+  }
+
+  /** What an event changes. An event of a connection without a slot, such as a refusal, stands in the lane of the loop. */
+  function changes(slot, event) {
+    const isOfLoop = event.name === "reactor:waits" || event.name === "reactor:woke";
+    const isKnown = Object.hasOwn(RULES, event.name) && isOfLoop === (slot.kind === "loop");
+    return isKnown ? RULES[event.name](slot, event) : {};
   }
 
   /** An imported trace can use a number again. What is accepted then is another connection. */

@@ -30,6 +30,7 @@ const Why = (() => {
   function ofLoop(slot) {
     if (!slot.isAsleep) return answer("Is at work.", "");
     if (slot.trigger === "queue") return answer("Asks the kernel without waiting: the ready queue is not empty.", "");
+    if (slot.trigger === "spin") return answer("Asks the kernel again and again, without sleeping.", "");
     const limit = Text.isCount(slot.timeout) ? `, or the time-out after ${Text.duration(slot.timeout)}` : "";
     return answer("Sleeps.", `An edge wakes it${limit}.`);
   }

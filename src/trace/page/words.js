@@ -24,6 +24,7 @@ const Words = (() => {
 
   function waits({ data, trigger }) {
     if (trigger === "queue") return "The server asks for events without waiting, since connections are on the ready queue.";
+    if (trigger === "spin") return "The server asks for events again and again, without sleeping.";
     if (isCount(data.timeout)) return `The server sleeps until an event comes, for ${duration(data.timeout)} at most.`;
     return "The server sleeps until an event comes.";
   }
@@ -41,6 +42,7 @@ const Words = (() => {
     if (result === "would_block") return `${named(event)}: the read says would_block. The kernel has nothing left, and rings when something comes.${held}`;
     if (result === "end") return `${named(event)}: the read returns the end. The peer sends no more.${held}`;
     if (!isCount(result)) return `${named(event)}: the read fails: ${foreign(result)}.`;
+    if (!isCount(asked)) return `${named(event)}: ${bytes(result)} come.${held}`;
     if (result < asked) return `${named(event)}: the read returns ${bytes(result)}, fewer than the ${bytes(asked)} that it asked for.${held}`;
     return `${named(event)}: the read returns all of the ${bytes(result)} that it asked for. There may be more: nothing says that the kernel is empty.${held}`;
   }
@@ -109,6 +111,7 @@ const Words = (() => {
     "listener:failed": acceptFailed,
     "connection:accepted": (event) => `${named(event)} is the connection from ${foreign(event.data.peer)}.`,
     "connection:refused": (event) => `A connection from ${foreign(event.data.peer)} is refused: ${foreign(event.data.why)}.`,
+    "connection:header": read,
     "connection:proxied": (event) => `${named(event)}: the proxy ${foreign(event.data.by)} names its client, ${foreign(event.data.peer)}.`,
     "connection:read": read,
     "connection:received": read,
