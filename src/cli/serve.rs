@@ -1,6 +1,5 @@
 //! `resound serve`: from its arguments to a server that runs until a signal stops it.
 
-use std::convert;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -24,10 +23,14 @@ use access::AccessArgs;
 use binding::Place;
 use metrics::MetricsAddr;
 use summary::log_summary;
+#[cfg(feature = "clients")]
+use traced::TraceArgs;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
 mod access;
+#[cfg(feature = "clients")]
+mod traced;
 mod hint;
 mod binding;
 mod metrics;
@@ -170,6 +173,10 @@ pub struct Serve {
     #[cfg(feature = "clients")]
     #[arg(long, value_name = "SEED")]
     awkward: Option<u64>,
+
+    #[cfg(feature = "clients")]
+    #[command(flatten)]
+    trace: TraceArgs,
 }
 
 impl Serve {
@@ -182,15 +189,24 @@ impl Serve {
         let mut counters = Counters::default();
         // Without a log of connections, an event must not even cost the question whether to log it.
         let observer = (&mut counters, ServerLog::default());
+        self.access.check(&self.listen)?;
+        // This comes before anything that opens a descriptor.
+        let passed = passed()?;
         let end = match log_enabled!(Level::Debug) {
+            #[cfg(feature = "clients")]
+            _ if self.trace.is_given() => {
+                self.serve_traced(passed, (observer, ConnectionLog::default()))
+            }
             #[cfg(feature = "clients")]
             _ if self.awkward.is_some() => {
                 let seed = self.awkward.unwrap_or_default();
                 let observer = (observer, ConnectionLog::default());
-                self.serve(observer, |listener| Awkward::new(listener, seed))
+                self.serve(passed, observer, |listener, _| Awkward::new(listener, seed))
             }
-            true => self.serve((observer, ConnectionLog::default()), convert::identity),
-            false => self.serve(observer, convert::identity),
+            true => {
+                self.serve(passed, (observer, ConnectionLog::default()), |listener, _| listener)
+            }
+            false => self.serve(passed, observer, |listener, _| listener),
         }?;
         log_summary(&counters);
         log::logger().flush();
@@ -202,16 +218,14 @@ impl Serve {
         }
     }
 
-    /// Starts a server, on what `listen` makes of each listener, and runs it to its end. The outer error is one of the
+    /// Starts a server, on what `listen` makes of each listener and its address, and runs it to its end. The outer error is one of the
     /// start.
     fn serve<L: Listen>(
         &self,
+        passed: Passed,
         observer: impl Observer,
-        listen: impl Fn(Listener) -> L,
+        listen: impl Fn(Listener, &Endpoint) -> L,
     ) -> Result<io::Result<Outcome>, Failure> {
-        self.access.check(&self.listen)?;
-        // This comes before anything that opens a descriptor.
-        let passed = passed()?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
         let places = self.places(passed.has_echo_sockets())?;
         let metrics_at = self.metrics.resolve()?;
@@ -239,7 +253,7 @@ impl Serve {
         server: &mut Server<L, impl Observer>,
         (passed, places, metrics_at): (Passed, &[Place], &[Endpoint]),
         config: &Config,
-        listen: impl Fn(Listener) -> L,
+        listen: impl Fn(Listener, &Endpoint) -> L,
     ) -> io::Result<Vec<SocketFile>> {
         let mut for_metrics = metrics::bind(metrics_at, self.unix_mode)?;
         let bound = self.bind(places)?;

@@ -89,13 +89,15 @@ impl<S: Stream> Connection<S> {
         self.drive(exceptional, now, shared)
     }
 
+    #[track_caller]
+    #[inline(always)]
     pub(super) fn report(&self, event: Event<'_>, now: Instant, observer: &mut impl Observer) {
         observer.observe(At::conn(now, self.id, &self.peer), event);
     }
 
     /// Enters what the connection buffers into the accounts. It buffered `before` bytes before a drive.
     #[cold]
-    fn account<O>(
+    fn account<O: Observer>(
         &mut self,
         before: usize,
         next: io::Result<Next>,
@@ -104,6 +106,7 @@ impl<S: Stream> Connection<S> {
     ) -> io::Result<Next> {
         let after = self.echo.buffered_bytes();
         shared.pending.account(before, after);
+        self.report(Event::Pending(self.echo.pending_bytes()), now, &mut shared.observer);
         if before == 0 && after > 0 {
             // Bytes arrived, even if none was written.
             self.last_active = now;
