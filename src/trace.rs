@@ -5,3 +5,4 @@
 
 pub mod record;
 pub mod reader;
+pub mod import;
