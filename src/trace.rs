@@ -15,6 +15,7 @@ mod file;
 mod recorder;
 mod observer;
 mod streams;
+pub mod import;
 pub mod view;
 
 pub use recorder::{Options, Recorder};

@@ -39,7 +39,6 @@ mod case;
 mod bench;
 mod steps;
 mod cases;
-mod mistake;
 mod diagnosis;
 mod report;
 mod runner;

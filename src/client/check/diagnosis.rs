@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::bench::{Bench, PeerId};
 use super::case::Case;
-use super::mistake::{Confidence, Mistake};
 use super::peer::Ending;
 use super::problem::{Problem, Symptom};
+use crate::mistake::{Confidence, Mistake};
 
 mod bytes;
 

@@ -2,18 +2,18 @@
 
 /// A mistake, and where to read about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(crate) struct Mistake {
     /// What the server does wrong, as a sentence.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// The server of the zoo that makes it, if one does.
-    pub(super) specimen: Option<&'static str>,
+    pub(crate) specimen: Option<&'static str>,
     /// The chapter that explains it.
-    pub(super) chapter: &'static str,
+    pub(crate) chapter: &'static str,
 }
 
 /// How well the evidence fits a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Confidence {
+pub(crate) enum Confidence {
     /// A probe showed just that.
     Sure,
     /// It fits, and other mistakes do less.
@@ -23,7 +23,7 @@ pub(super) enum Confidence {
 }
 
 impl Confidence {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sure => "sure",
             Self::Likely => "likely",
@@ -42,12 +42,12 @@ const FAIRNESS: &str = "fairness";
 macro_rules! mistakes {
     ($($name:ident: $what:literal, $specimen:expr, $chapter:expr;)*) => {
         impl Mistake {
-            $(pub(super) const $name: Self =
+            $(pub(crate) const $name: Self =
                 Self { what: $what, specimen: $specimen, chapter: $chapter };)*
 
             /// All of them.
             #[cfg(test)]
-            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
         }
     };
 }

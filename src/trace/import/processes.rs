@@ -1,0 +1,52 @@
+//! Calls that start and end threads and processes, and which program runs.
+
+use super::line::Call;
+use super::recorder::{Who, data};
+use super::translate::Translator;
+use crate::trace::record::name;
+
+/// Translates a call that starts a thread or a program. Returns whether it was one.
+pub(super) fn translate(t: &mut Translator, who: Who, call: &Call<'_>) -> bool {
+    match call.name {
+        _ if starts_thread(call.name) => {
+            if let Some(child) = call.value().and_then(|child| u64::try_from(child).ok()) {
+                t.descriptors.start(who.thread, child, shares_descriptors(call));
+            }
+        }
+        "execve" if call.value() == Some(0) && t.program.is_none() => {
+            let path = call.arg(0).trim_matches('"');
+            t.program = path.rsplit('/').next().map(Into::into);
+        }
+        "io_uring_enter" => t.seen.io_uring += 1,
+        _ => return false,
+    }
+    true
+}
+
+pub(super) fn starts_thread(name: &str) -> bool {
+    ["clone", "clone3", "fork", "vfork"].contains(&name)
+}
+
+pub(super) fn shares_descriptors(call: &Call<'_>) -> bool {
+    (0..3).any(|at| call.arg(at).contains("CLONE_FILES"))
+}
+
+/// A thread has ended, as `how` says: "exited with 1" or "killed by SIGKILL".
+pub(super) fn ended(t: &mut Translator, who: Who, how: &str) {
+    let Some(gone) = t.descriptors.end(who.thread) else { return };
+    for object in gone {
+        t.gone(who, object, "the process ended");
+    }
+    if is_failure(how) {
+        t.recorder.record(who, name::SERVER_FAILED, None, data! {"error": how});
+    }
+}
+
+/// Whether an ending is one that nobody asked for.
+fn is_failure(how: &str) -> bool {
+    let asked = ["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "SIGQUIT", "SIGPIPE"];
+    match how.strip_prefix("exited with ") {
+        Some(code) => code != "0",
+        None => !asked.iter().any(|signal| how.contains(signal)),
+    }
+}
