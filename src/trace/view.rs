@@ -106,7 +106,8 @@ fn frame(title: &str, nonce: &str) -> String {
 }
 
 fn title<R>(shown: &[Shown<R>]) -> String {
-    let names = shown.iter().map(|Shown { name, reader }| reader.header.title.as_ref().unwrap_or(name));
+    let names =
+        shown.iter().map(|Shown { name, reader }| reader.header.title.as_ref().unwrap_or(name));
     let names: Vec<_> = names.map(|name| Escaped(name).to_string()).collect();
     format!("Trace: {}", names.join(" | "))
 }
@@ -139,7 +140,8 @@ fn write_trace<R: BufRead>(
         written += line.len() as u64;
         if written > most {
             let shown = counted(n, "record", "records");
-            note = Some(format!("it is larger than a page can be: the page shows the first {shown}"));
+            note =
+                Some(format!("it is larger than a page can be: the page shows the first {shown}"));
             break;
         }
         let separator: &[u8] = if n == 0 { b"\n" } else { b",\n" };
@@ -201,12 +203,16 @@ mod tests {
     fn held(page: &str) -> Vec<serde_json::Value> {
         let begins = "<script type=\"application/json\" class=\"trace\">";
         let parts = page.split(begins).skip(1);
-        parts.map(|part| serde_json::from_str(part.split_once("</script>").unwrap().0).unwrap()).collect()
+        parts
+            .map(|part| serde_json::from_str(part.split_once("</script>").unwrap().0).unwrap())
+            .collect()
     }
 
     #[test]
     fn a_page_holds_its_traces() {
-        let one = format!("{HEADER}\n{{\"name\":\"reactor:waits\",\"time\":1.5}}\n{{\"name\":\"trace:end\"}}\n");
+        let one = format!(
+            "{HEADER}\n{{\"name\":\"reactor:waits\",\"time\":1.5}}\n{{\"name\":\"trace:end\"}}\n"
+        );
         let (page, notes) = page_within(MAX_TRACE_BYTES, &[&one, HEADER]);
         let held = held(&page);
         assert_eq!(held.len(), 2);
@@ -219,8 +225,11 @@ mod tests {
     #[test]
     fn nothing_of_a_trace_becomes_markup() {
         let evil = "</script><script>alert(1)</script><!-- traces --><img src=x onerror=alert(2)>";
-        let header = format!(r#"{{"schema":"resound-trace","version":1,"vantage":"server","title":"{evil}"}}"#);
-        let lines = format!("{header}\n{{\"name\":\"{evil}\",\"data\":{{\"{evil}\":\"{evil}\"}}}}\n");
+        let header = format!(
+            r#"{{"schema":"resound-trace","version":1,"vantage":"server","title":"{evil}"}}"#
+        );
+        let lines =
+            format!("{header}\n{{\"name\":\"{evil}\",\"data\":{{\"{evil}\":\"{evil}\"}}}}\n");
         let (page, _) = page_within(MAX_TRACE_BYTES, &[&lines]);
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
         assert_eq!(held(&page)[0]["records"][0]["data"][evil], evil);
@@ -233,7 +242,10 @@ mod tests {
         let nonce = first.split_once("'nonce-").unwrap().1.split_once('\'').unwrap().0.to_string();
         assert_eq!(nonce.len(), 32);
         assert_eq!(first.matches(&format!("<script nonce=\"{nonce}\">")).count(), SCRIPTS.len());
-        assert!(first.contains(&format!("style-src 'nonce-{nonce}'")) && !first.contains("unsafe-inline"));
+        assert!(
+            first.contains(&format!("style-src 'nonce-{nonce}'"))
+                && !first.contains("unsafe-inline")
+        );
         assert!(!page("").0.contains(&nonce), "two pages have the same nonce");
     }
 
@@ -241,7 +253,10 @@ mod tests {
     fn what_cannot_be_read_is_named_on_the_page_and_returned() {
         let (page, notes) = page("{\"name\":\"reactor:waits\"}\n{\"name\":\"react");
         assert_eq!(notes, ["run.jsonl: line 3 breaks off; the page shows what comes before it"]);
-        assert_eq!(held(&page)[0]["note"], "line 3 breaks off; the page shows what comes before it");
+        assert_eq!(
+            held(&page)[0]["note"],
+            "line 3 breaks off; the page shows what comes before it"
+        );
         assert_eq!(held(&page)[0]["records"].as_array().unwrap().len(), 1);
     }
 

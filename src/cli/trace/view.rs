@@ -58,7 +58,10 @@ fn refuse_trace(output: &Output, trace: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let name = trace.to_string_lossy();
-    Err(Failure::usage(&format!("{} is the trace itself: name another file for its page", Escaped(&name))))
+    Err(Failure::usage(&format!(
+        "{} is the trace itself: name another file for its page",
+        Escaped(&name)
+    )))
 }
 
 /// Adds to an output what is written.
@@ -94,7 +97,11 @@ mod tests {
     fn dir() -> TempDir {
         let dir = TempDir::new().unwrap();
         fs::write(dir.path().join("a"), TRACE).unwrap();
-        fs::write(dir.path().join("b"), [TRACE, "{\"na"].concat().replace("{\"name\":\"trace:end\"}\n", "")).unwrap();
+        fs::write(
+            dir.path().join("b"),
+            [TRACE, "{\"na"].concat().replace("{\"name\":\"trace:end\"}\n", ""),
+        )
+        .unwrap();
         fs::write(dir.path().join("binary"), [0xff, 0, 0x80, b'\n']).unwrap();
         dir
     }
@@ -111,7 +118,10 @@ mod tests {
     fn a_trace_is_not_replaced_by_its_page() {
         let dir = dir();
         let failure = view(&dir, &["b", "a"], "a").unwrap_err();
-        assert!(failure.message.ends_with("/a is the trace itself: name another file for its page"), "{failure:?}");
+        assert!(
+            failure.message.ends_with("/a is the trace itself: name another file for its page"),
+            "{failure:?}"
+        );
         assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), TRACE);
     }
 
@@ -119,9 +129,14 @@ mod tests {
     fn a_file_that_is_no_trace_is_refused_and_an_old_page_stays() {
         let dir = dir();
         fs::write(dir.path().join("page"), "old").unwrap();
-        for (trace, expected) in [("binary", "it is no trace"), ("missing", "cannot read"), (".", "cannot read")] {
+        for (trace, expected) in
+            [("binary", "it is no trace"), ("missing", "cannot read"), (".", "cannot read")]
+        {
             let failure = view(&dir, &["a", trace], "page").unwrap_err();
-            assert!(failure.message.contains(expected) && failure.code == 2, "{trace}: {failure:?}");
+            assert!(
+                failure.message.contains(expected) && failure.code == 2,
+                "{trace}: {failure:?}"
+            );
         }
         assert_eq!(fs::read_to_string(dir.path().join("page")).unwrap(), "old");
     }

@@ -96,9 +96,11 @@ function sourceLines(run, file, text, here) {
   if (!run.files.has(file)) run.files.set(file, text.split("\n"));
   const lines = run.files.get(file);
   const first = Math.max(1, here - LINES_AROUND);
-  return lines.slice(first - 1, here + LINES_AROUND).map((words, i) => {
+  const shown = lines.slice(first - 1, here + LINES_AROUND);
+  const indent = Math.min(...shown.filter((words) => words.trim()).map((words) => words.search(/[^ ]/)));
+  return shown.map((words, i) => {
     const number = first + i;
-    const line = Draw.element("span", number === here ? "here" : "", Draw.element("span", "number", String(number)), longForeign(words));
+    const line = Draw.element("span", number === here ? "here" : "", Draw.element("span", "number", String(number)), longForeign(words.slice(indent).replaceAll("\t", "    ")));
     if (number === here) line.setAttribute("aria-current", "true");
     return line;
   });

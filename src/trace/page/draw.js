@@ -65,10 +65,10 @@ const Draw = (() => {
   /** How a bell looks: one that nobody listens for is only a shade. */
   const look = (bell, isWanted) => (bell === "spent" && !isWanted ? "idle" : bell);
 
-  /** The incoming direction: bytes in the kernel. `scale` is a full gauge, in bytes. */
+  /** The incoming direction: bytes in the kernel. `scale` is a full gauge of each direction, in bytes. */
   function incoming(slot, scale) {
     const { bytes, level, end, bell } = slot.in;
-    const share = bytes !== undefined ? bytes / scale : { none: 0, some: 0.6, unknown: 0.3 }[level];
+    const share = bytes !== undefined ? bytes / scale.in : { none: 0, some: 0.6, unknown: 0.3 }[level];
     const lies = bytes !== undefined ? Text.bytes(bytes) : { none: "nothing", some: "some bytes", unknown: "unknown" }[level];
     const amount = `kernel: ${lies}${end === "waits" ? " and the end" : end === "read" ? ", the end was read" : ""}`;
     const isWanted = level !== "none" || end === "waits";
@@ -83,7 +83,7 @@ const Draw = (() => {
     const shown = look(bell, pending > 0);
     return {
       level: pending > 0 ? "known" : "none",
-      share: pending / scale,
+      share: pending / scale.out,
       amount: isShut ? "shut down" : `${Text.count(pending)} pending, ${room}`,
       bell: shown,
       rings: shown === "idle" ? "told; nothing to write" : RINGS[bell],

@@ -13,7 +13,7 @@ class Lanes {
     this.spacer = box.querySelector(".spacer");
     [this.base, this.overlay] = box.querySelectorAll("canvas");
     this.isByTime = false;
-    this.scale = largestAmount(history);
+    this.scale = largestAmounts(history);
     const lanes = [...history.lanes.values()];
     this.pinned = lanes.filter((lane) => lane.kind === "loop").slice(0, MOST_PINNED);
     this.head = RULER + this.pinned.length * LANE;
@@ -140,11 +140,14 @@ class Lanes {
   }
 }
 
-/** The largest amount of bytes in the trace: a full gauge. */
-function largestAmount(history) {
-  let largest = 1;
+/** The largest amounts of bytes in the trace: a full gauge of each direction. */
+function largestAmounts(history) {
+  const largest = { in: 1, out: 1 };
   for (const { slots } of history.lanes.values()) {
-    for (const slot of slots) largest = Math.max(largest, slot.out.pending, slot.in.bytes ?? 0);
+    for (const slot of slots) {
+      largest.in = Math.max(largest.in, slot.in.bytes ?? 0);
+      largest.out = Math.max(largest.out, slot.out.pending);
+    }
   }
   return largest;
 }

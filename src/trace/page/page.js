@@ -20,7 +20,6 @@ const Page = (() => {
     }
     byId("runs").classList.toggle("two", runs.length > 1);
     byId("both").hidden = runs.length < 2;
-    byId("title").textContent = document.title;
     activate(runs[0]);
     offerLandmarks();
     offerKinds();

@@ -40,7 +40,7 @@ const Paint = (() => {
     paintVersions(context, lanes, lane, top, first, last);
     paintSigns(context, lanes, lane, top, first, last);
     context.restore();
-    paintLabel(context, lanes, lane, top, last);
+    paintLabel(context, lanes, lane, top);
   }
 
   /** What the slot was, as strips. Versions narrower than a pixel make room for the next one. */
@@ -66,14 +66,20 @@ const Paint = (() => {
     if (slot.life !== "open") return;
     context.fillStyle = isStuck ? colours["stuck-paper"] : colours.card;
     context.fillRect(x, top + 2, width, LANE - 4);
+    paintAmount(context, colours.fill, slot.in.bytes ?? 0, scale.in, x, width, top + STRIPS[0] + 7);
     paintBell(context, colours, slot.in.bell, isStuck && slot.out.pending === 0, x, width, top + STRIPS[0]);
     if (slot.kind === "listener") return;
-    const tall = slot.out.pending > 0 ? Math.max(2, (slot.out.pending / scale) * TALLEST_BAR) : 0;
-    context.globalAlpha = 0.55;
-    context.fillStyle = colours.pending;
-    context.fillRect(x, top + STRIPS[1] + 7 - tall, width, tall);
-    context.globalAlpha = 1;
+    paintAmount(context, colours.pending, slot.out.pending, scale.out, x, width, top + STRIPS[1] + 7);
     if (slot.out.pending > 0) paintBell(context, colours, slot.out.bell, isStuck, x, width, top + STRIPS[1] + 7);
+  }
+
+  /** Bytes over time, as a bar that stands on `bottom`. */
+  function paintAmount(context, colour, bytes, scale, x, width, bottom) {
+    const tall = bytes > 0 ? Math.max(2, (bytes / scale) * TALLEST_BAR) : 0;
+    context.globalAlpha = 0.5;
+    context.fillStyle = colour;
+    context.fillRect(x, bottom - tall, width, tall);
+    context.globalAlpha = 1;
   }
 
   /** A bell over time: a thin line while it is armed or dark, a band while the kernel's word is used. */
@@ -97,8 +103,8 @@ const Paint = (() => {
     }
   }
 
-  function paintLabel(context, { colours, gutter, width }, lane, top, last) {
-    const slot = lane.slots[Math.max(0, History.version(lane, last))];
+  function paintLabel(context, { colours, gutter, width }, lane, top) {
+    const { peer } = lane.slots.at(-1);
     context.fillStyle = colours.rule;
     context.fillRect(0, top + LANE - 0.5, width, 1);
     context.save();
@@ -110,7 +116,7 @@ const Paint = (() => {
     context.fillText(Text.foreign(lane.group.replace(/^listener:/, "")), 4, top + 17);
     context.fillStyle = colours.faint;
     context.font = "11px system-ui, sans-serif";
-    context.fillText(lane.kind === "connection" ? Text.foreign(slot.peer ?? "") : SUBTITLES[lane.kind], 4, top + 32);
+    context.fillText(lane.kind === "connection" ? Text.foreign(peer ?? "") : SUBTITLES[lane.kind], 4, top + 32);
     context.restore();
   }
 
@@ -119,7 +125,7 @@ const Paint = (() => {
     const { colours, gutter, width, trace } = lanes;
     context.fillStyle = colours.faint;
     context.font = "11px system-ui, sans-serif";
-    const ticks = width < 500 ? 3 : 6;
+    const ticks = Math.max(2, Math.floor((width - gutter) / 150));
     for (let tick = 0; tick < ticks; tick++) {
       const x = gutter + ((width - gutter) * tick) / ticks;
       const index = Math.min(Math.max(lanes.indexAt(x), first), last);

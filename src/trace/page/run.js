@@ -225,5 +225,5 @@ function facts(header, { events, file }) {
   const program = [header.program, header.resound_version, header.commit && `(${header.commit})`].filter(Boolean).join(" ");
   const options = Object.entries(header.options ?? {}).map(([name, value]) => `${name} ${value}`);
   const length = Text.plural(events.length, "event", "events");
-  return [file, vantage, program, header.kernel, header.began, length, ...options].filter(Boolean).map(Text.foreign);
+  return [header.title === undefined ? undefined : file, vantage, program, header.kernel, header.began, length, ...options].filter(Boolean).map(Text.foreign);
 }

@@ -18,6 +18,8 @@
 const State = (() => {
   const CLOSED_FLAGS = ["read_closed", "error", "priority"];
 
+  const BEGINNINGS = new Set(["connection:accepted", "connection:connecting", "connection:connected", "reactor:registered"]);
+
   const fresh = () => ({ slots: new Map(), rung: new Set() });
 
   function slotOf(group, kind) {
@@ -42,7 +44,7 @@ const State = (() => {
   function ready(slot, { data, trigger }) {
     if (trigger === "queue") return { isQueued: false };
     const isSpecial = CLOSED_FLAGS.some((flag) => data[flag]);
-    const changes = { wasShortReadProof: slot.wasShortReadProof && !isSpecial };
+    const changes = { isQueued: false, wasShortReadProof: slot.wasShortReadProof && !isSpecial };
     if (data.readable || data.read_closed || data.error) changes.in = told(slot.in, data);
     if (data.writable || data.write_closed || data.error) changes.out = { ...slot.out, bell: "rung", kernel: "room" };
     return changes;
@@ -152,7 +154,7 @@ const State = (() => {
     const group = laneOf(event);
     const before = reborn(state.slots.get(group) ?? slotOf(group, kindOf(group)), event);
     put(state, changed, { ...before, ...changes(before, event), thread: event.thread });
-    if (event.name === "reactor:waits") fallAsleep(state, changed, event.thread);
+    if (event.name === "reactor:waits" && isSleep(event)) fallAsleep(state, changed, event.thread);
     return changed;
   }
 
@@ -163,9 +165,9 @@ const State = (() => {
     return isKnown ? RULES[event.name](slot, event) : {};
   }
 
-  /** An imported trace can use a number again. What is accepted then is another connection. */
+  /** An imported trace can use a number again. What begins then is another connection. */
   function reborn(slot, event) {
-    const isNew = event.name === "connection:accepted" && slot.life !== "open";
+    const isNew = slot.life !== "open" && BEGINNINGS.has(event.name);
     return isNew ? slotOf(slot.group, slot.kind) : slot;
   }
 
@@ -175,6 +177,9 @@ const State = (() => {
     if (slot.in.bell === "rung" || slot.out.bell === "rung") state.rung.add(slot.group);
     else state.rung.delete(slot.group);
   }
+
+  /** A wait that cannot block is no sleep: the loop has more to do, and asks for events in between. */
+  const isSleep = ({ data, trigger }) => trigger !== "queue" && trigger !== "spin" && data.timeout !== 0;
 
   /** The loop sleeps: what rang and was not used up is spent, if it was an edge. */
   function fallAsleep(state, changed, thread) {

@@ -42,6 +42,7 @@ const Why = (() => {
     if (isStuck(slot)) {
       return stuck("Connections may lie in the accept queue.", "their edge was told, and no accept said would_block since");
     }
+    if (!isWatched(slot)) return answer("No poll watches it.", "Its program accepts when it wants to.");
     if (slot.in.bell === "rung") return answer("The kernel told of connections: they are accepted in this turn.", "");
     return answer("Waits for connections.", "The kernel rings when the next one arrives.");
   }
