@@ -37,8 +37,6 @@ pub use refused::{Limit, Refusal, Refused};
 pub use status::Status;
 pub use turns::TurnTimes;
 
-use reason::reasons;
-
 mod reason;
 mod closed;
 mod refused;
@@ -211,8 +209,6 @@ pub enum Event<'a> {
     Wrote(usize),
     /// The peer takes no more for now: what is left is pending.
     WriteBlocked,
-    /// This many bytes are pending now. Follows each drive that found or left some; they can be as many as before.
-    Pending(usize),
     /// The connection may have more to do, and lets the others have their turn first.
     Yielded,
     /// The writing side was shut down: the peer was sent all of its echo.
@@ -228,32 +224,30 @@ pub enum Event<'a> {
     },
 }
 
-reasons! {
-    /// A timeout of a connection.
-    Expiry {
-        /// Nothing was read or written for the idle timeout: the connection is asked to end.
-        Idle = "idle",
-        /// The peer took nothing of what is pending for the stall timeout: the connection is closed.
-        Stalled = "stalled",
-        /// The peer did not close after its echo was complete: the connection is closed.
-        Lingering = "lingering",
-        /// Nothing moved while the server is stopping: the connection is asked to end.
-        Quiet = "quiet",
-    }
+/// A timeout of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing was read or written for the idle timeout: the connection is asked to end.
+    Idle,
+    /// The peer took nothing of what is pending for the stall timeout: the connection is closed.
+    Stalled,
+    /// The peer did not close after its echo was complete: the connection is closed.
+    Lingering,
+    /// Nothing moved while the server is stopping: the connection is asked to end.
+    Quiet,
 }
 
-reasons! {
-    /// What bounds a wait.
-    WaitsUntil {
-        /// Something is in the ready queue: the wait only polls.
-        Queue = "queue",
-        /// The server polls instead of sleeping.
-        Spin = "spin",
-        /// A deadline.
-        Deadline = "deadline",
-        /// Nothing.
-        NoLimit = "no_limit",
-    }
+/// What bounds a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsUntil {
+    /// Something is in the ready queue: the wait only polls.
+    Queue,
+    /// The server polls instead of sleeping.
+    Spin,
+    /// A deadline.
+    Deadline,
+    /// Nothing.
+    NoLimit,
 }
 
 /// Sees everything that the server does.

@@ -10,8 +10,6 @@ use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-#[cfg(feature = "clients")]
-use crate::awkward::Awkward;
 use crate::net::{Endpoint, Listen, Listener, Passed, SocketFile, cannot, passed};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
@@ -22,15 +20,15 @@ use crate::units::{duration, per_second, timeout};
 use access::AccessArgs;
 use binding::Place;
 use metrics::MetricsAddr;
-use summary::log_summary;
 #[cfg(feature = "clients")]
-use traced::TraceArgs;
+use study::StudyArgs;
+use summary::log_summary;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
 mod access;
 #[cfg(feature = "clients")]
-mod traced;
+mod study;
 mod hint;
 mod binding;
 mod metrics;
@@ -166,17 +164,9 @@ pub struct Serve {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
 
-    /// Echo rightly, in the most awkward way that TCP allows, to test a client
-    ///
-    /// Single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
-    /// streams, and costs each connection a timer.
-    #[cfg(feature = "clients")]
-    #[arg(long, value_name = "SEED")]
-    awkward: Option<u64>,
-
     #[cfg(feature = "clients")]
     #[command(flatten)]
-    trace: TraceArgs,
+    study: StudyArgs,
 }
 
 impl Serve {
@@ -194,14 +184,8 @@ impl Serve {
         let passed = passed()?;
         let end = match log_enabled!(Level::Debug) {
             #[cfg(feature = "clients")]
-            _ if self.trace.is_given() => {
-                self.serve_traced(passed, (observer, ConnectionLog::default()))
-            }
-            #[cfg(feature = "clients")]
-            _ if self.awkward.is_some() => {
-                let seed = self.awkward.unwrap_or_default();
-                let observer = (observer, ConnectionLog::default());
-                self.serve(passed, observer, |listener, _| Awkward::new(listener, seed))
+            _ if self.study.is_given() => {
+                self.serve_for_study(passed, (observer, ConnectionLog::default()))
             }
             true => {
                 self.serve(passed, (observer, ConnectionLog::default()), |listener, _| listener)

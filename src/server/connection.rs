@@ -97,7 +97,7 @@ impl<S: Stream> Connection<S> {
 
     /// Enters what the connection buffers into the accounts. It buffered `before` bytes before a drive.
     #[cold]
-    fn account<O: Observer>(
+    fn account<O>(
         &mut self,
         before: usize,
         next: io::Result<Next>,
@@ -106,7 +106,6 @@ impl<S: Stream> Connection<S> {
     ) -> io::Result<Next> {
         let after = self.echo.buffered_bytes();
         shared.pending.account(before, after);
-        self.report(Event::Pending(self.echo.pending_bytes()), now, &mut shared.observer);
         if before == 0 && after > 0 {
             // Bytes arrived, even if none was written.
             self.last_active = now;

@@ -88,6 +88,12 @@ pub(super) struct Call<'a> {
     pub(super) kernel: Option<Queues>,
 }
 
+/// What waits in the server for room.
+#[derive(Serialize)]
+pub(super) struct Pending {
+    pub(super) bytes: usize,
+}
+
 /// What a system call returned.
 #[derive(Clone, Copy)]
 pub(super) enum CallResult<'a> {

@@ -3,7 +3,6 @@
 //! Reads, writes and accepts are not among it: the [streams](super::TracedStream) record these, with what the system call
 //! was asked for and what it returned.
 
-use std::mem;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -11,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::data::{Group, Micros, Readiness, Waits, Woke};
 use super::record::name;
-use super::recorder::{Draft, Recorder, Recording, Totals, Wait};
+use super::recorder::{Draft, Recorder, Recording, Wait};
 use super::sources::Place;
 use crate::net::{Endpoint, reason};
-use crate::observe::{At, Closed, Event, Observer, Reason, WaitsUntil};
+use crate::observe::{At, Closed, Event, Expiry, Observer, Reason, WaitsUntil};
 
 impl Observer for Recorder {
     #[track_caller]
@@ -97,7 +96,7 @@ impl Recording {
     }
 
     fn add_wait(&mut self, Wait { began, timeout, until, place }: Wait) {
-        let draft = Draft::new(name::WAITS, None, place).because(until.label());
+        let draft = Draft::new(name::WAITS, None, place).because(wait_trigger(until));
         self.add_as_of(began, draft, Some(Waits { timeout: timeout.map(Micros) }));
     }
 
@@ -129,17 +128,16 @@ impl OfConnection<'_> {
                 let draft = ready(Some(Group::Connection(self.id)), event);
                 self.recording.add(draft, event.map(Readiness::from));
             }
-            Event::Pending(bytes) => self.pending(bytes),
             Event::WriteBlocked => {
-                let Totals { read, wrote, .. } = *self.recording.totals(self.id);
-                self.add(name::BLOCKED, Some(json!({ "pending": read.saturating_sub(wrote) })));
+                let pending = self.recording.totals(self.id).pending;
+                self.add(name::BLOCKED, Some(json!({ "pending": pending })));
             }
             Event::Yielded => {
                 let draft = self.draft(name::YIELDED).because("budget");
                 self.recording.add(draft, None::<()>);
             }
             Event::Expired(expiry) => {
-                self.add(name::EXPIRED, Some(json!({ "timeout": expiry.label() })));
+                self.add(name::EXPIRED, Some(json!({ "timeout": expiry_name(expiry) })));
             }
             event => self.begin_or_end(peer, event),
         }
@@ -165,13 +163,6 @@ impl OfConnection<'_> {
         }
     }
 
-    fn pending(&mut self, bytes: usize) {
-        let before = mem::replace(&mut self.recording.totals(self.id).pending, bytes);
-        if before != bytes {
-            self.add(name::PENDING, Some(json!({ "bytes": bytes })));
-        }
-    }
-
     fn close(&mut self, why: &Closed, is_cut: bool) {
         let totals = self.recording.connections.remove(&self.id).unwrap_or_default();
         let (read, wrote) = (totals.read, totals.wrote);
@@ -190,6 +181,24 @@ impl OfConnection<'_> {
 
     fn add(&mut self, name: &'static str, data: Option<Value>) {
         self.recording.add(self.draft(name), data);
+    }
+}
+
+fn expiry_name(expiry: Expiry) -> &'static str {
+    match expiry {
+        Expiry::Idle => "idle",
+        Expiry::Stalled => "stalled",
+        Expiry::Lingering => "lingering",
+        Expiry::Quiet => "quiet",
+    }
+}
+
+fn wait_trigger(until: WaitsUntil) -> &'static str {
+    match until {
+        WaitsUntil::Queue => "queue",
+        WaitsUntil::Spin => "spin",
+        WaitsUntil::Deadline => "deadline",
+        WaitsUntil::NoLimit => "no_limit",
     }
 }
 

@@ -3,13 +3,14 @@
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::io;
+use std::mem;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::data::{Call, CallResult, Group, Line, Micros};
+use super::data::{Call, CallResult, Group, Line, Micros, Pending};
 use super::file::{Stamp, TraceFile};
 use super::record::{Header, name};
 use super::sources::{self, Place};
@@ -191,6 +192,16 @@ impl Recording {
             self.connections.clear();
         }
         self.connections.entry(id).or_default()
+    }
+
+    /// A connection has written `n` bytes, and has `pending` left: a server writes all that it has.
+    pub(super) fn wrote(&mut self, id: u64, n: usize, pending: usize, place: Option<Place>) {
+        let totals = self.totals(id);
+        totals.wrote += n as u64;
+        if mem::replace(&mut totals.pending, pending) != pending {
+            let draft = Draft::new(name::PENDING, Some(Group::Connection(id)), place);
+            self.add(draft, Some(Pending { bytes: pending }));
+        }
     }
 
     fn finish(&mut self, error: Option<&io::Error>) {

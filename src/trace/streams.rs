@@ -118,11 +118,12 @@ impl<S: Stream + AsFd> Write for TracedStream<S> {
         let kernel = self.queues();
         let taken = self.stream.write(bytes);
         if let Some(mut recording) = self.recorder.recording() {
-            recording.totals(self.id).wrote += *taken.as_ref().unwrap_or(&0) as u64;
+            let n = *taken.as_ref().unwrap_or(&0);
             let (asked, result) = (Some(bytes.len()), CallResult::of_write(&taken));
             let place = Place::of(Location::caller());
             let draft = Draft::new(name::WRITE, Some(self.group()), place);
             recording.add(draft, Some(Call { asked, result, kernel }));
+            recording.wrote(self.id, n, bytes.len() - n, place);
         }
         taken
     }

@@ -1,4 +1,4 @@
-//! `serve --trace`: a server that records what it sees and does.
+//! `serve --trace` and `serve --awkward`: a server that records what it sees and does, and one that is hard on clients.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,9 +22,16 @@ use crate::trace::{Options, Recorder, Traced};
 use crate::units::{size, within};
 use crate::version::COMMIT;
 
-/// The options of a trace.
+/// Options for who studies a server, or a client.
 #[derive(Args, Debug)]
-pub(super) struct TraceArgs {
+pub(super) struct StudyArgs {
+    /// Echo rightly, in the most awkward way that TCP allows, to test a client
+    ///
+    /// Single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
+    /// streams, and costs each connection a timer.
+    #[arg(long, value_name = "SEED")]
+    awkward: Option<u64>,
+
     /// Write what the server sees and does to FILE
     ///
     /// One JSON line for each step, with the line of source that did it: each wait, event, accept, read and write, what
@@ -49,35 +56,47 @@ fn limit(text: &str) -> Result<usize, String> {
     within(size(text)?, (256 << 10, "256k"), (1 << 40, "1024g"))
 }
 
-impl TraceArgs {
-    /// Whether to record anything.
+impl StudyArgs {
+    /// Whether one of them is given.
     pub(super) fn is_given(&self) -> bool {
-        self.trace.is_some()
+        self.awkward.is_some() || self.trace.is_some()
     }
 
-    fn options(&self) -> Option<Options> {
+    fn trace(&self) -> Option<Options> {
         let path = self.trace.clone()?;
         Some(Options { path, limit_bytes: self.trace_limit, with_kernel: self.trace_kernel })
     }
 }
 
 impl Serve {
-    /// Serves, and records that.
+    /// Serves as these options want it.
     ///
     /// # Errors
     ///
-    /// If the trace cannot be written, and those of a server that is not recorded.
-    pub(super) fn serve_traced(
+    /// If the trace cannot be written, and those of an ordinary server.
+    pub(super) fn serve_for_study(
         &self,
         passed: Passed,
         observer: impl Observer,
     ) -> Result<io::Result<Outcome>, Failure> {
-        let Some(options) = self.trace.options() else {
-            return self.serve(passed, observer, |listener, _| listener);
-        };
-        let recorder = Recorder::begin(&options, &self.header(), Instant::now())?;
+        match (self.study.trace(), self.study.awkward) {
+            (Some(options), _) => self.serve_traced(passed, observer, &options),
+            (None, Some(seed)) => {
+                self.serve(passed, observer, |listener, _| Awkward::new(listener, seed))
+            }
+            (None, None) => self.serve(passed, observer, |listener, _| listener),
+        }
+    }
+
+    fn serve_traced(
+        &self,
+        passed: Passed,
+        observer: impl Observer,
+        options: &Options,
+    ) -> Result<io::Result<Outcome>, Failure> {
+        let recorder = Recorder::begin(options, &self.header(), Instant::now())?;
         let observer = (observer, recorder.clone());
-        let end = match self.awkward {
+        let end = match self.study.awkward {
             Some(seed) => self.serve(passed, observer, |listener, at| {
                 Traced::new(Awkward::new(listener, seed), at.clone(), recorder.clone())
             }),
@@ -118,7 +137,7 @@ impl Serve {
             ("pending-limit", Some(self.pending_limit.to_string())),
             ("spin", self.spin.map(time)),
             ("once", self.once.then(|| "true".into())),
-            ("awkward", self.awkward.map(|seed| seed.to_string())),
+            ("awkward", self.study.awkward.map(|seed| seed.to_string())),
         ];
         given.into_iter().filter_map(|(name, value)| Some((name.into(), value?))).collect()
     }
