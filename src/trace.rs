@@ -6,3 +6,4 @@
 pub mod record;
 pub mod reader;
 pub mod import;
+pub(crate) mod lint;

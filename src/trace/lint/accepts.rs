@@ -1,0 +1,99 @@
+//! What follows an accept that fails.
+
+use super::Lint;
+use super::sockets::{LastAccept, Mode};
+use crate::mistake::Mistake;
+use crate::trace::record::{Outcome, Record};
+
+/// So many failures in a row, without a pause of [`PAUSE`] microseconds, are no way to wait.
+const MANY_FAILURES: u64 = 10;
+const PAUSE: u64 = 5_000;
+
+impl Lint {
+    pub(super) fn accept(&mut self, thread: u64, group: &str, record: &Record) {
+        self.listens(group);
+        self.look(group);
+        self.blocks(thread, group, record);
+        let at = self.moment();
+        let Some(listener) = self.listeners.get_mut(group) else { return };
+        // An edge means that one more client has come: to try is right then.
+        let is_asked = listener.watch.mode == Some(Mode::Edge) && listener.watch.is_told;
+        listener.watch.is_told = false;
+        listener.failed_in = None;
+        match record.outcome() {
+            Some(Outcome::Connection) => {
+                listener.last = Some(LastAccept::Connection);
+                listener.failures = 0;
+                self.fruitful(thread);
+            }
+            Some(Outcome::WouldBlock) => listener.last = Some(LastAccept::Dry),
+            Some(Outcome::Failed(error)) if is_shortage(error) => {
+                listener.last = Some(LastAccept::Failed);
+                listener.failed_in = Some(thread);
+                if listener.failures == 0 {
+                    listener.first_failure = Some(at);
+                }
+                listener.failures += u64::from(!is_asked);
+                if !is_asked && listener.failures == MANY_FAILURES {
+                    let first = listener.first_failure.unwrap_or(at);
+                    let because = format!(
+                        "{MANY_FAILURES} accepts in a row fail without a pause: {}",
+                        shortage(error)
+                    );
+                    self.sure(Mistake::EMFILE_SPIN, first, group, because);
+                }
+            }
+            _ => {}
+        }
+        self.review(group);
+    }
+
+    /// A thread slept for this many microseconds: a pause, if it was long enough.
+    pub(super) fn paused(&mut self, thread: u64, waited: u64) {
+        for listener in self.listeners.values_mut() {
+            if waited >= PAUSE {
+                listener.failures = 0;
+            }
+            if listener.failed_in == Some(thread) {
+                listener.failed_in = None;
+            }
+        }
+    }
+
+    /// The program ends with an error.
+    pub(super) fn server_failed(&mut self) {
+        let at = self.moment();
+        let failed = self.listeners.iter().find(|(_, listener)| listener.failed_in.is_some());
+        if let Some((group, _)) = failed {
+            let group = group.clone();
+            self.sure(
+                Mistake::ACCEPT_ERROR_ENDS,
+                at,
+                &group,
+                "an accept failed, and the program ended with an error".into(),
+            );
+        }
+    }
+}
+
+/// Errors of accept(2) that say nothing of a connection, but that something is short: EMFILE, ENFILE, ENOBUFS, ENOMEM.
+const SHORTAGES: [&str; 4] = [
+    "Too many open files",
+    "Too many open files in system",
+    "No buffer space available",
+    "Cannot allocate memory",
+];
+
+fn is_shortage(error: &str) -> bool {
+    SHORTAGES.iter().any(|text| error.contains(text))
+}
+
+/// The error without what a trace may have added to it.
+fn shortage(error: &str) -> &'static str {
+    SHORTAGES
+        .iter()
+        .rev()
+        .find(|text| error.contains(**text))
+        .copied()
+        .unwrap_or("something is short")
+}
