@@ -80,10 +80,14 @@ impl Recorder {
     }
 
     /// A thread's wait has ended with this many events, if it was seen to begin.
-    pub(super) fn wake(&mut self, who: Who, events: u64) {
+    pub(super) fn wake(&mut self, who: Who, events: u64, is_interrupted: bool) {
         let Some(since) = self.waits.remove(&who.thread) else { return };
         let waited = who.time.saturating_sub(since);
-        self.record(who, name::WOKE, None, data! {"events": events, "queued": 0, "waited": waited});
+        let mut data = data! {"events": events, "queued": 0, "waited": waited};
+        if is_interrupted {
+            data.insert("is_interrupted".into(), true.into());
+        }
+        self.record(who, name::WOKE, None, data);
     }
 
     /// What the records that follow say that the call is.

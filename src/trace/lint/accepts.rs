@@ -66,12 +66,11 @@ impl Lint {
         let failed = self.listeners.iter().find(|(_, listener)| listener.failed_in.is_some());
         if let Some((group, _)) = failed {
             let group = group.clone();
-            self.sure(
-                Mistake::ACCEPT_ERROR_ENDS,
-                at,
-                &group,
-                "an accept failed, and the program ended with an error".into(),
-            );
+            let because = "an accept failed, and the program ended with an error";
+            self.sure(Mistake::ACCEPT_ERROR_ENDS, at, &group, because.into());
+        } else if self.threads.values().any(|thread| thread.turn.is_interrupted) {
+            let because = "a wait was interrupted, and the program ended with an error";
+            self.sure(Mistake::INTERRUPT_ENDS, at, "", because.into());
         }
     }
 }

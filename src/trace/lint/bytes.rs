@@ -121,16 +121,14 @@ impl Connection {
 
 /// A read while far too much is pending.
 fn unbounded(connection: &Connection, at: Moment, group: &str) -> Option<Finding> {
-    let is_unbounded = connection.is_blocked()
-        && connection.wrote > 0
-        && connection.pending() > FAR_TOO_MUCH
-        && !connection.is_off;
+    let is_unbounded =
+        connection.wrote > 0 && connection.pending() > FAR_TOO_MUCH && !connection.is_off;
     is_unbounded.then(|| {
         let because = format!(
             "it reads on, although {} bytes are pending that its client does not take",
             count(connection.pending())
         );
-        Finding::likely(Mistake::UNBOUNDED_OUTPUT, at, group, because)
+        Finding::likely(Mistake::UNBOUNDED_OUTPUT, at, group, because).of_echo()
     })
 }
 

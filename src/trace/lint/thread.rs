@@ -33,6 +33,8 @@ pub(super) struct Turn {
     pub(super) only_writable: u64,
     /// Events of listeners.
     pub(super) of_listeners: u64,
+    /// A signal ended the wait, and the thread has done nothing since.
+    pub(super) is_interrupted: bool,
     /// Something was read, written, accepted, shut down or closed.
     pub(super) is_fruitful: bool,
     /// The reads of each connection that moved bytes, and those bytes.

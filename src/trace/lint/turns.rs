@@ -39,8 +39,12 @@ impl Lint {
         let waited = record.number("waited").unwrap_or(0);
         let time = self.time;
         let Some(of) = self.threads.get_mut(&thread) else { return };
-        of.turn =
-            Turn { began: time, events: record.number("events").unwrap_or(0), ..Turn::default() };
+        of.turn = Turn {
+            began: time,
+            events: record.number("events").unwrap_or(0),
+            is_interrupted: record.flag("is_interrupted"),
+            ..Turn::default()
+        };
         if of.wait.take().is_some_and(|wait| wait.can_sleep) {
             self.paused(thread, waited);
         }
@@ -55,6 +59,7 @@ impl Lint {
     pub(super) fn fruitful(&mut self, thread: u64) {
         if let Some(thread) = self.threads.get_mut(&thread) {
             thread.turn.is_fruitful = true;
+            thread.turn.is_interrupted = false;
         }
     }
 
