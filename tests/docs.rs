@@ -10,6 +10,8 @@ use std::process::Command;
 
 #[path = "docs/operations.rs"]
 mod operations;
+#[path = "docs/traces.rs"]
+mod traces;
 
 /// A path in a document begins with one of these.
 const FOLDERS: [&str; 11] = [

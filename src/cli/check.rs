@@ -89,6 +89,10 @@ pub struct Check {
     #[arg(long, value_name = "FILE")]
     gradescope: Option<PathBuf>,
 
+    /// Write what the connections of each failed case did, as a trace
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// With --gradescope: what each case is worth, in lines such as "bytes/ 2" [default: 1 each]
     #[arg(long, value_name = "FILE", requires = "gradescope")]
     points: Option<PathBuf>,
@@ -148,13 +152,16 @@ impl Check {
     fn write(&self, report: &Report, points: &Points) -> Result<(), Failure> {
         match self.json {
             true => say(&pretty(&check::json(report))?)?,
-            false => say(&Text { report, command: &self.again(report) })?,
+            false => say(&Text { report, again: &|id| self.again(report, id) })?,
         }
         if let Some(path) = &self.junit {
             write_file(path, &check::junit(report)?)?;
         }
         if let Some(path) = &self.gradescope {
             write_file(path, &pretty(&check::gradescope(report, points))?)?;
+        }
+        if let Some(path) = &self.trace {
+            write_file(path, &check::trace(report)?)?;
         }
         Ok(())
     }
@@ -171,7 +178,8 @@ impl Check {
             Kind::Line => Profile::Line,
         };
         let patience = self.timeout;
-        Ok(Options { target, ids: self.ids()?, profile, patience, seed: seed.max(1) })
+        let (ids, with_records) = (self.ids()?, self.trace.is_some());
+        Ok(Options { target, ids, profile, patience, seed: seed.max(1), with_records })
     }
 
     /// The cases to try.
@@ -193,17 +201,20 @@ impl Check {
         Ok(ids)
     }
 
-    /// The words that run this check again, without its cases.
-    fn again(&self, report: &Report) -> String {
-        let seed = report.seed;
-        match &self.server {
-            Some(server) => format!("resound check {} --seed {seed}", quoted(&server.to_string())),
-            None => {
-                let words =
-                    self.command.iter().map(|word| quoted(&word.to_string_lossy()).to_string());
-                format!("resound check --seed {seed} -- {} #", words.collect::<Vec<_>>().join(" "))
-            }
+    /// The words that run one case of this check again.
+    fn again(&self, report: &Report, id: &str) -> String {
+        let (seed, mut words) = (report.seed, vec!["resound check".to_string()]);
+        words.extend(self.server.as_ref().map(|server| quoted(&server.to_string()).to_string()));
+        words.push(format!("--seed {seed} --only {id}"));
+        words.extend(self.pid.map(|pid| format!("--pid {pid}")));
+        if matches!(self.profile, Kind::Line) {
+            words.push("--profile line".into());
         }
+        if !self.command.is_empty() {
+            words.push("--".into());
+            words.extend(self.command.iter().map(|w| quoted(&w.to_string_lossy()).to_string()));
+        }
+        words.join(" ")
     }
 
     fn judge(&self, report: &Report) -> Result<(), Failure> {
@@ -245,12 +256,19 @@ fn is_among(id: &str, ids: &[String]) -> bool {
 }
 
 fn unknown(id: &str) -> Failure {
-    let nearest = check::list().map(|case| case.id).max_by_key(|known| likeness(known, id));
-    Failure::usage(&format!(
-        "there is no case \"{id}\"; perhaps {}: see resound check --list",
-        nearest.unwrap_or("none")
-    ))
+    let known: Vec<_> = check::list().map(|case| (likeness(case.id, id), case.id)).collect();
+    let most = known.iter().map(|(likeness, _)| *likeness).max().unwrap_or_default();
+    let nearest = known.iter().filter(|(likeness, _)| *likeness == most);
+    let nearest: Vec<_> = nearest.take(MOST_NEAREST).map(|(_, id)| *id).collect();
+    let hint = match most {
+        0 => String::new(),
+        _ => format!(" did you mean {}?", nearest.join(" or ")),
+    };
+    Failure::usage(&format!("there is no case \"{id}\":{hint} see resound check --list"))
 }
+
+/// How many ids are proposed for one that is unknown.
+const MOST_NEAREST: usize = 3;
 
 /// How alike two ids are: the pairs of characters that they share.
 fn likeness(one: &str, other: &str) -> usize {

@@ -26,6 +26,11 @@ impl Outbox {
         self.kept.is_empty()
     }
 
+    /// Whether something was dropped, since its reader takes too little.
+    pub fn has_overflowed(&self) -> bool {
+        self.has_overflowed
+    }
+
     /// Adds `bytes`, all or none of them, and writes what can be written now.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ fn a_server_that_changes_letters_or_bits() {
 #[test]
 fn a_server_that_changes_line_ends() {
     let stripped = |stream| echo_changed(stream, |bytes| bytes.trim_ascii_end().to_vec());
-    expect(stripped, "bytes/line-ends", "line ends", "sure");
+    expect(stripped, "sanity/first", "line ends", "sure");
     let added = |stream| echo_changed(stream, |bytes| [bytes, b"\n"].concat());
     expect(added, "sanity/first", "line ends", "sure");
 }

@@ -14,8 +14,7 @@ fn refused(args: &[&str], code: i32, line: &str) {
 
 #[test]
 fn what_is_no_server_or_no_case_is_refused() {
-    let id =
-        "there is no case \"bytes/all-value\"; perhaps bytes/all-values: see resound check --list";
+    let id = "there is no case \"bytes/all-value\": did you mean bytes/all-values? see resound check --list";
     refused(&["127.0.0.1:7", "--only", "bytes/all-value"], 2, id);
     refused(
         &["--only", "bytes/one", "--skip", "bytes/", "127.0.0.1:7"],

@@ -17,15 +17,18 @@ use super::letterbox::Letterbox;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
+use super::recording::Recording;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
-use crate::client::rng::xorshift;
 use crate::net::{Endpoint, Socket, Stream, delegate_source, reason};
 use crate::reactor::{Reactor, Ready};
-use crate::signals;
 
-/// The longest wait for an event. A client that stands still itself blames the server for no more than this.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) use turns::Waited;
+
+use pool::pool;
+
+mod pool;
+mod turns;
 
 /// Connections that are begun in one second. xinetd(8) switches a service off for a while after 50.
 const CONNECTIONS_PER_SECOND: usize = 45;
@@ -66,17 +69,6 @@ pub(super) struct PeerId(Token);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LetterboxId(Token);
 
-/// Why the reactor stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waited {
-    /// What was waited for is there.
-    Done,
-    /// Nothing has moved for the patience.
-    Stalled,
-    /// The case may take no longer.
-    OutOfTime,
-}
-
 /// The connections of a case.
 pub(super) struct Bench<'a> {
     pub(super) server: Endpoint,
@@ -102,6 +94,7 @@ pub(super) struct Bench<'a> {
     pub(super) profile: Profile,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
+    pub(super) recording: Recording,
 }
 
 impl<'a> Bench<'a> {
@@ -113,7 +106,7 @@ impl<'a> Bench<'a> {
     pub(super) fn new(
         Subject { server, started, process }: Subject,
         signals: &'a mut Signals,
-        Settings { patience, profile, seed }: Settings,
+        Settings { patience, profile, seed, recording }: Settings,
     ) -> io::Result<Self> {
         let mut reactor = Reactor::new()?;
         let signals = reactor.insert(Slot::Signals(signals))?;
@@ -135,13 +128,14 @@ impl<'a> Bench<'a> {
             profile,
             started,
             process,
+            recording,
         })
     }
 
     /// The server's process, if it is known and lives.
     pub(super) fn process(&mut self) -> Option<ProcessTree> {
         match &mut self.started {
-            Some(started) => started.tree().ok(),
+            Some(started) => Some(started.tree()),
             None => self.process,
         }
     }
@@ -176,7 +170,9 @@ impl<'a> Bench<'a> {
         self.pace();
         let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
         let socket = Socket::connect(&self.server).map_err(refused)?;
-        let peer = Box::new(Peer::new(socket, Instant::now()));
+        let now = Instant::now();
+        let recorded = self.recording.connection(&self.server, now);
+        let peer = Box::new(Peer::new(socket, recorded, now));
         let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
         self.reactor.requeue(id.0);
         self.peers.push(id);
@@ -256,7 +252,7 @@ impl<'a> Bench<'a> {
     /// Begins or ceases to read.
     pub(super) fn set_reading(&mut self, id: PeerId, is_reading: bool) {
         let what = if is_reading { "began to read" } else { "ceased to read" };
-        self.peer(id).timeline.add(Moment::Did(what.into()), Instant::now());
+        self.peer(id).add(Moment::Did(what.into()), Instant::now());
         self.allow(id, if is_reading { usize::MAX } else { 0 });
     }
 
@@ -326,102 +322,15 @@ impl<'a> Bench<'a> {
             self.reactor.remove(id.0);
         }
     }
-
-    /// Runs until `is_done`. The patience is about what moves on `watched`.
-    pub(super) fn run(
-        &mut self,
-        watched: &[PeerId],
-        mut is_done: impl FnMut(&mut Self) -> bool,
-    ) -> Waited {
-        let (mut idle, mut progress) = (Duration::ZERO, self.progress(watched));
-        loop {
-            if is_done(self) {
-                return Waited::Done;
-            }
-            if self.is_interrupted || Instant::now() >= self.deadline {
-                self.is_out_of_time = true;
-                return Waited::OutOfTime;
-            }
-            if idle >= self.patience {
-                return Waited::Stalled;
-            }
-            let began = Instant::now();
-            self.turn(TICK.min(self.patience - idle));
-            let moved = self.progress(watched);
-            idle = if moved == progress {
-                idle + began.elapsed().min(2 * TICK)
-            } else {
-                Duration::ZERO
-            };
-            progress = moved;
-        }
-    }
-
-    /// Runs for this long, whatever happens.
-    pub(super) fn run_for(&mut self, time: Duration) {
-        self.run_until(Instant::now() + time, |_| false);
-    }
-
-    fn run_until(&mut self, end: Instant, mut is_done: impl FnMut(&mut Self) -> bool) {
-        while Instant::now() < end.min(self.deadline) && !self.is_interrupted && !is_done(self) {
-            self.turn(TICK.min(end.saturating_duration_since(Instant::now())));
-        }
-    }
-
-    fn progress(&mut self, watched: &[PeerId]) -> u64 {
-        watched.iter().map(|id| self.peer(*id).progress).sum()
-    }
-
-    fn turn(&mut self, timeout: Duration) {
-        let mut ready = std::mem::take(&mut self.ready);
-        if self.reactor.wait(Some(timeout), &mut ready).is_err() {
-            self.is_interrupted = true;
-        }
-        for Ready { token, .. } in &ready {
-            match self.reactor.get_mut(*token) {
-                Some(Slot::Peer(peer)) => {
-                    if peer.drive(&mut self.scratch, Instant::now()) {
-                        self.reactor.requeue(*token);
-                    }
-                }
-                Some(Slot::Letterbox(letterbox)) => letterbox.drive(&mut self.scratch),
-                Some(Slot::Signals(signals)) => {
-                    self.is_interrupted |= signals.pending().any(signals::is_stop);
-                }
-                None => {}
-            }
-        }
-        self.ready = ready;
-    }
 }
 
 /// How to check a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) patience: Duration,
     pub(super) profile: Profile,
     pub(super) seed: u64,
-}
-
-fn pool(profile: Profile, seed: u64) -> Box<[u8]> {
-    let mut bytes = random_bytes(seed);
-    if profile == Profile::Line {
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = if (at + 1) % LINE_BYTES == 0 { b'\n' } else { b'a' + *byte % 26 };
-        }
-    }
-    bytes
-}
-
-/// The length of a line, with its end.
-const LINE_BYTES: usize = 61;
-
-/// The number of random bytes: a prime.
-const POOL_BYTES: usize = 1_048_573;
-
-fn random_bytes(seed: u64) -> Box<[u8]> {
-    let states = std::iter::successors(Some(seed), |state| Some(xorshift(*state)));
-    states.skip(1).take(POOL_BYTES).map(|state| (state >> 56) as u8).collect()
+    pub(super) recording: Recording,
 }
 
 /// The signals outlive the bench.

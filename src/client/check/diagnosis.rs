@@ -9,6 +9,7 @@ use super::problem::{Problem, Symptom};
 use crate::mistake::{Confidence, Mistake};
 
 mod bytes;
+mod threshold;
 
 /// How long a probe waits for its effect.
 const PROBE: Duration = Duration::from_millis(300);
@@ -188,9 +189,11 @@ fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
     if comes_with(bench, id, b"x", before + 1) {
         return of_lost_edge(case, before);
     }
+    if bench.peer(id).first_wrong().is_some() {
+        return of_gap(bench, id, before);
+    }
     if before == 0 && owed < 1000 && comes_with(bench, id, &[b'x'; 70_000], owed) {
-        let because = "the answer began when enough had been sent";
-        return Diagnosis::sure(Mistake::WAITS_FOR_BUFFER, because);
+        return threshold::measured(bench);
     }
     bench.end(id);
     bench.run(&[id], |bench| bench.peer(id).ending.is_some());
@@ -209,6 +212,19 @@ fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
     Diagnosis::not_sure()
 }
 
+/// What was sent last came back, and bytes before it did not: the server has dropped them.
+fn of_gap(bench: &mut Bench<'_>, id: PeerId, before: usize) -> Diagnosis {
+    // Enough bytes to know their place again.
+    let more = bench.random(64);
+    bench.send(id, &more);
+    bench.run(&[id], |_| false);
+    let peer = bench.peer(id);
+    bytes::compare(peer.message(), peer.received()).unwrap_or_else(|| {
+        let because = format!("of what followed offset {before}, only the last bytes came");
+        Diagnosis::likely(Mistake::LOST_TAIL, because)
+    })
+}
+
 /// Whether a new connection gets this message back, twice.
 fn answers(bench: &mut Bench<'_>, message: &[u8]) -> bool {
     let exchanged = bench.connect().and_then(|id| {
@@ -218,12 +234,17 @@ fn answers(bench: &mut Bench<'_>, message: &[u8]) -> bool {
     exchanged.is_ok()
 }
 
-/// Sends `bytes`, and waits until `count` bytes have come back in all.
+/// Sends `bytes`, and waits until `count` bytes have come back in all, and each is the one that was sent there.
 fn comes_with(bench: &mut Bench<'_>, id: PeerId, bytes: &[u8], count: usize) -> bool {
     let before = bench.peer(id).received().len();
+    let count = count.max(before + 1);
     bench.send(id, bytes);
-    bench.run(&[id], |bench| bench.peer(id).received().len() >= count.max(before + 1));
-    bench.peer(id).received().len() >= count.max(before + 1)
+    bench.run(&[id], |bench| {
+        let peer = bench.peer(id);
+        peer.received().len() >= count || peer.first_wrong().is_some()
+    });
+    let peer = bench.peer(id);
+    peer.first_wrong().is_none() && peer.received().len() >= count
 }
 
 fn of_lost_edge(case: &Case, before: usize) -> Diagnosis {
@@ -242,7 +263,7 @@ fn of_ending(
     id: Option<PeerId>,
 ) -> Diagnosis {
     let Some(id) = id else { return Diagnosis::not_sure() };
-    let has_ended = bench.peer(id).is_sent() && case.id.starts_with("end/");
+    let has_ended = bench.peer(id).has_ended();
     match case.id {
         "end/with-data" | "end/half-close-64k" if has_ended && received == 0 => Diagnosis::likely(
             Mistake::HANG_UP_FIRST,

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Instant;
 
+use super::recording::Recorded;
 use super::timeline::{Moment, Timeline};
 use crate::client::dial;
 use crate::net::{Endpoint, Socket, Stream, reason};
@@ -43,12 +44,13 @@ pub(super) struct Peer {
     /// Bytes moved so far, and a change of state counts as one.
     pub(super) progress: u64,
     pub(super) timeline: Timeline,
+    recorded: Recorded,
     pub(super) local: Option<Endpoint>,
 }
 
 impl Peer {
     /// A connection that is being made.
-    pub(super) fn new(socket: Socket, now: Instant) -> Self {
+    pub(super) fn new(socket: Socket, recorded: Recorded, now: Instant) -> Self {
         Self {
             socket,
             is_connected: false,
@@ -62,6 +64,7 @@ impl Peer {
             ending: None,
             progress: 0,
             timeline: Timeline::new(now),
+            recorded,
             local: None,
         }
     }
@@ -109,6 +112,11 @@ impl Peer {
     /// Whether all is sent, and this end has shut down writing if it was asked to.
     pub(super) fn is_sent(&self) -> bool {
         self.sent == self.message.len() && self.ends.0 == self.ends.1
+    }
+
+    /// Whether this end has shut down writing.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ends.1
     }
 
     /// What has come back.
@@ -178,7 +186,7 @@ impl Peer {
                     (left, self.allowance) = (left.saturating_sub(n), self.less_allowance(n));
                     self.check();
                     self.progress += n as u64;
-                    self.timeline.add(Moment::Received(n), now);
+                    self.add(Moment::Received(n), now);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -216,7 +224,7 @@ impl Peer {
                     self.sent += n;
                     left = left.saturating_sub(n);
                     self.progress += n as u64;
-                    self.timeline.add(Moment::Sent(n), now);
+                    self.add(Moment::Sent(n), now);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -243,6 +251,12 @@ impl Peer {
 
     fn note(&mut self, moment: Moment, now: Instant) {
         self.progress += 1;
+        self.add(moment, now);
+    }
+
+    /// Notes what happened on it.
+    pub(super) fn add(&mut self, moment: Moment, now: Instant) {
+        self.recorded.add(&moment, self.local.as_ref(), now);
         self.timeline.add(moment, now);
     }
 }

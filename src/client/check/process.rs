@@ -2,15 +2,22 @@
 
 use std::fs;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::param::clock_ticks_per_second;
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getpid, kill_process, prlimit, waitpid,
+};
+
+/// How long a process may take to die.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A process and all that it has started, and that these have started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProcessTree {
     root: i32,
+    /// Whether the first process belongs to it.
+    with_root: bool,
 }
 
 impl ProcessTree {
@@ -21,12 +28,23 @@ impl ProcessTree {
     /// That there is no such process.
     pub(super) fn of(pid: i32) -> io::Result<Self> {
         fs::metadata(format!("/proc/{pid}"))?;
-        Ok(Self { root: pid })
+        Ok(Self { root: pid, with_root: true })
     }
 
-    /// Whether its first process still runs. One that has ended and was not waited for does not.
+    /// All that this process has started. If it is the subreaper of its children, that includes daemons, which have left
+    /// their parents: PR_SET_CHILD_SUBREAPER(2const).
+    pub(super) fn of_children() -> Self {
+        Self { root: getpid().as_raw_nonzero().get(), with_root: false }
+    }
+
+    /// Whether one of its processes runs. One that has ended and was not waited for does not.
+    pub(super) fn is_alive(self) -> bool {
+        self.pids().into_iter().any(is_running)
+    }
+
+    /// Whether its first process still runs.
     pub(super) fn exists(self) -> bool {
-        stat_of(self.root).is_some_and(|stat| stat.first().is_some_and(|state| state != "Z"))
+        is_running(self.root)
     }
 
     /// All its processes, the first one first.
@@ -37,6 +55,9 @@ impl ProcessTree {
         while let Some(parent) = pids.get(at).copied() {
             pids.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
             at += 1;
+        }
+        if !self.with_root {
+            pids.remove(0);
         }
         pids
     }
@@ -66,6 +87,19 @@ impl ProcessTree {
         }
     }
 
+    /// Kills each of its processes, and whatever they start meanwhile, and waits for them.
+    pub(super) fn kill(self) {
+        let end = Instant::now() + KILL_PATIENCE;
+        while self.is_alive() && Instant::now() < end {
+            self.signal(Signal::KILL);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for pid in self.pids().into_iter().filter_map(Pid::from_raw) {
+            // Others than this process's own children are waited for by their parents.
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+    }
+
     /// Allows each of its processes `more` descriptors beyond those that are open. Returns the limits that they had.
     ///
     /// # Errors
@@ -92,6 +126,10 @@ pub(super) fn restore_descriptors(limits: Vec<(i32, Rlimit)>) {
             let _ = prlimit(Some(id), Resource::Nofile, limit);
         }
     }
+}
+
+fn is_running(pid: i32) -> bool {
+    stat_of(pid).is_some_and(|stat| stat.first().is_some_and(|state| state != "Z"))
 }
 
 fn all_pids() -> impl Iterator<Item = i32> {

@@ -7,9 +7,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{getpid, set_child_subreaper};
 
 use super::process::ProcessTree;
+use super::tail::Tail;
 use crate::net::Endpoint;
 use crate::text::format::setting;
 
@@ -37,6 +38,7 @@ pub(super) struct Started {
     command: Vec<OsString>,
     port: u16,
     child: Child,
+    output: Tail,
 }
 
 impl Started {
@@ -48,8 +50,10 @@ impl Started {
     pub(super) fn new(command: Vec<OsString>) -> io::Result<Self> {
         // The port is free again when the server binds it, and the system gives it to nobody else soon.
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let child = spawn(&command, port)?;
-        let mut started = Self { command, port, child };
+        // A daemon that the command leaves behind becomes a child of this process, which can end it then.
+        set_child_subreaper(Some(getpid()))?;
+        let (child, output) = spawn(&command, port)?;
+        let mut started = Self { command, port, child, output };
         started.await_listener()?;
         Ok(started)
     }
@@ -58,13 +62,29 @@ impl Started {
         std::net::SocketAddr::from(([127, 0, 0, 1], self.port)).into()
     }
 
-    pub(super) fn tree(&self) -> io::Result<ProcessTree> {
-        ProcessTree::of(self.child.id() as i32)
+    /// Its processes. This program has started no others.
+    pub(super) fn tree(&self) -> ProcessTree {
+        ProcessTree::of_children()
     }
 
-    /// How it has ended, if it has.
+    /// How it has ended, if it has. A command that has left a daemon behind has not.
     pub(super) fn ending(&mut self) -> Option<String> {
-        self.child.try_wait().ok().flatten().map(described)
+        self.output.drain();
+        let status = self.child.try_wait().ok().flatten()?;
+        if self.tree().is_alive() {
+            return None;
+        }
+        self.output.drain();
+        let how = described(status);
+        Some(match self.output.last_line() {
+            Some(line) => format!("{how}; it wrote: {line}"),
+            None => how,
+        })
+    }
+
+    /// Reads what it has written to standard error, so that it never waits for that.
+    pub(super) fn drain(&mut self) {
+        self.output.drain();
     }
 
     /// Ends the server and all that it has started, and starts it again on the same port.
@@ -74,7 +94,7 @@ impl Started {
     /// As [`new`](Self::new).
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.stop();
-        self.child = spawn(&self.command, self.port)?;
+        (self.child, self.output) = spawn(&self.command, self.port)?;
         self.await_listener()
     }
 
@@ -98,13 +118,7 @@ impl Started {
     }
 
     fn stop(&mut self) {
-        // A process that has left the group is still in the tree, and one whose parent has ended is still in the group.
-        if let Ok(tree) = self.tree() {
-            tree.signal(Signal::KILL);
-        }
-        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.tree().kill();
         let _ = self.child.wait();
     }
 }
@@ -115,7 +129,7 @@ impl Drop for Started {
     }
 }
 
-fn spawn(command: &[OsString], port: u16) -> io::Result<Child> {
+fn spawn(command: &[OsString], port: u16) -> io::Result<(Child, Tail)> {
     let with_port = |argument: &OsString| match argument.to_str() {
         Some(text) => text.replace(PORT, &port.to_string()).into(),
         None => argument.clone(),
@@ -127,16 +141,18 @@ fn spawn(command: &[OsString], port: u16) -> io::Result<Child> {
         .env("PORT", port.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .process_group(0)
         .spawn();
-    spawned.map_err(|e| {
+    let mut child = spawned.map_err(|e| {
         let why = match e.kind() {
             ErrorKind::NotFound => "there is no such program".into(),
             _ => crate::net::reason(&e),
         };
         io::Error::other(format!("cannot start {}: {why}", program.to_string_lossy()))
-    })
+    })?;
+    let output = Tail::new(child.stderr.take());
+    Ok((child, output))
 }
 
 /// How a process has ended.

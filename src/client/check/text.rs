@@ -13,8 +13,8 @@ const INDENT: &str = "           ";
 /// A report as text.
 pub(crate) struct Text<'a> {
     pub(crate) report: &'a Report,
-    /// The words that run this check again, without its cases.
-    pub(crate) command: &'a str,
+    /// The words that run the case with an id again.
+    pub(crate) again: &'a dyn Fn(&str) -> String,
 }
 
 impl fmt::Display for Text<'_> {
@@ -71,14 +71,10 @@ impl Text<'_> {
         for line in &case.evidence.timeline {
             writeln!(f, "{INDENT}{}", Escaped(line))?;
         }
-        let local = case.evidence.local.as_ref().map(|local| format!(" (our end was {local})"));
-        writeln!(
-            f,
-            "{INDENT}Again: {} --only {}{}",
-            self.command,
-            case.id,
-            local.unwrap_or_default()
-        )?;
+        if let Some(local) = &case.evidence.local {
+            writeln!(f, "{INDENT}Our end was {local}.")?;
+        }
+        writeln!(f, "{INDENT}Again: {}", (self.again)(case.id))?;
         writeln!(f)
     }
 

@@ -202,7 +202,7 @@ fn ready(t: &mut Translator, who: Who, source: ObjectId, events: &str) {
         };
         data.extend(flags.iter().map(|flag| ((*flag).into(), true.into())));
     }
-    t.recorder.record(who, name::READY, Some(&group), data);
+    t.recorder.ready(who, &group, data);
 }
 
 fn poll(t: &mut Translator, who: Who, call: &Call<'_>) {

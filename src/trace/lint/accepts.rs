@@ -7,7 +7,7 @@ use crate::trace::record::{Outcome, Record};
 
 /// So many failures in a row, without a pause of [`PAUSE`] microseconds, are no way to wait.
 const MANY_FAILURES: u64 = 10;
-const PAUSE: u64 = 5_000;
+const PAUSE: f64 = 5_000.0;
 
 impl Lint {
     pub(super) fn accept(&mut self, thread: u64, group: &str, record: &Record) {
@@ -27,20 +27,12 @@ impl Lint {
                 self.fruitful(thread);
             }
             Some(Outcome::WouldBlock) => listener.last = Some(LastAccept::Dry),
-            Some(Outcome::Failed(error)) if is_shortage(error) => {
-                listener.last = Some(LastAccept::Failed);
-                listener.failed_in = Some(thread);
-                if listener.failures == 0 {
-                    listener.first_failure = Some(at);
-                }
-                listener.failures += u64::from(!is_asked);
-                if !is_asked && listener.failures == MANY_FAILURES {
-                    let first = listener.first_failure.unwrap_or(at);
-                    let because = format!(
-                        "{MANY_FAILURES} accepts in a row fail without a pause: {}",
-                        shortage(error)
-                    );
-                    self.sure(Mistake::EMFILE_SPIN, first, group, because);
+            Some(Outcome::Failed(error)) => {
+                if let Some(error) = shortage(error) {
+                    let finding = listener.fail(thread, is_asked, at, error);
+                    finding.into_iter().for_each(|(first, because)| {
+                        self.sure(Mistake::EMFILE_SPIN, first, group, because);
+                    });
                 }
             }
             _ => {}
@@ -49,7 +41,7 @@ impl Lint {
     }
 
     /// A thread slept for this many microseconds: a pause, if it was long enough.
-    pub(super) fn paused(&mut self, thread: u64, waited: u64) {
+    pub(super) fn paused(&mut self, thread: u64, waited: f64) {
         for listener in self.listeners.values_mut() {
             if waited >= PAUSE {
                 listener.failures = 0;
@@ -75,24 +67,41 @@ impl Lint {
     }
 }
 
-/// Errors of accept(2) that say nothing of a connection, but that something is short: EMFILE, ENFILE, ENOBUFS, ENOMEM.
-const SHORTAGES: [&str; 4] = [
-    "Too many open files",
-    "Too many open files in system",
-    "No buffer space available",
-    "Cannot allocate memory",
-];
-
-fn is_shortage(error: &str) -> bool {
-    SHORTAGES.iter().any(|text| error.contains(text))
+impl Listener {
+    /// An accept failed. Says so if many have, each without a reason to try. `is_asked`: there was one.
+    fn fail(
+        &mut self,
+        thread: u64,
+        is_asked: bool,
+        at: Moment,
+        error: &str,
+    ) -> Option<(Moment, String)> {
+        self.last = Some(LastAccept::Failed);
+        self.failed_in = Some(thread);
+        if is_asked {
+            return None;
+        }
+        if self.failures == 0 {
+            self.first_failure = Some(at);
+        }
+        self.failures += 1;
+        (self.failures == MANY_FAILURES).then(|| {
+            let because = format!("{MANY_FAILURES} accepts in a row fail without a pause: {error}");
+            (self.first_failure.unwrap_or(at), because)
+        })
+    }
 }
 
-/// The error without what a trace may have added to it.
-fn shortage(error: &str) -> &'static str {
-    SHORTAGES
-        .iter()
-        .rev()
-        .find(|text| error.contains(**text))
-        .copied()
-        .unwrap_or("something is short")
+/// Errors of accept(2) that say nothing of a connection, but that something is short: EMFILE, ENFILE, ENOBUFS, ENOMEM.
+const SHORTAGES: [&str; 4] = [
+    "too many open files",
+    "too many open files in system",
+    "no buffer space available",
+    "cannot allocate memory",
+];
+
+/// Which of them an error is, without what a trace has added to it.
+fn shortage(error: &str) -> Option<&'static str> {
+    let error = error.to_ascii_lowercase();
+    SHORTAGES.iter().rev().find(|text| error.contains(**text)).copied()
 }

@@ -20,7 +20,7 @@ impl Lint {
     pub(super) fn waits(&mut self, thread: u64, record: &Record) {
         let at = self.moment();
         let timeout = record.data.get("timeout");
-        let can_sleep = timeout.and_then(serde_json::Value::as_u64) != Some(0);
+        let can_sleep = timeout.and_then(serde_json::Value::as_f64) != Some(0.0);
         let has_limit = timeout.is_some_and(|timeout| !timeout.is_null());
         let Some(of) = self.threads.get_mut(&thread) else { return };
         of.turns += 1;
@@ -36,7 +36,7 @@ impl Lint {
     }
 
     pub(super) fn woke(&mut self, thread: u64, record: &Record) {
-        let waited = record.number("waited").unwrap_or(0);
+        let waited = record.data.get("waited").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
         let time = self.time;
         let Some(of) = self.threads.get_mut(&thread) else { return };
         of.turn = Turn {
