@@ -1,7 +1,7 @@
 //! What follows an accept that fails.
 
-use super::Lint;
-use super::sockets::{LastAccept, Mode};
+use super::sockets::{LastAccept, Listener, Mode};
+use super::{Lint, Moment};
 use crate::mistake::Mistake;
 use crate::trace::record::{Outcome, Record};
 
