@@ -61,6 +61,8 @@ mistakes! {
     HANG_UP_FIRST: "it handles the client's end before the bytes that came with it", Some("hang-up-first"), HALF_CLOSE;
     END_IGNORED: "it does not notice the client's end, where a read returns 0", Some("end-ignored"), HALF_CLOSE;
     ALWAYS_WRITABLE: "it always asks whether it may write, and a socket nearly always may", Some("always-writable"), READINESS;
+    WOKEN_FOR_NOTHING: "it is woken again and again for something that it does not handle", None, READINESS;
+    INTERRUPT_ENDS: "a signal that interrupts a wait ends it", None, READINESS;
     WHOLE_BUFFER: "it sends its whole buffer, and not only the bytes that a read has filled", Some("whole-buffer"), BLOCKING;
     SHORT_READ_ENDS: "it takes a read that fills less than its buffer for the end of the stream", Some("short-read-ends"), BLOCKING;
     TEXT_ONLY: "it takes bytes for text, and changes what is none", Some("text-only"), BLOCKING;

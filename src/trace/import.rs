@@ -7,9 +7,8 @@
 //! A file is read twice: first for the addresses in its stacks, which are looked up all at once. Memory is bounded by
 //! the number of descriptors that are open, and not by the length of the file.
 
-use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek};
 use std::path::Path;
 
 use super::record::{Header, Record, Vantage, name, write_line};
@@ -47,45 +46,56 @@ pub struct Imported {
     pub remarks: Vec<String>,
 }
 
-/// Reads the strace at `path`, and writes it as a trace to `out`.
+/// Reads the strace at `path`, and writes it as a trace to `out`, line by line.
 ///
 /// # Errors
 ///
 /// If the file cannot be read, is no strace, or was made without an option that is needed; or those of `out`. The error
-/// is a line that says so.
+/// is a line that says so. Its kind is [`ErrorKind::InvalidData`] if the file is to blame.
 pub fn import(path: &Path, out: &mut impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<Imported> {
     let name = path.to_string_lossy();
-    let unreadable = |e: &io::Error| {
-        io::Error::new(e.kind(), format!("cannot read {}: {}", Escaped(&name), reason(e)))
+    let named = |e: io::Error| {
+        io::Error::new(e.kind(), format!("cannot read {}: {}", Escaped(&name), reason(&e)))
     };
-    let mut places = Places::default();
-    each_line(path, &mut |line| {
-        if let Line::Frame(frame) = Line::parse(line) {
-            places.note(frame);
-        }
-        Ok(())
+    // Before it is opened: a pipe without a writer would not open.
+    let metadata = fs::metadata(path).map_err(named)?;
+    if metadata.is_dir() {
+        return Err(named(ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() {
+        let why = "it is read twice, so it must be a regular file";
+        return Err(named(io::Error::new(ErrorKind::InvalidData, why)));
+    }
+    let file = File::open(path).map_err(named)?;
+    let mut import = Import::new(out);
+    import.find_places(BufReader::new(&file)).map_err(named)?;
+    (&file).rewind().map_err(named)?;
+    import.translate(BufReader::new(&file))?;
+    import.finish().map_err(|e| match e.kind() {
+        ErrorKind::InvalidData => named(e),
+        _ => e,
     })
-    .map_err(|e| unreadable(&e))?;
-    places.look_up();
-    let mut import = Import {
-        translator: Translator::default(),
-        places,
-        out,
-        waiting: Vec::new(),
-        records: 0,
-        has_header: false,
-    };
-    let mut failure = None;
-    each_line(path, &mut |line| {
-        import.line(line).inspect_err(|e| failure = Some(io::Error::new(e.kind(), e.to_string())))
-    })
-    .map_err(|e| failure.take().unwrap_or_else(|| unreadable(&e)))?;
-    import.finish(&name)
+}
+
+/// Imports an strace that is in memory.
+///
+/// # Errors
+///
+/// As [`import`].
+pub fn import_bytes(
+    strace: &[u8],
+    out: &mut impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Imported> {
+    let mut import = Import::new(out);
+    import.translate(strace)?;
+    import.finish()
 }
 
 /// Calls `act` with each line that is text and not too long.
-fn each_line(path: &Path, act: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
-    let mut input = BufReader::new(File::open(path)?);
+fn each_line(
+    mut input: impl BufRead,
+    act: &mut dyn FnMut(&str) -> io::Result<()>,
+) -> io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -112,7 +122,34 @@ struct Import<'a, F> {
     has_header: bool,
 }
 
-impl<F: FnMut(&[u8]) -> io::Result<()>> Import<'_, F> {
+impl<'a, F: FnMut(&[u8]) -> io::Result<()>> Import<'a, F> {
+    fn new(out: &'a mut F) -> Self {
+        Self {
+            translator: Translator::default(),
+            places: Places::default(),
+            out,
+            waiting: Vec::new(),
+            records: 0,
+            has_header: false,
+        }
+    }
+
+    /// The first reading: notes all addresses of stacks, and looks them up.
+    fn find_places(&mut self, input: impl BufRead) -> io::Result<()> {
+        each_line(input, &mut |line| {
+            if let Line::Frame(frame) = Line::parse(line) {
+                self.places.note(frame);
+            }
+            Ok(())
+        })?;
+        self.places.look_up();
+        Ok(())
+    }
+
+    fn translate(&mut self, input: impl BufRead) -> io::Result<()> {
+        each_line(input, &mut |line| self.line(line))
+    }
+
     fn line(&mut self, text: &str) -> io::Result<()> {
         let line = Line::parse(text);
         if let Line::Frame(frame) = line {
@@ -168,17 +205,14 @@ impl<F: FnMut(&[u8]) -> io::Result<()>> Import<'_, F> {
         (self.out)(&line)
     }
 
-    fn finish(mut self, name: &str) -> io::Result<Imported> {
+    fn finish(mut self) -> io::Result<Imported> {
         self.flush()?;
         self.translator.finish();
         self.waiting = self.translator.take();
         self.flush()?;
         let seen = &self.translator.seen;
         if let Some(why) = refusal(seen, self.records) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{}: {why}", Escaped(name)),
-            ));
+            return Err(io::Error::new(ErrorKind::InvalidData, why));
         }
         let remarks = remarks(seen);
         let mut end = Record::new(self.translator.recorder.last(), name::END);
@@ -229,8 +263,5 @@ fn rfc3339(micros: u64) -> Option<String> {
     time.format(&time::format_description::well_known::Rfc3339).ok()
 }
 
-impl fmt::Display for Imported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} records", count(self.records))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! `resound trace import`: from an strace to a trace.
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -25,9 +24,12 @@ pub struct Import {
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
         let mut output = Output::open(&self.output)?;
-        let imported = import(&self.strace, &mut |bytes| output.append(bytes)).map_err(|e| {
-            let usage = [ErrorKind::InvalidData, ErrorKind::NotFound].contains(&e.kind());
-            if usage { Failure::usage(&e.to_string()) } else { Failure::from(e) }
+        let mut is_unwritten = false;
+        let mut append = |bytes: &[u8]| output.append(bytes).inspect_err(|_| is_unwritten = true);
+        let imported = import(&self.strace, &mut append);
+        let imported = imported.map_err(|e| match is_unwritten {
+            true => Failure::from(e),
+            false => Failure::usage(&e.to_string()),
         })?;
         output.finish()?;
         imported.remarks.iter().for_each(|remark| complain(&format!("resound: {remark}")));

@@ -3,7 +3,7 @@
 //! Threads share a table of descriptors, and a process that forks gets a copy of it. So a connection is closed when its
 //! last copy is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The most descriptors, in all tables together. Further ones are not followed.
 const MOST_DESCRIPTORS: usize = 1 << 20;
@@ -51,6 +51,8 @@ pub(super) struct Descriptors {
     tables: HashMap<u64, Table>,
     /// The table of each thread. Table 0 is that of the first process.
     table_of: HashMap<u64, u64>,
+    /// Threads whose first line came before the call that started them returned.
+    early: HashSet<u64>,
     /// The last object or table that was made.
     last: u64,
     /// Descriptors in all tables.
@@ -154,9 +156,16 @@ impl Descriptors {
         self.enter(thread, 0);
     }
 
+    /// A thread is there already, and the call of its parent that starts it has not returned.
+    pub(super) fn appear_early(&mut self, parent: u64, child: u64, is_shared: bool) {
+        self.start(parent, child, is_shared);
+        self.early.insert(child);
+    }
+
     /// A thread has started another, which shares its descriptors or gets a copy of them.
     pub(super) fn start(&mut self, parent: u64, child: u64, is_shared: bool) {
-        if self.knows(child) {
+        // It may have ended again by now.
+        if self.early.remove(&child) || self.knows(child) {
             return;
         }
         let from = self.table(parent);
@@ -214,6 +223,17 @@ mod tests {
         assert!(all.close(2, 5).is_none());
         assert_eq!(all.end(2).unwrap().len(), 1, "the copy under 9 was the last");
         assert!(all.objects.is_empty() && all.total == 0);
+    }
+
+    #[test]
+    fn a_thread_that_ends_before_the_call_that_starts_it_returns_is_not_counted_twice() {
+        let mut all = Descriptors::default();
+        all.appear(1);
+        all.insert(1, 5, Kind::Other);
+        all.appear_early(1, 2, true);
+        assert!(all.end(2).is_none());
+        all.start(1, 2, true);
+        assert_eq!(all.end(1).unwrap().len(), 1);
     }
 
     #[test]

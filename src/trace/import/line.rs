@@ -31,8 +31,8 @@ pub(super) enum What<'a> {
     Resumed(&'a str),
     /// The thread has ended: how.
     Ended(&'a str),
-    /// A signal.
-    Signal,
+    /// A signal: its name.
+    Signal(&'a str),
 }
 
 /// A time below this many seconds is the time since the line before, as -r writes it, and not since 1970.
@@ -101,8 +101,8 @@ fn what(text: &str) -> Option<What<'_>> {
     if let Some(how) = text.strip_prefix("+++ ") {
         return Some(What::Ended(how.trim_end_matches("+++").trim()));
     }
-    if text.starts_with("--- ") {
-        return Some(What::Signal);
+    if let Some(signal) = text.strip_prefix("--- ") {
+        return Some(What::Signal(signal.split(' ').next().unwrap_or(signal)));
     }
     if let Some(rest) = text.strip_prefix("<... ") {
         return Some(What::Resumed(rest.split_once(" resumed>")?.1));
@@ -232,7 +232,10 @@ mod tests {
                 event(7, What::Resumed("\"\", 4) = 0")),
             ),
             ("7 1795898393.158331 +++ exited with 1 +++", event(7, What::Ended("exited with 1"))),
-            ("7 1795898393.158331 --- SIGCHLD {si_signo=SIGCHLD} ---", event(7, What::Signal)),
+            (
+                "7 1795898393.158331 --- SIGCHLD {si_signo=SIGCHLD} ---",
+                event(7, What::Signal("SIGCHLD")),
+            ),
             (" > /usr/bin/x(main+0x7) [0x1]", Line::Frame("/usr/bin/x(main+0x7) [0x1]")),
             ("close(3) = 0", Line::WithoutTime),
             ("7 20:41:30.123456 close(3) = 0", Line::WithoutTime),

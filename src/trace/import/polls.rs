@@ -158,7 +158,7 @@ fn registration(events: &str) -> Data {
 }
 
 fn epoll(t: &mut Translator, who: Who, call: &Call<'_>) {
-    t.recorder.wake(who, returned(call));
+    woke(t, who, call);
     let Some(poll) = poll_of(t, who, call.arg(0)) else { return };
     for event in elements(call.arg(1)) {
         let data = user_data(event);
@@ -172,9 +172,10 @@ fn epoll(t: &mut Translator, who: Who, call: &Call<'_>) {
     }
 }
 
-/// How many events a wait returned.
-fn returned(call: &Call<'_>) -> u64 {
-    call.value().map_or(0, |n| n.max(0) as u64)
+/// Records that a wait has ended.
+fn woke(t: &mut Translator, who: Who, call: &Call<'_>) {
+    let events = call.value().map_or(0, |n| n.max(0) as u64);
+    t.recorder.wake(who, events, matches!(call.result, Result::Error("EINTR", _)));
 }
 
 /// The elements of an array or a structure.
@@ -201,7 +202,7 @@ fn ready(t: &mut Translator, who: Who, source: ObjectId, events: &str) {
         };
         data.extend(flags.iter().map(|flag| ((*flag).into(), true.into())));
     }
-    t.recorder.record(who, name::READY, Some(&group), data);
+    t.recorder.ready(who, &group, data);
 }
 
 fn poll(t: &mut Translator, who: Who, call: &Call<'_>) {
@@ -212,7 +213,7 @@ fn poll(t: &mut Translator, who: Who, call: &Call<'_>) {
             watched(t, who, socket, events);
         }
     }
-    t.recorder.wake(who, returned(call));
+    woke(t, who, call);
     let Result::Value(_, explained) = call.result else { return };
     for polled in elements(explained.trim_start_matches('(')) {
         let fields = elements(polled);
@@ -240,7 +241,7 @@ fn select(t: &mut Translator, who: Who, call: &Call<'_>) {
     for (at, event) in [(1, "POLLIN"), (2, "POLLOUT"), (3, "POLLPRI")] {
         set(call.arg(at)).for_each(|socket| watched(t, who, socket, event));
     }
-    t.recorder.wake(who, returned(call));
+    woke(t, who, call);
     let Result::Value(_, explained) = call.result else { return };
     for (name, event) in [("in ", "POLLIN"), ("out ", "POLLOUT"), ("except ", "POLLPRI")] {
         let sockets = arguments(explained.trim_start_matches('(')).0;

@@ -37,16 +37,23 @@ pub(super) fn ended(t: &mut Translator, who: Who, how: &str) {
     for object in gone {
         t.gone(who, object, "the process ended");
     }
-    if is_failure(how) {
+    if is_failure(how) && !t.is_stopped {
         t.recorder.record(who, name::SERVER_FAILED, None, data! {"error": how});
     }
 }
 
+/// Signals that ask a program to end. What follows is no failure of it.
+const STOPS: [&str; 6] = ["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "SIGQUIT", "SIGPIPE"];
+
+/// A signal has arrived.
+pub(super) fn signal(t: &mut Translator, name: &str) {
+    t.is_stopped |= STOPS[..5].contains(&name);
+}
+
 /// Whether an ending is one that nobody asked for.
 fn is_failure(how: &str) -> bool {
-    let asked = ["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "SIGQUIT", "SIGPIPE"];
     match how.strip_prefix("exited with ") {
         Some(code) => code != "0",
-        None => !asked.iter().any(|signal| how.contains(signal)),
+        None => !STOPS.iter().any(|signal| how.contains(signal)),
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Recorder {
     last: u64,
     /// The first thread. Its records do not name it.
     first: Option<u64>,
-    /// How often each thread has begun to wait.
+    /// How often a wait of each thread has ended.
     turns: HashMap<u64, u64>,
     /// The wait that each thread is in, and since when.
     waits: HashMap<u64, u64>,
@@ -66,7 +66,6 @@ impl Recorder {
             return;
         }
         self.waits.insert(who.thread, who.time);
-        *self.turns.entry(who.thread).or_default() += 1;
         let trigger = timeout.as_ref().map(|timeout| match timeout.as_u64() {
             None => "no_limit",
             Some(0) => "queue",
@@ -80,10 +79,23 @@ impl Recorder {
     }
 
     /// A thread's wait has ended with this many events, if it was seen to begin.
-    pub(super) fn wake(&mut self, who: Who, events: u64) {
+    pub(super) fn wake(&mut self, who: Who, events: u64, is_interrupted: bool) {
         let Some(since) = self.waits.remove(&who.thread) else { return };
+        *self.turns.entry(who.thread).or_default() += 1;
         let waited = who.time.saturating_sub(since);
-        self.record(who, name::WOKE, None, data! {"events": events, "queued": 0, "waited": waited});
+        let mut data = data! {"events": events, "queued": 0, "waited": waited};
+        if is_interrupted {
+            data.insert("is_interrupted".into(), true.into());
+        }
+        self.record(who, name::WOKE, None, data);
+    }
+
+    /// A wait that has ended tells of a source.
+    pub(super) fn ready(&mut self, who: Who, group: &str, flags: Data) {
+        self.record(who, name::READY, Some(group), flags);
+        if let Some(record) = self.records.last_mut() {
+            record.trigger = Some("event".into());
+        }
     }
 
     /// What the records that follow say that the call is.

@@ -106,8 +106,11 @@ fn unquoted(text: &str) -> impl Iterator<Item = &str> {
 pub(super) fn descriptor(text: &str) -> Option<(i32, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let number = text[..digits].parse().ok()?;
-    let what =
-        text[digits..].strip_prefix('<').map_or("", |rest| rest.strip_suffix('>').unwrap_or(rest));
+    let what = match text[digits..].strip_prefix('<') {
+        Some(what) => what.strip_suffix('>').unwrap_or(what),
+        None if digits == text.len() => "",
+        None => return None,
+    };
     Some((number, what))
 }
 
@@ -160,6 +163,7 @@ mod tests {
         assert_eq!(descriptor("7<TCP:[a->b]>"), Some((7, "TCP:[a->b]")));
         assert_eq!(descriptor("7"), Some((7, "")));
         assert_eq!(descriptor("AT_FDCWD</tmp>"), None);
+        assert_eq!(descriptor("0x7ffc"), None);
         assert_eq!((number("0x10"), number("-1"), number("NULL")), (Some(16), Some(-1), None));
     }
 

@@ -31,13 +31,22 @@ pub(super) fn is_stream(what: &str) -> bool {
     ["TCP:[", "TCPv6:[", "UNIX:[", "UNIX-STREAM:["].iter().any(|start| what.starts_with(start))
 }
 
-/// The two ends of a connection, as strace describes it.
-fn ends(what: &str) -> (Option<&str>, Option<&str>) {
-    let inside = what.split_once(":[").map(|(_, rest)| rest.strip_suffix(']').unwrap_or(rest));
-    match inside.and_then(|inside| inside.split_once("->")) {
-        Some((local, peer)) => (Some(local), Some(peer)),
+/// The two ends of a connection, as strace describes it: `TCP:[127.0.0.1:7007->127.0.0.1:40000]` or, with the numbers of
+/// inodes, `UNIX-STREAM:[12->13,"/run/echo"]`.
+fn ends(what: &str) -> (String, Option<String>) {
+    let (kind, inside) = what.split_once(":[").unwrap_or((what, ""));
+    let inside = inside.strip_suffix(']').unwrap_or(inside);
+    let is_unix = kind.starts_with("UNIX");
+    let (inside, path) = match inside.split_once(',') {
+        Some((inside, path)) if is_unix => (inside, Some(path.trim_matches(['"', '@']))),
+        _ => (inside, None),
+    };
+    let named = |end: &str| if is_unix { format!("unix:{end}") } else { end.to_string() };
+    let (local, peer) = match inside.split_once("->") {
+        Some((local, peer)) => (local, Some(named(peer))),
         None => (inside, None),
-    }
+    };
+    (named(path.unwrap_or(local)), peer)
 }
 
 fn socket(t: &mut Translator, who: Who, call: &Call<'_>) {
@@ -62,7 +71,7 @@ fn listener(t: &mut Translator, who: Who, arg: &str) -> Option<ObjectId> {
     }
     let object = t.descriptors.object(known)?;
     if !matches!(object.kind, Kind::Listener) {
-        let at = ends(what).0.unwrap_or("");
+        let at = ends(what).0;
         let group = format!("listener:{at}");
         object.kind = Kind::Listener;
         object.group = Some(group.clone());
@@ -100,8 +109,7 @@ fn accepted(t: &mut Translator, who: Who, fd: i32, what: &str, is_nonblocking: b
         object.group = Some(group.clone());
     }
     let (local, peer) = ends(what);
-    let mut data = data! {"peer": peer.unwrap_or("")};
-    data.extend(local.map(|local| ("local".into(), local.into())));
+    let data = data! {"local": local, "peer": peer.unwrap_or_default()};
     t.recorder.record(who, name::ACCEPTED, Some(&group), data);
 }
 
@@ -123,7 +131,7 @@ fn connect(t: &mut Translator, who: Who, call: &Call<'_>) {
     object.kind = Kind::Connection(Totals::default());
     object.group = Some(group.clone());
     let (local, peer) = ends(what);
-    let data = data! {"local": local.unwrap_or(""), "peer": peer.unwrap_or("")};
+    let data = data! {"local": local, "peer": peer.unwrap_or_default()};
     t.recorder.record(who, name::CONNECTED, Some(&group), data);
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Translator {
     pub(super) recorder: Recorder,
     pub(super) seen: Seen,
     pub(super) program: Option<String>,
+    /// A signal has asked the program to end.
+    pub(super) is_stopped: bool,
     /// When each unfinished call began, and its text.
     unfinished: HashMap<u64, (u64, String)>,
     /// The last time of any line.
@@ -58,7 +60,7 @@ impl Translator {
             What::Unfinished(text) => self.begin(who, text),
             What::Resumed(rest) => self.resume(who, rest),
             What::Ended(how) => processes::ended(self, who, how),
-            What::Signal => {}
+            What::Signal(name) => processes::signal(self, name),
         }
     }
 
@@ -73,7 +75,8 @@ impl Translator {
             .max_by_key(|(time, ..)| **time);
         match starting {
             Some((_, parent, call)) => {
-                self.descriptors.start(*parent, thread, processes::shares_descriptors(&call))
+                let is_shared = processes::shares_descriptors(&call);
+                self.descriptors.appear_early(*parent, thread, is_shared);
             }
             None => self.descriptors.appear(thread),
         }

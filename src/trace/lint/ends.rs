@@ -1,0 +1,110 @@
+//! How connections end: with all of their bytes, after all of them were read, and for a reason.
+
+use super::sockets::{Connection, LastRead};
+use super::{Finding, LONG_SLEEP, Lint, Moment};
+use crate::mistake::Mistake;
+use crate::text::format::count;
+use crate::trace::record::{Record, Vantage};
+
+impl Lint {
+    pub(super) fn closed(&mut self, thread: u64, group: &str, record: &Record) {
+        self.fruitful(thread);
+        self.listeners.values_mut().for_each(super::Listener::relieve);
+        let Some(connection) = self.connections.remove(group) else { return };
+        self.owing.remove(group);
+        self.echoed += u64::from(connection.read > 0 && connection.read == connection.wrote);
+        // Killed, or stopped: that is no mistake with this connection.
+        let is_stopped = record.text("why") == Some("the process ended");
+        let turn = (thread, self.turn_of(thread));
+        let finding = match is_stopped || connection.is_failed || connection.acceptor.is_none() {
+            true => None,
+            false => ending(
+                &connection,
+                self.moment(),
+                group,
+                (self.vantage == Vantage::SystemCalls).then_some(turn),
+            ),
+        };
+        let was_found = finding.is_some();
+        finding.into_iter().for_each(|finding| self.findings.add(finding));
+        if let Some(suspect) = connection.suspect.filter(|_| !was_found) {
+            self.connections.insert(group.into(), connection);
+            self.never_looked(group, suspect);
+            self.connections.remove(group);
+        }
+    }
+
+    /// Connections that are open when the trace ends: what they have lost stays lost.
+    pub(super) fn still_open(&mut self) {
+        let mut open: Vec<_> = std::mem::take(&mut self.connections).into_iter().collect();
+        open.sort_by_key(|(_, connection)| connection.lost.map(|at| at.number));
+        for (group, connection) in open {
+            self.echoed += u64::from(connection.read > 0 && connection.read == connection.wrote);
+            let is_idle = self.time - connection.wrote_at >= LONG_SLEEP;
+            let is_short =
+                connection.pending() > 0 && !connection.is_off && !connection.is_blocked();
+            if let Some(at) = connection.lost.filter(|_| is_short && is_idle) {
+                self.findings.add(lost(&connection, at, &group));
+            }
+        }
+    }
+}
+
+/// Which mistake the end of a connection shows. `turn`: the thread and the turn, if nothing but calls is known.
+fn ending(
+    connection: &Connection,
+    at: Moment,
+    group: &str,
+    turn: Option<(u64, u64)>,
+) -> Option<Finding> {
+    let is_at_end = connection.has_ended;
+    let is_short = connection.wrote < connection.read && !connection.is_off && connection.wrote > 0;
+    if let Some(lost_at) = connection.lost.filter(|_| is_short && !connection.is_blocked()) {
+        return Some(lost(connection, lost_at, group));
+    }
+    if is_short && is_at_end && connection.is_blocked() {
+        let because = format!(
+            "it closes at the end of the stream with {} of {} bytes pending",
+            count(connection.pending()),
+            count(connection.read)
+        );
+        return Some(Finding::sure(Mistake::HALF_CLOSE_DROPS_TAIL, at, group, because).of_echo());
+    }
+    if is_at_end || connection.is_shut {
+        return None;
+    }
+    if connection.watch.is_told && connection.watch.is_end_told {
+        return Some(hang_up(connection, at, group));
+    }
+    let is_echoed = connection.read == connection.wrote && connection.read > 0;
+    let is_at_once = turn.is_some() && turn == connection.read_in;
+    (is_echoed && is_at_once && connection.last_read == Some(LastRead::Short)).then(|| {
+        let because = format!(
+            "it closes after a read that took {} of {} bytes, and the client has not ended",
+            count(connection.took),
+            count(connection.asked)
+        );
+        Finding::likely(Mistake::SHORT_READ_ENDS, at, group, because)
+    })
+}
+
+fn lost(connection: &Connection, at: Moment, group: &str) -> Finding {
+    let because = format!(
+        "after a write that took a part, the next one offers only what was read since; in the end, {} of {} bytes are \
+         missing",
+        count(connection.pending()),
+        count(connection.read)
+    );
+    Finding::sure(Mistake::LOST_TAIL, at, group, because).of_echo()
+}
+
+fn hang_up(connection: &Connection, at: Moment, group: &str) -> Finding {
+    let because = "an event says that the client has ended, and it closes without reading what came before the end";
+    match connection.last_read {
+        Some(LastRead::Full) => {
+            let because = format!("{because}; the last read was full");
+            Finding::sure(Mistake::HANG_UP_FIRST, at, group, because)
+        }
+        _ => Finding::likely(Mistake::HANG_UP_FIRST, at, group, because.into()),
+    }
+}
