@@ -14,8 +14,8 @@ use super::record::Header;
 use crate::text::Escaped;
 use crate::text::format::counted;
 
-/// So much of a trace goes into a page, in bytes: twice what `serve --trace` writes if nothing else is asked for. A
-/// browser cannot work with much more.
+/// How much of a trace goes into a page, in bytes: twice the default of `serve --trace-limit`. A browser cannot work with
+/// much more.
 const MAX_TRACE_BYTES: u64 = 128 << 20;
 
 const STYLES: [&str; 2] = [include_str!("page/slots.css"), include_str!("page/page.css")];

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::programs::{program, python, run};
 
-/// A trace that was written by hand: it has whatever the page can show.
+/// A trace that was written by hand. It has all kinds of what the page shows.
 fn lost_wake_up() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/lost-wake-up.jsonl");
     fs::read_to_string(path).unwrap()
@@ -67,6 +67,42 @@ fn says_that_it_is_empty() {
     check("says_that_it_is_empty", &[lost_wake_up().lines().next().unwrap()]);
 }
 
+/// Each name of the format, with data of all wrong kinds.
+#[test]
+fn survives_odd_records() {
+    let odd = [
+        "null",
+        "-1",
+        "1e300",
+        "0",
+        "true",
+        "[1,[2]]",
+        r#"{"toString":null}"#,
+        r#""<b>\u0000\u202e""#,
+        r#""__proto__""#,
+    ];
+    let keys = [
+        "result", "asked", "kernel", "peer", "why", "bytes", "timeout", "interest", "mode",
+        "retry", "error",
+    ];
+    let places =
+        ["src/echo.rs:0", "src/echo.rs:99999999999999999999", ":1", "constructor:2", "no line"];
+    let mut trace: Vec<_> = lost_wake_up().lines().take(4).map(str::to_string).collect();
+    for (i, name) in resound::trace::record::name::ALL.iter().enumerate() {
+        for (j, value) in odd.iter().enumerate() {
+            let data: Vec<_> = keys.iter().map(|key| format!(r#""{key}":{value}"#)).collect();
+            let group = ["#1", "__proto__", "listener:x", "loop", ""][j % 5];
+            trace.push(format!(
+                r#"{{"name":"{name}","group_id":"{group}","place":"{}","data":{{{}}}}}"#,
+                places[(i + j) % 5],
+                data.join(",")
+            ));
+        }
+    }
+    trace.retain(|line| !line.contains("trace:end"));
+    check("survives_odd_records", &[&trace.join("\n")]);
+}
+
 #[test]
 fn shows_two() {
     check("shows_two", &[&lost_wake_up(), &lost_wake_up()]);
@@ -82,8 +118,8 @@ fn is_quick_with_a_hundred_thousand_events() {
     check("is_quick", &[&many(1_000, 100_000)]);
 }
 
-/// A trace of so many connections, and at least so many events: each turn, one connection sends, and every seventh time
-/// it takes its echo late.
+/// A trace with this many connections, and at least this many events. In each turn one connection sends; in every seventh,
+/// the write blocks.
 fn many(connections: usize, events: usize) -> String {
     let mut trace = lost_wake_up().lines().next().unwrap().to_string() + "\n";
     let mut n = 0;
@@ -94,16 +130,24 @@ fn many(connections: usize, events: usize) -> String {
         n < events
     };
     for id in 0..connections {
-        let peer = format!(r#""name":"connection:accepted","data":{{"peer":"127.0.0.1:{}"}}"#, 20_000 + id);
+        let peer = format!(
+            r#""name":"connection:accepted","data":{{"peer":"127.0.0.1:{}"}}"#,
+            20_000 + id
+        );
         add(id, Some(id), &peer);
-        add(id, Some(id), r#""name":"reactor:registered","data":{"interest":"readable writable","mode":"edge"}"#);
+        add(
+            id,
+            Some(id),
+            r#""name":"reactor:registered","data":{"interest":"readable writable","mode":"edge"}"#,
+        );
     }
     for turn in 1.. {
         let (time, id) = (connections + 100 * turn, turn % connections);
         let took = if turn % 7 == 0 { r#""would_block""# } else { "64" };
         add(time, None, r#""name":"reactor:waits","trigger":"no_limit","data":{"timeout":null}"#);
         add(time + 90, None, r#""name":"reactor:woke","data":{"events":1,"queued":0,"waited":90}"#);
-        let ready = r#""name":"reactor:ready","trigger":"event","data":{"readable":true,"writable":true}"#;
+        let ready =
+            r#""name":"reactor:ready","trigger":"event","data":{"readable":true,"writable":true}"#;
         add(time + 91, Some(id), ready);
         add(time + 92, Some(id), r#""name":"connection:read","data":{"asked":65536,"result":64}"#);
         let write = format!(r#""name":"connection:write","data":{{"asked":64,"result":{took}}}"#);

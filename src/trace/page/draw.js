@@ -55,14 +55,14 @@ const Draw = (() => {
   }
 
   const RINGS = {
-    armed: "armed: rings at a change",
-    rung: "rung: told, in use",
-    spent: "spent: will not ring for this",
+    armed: "armed",
+    rung: "rung: in use",
+    spent: "spent: will not ring",
     none: "not asked to ring",
     over: "over",
   };
 
-  /** How a bell looks: one that nobody listens for is only a shade. */
+  /** How a bell looks: one that does not matter is only a shade. */
   const look = (bell, isWanted) => (bell === "spent" && !isWanted ? "idle" : bell);
 
   /** The incoming direction: bytes in the kernel. `scale` is a full gauge of each direction, in bytes. */
@@ -73,7 +73,7 @@ const Draw = (() => {
     const amount = `kernel: ${lies}${end === "waits" ? " and the end" : end === "read" ? ", the end was read" : ""}`;
     const isWanted = level !== "none" || end === "waits";
     const shown = look(bell, isWanted);
-    return { level: bytes > 0 ? "known" : level, share, amount, bell: shown, rings: shown === "idle" ? "told; nothing lies there" : RINGS[bell] };
+    return { level: bytes > 0 ? "known" : level, share, amount, bell: shown, rings: shown === "idle" ? "rung; nothing lies there" : RINGS[bell] };
   }
 
   /** The outgoing direction: bytes that the server keeps. */
@@ -86,7 +86,7 @@ const Draw = (() => {
       share: pending / scale.out,
       amount: isShut ? "shut down" : `${Text.count(pending)} pending, ${room}`,
       bell: shown,
-      rings: shown === "idle" ? "told; nothing to write" : RINGS[bell],
+      rings: shown === "idle" ? "rung; nothing to write" : RINGS[bell],
     };
   }
 

@@ -1,6 +1,6 @@
 "use strict";
 
-// The small signs of events on a lane. Each kind has a shape of its own, so that nobody needs the colours.
+// The small signs of events on a lane. Each kind has a shape of its own, so that the colours are not needed.
 const Glyphs = (() => {
   const SIZE = 4;
 

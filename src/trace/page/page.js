@@ -209,9 +209,9 @@ const Page = (() => {
   function legend() {
     const words = {
       armed: "Armed: the kernel rings when there is something new.",
-      rung: "Rung: the kernel told, and the server is using it.",
-      spent: "Spent: told, not used up, and the server sleeps. Nobody rings again for what is already there.",
-      idle: "Told, and nothing lies there: it does not matter.",
+      rung: "Rung: the kernel reported something, and the server is using it.",
+      spent: "Spent: the kernel reported something, the server did not use it up, and now it sleeps. The kernel does not ring again for what is already there.",
+      idle: "Rung, and nothing lies there: it does not matter.",
       none: "The kernel was not asked to ring, or there is nothing more to ring for.",
     };
     for (const [bell, meaning] of Object.entries(words)) {

@@ -3,9 +3,9 @@
 // Questions to answer before an event is shown. The answer is what the trace says happened.
 const Predict = (() => {
   const { bytes, count, isCount, foreign } = Text;
-  /** Where events of one kind go the same way again and again, one of so many is asked for. */
+  /** If events of one kind go the same way again and again, the page asks before one of this many. */
   const SAME_AGAIN = 8;
-  /** So many wrong sources are offered beside the right one, from the last so many events. */
+  /** How many wrong sources stand beside the right one, and from how many events before it they come. */
   const OTHERS = 3;
   const RECENT = 60;
 
@@ -59,15 +59,15 @@ const Predict = (() => {
   function ofWait(events, i) {
     const { events: number, queued } = events[i].data;
     const next = events[i + 1];
-    const isTold = number > 0 && next?.name === "reactor:ready";
-    if (queued > 0 || (number > 0 && !isTold)) return undefined;
-    const told = isTold ? next.group : undefined;
-    const others = recent(events, i).filter((group) => group !== told).slice(0, OTHERS);
-    const groups = told === undefined ? others : [told, ...others].sort();
+    const isReported = number > 0 && next?.name === "reactor:ready";
+    if (queued > 0 || (number > 0 && !isReported)) return undefined;
+    const reported = isReported ? next.group : undefined;
+    const others = recent(events, i).filter((group) => group !== reported).slice(0, OTHERS);
+    const groups = reported === undefined ? others : [reported, ...others].sort();
     return {
       question: "The server sleeps. Who wakes it first?",
-      options: [...groups.map(foreign), "nobody: a deadline comes"],
-      right: told === undefined ? groups.length : groups.indexOf(told),
+      options: [...groups.map(foreign), "nothing: a deadline comes"],
+      right: reported === undefined ? groups.length : groups.indexOf(reported),
     };
   }
 

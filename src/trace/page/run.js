@@ -93,7 +93,7 @@ class Run {
     this.onMove();
   }
 
-  /** One event on or back, past those that the filter hides. Before a telling event, it stops and asks. */
+  /** One event on or back, past those that the filter hides. Before an event with a question, it stops and asks. */
   step(way) {
     const next = this.stops === undefined ? this.index + way : Landmarks.from(this.stops, this.index, way);
     if (next === undefined || next < 0 || next > this.last) return false;

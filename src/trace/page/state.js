@@ -7,9 +7,9 @@
 //
 //   armed   The kernel rings when there is something new. A call said would_block, or moved less than it was asked to,
 //           which proves the same (epoll(7), question 9), or the socket was just registered.
-//   rung    The kernel told. Nothing since has proved that the socket is empty (or full).
-//   spent   The kernel told, nothing proved it empty, and the server went to sleep. For what is already there, nobody
-//           will ring again. Only edges can be spent: with levels, the kernel rings as long as something is there.
+//   rung    The kernel reported something. Nothing since has proved that the socket is empty (or full).
+//   spent   The kernel reported something, nothing proved the socket empty, and the server went to sleep. For what is
+//           already there, the kernel does not ring again. Only edges can be spent: with levels, the kernel rings as long as something is there.
 //   none    The kernel was not asked to ring.
 //   over    There is nothing more to ring for: the end was read, or the connection is closed.
 //
@@ -25,7 +25,7 @@ const State = (() => {
   function slotOf(group, kind) {
     return {
       group, kind, peer: undefined, thread: undefined, life: "open", why: undefined, mode: undefined,
-      // level: none, some or unknown. bytes: only if the trace knows them. end: no, waits (told, not read) or read.
+      // level: none, some or unknown. bytes: only if the trace knows them. end: no, waits (reported, not read) or read.
       in: { bell: "none", level: "unknown", bytes: undefined, end: "no" },
       // kernel: room, full or unknown. pending: bytes that the server keeps until the kernel takes them.
       out: { bell: "none", kernel: "unknown", pending: 0, isShut: false },
@@ -45,12 +45,12 @@ const State = (() => {
     if (trigger === "queue") return { isQueued: false };
     const isSpecial = CLOSED_FLAGS.some((flag) => data[flag]);
     const changes = { isQueued: false, wasShortReadProof: slot.wasShortReadProof && !isSpecial };
-    if (data.readable || data.read_closed || data.error) changes.in = told(slot.in, data);
+    if (data.readable || data.read_closed || data.error) changes.in = reported(slot.in, data);
     if (data.writable || data.write_closed || data.error) changes.out = { ...slot.out, bell: "rung", kernel: "room" };
     return changes;
   }
 
-  function told(before, data) {
+  function reported(before, data) {
     if (before.end === "read") return before;
     const isMore = data.readable && before.level !== "some";
     return {

@@ -8,6 +8,14 @@ const Trace = (() => {
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
   const word = (value) => (typeof value === "string" ? value : undefined);
 
+  /** Data without objects, which could throw wherever they are compared or joined: they become words. */
+  function plain(data) {
+    const value = (key, of) => (key === "kernel" && isObject(of) ? kernel(of) : typeof of === "object" && of !== null ? JSON.stringify(of) : of);
+    return Object.fromEntries(Object.entries(data).map(([key, of]) => [key, value(key, of)]));
+  }
+
+  const kernel = ({ receive_queue, send_queue }) => ({ receive_queue, send_queue });
+
   /** One record with every field of the type that the other modules expect. `number` is its place in the file. */
   function event(record, number) {
     return {
@@ -20,7 +28,7 @@ const Trace = (() => {
       place: word(record.place),
       call: word(record.call),
       thread: record.thread,
-      data: isObject(record.data) ? record.data : {},
+      data: isObject(record.data) ? plain(record.data) : {},
     };
   }
 

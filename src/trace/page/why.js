@@ -40,10 +40,10 @@ const Why = (() => {
       return answer(`Accepting failed: ${Text.foreign(slot.why)}.`, `It tries again at ${Text.moment(slot.retryAt)}.`);
     }
     if (isStuck(slot)) {
-      return stuck("Connections may lie in the accept queue.", "their edge was told, and no accept said would_block since");
+      return stuck("Connections may lie in the accept queue.", "their edge was reported, and no accept said would_block since");
     }
     if (!isWatched(slot)) return answer("No poll watches it.", "Its program accepts when it wants to.");
-    if (slot.in.bell === "rung") return answer("The kernel told of connections: they are accepted in this turn.", "");
+    if (slot.in.bell === "rung") return answer("The kernel reported connections: they are accepted in this turn.", "");
     return answer("Waits for connections.", "The kernel rings when the next one arrives.");
   }
 
@@ -52,11 +52,11 @@ const Why = (() => {
     const waits = `Waits for room: reading stops until the pending ${pending} are gone.`;
     switch (slot.out.bell) {
       case "spent":
-        return stuck(waits, "there is room, and its edge was told already");
+        return stuck(waits, "there is room, and its edge was reported already");
       case "none":
-        return stuck(waits, "nobody asked the kernel to ring for room");
+        return stuck(waits, "the kernel was not asked to ring for room");
       case "rung":
-        return answer(`The kernel told of room: the pending ${pending} are written in this turn.`, "");
+        return answer(`The kernel reported room: the pending ${pending} are written in this turn.`, "");
       default:
         return answer(waits, "The kernel rings when the peer has taken some.");
     }
@@ -65,18 +65,18 @@ const Why = (() => {
   function ofInput(slot) {
     if (slot.in.end === "read") return answer("The peer has ended, and has all that was pending.", "It is closed next.");
     if (isStuck(slot)) return ofSpent(slot.in);
-    if (slot.in.bell === "rung") return answer("The kernel told of bytes or of an end: they are read in this turn.", "");
-    if (slot.in.bell === "none") return answer("Nobody asked the kernel to ring for bytes.", "Another event must come first.");
+    if (slot.in.bell === "rung") return answer("The kernel reported bytes or an end: they are read in this turn.", "");
+    if (slot.in.bell === "none") return answer("The kernel was not asked to ring for bytes.", "Another event must come first.");
     if (slot.out.isShut) return answer("Has shut down writing, and waits for the peer's end.", "The kernel rings when it comes, or the linger time-out ends it.");
     const wakes = slot.mode === "level" ? "The kernel rings as long as there are any." : "The kernel rings when the next arrive.";
     return answer("Waits for bytes.", wakes);
   }
 
   function ofSpent({ bytes, level, end }) {
-    if (end === "waits") return stuck("The peer's end lies in the kernel.", "its edge was told already");
-    if (bytes > 0) return stuck(`${Text.bytes(bytes)} lie in the kernel.`, "their edge was told already");
+    if (end === "waits") return stuck("The peer's end lies in the kernel.", "its edge was reported already");
+    if (bytes > 0) return stuck(`${Text.bytes(bytes)} lie in the kernel.`, "their edge was reported already");
     const waits = level === "some" ? "Bytes lie in the kernel." : "Bytes may lie in the kernel: the last read took all that it asked for.";
-    return stuck(waits, "the edge was told, and no read said would_block since");
+    return stuck(waits, "the edge was reported, and no read said would_block since");
   }
 
   return { of, isStuck };

@@ -17,9 +17,9 @@ const Words = (() => {
   };
 
   function ready(event) {
-    if (event.trigger === "queue") return `${named(event)} comes from the ready queue: it had more to do in an earlier turn. The kernel told nothing.`;
+    if (event.trigger === "queue") return `${named(event)} comes from the ready queue: it had more to do in an earlier turn. The kernel reported nothing.`;
     const flags = Object.keys(FLAGS).filter((flag) => event.data[flag]).map((flag) => FLAGS[flag]);
-    return `The kernel tells of ${named(event)}: ${flags.join(", ") || "something has changed"}. An edge is told once.`;
+    return `The kernel reports ${named(event)}: ${flags.join(", ") || "something has changed"}. An edge is reported once.`;
   }
 
   function waits({ data, trigger }) {
@@ -33,7 +33,7 @@ const Words = (() => {
     const asleep = isCount(data.waited) && data.waited > 0 ? ` after ${duration(data.waited)}` : "";
     if (!data.events && !data.queued) return `The wait ends${asleep} without an event: a deadline has come.`;
     const queued = data.queued ? `, and ${plural(data.queued, "connection comes", "connections come")} from the ready queue` : "";
-    return `The wait ends${asleep}: the kernel tells of ${plural(data.events, "source", "sources")}${queued}.`;
+    return `The wait ends${asleep}: the kernel reports ${plural(data.events, "source", "sources")}${queued}.`;
   }
 
   function read(event) {
@@ -105,7 +105,7 @@ const Words = (() => {
     "reactor:waits": waits,
     "reactor:woke": woke,
     "reactor:registered": (event) => `${named(event)} is registered for ${foreign(event.data.interest)} (${event.data.mode === "level" ? "levels: the kernel rings as long as there is something" : "edges: the kernel rings once for each change"}).`,
-    "reactor:deregistered": (event) => `${named(event)} is no longer registered: the kernel tells nothing of it.`,
+    "reactor:deregistered": (event) => `${named(event)} is no longer registered: the kernel reports nothing about it.`,
     "reactor:ready": ready,
     "listener:accept": accept,
     "listener:failed": acceptFailed,
