@@ -44,6 +44,7 @@ checks_of_one_trace! {
     loads_offline
     steps_both_ways
     knows_states
+    derives_bells
     says_what_happens
     predicts
     links
