@@ -88,3 +88,18 @@ mistakes! {
     CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;
     MIXES_CLIENTS: "it sends bytes of one client to another", None, READINESS;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::check::zoo::SPECIMENS;
+
+    #[test]
+    fn a_mistake_names_a_server_of_the_zoo_and_its_chapter() {
+        for mistake in Mistake::ALL {
+            let Some(name) = mistake.specimen else { continue };
+            let specimen = SPECIMENS.iter().find(|specimen| specimen.name == name).unwrap();
+            assert_eq!(specimen.chapter, mistake.chapter, "{name}");
+        }
+    }
+}
