@@ -77,3 +77,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

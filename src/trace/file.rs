@@ -15,6 +15,9 @@ use crate::text::Escaped;
 /// Lines are gathered up to this many bytes in one turn before they are written.
 const BATCH_BYTES: usize = 64 << 10;
 
+/// Room for the lines of a turn, the longest of which has a source: so that a trace needs no more memory later.
+const CAPACITY_BYTES: usize = 2 * BATCH_BYTES;
+
 /// Room for the last record.
 const END_BYTES: usize = 2 << 10;
 
@@ -55,7 +58,7 @@ impl TraceFile {
     /// If it cannot be written; the error says so in a line.
     pub(super) fn open(path: &Path, limit_bytes: usize) -> io::Result<Self> {
         let output = Some(Output::open_growing(path)?);
-        let (batch, path) = (Vec::new(), path.into());
+        let (batch, path) = (Vec::with_capacity(CAPACITY_BYTES), path.into());
         Ok(Self { path, output, batch, written_bytes: 0, limit_bytes, has_ended: false })
     }
 
@@ -133,5 +136,53 @@ impl TraceFile {
     fn fail(&mut self, error: &io::Error) {
         (self.output, self.batch, self.has_ended) = (None, Vec::new(), true);
         warn!(event = "trace_failed"; "{error}; the trace ends, and the server goes on");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    const NOW: Stamp = Stamp { time: Duration::from_nanos(1500), turn: 3 };
+
+    #[test]
+    fn a_file_is_never_longer_than_its_limit_and_says_why_it_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("trace");
+        for limit in [END_BYTES + 1, 10_000, 200_000] {
+            let mut file = TraceFile::open(&path, limit).unwrap();
+            for _ in 0..3000 {
+                file.add(&"x".repeat(100), NOW);
+            }
+            assert!(file.has_ended());
+            file.end("stopped", None, NOW);
+            file.finish();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.len() <= limit && text.len() + END_BYTES + 103 > limit, "{}", text.len());
+            let end = r#"{"time":1.5,"name":"trace:end","turn":3,"data":{"why":"limit"}}"#;
+            assert_eq!(text.lines().last(), Some(end));
+        }
+    }
+
+    #[test]
+    fn a_reader_that_is_too_slow_loses_the_rest_and_the_server_nothing() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/dev/fd/{}", writer.as_raw_fd());
+        let mut file = TraceFile::open(Path::new(&path), usize::MAX).unwrap();
+        let line = "x".repeat(1 << 20);
+        let taken = (0..100).take_while(|_| {
+            file.add(&line, NOW);
+            file.flush();
+            !file.has_ended()
+        });
+        let taken = taken.count();
+        assert!((10..30).contains(&taken), "{taken} MiB");
+        // What was kept is forgotten: nothing waits for the reader.
+        file.finish();
+        drop((file, writer));
+        assert!(io::copy(&mut reader, &mut io::sink()).unwrap() < 2 << 20);
     }
 }

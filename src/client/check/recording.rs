@@ -54,20 +54,26 @@ impl Recording {
     }
 
     /// Adds a record of this name at `now`, about `group` if there is one.
-    pub(super) fn add(&self, name: &str, group: Option<String>, data: Value, now: Instant) {
+    fn add(&self, name: &str, group: Option<String>, data: Value, now: Instant) {
         let Some(records) = &self.0 else { return };
         let records = &mut *records.borrow_mut();
         if records.records.len() == MOST {
             records.left_out += 1;
             return;
         }
-        let time = now.saturating_duration_since(records.began).as_nanos() as f64 / 1000.0;
+        let time = records.time(now);
         let data = if let Value::Object(data) = data { data } else { Default::default() };
         records.records.push(Record { group_id: group, data, ..Record::new(time, name) });
     }
 
-    /// Takes out what was recorded.
-    pub(super) fn take(&self) -> Vec<Record> {
+    /// Begins a case, and forgets what was recorded before.
+    pub(super) fn begin_case(&self, id: &str, title: &str, now: Instant) {
+        self.end_case(now);
+        self.add(name::CASE_BEGAN, None, json!({ "id": id, "title": title }), now);
+    }
+
+    /// Takes out what was recorded of a case. The last record is its end at `now`, as yet without a verdict.
+    pub(super) fn end_case(&self, now: Instant) -> Vec<Record> {
         let Some(records) = &self.0 else { return Vec::new() };
         let records = &mut *records.borrow_mut();
         let mut taken = mem::take(&mut records.records);
@@ -78,7 +84,14 @@ impl Recording {
             mark.data.insert("title".into(), title.into());
             taken.push(mark);
         }
+        taken.push(Record::new(records.time(now), name::CASE_ENDED));
         taken
+    }
+}
+
+impl Records {
+    fn time(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.began).as_nanos() as f64 / 1000.0
     }
 }
 
@@ -116,12 +129,12 @@ mod tests {
         for _ in 0..MOST + 7 {
             recording.add(name::SENT, None, json!({}), Instant::now());
         }
-        let taken = recording.take();
-        assert_eq!(taken.len(), MOST + 1);
+        let taken = recording.end_case(Instant::now());
+        assert_eq!(taken.len(), MOST + 2);
         assert_eq!(taken[MOST].text("title"), Some("7 more records are left out"));
-        assert!(recording.take().is_empty());
+        assert_eq!(recording.end_case(Instant::now()).len(), 1);
         let unwanted = Recording::new(false, Instant::now());
         unwanted.add(name::SENT, None, json!({}), Instant::now());
-        assert!(unwanted.take().is_empty());
+        assert!(unwanted.end_case(Instant::now()).is_empty());
     }
 }

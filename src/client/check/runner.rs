@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::bench::Bench;
 use super::case::{Case, Finding, Need, Severity};
 use super::cases::datagrams;
@@ -12,7 +10,6 @@ use super::problem::{Problem, Symptom};
 use super::report::{CaseReport, Verdict};
 use crate::mistake::Confidence;
 use crate::net::Endpoint;
-use crate::trace::record::name;
 
 /// The longest time that all cases may take together.
 const BUDGET: Duration = Duration::from_secs(40);
@@ -157,10 +154,10 @@ impl<'a, 'b> Runner<'a, 'b> {
         self.bench.deadline = began + CASE_LIMIT.min(left);
         self.bench.patience = (self.patience / (1 + self.silences)).max(LEAST_PATIENCE);
         self.bench.is_out_of_time = false;
-        self.begin_records(case, began);
+        self.bench.recording.begin_case(case.id, case.expectation, began);
         let outcome = (case.run)(self.bench);
         // Without what the diagnosis tries.
-        let records = self.bench.recording.take();
+        let records = self.bench.recording.end_case(Instant::now());
         let outcome = self.with_death(outcome).or_else(|problem| match problem.symptom {
             Symptom::Silent { .. } | Symptom::NotEnded if self.bench.is_out_of_time => {
                 Ok(Finding::Inconclusive("the server is slower than the case has time".into()))
@@ -187,13 +184,6 @@ impl<'a, 'b> Runner<'a, 'b> {
             report.records = records;
         }
         self.reports.push(report);
-    }
-
-    /// Forgets what was recorded before this case.
-    fn begin_records(&self, case: &Case, began: Instant) {
-        self.bench.recording.take();
-        let data = json!({ "id": case.id, "title": case.expectation });
-        self.bench.recording.add(name::CASE_BEGAN, None, data, began);
     }
 
     /// If a diagnosis is not sure, and an earlier one was, both may have the same cause.

@@ -22,9 +22,9 @@ pub(crate) fn trace(report: &Report) -> io::Result<String> {
     };
     write_line(&mut lines, &header)?;
     for case in report.cases.iter().filter(|case| case.verdict == Verdict::Fail) {
-        case.records.iter().try_for_each(|record| write_line(&mut lines, record))?;
-        let time = case.records.last().map_or(0.0, |record| record.time);
-        let mut ended = Record::new(time, name::CASE_ENDED);
+        let Some((end, records)) = case.records.split_last() else { continue };
+        records.iter().try_for_each(|record| write_line(&mut lines, record))?;
+        let mut ended = end.clone();
         ended.data.insert("id".into(), case.id.into());
         ended.data.insert("verdict".into(), case.verdict.name().into());
         ended.data.extend(case.actual.as_deref().map(|actual| ("actual".into(), actual.into())));
