@@ -18,6 +18,9 @@ pub(super) struct Connection {
     /// What the last read was offered, and what it took.
     pub(super) asked: u64,
     pub(super) took: u64,
+    pub(super) counts: Counts,
+    /// The first write that offered a buffer that a read had not filled.
+    pub(super) first_whole: Option<Moment>,
     /// A write was short or blocked since the last read.
     pub(super) was_blocked: bool,
     /// A read has said that the peer has ended, and how many have since bytes were written.
@@ -34,6 +37,15 @@ pub(super) struct Connection {
     /// The turn and the thread of the last read.
     pub(super) read_in: Option<(u64, u64)>,
     pub(super) suspect: Option<Suspect>,
+}
+
+/// How many calls moved bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) reads: u64,
+    pub(super) writes: u64,
+    /// Writes that offered a whole buffer, of which the read before had filled a part.
+    pub(super) whole: u64,
 }
 
 /// What a poll watches, and what it has told since the last read or accept.

@@ -51,6 +51,7 @@ fn step_of(step: &str) -> Record {
                 .into(),
         ),
         "accept" => (name::ACCEPT, json!({"result": words[2..].join(" ")})),
+        "to" => (name::CONNECTED, json!({"peer": "127.0.0.1:8"})),
         "new" => (name::ACCEPTED, json!({"peer": "127.0.0.1:9"})),
         "read" => (name::READ, json!({"asked": value(word(2)), "result": value(word(3))})),
         "write" => (name::WRITE, json!({"asked": value(word(2)), "result": value(word(3))})),
@@ -292,8 +293,14 @@ fn bytes_that_were_not_read_are_not_written() {
         10,
     );
     check(&format!("{EDGE} read #1 64 6; write #1 18 18"), "text-only", 10);
-    // It answers, and does not echo.
-    check_right(&["listen l; new #1; read #1 64 6; write #1 18 18; close #1"]);
+    check_right(&[
+        // It answers, and does not echo.
+        "listen l; new #1; read #1 64 6; write #1 18 18; close #1",
+        "listen l; new #1; read #1 64 6; write #1 64 64; write #1 20 20; close #1",
+        "listen l; new #1; read #1 64 6; write #1 64 24; write #1 64 40; close #1",
+        // What it reads here, it writes there.
+        &format!("{EDGE} to #2; read #1 64 6; write #1 18 18; close #1"),
+    ]);
 }
 
 #[test]
@@ -327,6 +334,10 @@ fn a_hang_up_comes_after_the_bytes() {
         &with("readable read_closed", "read #1 64 end;"),
         &with("readable read_closed error", ""),
         &with("readable read_closed", "shut #1;"),
+        &with(
+            "readable",
+            "read #1 64 5; write #1 5 5; wait; woke 1; ready #1 readable read_closed;",
+        ),
         &with("readable", ""),
     ]);
 }
