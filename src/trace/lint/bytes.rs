@@ -117,7 +117,8 @@ impl Connection {
             && asked != rest
             && asked < self.pending()
         {
-            self.lost.get_or_insert(at);
+            self.lost_at.get_or_insert(at);
+            self.lost_bytes = self.lost_bytes.saturating_add(rest);
         }
     }
 

@@ -37,16 +37,15 @@ impl Lint {
     /// Connections that are open when the trace ends: what they have lost stays lost.
     pub(super) fn still_open(&mut self) {
         let mut open: Vec<_> = std::mem::take(&mut self.connections).into_iter().collect();
-        open.sort_by_key(|(_, connection)| connection.lost.map(|at| at.number));
+        open.sort_by_key(|(_, connection)| connection.lost_at.map(|at| at.number));
         for (group, connection) in open {
             self.echoed += u64::from(connection.read > 0 && connection.read == connection.wrote);
             whole_buffer(&connection, &group)
                 .into_iter()
                 .for_each(|finding| self.findings.add(finding));
             let is_idle = self.time - connection.wrote_at >= LONG_SLEEP;
-            let is_short =
-                connection.pending() > 0 && !connection.is_off && !connection.is_blocked();
-            if let Some(at) = connection.lost.filter(|_| is_short && is_idle) {
+            let is_short = connection.pending() > 0 && !connection.is_off;
+            if let Some(at) = connection.lost().filter(|_| is_short && is_idle) {
                 self.findings.add(lost(&connection, at, &group));
             }
         }
@@ -65,10 +64,10 @@ fn ending(
     }
     let is_at_end = connection.has_ended;
     let is_short = connection.wrote < connection.read && !connection.is_off && connection.wrote > 0;
-    if let Some(lost_at) = connection.lost.filter(|_| is_short && !connection.is_blocked()) {
+    if let Some(lost_at) = connection.lost().filter(|_| is_short) {
         return Some(lost(connection, lost_at, group));
     }
-    if is_short && is_at_end && connection.is_blocked() {
+    if is_short && is_at_end {
         let because = format!(
             "it closes at the end of the stream with {} of {} bytes pending",
             count(connection.pending()),

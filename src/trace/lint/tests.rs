@@ -308,6 +308,9 @@ fn a_connection_closes_with_all_bytes_written() {
     let with = |rest: &str| format!("{EDGE} read #1 64 64; write #1 64 24; {rest}");
     check(&with("read #1 64 end; close #1"), "half-close-drops-tail", 12);
     check(&with("write #1 40 would_block; read #1 64 end; close #1"), "half-close-drops-tail", 13);
+    // It writes in parts of one size.
+    let parts = "read #1 64 64; write #1 64 would_block; read #1 64 64; write #1 64 64; read #1 64 end; close #1";
+    check(&with(parts), "half-close-drops-tail", 16);
     check_right(&[
         &with("read #1 64 end; write #1 40 40; close #1"),
         &with("read #1 64 end; write #1 40 Connection reset by peer; close #1"),
