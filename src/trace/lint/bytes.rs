@@ -91,9 +91,8 @@ impl Connection {
         self.has_ended = true;
         self.ends += 1;
         (self.ends >= MANY_ENDS).then(|| {
-            let because =
-                format!("the read returns the end of the stream, and nothing was written since it did so before");
-            Finding::sure(Mistake::END_IGNORED, at, group, because)
+            let because = "the read returns the end of the stream, as two before it did, and nothing was written meanwhile";
+            Finding::sure(Mistake::END_IGNORED, at, group, because.into())
         })
     }
 
