@@ -11,6 +11,13 @@ pub(crate) struct Mistake {
     pub(crate) chapter: &'static str,
 }
 
+impl Mistake {
+    /// Whether a server that makes it uses the processor for nothing, in whatever case comes after.
+    pub(crate) fn spins(self) -> bool {
+        self == Self::END_IGNORED || self == Self::ALWAYS_WRITABLE
+    }
+}
+
 /// How well the evidence fits a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Confidence {
@@ -95,11 +102,13 @@ mod tests {
     use crate::client::check::zoo::SPECIMENS;
 
     #[test]
-    fn a_mistake_names_a_server_of_the_zoo_and_its_chapter() {
-        for mistake in Mistake::ALL {
-            let Some(name) = mistake.specimen else { continue };
-            let specimen = SPECIMENS.iter().find(|specimen| specimen.name == name).unwrap();
-            assert_eq!(specimen.chapter, mistake.chapter, "{name}");
+    fn each_specimen_is_named_by_a_mistake_of_its_chapter() {
+        for specimen in SPECIMENS {
+            let named = Mistake::ALL.iter().find(|mistake| mistake.specimen == Some(specimen.name));
+            let named = named.unwrap_or_else(|| panic!("no mistake names {}", specimen.name));
+            assert_eq!(named.chapter, specimen.chapter, "{}", specimen.name);
         }
+        let known = |name: &str| SPECIMENS.iter().any(|specimen| specimen.name == name);
+        assert!(Mistake::ALL.iter().filter_map(|mistake| mistake.specimen).all(known));
     }
 }
