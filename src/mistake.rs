@@ -11,6 +11,13 @@ pub(crate) struct Mistake {
     pub(crate) chapter: &'static str,
 }
 
+impl Mistake {
+    /// Whether a server that makes it uses the processor for nothing, in whatever case comes after.
+    pub(crate) fn spins(self) -> bool {
+        self == Self::END_IGNORED || self == Self::ALWAYS_WRITABLE
+    }
+}
+
 /// How well the evidence fits a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Confidence {
@@ -87,4 +94,21 @@ mistakes! {
     KEEPS_DESCRIPTORS: "it does not close its end of connections that are gone", None, HALF_CLOSE;
     CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;
     MIXES_CLIENTS: "it sends bytes of one client to another", None, READINESS;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::check::zoo::SPECIMENS;
+
+    #[test]
+    fn each_specimen_is_named_by_a_mistake_of_its_chapter() {
+        for specimen in SPECIMENS {
+            let named = Mistake::ALL.iter().find(|mistake| mistake.specimen == Some(specimen.name));
+            let named = named.unwrap_or_else(|| panic!("no mistake names {}", specimen.name));
+            assert_eq!(named.chapter, specimen.chapter, "{}", specimen.name);
+        }
+        let known = |name: &str| SPECIMENS.iter().any(|specimen| specimen.name == name);
+        assert!(Mistake::ALL.iter().filter_map(|mistake| mistake.specimen).all(known));
+    }
 }

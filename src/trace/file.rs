@@ -15,6 +15,9 @@ use crate::text::Escaped;
 /// Lines are gathered up to this many bytes in one turn before they are written.
 const BATCH_BYTES: usize = 64 << 10;
 
+/// Room for the lines of a turn, the longest of which has a source: so that a trace needs no more memory later.
+const CAPACITY_BYTES: usize = 2 * BATCH_BYTES;
+
 /// Room for the last record.
 const END_BYTES: usize = 2 << 10;
 
@@ -55,7 +58,7 @@ impl TraceFile {
     /// If it cannot be written; the error says so in a line.
     pub(super) fn open(path: &Path, limit_bytes: usize) -> io::Result<Self> {
         let output = Some(Output::open_growing(path)?);
-        let (batch, path) = (Vec::new(), path.into());
+        let (batch, path) = (Vec::with_capacity(CAPACITY_BYTES), path.into());
         Ok(Self { path, output, batch, written_bytes: 0, limit_bytes, has_ended: false })
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn lint<R: BufRead>(mut reader: Reader<R>) -> Result<Report, String> 
         (None, Ending::Truncated) => Some("it has no last record".into()),
         (None, Ending::Complete { .. }) => None,
     };
-    let echoes = lint.echoed > 0;
+    let echoes = lint.echoed > 0 && !lint.is_proxy;
     Ok(Report {
         findings: lint.findings.finish(echoes),
         records: lint.number,
@@ -103,6 +103,8 @@ struct Lint {
     accepted: u64,
     /// Connections that got back exactly what they sent.
     echoed: u64,
+    /// The program makes connections too: what it reads from one, it may write to another.
+    is_proxy: bool,
 }
 
 impl Default for Lint {
@@ -118,6 +120,7 @@ impl Default for Lint {
             time: 0.0,
             accepted: 0,
             echoed: 0,
+            is_proxy: false,
         }
     }
 }
@@ -155,6 +158,7 @@ impl Lint {
             name::READY => self.ready(thread, group, record),
             name::ACCEPT => self.accept(thread, group, record),
             name::ACCEPTED => self.accepted(thread, group),
+            name::CONNECTED => self.is_proxy = true,
             name::READ => self.read(thread, group, record),
             name::WRITE => self.write(thread, group, record),
             name::SHUTDOWN => self.shutdown(group),

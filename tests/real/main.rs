@@ -54,6 +54,7 @@ mod cost;
 mod hostile;
 mod image;
 mod kernel;
+mod lint;
 mod load;
 mod manifests;
 mod masses;

@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::command::finish;
+use crate::deadline::end_in_time;
 use crate::server::{Server, command, connect, eventually};
 use crate::wire::{
     connect_with_little_room, echo_of, expect_bytes, expect_closed, expect_echo, expect_end,
@@ -382,6 +383,7 @@ fn what_reads_a_trace_along_sees_it_grow() {
     server.args(["serve", "-l", "127.0.0.1:0", "--trace", "-"]);
     server.stdout(Stdio::piped());
     let mut child = server.stderr(Stdio::null()).spawn().unwrap();
+    end_in_time(&child);
     let mut out = child.stdout.take().unwrap();
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("\"no_limit\"") {

@@ -35,8 +35,8 @@ pub(super) struct StudyArgs {
     /// Write what the server sees and does to FILE
     ///
     /// One JSON line for each step, with the line of source that did it: each wait, event, accept, read and write, what
-    /// is pending, and why a connection waits or ends. `resound trace view` makes a page of it. Each step costs a
-    /// microsecond or less. If FILE cannot be written any more, the trace ends, and the server goes on.
+    /// is pending, and why a connection waits or ends. docs/trace.md describes the format. Each step costs a microsecond
+    /// or less. If FILE cannot be written any more, the trace ends, and the server goes on.
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     trace: Option<PathBuf>,
 

@@ -12,17 +12,18 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
-use super::case::Profile;
 use super::letterbox::Letterbox;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
+use super::profile::Profile;
 use super::recording::Recording;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
 use crate::net::{Endpoint, Socket, Stream, delegate_source, reason};
 use crate::reactor::{Reactor, Ready};
 
+pub(super) use super::peer::PeerId;
 pub(super) use turns::Waited;
 
 use pool::pool;
@@ -61,10 +62,6 @@ impl Slot<'_> {
 
 delegate_source!(Slot<'_>);
 
-/// A connection of a case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PeerId(Token);
-
 /// A UDP socket of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LetterboxId(Token);
@@ -92,6 +89,8 @@ pub(super) struct Bench<'a> {
     /// Random bytes. They repeat themselves after this many, which is no multiple of the size of a buffer.
     pub(super) pool: Box<[u8]>,
     pub(super) profile: Profile,
+    /// How many cases the server has been through, without the first check of its sanity.
+    pub(super) cases_tried: usize,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
     pub(super) recording: Recording,
@@ -126,6 +125,7 @@ impl<'a> Bench<'a> {
             seed,
             pool: pool(profile, seed),
             profile,
+            cases_tried: 0,
             started,
             process,
             recording,
@@ -146,6 +146,14 @@ impl<'a> Bench<'a> {
             (Some(started), _) => started.ending(),
             (None, Some(process)) if !process.exists() => Some("its process is gone".into()),
             (None, _) => None,
+        }
+    }
+
+    /// Waits a little for the end of the server's process, if that is known.
+    pub(super) fn await_death(&mut self, time: Duration) {
+        if self.process().is_some() {
+            self.deadline += time;
+            self.run_until(Instant::now() + time, |bench| bench.death().is_some());
         }
     }
 

@@ -42,15 +42,6 @@ impl Severity {
     }
 }
 
-/// What a class takes for an echo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Profile {
-    /// RFC 862: all bytes.
-    Bytes,
-    /// Each line of text.
-    Line,
-}
-
 /// What a case cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Need {

@@ -1,6 +1,7 @@
 //! All cases, in the order in which they are tried.
 
-use super::case::{Case, Profile};
+use super::case::Case;
+use super::profile::Profile;
 use crate::net::Endpoint;
 
 mod bytes;

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::Instant;
 
+use mio::Token;
+
 use super::recording::Recorded;
 use super::timeline::{Moment, Timeline};
 use crate::client::dial;
@@ -13,6 +15,10 @@ const BYTES_PER_TURN: usize = 4 << 20;
 
 /// Bytes that are kept of what was never sent. A server that floods is stopped there.
 const MAX_SURPLUS: usize = 64 << 10;
+
+/// A connection of a case, by its place in the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PeerId(pub(super) Token);
 
 /// How the server ended its direction.
 #[derive(Clone, Debug, PartialEq, Eq)]

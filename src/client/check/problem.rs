@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::bench::PeerId;
-use super::peer::{Ending, Peer};
+use super::peer::{Ending, Peer, PeerId};
 use crate::text::format::{count, counted};
 
 /// An excerpt shows this many bytes before the first wrong one...
@@ -42,7 +41,7 @@ pub(super) struct Problem {
     pub(super) symptom: Symptom,
     /// The connection that showed it.
     pub(super) peer: Option<PeerId>,
-    pub(super) evidence: Evidence,
+    pub(super) evidence: Box<Evidence>,
 }
 
 /// What a connection saw.
@@ -69,7 +68,7 @@ pub(super) struct Difference {
 impl Problem {
     /// A problem that no single connection shows.
     pub(super) fn of(symptom: Symptom) -> Self {
-        Self { symptom, peer: None, evidence: Evidence::default() }
+        Self { symptom, peer: None, evidence: Box::default() }
     }
 
     pub(super) fn other(what: impl Into<String>) -> Self {
@@ -78,7 +77,7 @@ impl Problem {
 
     /// A problem that a connection shows.
     pub(super) fn on(id: PeerId, peer: &Peer, symptom: Symptom) -> Self {
-        Self { symptom, peer: Some(id), evidence: Evidence::of(peer) }
+        Self { symptom, peer: Some(id), evidence: Box::new(Evidence::of(peer)) }
     }
 }
 

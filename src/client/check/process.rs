@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use rustix::param::clock_ticks_per_second;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getpid, kill_process, prlimit, waitpid,
 };
@@ -62,16 +61,17 @@ impl ProcessTree {
         pids
     }
 
-    /// Processor time that it has used so far.
-    pub(super) fn processor_time(self) -> Duration {
-        let ticks: u64 = self.pids().into_iter().filter_map(ticks_of).sum();
-        Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)
+    /// What it has had of the processors so far.
+    pub(super) fn usage(self) -> Usage {
+        self.pids().into_iter().map(usage_of).fold(Usage::default(), |sum, usage| Usage {
+            ran: sum.ran + usage.ran,
+            waited: sum.waited + usage.waited,
+        })
     }
 
-    /// Its open descriptors.
-    pub(super) fn descriptors(self) -> usize {
-        let open = |pid| fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-        self.pids().into_iter().map(open).sum()
+    /// Its open sockets. Other descriptors can be its own affair: some runtimes keep pipes to use them again.
+    pub(super) fn sockets(self) -> usize {
+        self.pids().into_iter().map(sockets_of).sum()
     }
 
     /// Memory that it has resident, in bytes.
@@ -108,14 +108,23 @@ impl ProcessTree {
     pub(super) fn limit_descriptors(self, more: u64) -> io::Result<Vec<(i32, Rlimit)>> {
         let mut before = Vec::new();
         for pid in self.pids() {
-            let Some(highest) = highest_descriptor(pid) else { continue };
+            let Some(open) = descriptors_of(pid) else { continue };
             let Some(id) = Pid::from_raw(pid) else { continue };
             let maximum = hard_limit(pid);
-            let tight = Rlimit { current: Some(highest + 1 + more), maximum };
+            let tight = Rlimit { current: Some(limit_that_leaves(more, &open)), maximum };
             before.push((pid, prlimit(Some(id), Resource::Nofile, tight)?));
         }
         Ok(before)
     }
+}
+
+/// What processes have had of the processors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// How long they ran.
+    pub(super) ran: Duration,
+    /// How long they could have run, while others did.
+    pub(super) waited: Duration,
 }
 
 /// Gives processes their limits back.
@@ -148,10 +157,17 @@ fn parent_of(pid: i32) -> Option<i32> {
     stat_of(pid)?.get(1)?.parse().ok()
 }
 
-fn ticks_of(pid: i32) -> Option<u64> {
-    let stat = stat_of(pid)?;
-    let number = |at: usize| stat.get(at)?.parse::<u64>().ok();
-    Some(number(11)? + number(12)?)
+/// The sum over its threads: /proc/PID/task/TID/schedstat.
+fn usage_of(pid: i32) -> Usage {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut usage = Usage::default();
+    for thread in threads {
+        let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|n| n.parse().unwrap_or_default());
+        usage.ran += Duration::from_nanos(numbers.next().unwrap_or_default());
+        usage.waited += Duration::from_nanos(numbers.next().unwrap_or_default());
+    }
+    usage
 }
 
 fn resident_of(pid: i32) -> Option<u64> {
@@ -168,13 +184,26 @@ fn hard_limit(pid: i32) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn highest_descriptor(pid: i32) -> Option<u64> {
+fn sockets_of(pid: i32) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+}
+
+fn descriptors_of(pid: i32) -> Option<Vec<u64>> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).max()
+    Some(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The limit under which a process that has these open can open `more`. It gets the lowest numbers that are free.
+fn limit_that_leaves(more: u64, open: &[u64]) -> u64 {
+    let mut free = (0..).filter(|number| !open.contains(number));
+    free.nth(more as usize).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
     use std::process::{Command, Stdio, id};
 
     use super::*;
@@ -182,12 +211,46 @@ mod tests {
     #[test]
     fn this_process_and_its_child_are_a_tree() {
         let tree = ProcessTree::of(id() as i32).unwrap();
-        assert!(tree.resident() > 1 << 20 && tree.descriptors() >= 3);
+        assert!(tree.resident() > 1 << 20);
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         assert!(tree.pids().contains(&(child.id() as i32)));
         drop(child.stdin.take());
         child.wait().unwrap();
         assert!(!tree.pids().contains(&(child.id() as i32)));
         assert!(ProcessTree::of(i32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_program_that_spins_uses_the_processor() {
+        let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let tree = ProcessTree::of(child.id() as i32).unwrap();
+        let before = tree.usage();
+        while tree.usage().ran < before.ran + Duration::from_millis(20) {}
+        assert!(tree.usage().waited >= before.waited);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(tree.usage(), Usage::default());
+    }
+
+    #[test]
+    fn a_limit_leaves_as_many_as_it_says() {
+        assert_eq!(limit_that_leaves(2, &[0, 1, 2]), 5);
+        assert_eq!(limit_that_leaves(2, &[0, 1, 2, 4, 60]), 6);
+        assert_eq!(limit_that_leaves(0, &[0, 2]), 1);
+    }
+
+    #[test]
+    fn sockets_are_counted_and_pipes_are_not() {
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let tree = ProcessTree::of(child.id() as i32).unwrap();
+        assert_eq!(tree.sockets(), 0);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut child = Command::new("cat").stdin(OwnedFd::from(one)).spawn().unwrap();
+        assert_eq!(ProcessTree::of(child.id() as i32).unwrap().sockets(), 1);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -71,7 +71,7 @@ impl CaseReport {
             Ok(Finding::Note(note)) => (Verdict::Pass, Some(note)),
             Ok(Finding::Inconclusive(why)) => (Verdict::Inconclusive, Some(why)),
             Err(problem) => {
-                report.evidence = problem.evidence;
+                report.evidence = *problem.evidence;
                 (Verdict::Fail, Some(problem.symptom.to_string()))
             }
         };

@@ -18,6 +18,9 @@ const CASE_LIMIT: Duration = Duration::from_secs(10);
 /// However often a server was silent, it is given this long.
 const LEAST_PATIENCE: Duration = Duration::from_millis(400);
 
+/// How long a process may take to end after its connections are closed.
+const DEATH_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Cases that others stand on: what begins with the first needs the second to be passed.
 const PREREQUISITES: &[(&str, &str)] = &[
     ("bytes/1m", "bytes/buffer-sizes"),
@@ -171,7 +174,7 @@ impl<'a, 'b> Runner<'a, 'b> {
         let diagnosis = match &outcome {
             Err(problem) if !self.bench.is_interrupted => {
                 let diagnosis = diagnose(self.bench, case, problem);
-                Some(self.as_before(diagnosis))
+                Some(self.as_before(case, diagnosis))
             }
             _ => None,
         };
@@ -183,23 +186,38 @@ impl<'a, 'b> Runner<'a, 'b> {
         if report.verdict == Verdict::Fail {
             report.records = records;
         }
+        self.bench.cases_tried = self.reports.len();
         self.reports.push(report);
     }
 
-    /// If a diagnosis is not sure, and an earlier one was, both may have the same cause.
-    fn as_before(&self, diagnosis: Diagnosis) -> Diagnosis {
-        let is_sure = |other: &&Diagnosis| other.confidence == Confidence::Sure;
-        let earlier =
+    /// If a diagnosis is not sure, and an earlier one was, both may have the same cause. A server that spins for one
+    /// reason does so in other cases too.
+    fn as_before(&self, case: &Case, diagnosis: Diagnosis) -> Diagnosis {
+        let mut earlier =
             self.reports.iter().filter_map(|report| Some((report, report.diagnosis.as_ref()?)));
-        let sure = earlier.filter(|(_, other)| is_sure(other)).last();
-        match (diagnosis.mistake, sure) {
-            (None, Some((report, other))) => other.again(report.id),
+        let cause = match diagnosis.mistake {
+            None => earlier.rfind(|(_, other)| other.confidence == Confidence::Sure),
+            Some(_) if case.id.starts_with("process/") => {
+                earlier.find(|(_, other)| other.mistake.is_some_and(|mistake| mistake.spins()))
+            }
+            Some(_) => None,
+        };
+        match cause {
+            Some((report, other)) if diagnosis.confidence != Confidence::Sure => {
+                other.again(report.id)
+            }
             _ => diagnosis,
         }
     }
 
     /// If the server has died, that is what the case has found.
     fn with_death(&mut self, outcome: Result<Finding, Problem>) -> Result<Finding, Problem> {
+        if let Err(Problem { symptom: Symptom::Ended { .. } | Symptom::NotConnected(_), .. }) =
+            outcome
+        {
+            // A process closes its connections while it ends.
+            self.bench.await_death(DEATH_PATIENCE);
+        }
         match (self.bench.death(), outcome) {
             (Some(how), Err(problem)) => Err(Problem { symptom: Symptom::Died(how), ..problem }),
             (Some(how), Ok(_)) => Err(Problem::of(Symptom::Died(how))),

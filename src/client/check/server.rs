@@ -1,8 +1,9 @@
 //! The server under check: an address, and the process behind it if that is known.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use crate::text::format::setting;
 
 /// How long a command may take until its server can be connected to.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How long its port may be listened on after its end.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the server is tried meanwhile.
 const RETRY: Duration = Duration::from_millis(20);
 
@@ -94,6 +97,7 @@ impl Started {
     /// As [`new`](Self::new).
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.stop();
+        self.await_free_port();
         (self.child, self.output) = spawn(&self.command, self.port)?;
         self.await_listener()
     }
@@ -101,7 +105,7 @@ impl Started {
     fn await_listener(&mut self) -> io::Result<()> {
         let end = Instant::now() + START_PATIENCE;
         while Instant::now() < end {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if is_listened_at(self.port) {
                 return Ok(());
             }
             if let Some(how) = self.ending() {
@@ -115,6 +119,15 @@ impl Started {
         Err(io::Error::other(format!(
             "the server did not listen on 127.0.0.1:{port} within {patience}: does it take the port from {PORT} or $PORT?"
         )))
+    }
+
+    /// Waits until nobody listens on the port. The system can close a listener a while after its process has ended, as
+    /// it does with io_uring.
+    fn await_free_port(&self) {
+        let end = Instant::now() + PORT_PATIENCE;
+        while Instant::now() < end && is_listened_at(self.port) {
+            std::thread::sleep(RETRY);
+        }
     }
 
     fn stop(&mut self) {
@@ -155,6 +168,25 @@ fn spawn(command: &[OsString], port: u16) -> io::Result<(Child, Tail)> {
     Ok((child, output))
 }
 
+/// Whether somebody listens at a port. Where the system shows that, no connection is made: some servers serve just one.
+fn is_listened_at(port: u16) -> bool {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let tables: Vec<_> = tables.into_iter().flatten().collect();
+    match tables.is_empty() {
+        true => TcpStream::connect(("127.0.0.1", port)).is_ok(),
+        false => tables.iter().flat_map(|table| table.lines()).any(|line| is_listener(line, port)),
+    }
+}
+
+/// Whether a line of /proc/net/tcp is of a listener at a port: proc_pid_net(5).
+fn is_listener(line: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let mut fields = line.split_whitespace().skip(1);
+    let local = fields.next().and_then(|local| local.rsplit_once(':'));
+    let is_there = local.is_some_and(|(_, at)| u16::from_str_radix(at, 16) == Ok(port));
+    is_there && fields.nth(1) == Some(LISTEN)
+}
+
 /// How a process has ended.
 fn described(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
@@ -164,5 +196,23 @@ fn described(status: ExitStatus) -> String {
             Err(_) => format!("killed by signal {signal}"),
         },
         (None, None) => "it is unknown how".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_listened_at_or_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert!(is_listened_at(port));
+        assert!(!is_listened_at(client.local_addr().unwrap().port()));
+        drop(listener);
+        assert!(!is_listened_at(port));
+        let line = "0: 0100007F:1B5F 00000000:0000 0A 00000000:00000000 00:00000000 00000000";
+        assert!(is_listener(line, 7007) && !is_listener(line, 0x1b5e));
     }
 }

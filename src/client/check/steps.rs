@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::bench::{Bench, PeerId, Waited};
-use super::case::Profile;
 use super::peer::{Ending, Peer};
 use super::problem::{Problem, Symptom};
+use super::profile::Profile;
 use crate::client::rng::xorshift;
 
 /// How long a server has to say something that it was not asked for.

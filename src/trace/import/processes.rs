@@ -33,6 +33,7 @@ pub(super) fn shares_descriptors(call: &Call<'_>) -> bool {
 
 /// A thread has ended, as `how` says: "exited with 1" or "killed by SIGKILL".
 pub(super) fn ended(t: &mut Translator, who: Who, how: &str) {
+    t.never_returned(who);
     let Some(gone) = t.descriptors.end(who.thread) else { return };
     for object in gone {
         t.gone(who, object, "the process ended");

@@ -128,16 +128,21 @@ impl Translator {
 
     /// The records of the calls that had not returned when the file ended.
     pub(super) fn finish(&mut self) {
-        let mut unfinished: Vec<_> = std::mem::take(&mut self.unfinished).into_iter().collect();
-        unfinished.sort_unstable();
-        let time = self.time;
-        for (thread, (began, text)) in unfinished {
-            if let Some(mut call) = Call::parse(&text) {
-                call.took = Some(time.saturating_sub(began));
-                self.recorder.call(words(&call));
-                sockets::unfinished(self, Who { thread, time }, &call);
-                self.recorder.call(None);
-            }
+        let mut threads: Vec<_> = self.unfinished.keys().copied().collect();
+        threads.sort_unstable();
+        for thread in threads {
+            self.never_returned(Who { thread, time: self.time });
+        }
+    }
+
+    /// Records that a call of a thread had not returned when the thread or the file ended.
+    pub(super) fn never_returned(&mut self, who: Who) {
+        let Some((began, text)) = self.unfinished.remove(&who.thread) else { return };
+        if let Some(mut call) = Call::parse(&text) {
+            call.took = Some(who.time.saturating_sub(began));
+            self.recorder.call(words(&call));
+            sockets::unfinished(self, who, &call);
+            self.recorder.call(None);
         }
     }
 

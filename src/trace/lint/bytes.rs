@@ -53,6 +53,7 @@ impl Lint {
         let finding = wrong_bytes(connection, asked, at, group);
         connection.is_off |= finding.is_some();
         connection.note_lost(asked, at);
+        connection.count_write(asked, at);
         connection.wrote_at = at.time;
         match record.outcome() {
             Some(Outcome::Bytes(took)) => {
@@ -77,6 +78,7 @@ impl Connection {
     fn took_bytes(&mut self, took: u64, asked: u64) {
         self.read = self.read.saturating_add(took);
         (self.took, self.asked) = (took, asked);
+        self.counts.reads += 1;
         self.last_read = Some(if took < asked { LastRead::Short } else { LastRead::Full });
         if !self.is_blocked() {
             self.was_blocked = false;
@@ -89,10 +91,22 @@ impl Connection {
         self.has_ended = true;
         self.ends += 1;
         (self.ends >= MANY_ENDS).then(|| {
-            let because =
-                format!("the read returns the end of the stream, and nothing was written since it did so before");
-            Finding::sure(Mistake::END_IGNORED, at, group, because)
+            let because = "the read returns the end of the stream, as two before it did, and nothing was written meanwhile";
+            Finding::sure(Mistake::END_IGNORED, at, group, because.into())
         })
+    }
+
+    /// Whether a write offers the buffer of the last read, of which that had filled a part.
+    fn offers_whole(&self, asked: u64) -> bool {
+        asked == self.asked && self.took < self.asked
+    }
+
+    fn count_write(&mut self, asked: u64, at: Moment) {
+        self.counts.writes += 1;
+        if self.offers_whole(asked) && self.counts.writes == self.counts.reads {
+            self.counts.whole += 1;
+            self.first_whole.get_or_insert(at);
+        }
     }
 
     /// The rest of a short write must come first. If a write has only the bytes of the last read, that rest is lost.
@@ -102,7 +116,8 @@ impl Connection {
             && asked != rest
             && asked < self.pending()
         {
-            self.lost.get_or_insert(at);
+            self.lost_at.get_or_insert(at);
+            self.lost_bytes = self.lost_bytes.saturating_add(rest);
         }
     }
 
@@ -146,19 +161,10 @@ fn wrong_bytes(connection: &Connection, asked: u64, at: Moment, group: &str) -> 
                 count(before),
                 count(asked)
             );
-            Some(Finding::sure(Mistake::SENT_TWICE, at, group, because))
+            Some(Finding::sure(Mistake::SENT_TWICE, at, group, because).of_echo())
         }
-        _ if asked == connection.asked
-            && connection.took < connection.asked
-            && pending == connection.took =>
-        {
-            let because = format!(
-                "a read took {} bytes, and the write offers {}, the size of the whole buffer",
-                count(connection.took),
-                count(asked)
-            );
-            Some(Finding::sure(Mistake::WHOLE_BUFFER, at, group, because))
-        }
+        // What the whole connection shows.
+        _ if connection.offers_whole(asked) => None,
         _ => {
             let because = format!(
                 "{} bytes are there to send, and the write offers {}",

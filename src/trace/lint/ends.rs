@@ -1,6 +1,6 @@
 //! How connections end: with all of their bytes, after all of them were read, and for a reason.
 
-use super::sockets::{Connection, LastRead};
+use super::sockets::{Connection, Counts, LastRead};
 use super::{Finding, LONG_SLEEP, Lint, Moment};
 use crate::mistake::Mistake;
 use crate::text::format::count;
@@ -37,13 +37,15 @@ impl Lint {
     /// Connections that are open when the trace ends: what they have lost stays lost.
     pub(super) fn still_open(&mut self) {
         let mut open: Vec<_> = std::mem::take(&mut self.connections).into_iter().collect();
-        open.sort_by_key(|(_, connection)| connection.lost.map(|at| at.number));
+        open.sort_by_key(|(_, connection)| connection.lost_at.map(|at| at.number));
         for (group, connection) in open {
             self.echoed += u64::from(connection.read > 0 && connection.read == connection.wrote);
+            whole_buffer(&connection, &group)
+                .into_iter()
+                .for_each(|finding| self.findings.add(finding));
             let is_idle = self.time - connection.wrote_at >= LONG_SLEEP;
-            let is_short =
-                connection.pending() > 0 && !connection.is_off && !connection.is_blocked();
-            if let Some(at) = connection.lost.filter(|_| is_short && is_idle) {
+            let is_short = connection.pending() > 0 && !connection.is_off;
+            if let Some(at) = connection.lost().filter(|_| is_short && is_idle) {
                 self.findings.add(lost(&connection, at, &group));
             }
         }
@@ -57,12 +59,15 @@ fn ending(
     group: &str,
     turn: Option<(u64, u64)>,
 ) -> Option<Finding> {
+    if let Some(finding) = whole_buffer(connection, group) {
+        return Some(finding);
+    }
     let is_at_end = connection.has_ended;
     let is_short = connection.wrote < connection.read && !connection.is_off && connection.wrote > 0;
-    if let Some(lost_at) = connection.lost.filter(|_| is_short && !connection.is_blocked()) {
+    if let Some(lost_at) = connection.lost().filter(|_| is_short) {
         return Some(lost(connection, lost_at, group));
     }
-    if is_short && is_at_end && connection.is_blocked() {
+    if is_short && is_at_end {
         let because = format!(
             "it closes at the end of the stream with {} of {} bytes pending",
             count(connection.pending()),
@@ -73,7 +78,10 @@ fn ending(
     if is_at_end || connection.is_shut {
         return None;
     }
-    if connection.watch.is_told && connection.watch.is_end_told {
+    // If all is echoed, the end may be all that was left: HAProxy knows it from the event.
+    let may_have_more =
+        connection.read == 0 || is_short || connection.last_read == Some(LastRead::Full);
+    if connection.watch.is_told && connection.watch.is_end_told && may_have_more {
         return Some(hang_up(connection, at, group));
     }
     let is_echoed = connection.read == connection.wrote && connection.read > 0;
@@ -96,6 +104,19 @@ fn lost(connection: &Connection, at: Moment, group: &str) -> Finding {
         count(connection.read)
     );
     Finding::sure(Mistake::LOST_TAIL, at, group, because).of_echo()
+}
+
+/// Each read was short, and each was answered by one write of the size of the buffer. Of a server that answers with
+/// something else, that is not so for all.
+fn whole_buffer(connection: &Connection, group: &str) -> Option<Finding> {
+    let Counts { reads, writes, whole } = connection.counts;
+    let at = connection.first_whole.filter(|_| reads == writes && writes == whole)?;
+    let because = format!(
+        "each read took a part of {} bytes, and each write offers {}, the size of the whole buffer",
+        count(connection.asked),
+        count(connection.asked)
+    );
+    Some(Finding::likely(Mistake::WHOLE_BUFFER, at, group, because))
 }
 
 fn hang_up(connection: &Connection, at: Moment, group: &str) -> Finding {

@@ -18,6 +18,9 @@ pub(super) struct Connection {
     /// What the last read was offered, and what it took.
     pub(super) asked: u64,
     pub(super) took: u64,
+    pub(super) counts: Counts,
+    /// The first write that offered a buffer that a read had not filled.
+    pub(super) first_whole: Option<Moment>,
     /// A write was short or blocked since the last read.
     pub(super) was_blocked: bool,
     /// A read has said that the peer has ended, and how many have since bytes were written.
@@ -27,13 +30,23 @@ pub(super) struct Connection {
     pub(super) is_shut: bool,
     /// A call on it has failed, or an event said so: the peer is gone.
     pub(super) is_failed: bool,
-    /// The write after a short one did not begin with its rest.
-    pub(super) lost: Option<Moment>,
+    /// The write after a short one seems not to have begun with its rest; the bytes of all such rests.
+    pub(super) lost_at: Option<Moment>,
+    pub(super) lost_bytes: u64,
     /// More was written than read, or another sum is wrong: counts say nothing more.
     pub(super) is_off: bool,
     /// The turn and the thread of the last read.
     pub(super) read_in: Option<(u64, u64)>,
     pub(super) suspect: Option<Suspect>,
+}
+
+/// How many calls moved bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) reads: u64,
+    pub(super) writes: u64,
+    /// Writes that offered a whole buffer, of which the read before had filled a part.
+    pub(super) whole: u64,
 }
 
 /// What a poll watches, and what it has told since the last read or accept.
@@ -104,6 +117,16 @@ impl Connection {
     /// Bytes that were read and not written yet.
     pub(super) fn pending(&self) -> u64 {
         self.read.saturating_sub(self.wrote)
+    }
+
+    /// Where the rest of a short write was lost, if just such rests are missing now. A server that writes in parts of one
+    /// size can seem to lose some, but what it still has is pending too.
+    pub(super) fn lost(&self) -> Option<Moment> {
+        let last = match self.last_write {
+            Some(LastWrite::Short { rest, .. }) => rest,
+            _ => 0,
+        };
+        self.lost_at.filter(|_| self.pending() == self.lost_bytes.saturating_add(last))
     }
 
     /// Whether it waits for its peer to take bytes.

@@ -121,8 +121,8 @@ const State = (() => {
     "listener:failed": (_, { data, time }) => ({
       retryAt: Text.isCount(data.retry) ? time + data.retry : undefined, why: data.error,
     }),
-    "connection:accepted": (_, { data }) => ({ peer: data.peer, life: "open" }),
-    "connection:connected": (_, { data }) => ({ peer: data.peer, life: "open" }),
+    "connection:accepted": (_, { data }) => ({ peer: data.peer }),
+    "connection:connected": (_, { data }) => ({ peer: data.peer }),
     "connection:proxied": (_, { data }) => ({ peer: data.peer }),
     "connection:refused": (slot, { data }) => ({ ...closed(slot), peer: data.peer, life: "refused", why: data.why }),
     "connection:header": read,

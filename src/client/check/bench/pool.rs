@@ -1,6 +1,6 @@
 //! The random bytes that a bench sends.
 
-use crate::client::check::case::Profile;
+use crate::client::check::profile::Profile;
 use crate::client::rng::xorshift;
 
 /// Random bytes that follow from the seed: in lines of letters, if that is what the server echoes.

@@ -51,6 +51,11 @@ impl Bench<'_> {
         }
     }
 
+    /// Does what can be done without waiting.
+    pub(in crate::client::check) fn run_once(&mut self) {
+        self.turn(Duration::ZERO);
+    }
+
     /// Runs for this long, whatever happens.
     pub(in crate::client::check) fn run_for(&mut self, time: Duration) {
         self.run_until(Instant::now() + time, |_| false);
@@ -75,17 +80,20 @@ impl Bench<'_> {
             self.is_interrupted = true;
         }
         for Ready { token, .. } in &ready {
-            match self.reactor.get_mut(*token) {
-                Some(Slot::Peer(peer)) => {
-                    if peer.drive(&mut self.scratch, Instant::now()) {
-                        self.reactor.requeue(*token);
-                    }
+            let has_more = match self.reactor.get_mut(*token) {
+                Some(Slot::Peer(peer)) => peer.drive(&mut self.scratch, Instant::now()),
+                Some(Slot::Letterbox(letterbox)) => {
+                    letterbox.drive(&mut self.scratch);
+                    false
                 }
-                Some(Slot::Letterbox(letterbox)) => letterbox.drive(&mut self.scratch),
                 Some(Slot::Signals(signals)) => {
                     self.is_interrupted |= signals.pending().any(signals::is_stop);
+                    false
                 }
-                None => {}
+                None => false,
+            };
+            if has_more {
+                self.reactor.requeue(*token);
             }
         }
         self.ready = ready;

@@ -1,8 +1,8 @@
 //! Whether the bytes that come back are those that were sent. How a connection ends does not matter here.
 
-use super::super::bench::Bench;
+use super::super::bench::{Bench, PeerId};
 use super::super::case::{Case, Finding, Need, Severity};
-use super::super::problem::Problem;
+use super::super::problem::{Problem, Symptom};
 
 /// The sizes of buffers that programs like.
 const BUFFERS: [usize; 7] = [128, 256, 512, 1024, 4096, 8192, 65_536];
@@ -91,12 +91,46 @@ const fn case(
 }
 
 fn echoes(bench: &mut Bench<'_>, messages: &[&[u8]]) -> Result<Finding, Problem> {
-    let peer = bench.connect()?;
+    let mut talk = Talk::begin(bench)?;
     for message in messages {
-        bench.exchange(peer, message)?;
+        talk.exchange(message)?;
     }
-    bench.expect_nothing_more(peer)?;
-    Ok(Finding::Fine)
+    talk.end()
+}
+
+/// Messages one after the other, on one connection if the server lets it last. If it closes after an echo, that is
+/// another case's matter: the next message gets a new connection.
+struct Talk<'a, 'b> {
+    bench: &'a mut Bench<'b>,
+    peer: PeerId,
+}
+
+impl<'a, 'b> Talk<'a, 'b> {
+    fn begin(bench: &'a mut Bench<'b>) -> Result<Self, Problem> {
+        let peer = bench.connect()?;
+        Ok(Self { bench, peer })
+    }
+
+    fn exchange(&mut self, message: &[u8]) -> Result<(), Problem> {
+        let before = self.bench.peer(self.peer).received().len();
+        match self.bench.exchange(self.peer, message) {
+            Err(Problem { symptom: Symptom::Ended { received, .. }, .. })
+                if before > 0 && received == before =>
+            {
+                self.peer = self.bench.connect()?;
+                self.bench.exchange(self.peer, message)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Nothing may follow what was asked for.
+    fn end(self) -> Result<Finding, Problem> {
+        match self.bench.expect_nothing_more(self.peer) {
+            Err(Problem { symptom: Symptom::Ended { .. }, .. }) | Ok(()) => Ok(Finding::Fine),
+            Err(problem) => Err(problem),
+        }
+    }
 }
 
 fn one(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
@@ -108,11 +142,10 @@ fn word(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 }
 
 fn unasked(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    let peer = bench.connect()?;
-    bench.expect_nothing_more(peer)?;
-    bench.exchange(peer, b"hello\n")?;
-    bench.expect_nothing_more(peer)?;
-    Ok(Finding::Fine)
+    let mut talk = Talk::begin(bench)?;
+    talk.bench.expect_nothing_more(talk.peer)?;
+    talk.exchange(b"hello\n")?;
+    talk.end()
 }
 
 fn all_values(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
@@ -133,42 +166,36 @@ fn invalid_utf8(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 }
 
 fn split_utf8(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    let peer = bench.connect()?;
-    let text = "é€😀".as_bytes();
     // Each part gets its own echo, so the server has read it alone.
-    for byte in text {
-        bench.exchange(peer, &[*byte])?;
-    }
-    Ok(Finding::Fine)
+    let parts: Vec<_> = "é€😀".as_bytes().chunks(1).collect();
+    echoes(bench, &parts)
 }
 
 fn sizes(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    let peer = bench.connect()?;
-    for len in [1, 2, 3, 5, 13, 100, 511, 513, 1023, 1025, 1500, 4095, 4097, 9000, 16_385, 65_535] {
-        let message = bench.random(len);
-        bench.exchange(peer, &message)?;
+    echoes_of(
+        bench,
+        &[1, 2, 3, 5, 13, 100, 511, 513, 1023, 1025, 1500, 4095, 4097, 9000, 16_385, 65_535],
+    )
+}
+
+/// Sends random messages of these lengths.
+fn echoes_of(bench: &mut Bench<'_>, lengths: &[usize]) -> Result<Finding, Problem> {
+    let mut talk = Talk::begin(bench)?;
+    for len in lengths {
+        let message = talk.bench.random(*len);
+        talk.exchange(&message)?;
     }
-    bench.expect_nothing_more(peer)?;
-    Ok(Finding::Fine)
+    talk.end()
 }
 
 fn buffer_sizes(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    let peer = bench.connect()?;
-    for len in BUFFERS {
-        let message = bench.random(len);
-        bench.exchange(peer, &message)?;
-    }
-    bench.expect_nothing_more(peer)?;
-    Ok(Finding::Fine)
+    echoes_of(bench, &BUFFERS)
 }
 
 fn stale(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
-    let peer = bench.connect()?;
     for (long, short) in [(1000, 1), (70_000, 3), (5000, 5)] {
         let (long, short) = (bench.random(long), bench.random(short));
-        bench.exchange(peer, &long)?;
-        bench.exchange(peer, &short)?;
-        bench.expect_nothing_more(peer)?;
+        echoes(bench, &[&long, &short])?;
     }
     Ok(Finding::Fine)
 }
@@ -190,8 +217,7 @@ fn pipelined(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
         bench.send(peer, format!("message {n}\n").as_bytes());
     }
     bench.await_echo(peer)?;
-    bench.expect_nothing_more(peer)?;
-    Ok(Finding::Fine)
+    Talk { bench, peer }.end()
 }
 
 fn cut_oddly(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
@@ -203,8 +229,7 @@ fn cut_oddly(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
         bench.run(&[peer], |bench| bench.peer(peer).is_sent());
     }
     bench.await_echo(peer)?;
-    bench.expect_nothing_more(peer)?;
-    Ok(Finding::Fine)
+    Talk { bench, peer }.end()
 }
 
 fn one_mebibyte(bench: &mut Bench<'_>) -> Result<Finding, Problem> {

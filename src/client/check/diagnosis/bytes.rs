@@ -18,50 +18,55 @@ pub(super) fn compare(sent: &[u8], came: &[u8]) -> Option<Diagnosis> {
 
 /// Changes that only a program makes that takes bytes for text.
 fn text(sent: &[u8], came: &[u8], offset: usize) -> Option<Diagnosis> {
-    const REPLACEMENT: &[u8] = &[0xef, 0xbf, 0xbd];
     let (rest, tail) = (&came[offset..], sent.get(offset..)?);
+    replaced(sent, came, offset)
+        .or_else(|| changed(rest, tail))
+        .or_else(|| cut_at_zero(tail, offset))
+        .or_else(|| other_line_ends(sent, came, offset))
+}
+
+/// What is no UTF-8 was replaced by the character that stands for that.
+fn replaced(sent: &[u8], came: &[u8], offset: usize) -> Option<Diagnosis> {
+    const REPLACEMENT: &[u8] = &[0xef, 0xbf, 0xbd];
     let after = &came[offset.saturating_sub(2)..];
-    let same = |change: fn(u8) -> u8| {
-        rest.len().min(tail.len()) > 0 && rest.iter().zip(tail).all(|(c, s)| *c == change(*s))
-    };
-    if after.windows(3).take(3).any(|three| three == REPLACEMENT)
-        && !sent.windows(3).any(|t| t == REPLACEMENT)
-    {
+    let is_there = after.windows(3).take(3).any(|three| three == REPLACEMENT)
+        && !sent.windows(3).any(|three| three == REPLACEMENT);
+    is_there.then(|| {
         let because =
             format!("EF BF BD came at offset {offset}: the mark for bytes that are no text");
-        return Some(Diagnosis::sure(Mistake::TEXT_ONLY, because));
+        Diagnosis::sure(Mistake::TEXT_ONLY, because)
+    })
+}
+
+/// Each byte was changed in the same way.
+fn changed(rest: &[u8], tail: &[u8]) -> Option<Diagnosis> {
+    let all = |change: fn(u8) -> u8| {
+        rest.len().min(tail.len()) > 0 && rest.iter().zip(tail).all(|(c, s)| *c == change(*s))
+    };
+    if all(|byte| byte & 0x7f) {
+        let because = "every byte came with its eighth bit cleared";
+        return Some(Diagnosis::sure(Mistake::CUTS_EIGHTH_BIT, because));
     }
-    if same(|byte| byte & 0x7f) {
-        return Some(Diagnosis::sure(
-            Mistake::CUTS_EIGHTH_BIT,
-            "every byte came with its eighth bit cleared",
-        ));
-    }
-    if same(|byte| byte.to_ascii_uppercase()) || same(|byte| byte.to_ascii_lowercase()) {
-        return Some(Diagnosis::sure(
-            Mistake::CHANGES_CASE,
-            "the letters came back in another case",
-        ));
-    }
-    if tail.first() == Some(&0) {
-        return Some(Diagnosis::likely(
-            Mistake::ENDS_AT_NUL,
-            format!("a zero byte stood at offset {offset}"),
-        ));
-    }
+    let is_case = all(|byte| byte.to_ascii_uppercase()) || all(|byte| byte.to_ascii_lowercase());
+    let because = "the letters came back in another case";
+    is_case.then(|| Diagnosis::sure(Mistake::CHANGES_CASE, because))
+}
+
+fn cut_at_zero(tail: &[u8], offset: usize) -> Option<Diagnosis> {
+    let because = || format!("a zero byte stood at offset {offset}");
+    (tail.first() == Some(&0)).then(|| Diagnosis::likely(Mistake::ENDS_AT_NUL, because()))
+}
+
+/// Without line ends, both are the same.
+fn other_line_ends(sent: &[u8], came: &[u8], offset: usize) -> Option<Diagnosis> {
     let is_end = |byte: Option<&u8>| matches!(byte, Some(b'\r' | b'\n'));
     let without_ends = |bytes: &[u8]| -> Vec<u8> {
-        bytes.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect()
+        bytes.iter().copied().filter(|byte| !is_end(Some(byte))).collect()
     };
-    if (is_end(rest.first()) || is_end(tail.first()))
-        && without_ends(sent).starts_with(&without_ends(came))
-    {
-        return Some(Diagnosis::sure(
-            Mistake::CHANGES_LINE_ENDS,
-            format!("only line ends differ, from offset {offset} on"),
-        ));
-    }
-    None
+    let are_there = (is_end(came.get(offset)) || is_end(sent.get(offset)))
+        && without_ends(sent).starts_with(&without_ends(came));
+    let because = || format!("only line ends differ, from offset {offset} on");
+    are_there.then(|| Diagnosis::sure(Mistake::CHANGES_LINE_ENDS, because()))
 }
 
 /// Bytes that belong to another offset.
