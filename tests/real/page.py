@@ -106,7 +106,7 @@ def steps_both_ways(browser, url):
 STATES = [
     (4, "listener:127.0.0.1:7007", "The kernel rings when the next one arrives", ["armed"], False),
     (6, "listener:127.0.0.1:7007", "accepted in this turn", ["rung"], False),
-    (13, "listener:127.0.0.1:7007", "kernel: 0 bytes", ["armed"], False),
+    (13, "listener:127.0.0.1:7007", "queue: empty", ["armed"], False),
     (14, "#1", "Waits for bytes", ["armed", "armed"], False),
     (16, "#1", "they are read in this turn", ["rung", "rung"], False),
     (17, "#1", "34,464 bytes", ["rung", "rung"], False),
@@ -121,7 +121,7 @@ STATES = [
     (39, "#1", "Nothing will wake it", ["spent", "idle"], True),
     (41, "#1", "Waits for bytes. The kernel rings when the next arrive", ["armed", "rung"], False),
     (47, "#2", "Is closed: idle timeout", ["over", "over"], False),
-    (48, "listener:127.0.0.1:7007", "Accepting failed: too many open files. It tries again at", ["armed"], False),
+    (48, "listener:127.0.0.1:7007", "Accepting failed: too many open files. It can try again at", ["armed"], False),
     (49, "#1", "the end was read", ["over", "idle"], False),
 ]
 
@@ -176,6 +176,8 @@ BELLS = [
     ("another connection of that number", EDGES + [("connection:closed", {"why": "x"})] + EDGES + [READY, SLEEP], "spent armed True"),
     ("shut down with a lost tail", EDGES + [SHORT_WRITE, ("connection:shutdown", {}), ROOM, SLEEP], "armed spent False"),
     ("one accept for an edge", EDGES[:1] + [READY, ACCEPT, SLEEP], "spent armed True", "listener:x"),
+    ("an accept that failed", EDGES[:1] + [READY, ("listener:accept", {"result": "EMFILE"}), SLEEP], "spent armed True", "listener:x"),
+    ("an accept that failed, and a time-out", EDGES[:1] + [READY, ("listener:accept", {"result": "EMFILE"}), ("reactor:waits", {"timeout": 9})], "spent armed False", "listener:x"),
     ("accepts that are tried again", EDGES[:1] + [READY, ACCEPT, ("listener:failed", {"error": "x", "retry": 5}), SLEEP], "spent armed False", "listener:x"),
 ]
 DERIVE = """([steps, group]) => {

@@ -56,7 +56,7 @@ const Draw = (() => {
 
   const RINGS = {
     armed: "armed",
-    rung: "rung: in use",
+    rung: "rung",
     spent: "spent: will not ring",
     none: "not asked to ring",
     over: "over",
@@ -65,12 +65,17 @@ const Draw = (() => {
   /** How a bell looks: one that does not matter is only a shade. */
   const look = (bell, isWanted) => (bell === "spent" && !isWanted ? "idle" : bell);
 
+  const QUEUE = { none: "queue: empty", some: "queue: not empty", unknown: "queue: unknown" };
+  const END = { no: "", waits: " and the end", read: ", the end was read" };
+
+  const lying = ({ bytes, level }) =>
+    bytes !== undefined ? Text.bytes(bytes) : { none: "nothing", some: "some bytes", unknown: "unknown" }[level];
+
   /** The incoming direction: bytes in the kernel. `scale` is a full gauge of each direction, in bytes. */
   function incoming(slot, scale) {
     const { bytes, level, end, bell } = slot.in;
     const share = bytes !== undefined ? bytes / scale.in : { none: 0, some: 0.6, unknown: 0.3 }[level];
-    const lies = bytes !== undefined ? Text.bytes(bytes) : { none: "nothing", some: "some bytes", unknown: "unknown" }[level];
-    const amount = `kernel: ${lies}${end === "waits" ? " and the end" : end === "read" ? ", the end was read" : ""}`;
+    const amount = slot.kind === "listener" ? QUEUE[level] : `kernel: ${lying(slot.in)}${END[end]}`;
     const isWanted = level !== "none" || end === "waits";
     const shown = look(bell, isWanted);
     return { level: bytes > 0 ? "known" : level, share, amount, bell: shown, rings: shown === "idle" ? "rung; nothing lies there" : RINGS[bell] };

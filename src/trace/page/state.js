@@ -29,7 +29,7 @@ const State = (() => {
       in: { bell: "none", level: "unknown", bytes: undefined, end: "no" },
       // kernel: room, full or unknown. pending: bytes that the server keeps until the kernel takes them.
       out: { bell: "none", kernel: "unknown", pending: 0, isShut: false },
-      read: 0, wrote: 0, isQueued: false, wasShortReadProof: true, retryAt: undefined, isAsleep: false,
+      read: 0, wrote: 0, isQueued: false, wasShortReadProof: true, hasFailed: false, retryAt: undefined, isAsleep: false,
     };
   }
 
@@ -94,9 +94,11 @@ const State = (() => {
   }
 
   function accept(slot, { data }) {
-    if (data.result === "would_block") return { retryAt: undefined, in: emptied(slot) };
     const isConnection = data.result === "connection";
-    return { in: { ...slot.in, bell: atWork(slot.in.bell), level: isConnection ? "unknown" : "some", bytes: undefined } };
+    const hasFailed = !isConnection && data.result !== "would_block";
+    const changes = { hasFailed, retryAt: undefined, why: hasFailed ? data.result : undefined };
+    if (data.result === "would_block") return { ...changes, in: emptied(slot) };
+    return { ...changes, in: { ...slot.in, bell: atWork(slot.in.bell), level: isConnection ? "unknown" : "some", bytes: undefined } };
   }
 
   /** After a call said that there is nothing, the kernel rings for the next change, if it was asked to. */
@@ -154,7 +156,7 @@ const State = (() => {
     const group = laneOf(event);
     const before = reborn(state.slots.get(group) ?? slotOf(group, kindOf(group)), event);
     put(state, changed, { ...before, ...changes(before, event), thread: event.thread });
-    if (event.name === "reactor:waits" && isSleep(event)) fallAsleep(state, changed, event.thread);
+    if (event.name === "reactor:waits" && isSleep(event)) fallAsleep(state, changed, event);
     return changed;
   }
 
@@ -181,14 +183,16 @@ const State = (() => {
   /** A wait that cannot block is no sleep: the loop has more to do, and asks for events in between. */
   const isSleep = ({ data, trigger }) => trigger !== "queue" && trigger !== "spin" && data.timeout !== 0;
 
-  /** The loop sleeps: what rang and was not used up is spent, if it was an edge. */
-  function fallAsleep(state, changed, thread) {
+  /** The loop sleeps: what rang and was not used up is spent, if it was an edge. After a failed accept, the end of a
+   *  sleep with a limit is when the server can try again. */
+  function fallAsleep(state, changed, { thread, time, data }) {
     for (const group of [...state.rung]) {
       const slot = state.slots.get(group);
       if (slot.isQueued || slot.thread !== thread) continue;
       const bell = slot.mode === "level" ? "armed" : "spent";
       const after = (way) => (way.bell === "rung" ? { ...way, bell } : way);
-      put(state, changed, { ...slot, in: after(slot.in), out: after(slot.out) });
+      const retryAt = slot.hasFailed && Text.isCount(data.timeout) ? time + data.timeout : slot.retryAt;
+      put(state, changed, { ...slot, in: after(slot.in), out: after(slot.out), retryAt });
     }
   }
 

@@ -21,7 +21,7 @@ const Why = (() => {
   function of(slot) {
     if (slot.kind === "loop") return ofLoop(slot);
     if (slot.kind === "listener") return ofListener(slot);
-    if (slot.life !== "open") return answer(`Is ${slot.life}: ${Text.foreign(slot.why ?? "the trace does not say why")}.`, "");
+    if (slot.life !== "open") return answer(`Is ${slot.life}${slot.why === undefined || slot.why === slot.life ? "" : `: ${Text.foreign(slot.why)}`}.`, "");
     if (slot.isQueued) return answer("Is on the ready queue: it had more to do.", "It goes on in the next turn, without an event.");
     if (!isWatched(slot)) return answer("No poll watches it.", "Its program calls it when it wants to.");
     return wantsToWrite(slot) ? ofPending(slot) : ofInput(slot);
@@ -37,7 +37,7 @@ const Why = (() => {
 
   function ofListener(slot) {
     if (slot.retryAt !== undefined) {
-      return answer(`Accepting failed: ${Text.foreign(slot.why)}.`, `It tries again at ${Text.moment(slot.retryAt)}.`);
+      return answer(`Accepting failed: ${Text.foreign(slot.why)}.`, `It can try again at ${Text.moment(slot.retryAt)}, without an event.`);
     }
     if (isStuck(slot)) {
       return stuck("Connections may lie in the accept queue.", "their edge was reported, and no accept said would_block since");

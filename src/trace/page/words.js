@@ -74,7 +74,8 @@ const Words = (() => {
   function closed(event) {
     const { why, read: got, wrote, is_cut: isCut } = event.data;
     const lost = isCut ? " The peer did not get all of its echo." : "";
-    return `${named(event)} is closed: ${foreign(why)}. It read ${bytes(got)} and wrote ${bytes(wrote)}.${lost}`;
+    const because = why === undefined || why === "closed" ? "" : `: ${foreign(why)}`;
+    return `${named(event)} is closed${because}. It read ${bytes(got)} and wrote ${bytes(wrote)}.${lost}`;
   }
 
   const WHY_EXPIRED = {
