@@ -23,7 +23,7 @@ const Why = (() => {
     if (slot.kind === "listener") return ofListener(slot);
     if (slot.life !== "open") return answer(`Is ${slot.life}${slot.why === undefined || slot.why === slot.life ? "" : `: ${Text.foreign(slot.why)}`}.`, "");
     if (slot.isQueued) return answer("Is on the ready queue: it had more to do.", "It goes on in the next turn, without an event.");
-    if (!isWatched(slot)) return answer("No poll watches it.", "Its program calls it when it wants to.");
+    if (!isWatched(slot)) return answer("The trace shows no poll that watches it.", "");
     return wantsToWrite(slot) ? ofPending(slot) : ofInput(slot);
   }
 
@@ -42,7 +42,7 @@ const Why = (() => {
     if (isStuck(slot)) {
       return stuck("Connections may lie in the accept queue.", "their edge was reported, and no accept said would_block since");
     }
-    if (!isWatched(slot)) return answer("No poll watches it.", "Its program accepts when it wants to.");
+    if (!isWatched(slot)) return answer("The trace shows no poll that watches it.", "");
     if (slot.in.bell === "rung") return answer("The kernel reported connections: they are accepted in this turn.", "");
     return answer("Waits for connections.", "The kernel rings when the next one arrives.");
   }

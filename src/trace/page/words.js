@@ -42,7 +42,7 @@ const Words = (() => {
     if (result === "would_block") return `${named(event)}: the read says would_block. The kernel has nothing left, and rings when something comes.${held}`;
     if (result === "end") return `${named(event)}: the read returns the end. The peer sends no more.${held}`;
     if (!isCount(result)) return `${named(event)}: the read fails: ${foreign(result)}.`;
-    if (!isCount(asked)) return `${named(event)}: ${bytes(result)} come.${held}`;
+    if (!isCount(asked)) return `${named(event)}: ${bytes(result)} received.${held}`;
     if (result < asked) return `${named(event)}: the read returns ${bytes(result)}, fewer than the ${bytes(asked)} that it asked for.${held}`;
     return `${named(event)}: the read returns all of the ${bytes(result)} that it asked for. There may be more: nothing says that the kernel is empty.${held}`;
   }
@@ -51,6 +51,7 @@ const Words = (() => {
     const { asked, result } = event.data;
     if (result === "would_block") return `${named(event)}: the kernel took none of ${bytes(asked)}. Its buffer is full, and it rings when there is room.`;
     if (!isCount(result)) return `${named(event)}: the write fails: ${foreign(result)}.`;
+    if (!isCount(asked)) return `${named(event)}: ${bytes(result)} sent.`;
     if (result < asked) return `${named(event)}: the kernel took ${Text.count(result)} of ${bytes(asked)}. The rest is kept, and reading stops until it is gone.`;
     return `${named(event)}: the kernel took all ${bytes(result)}.`;
   }
