@@ -6,7 +6,7 @@ function showEvent(run) {
   const { event, last, asked } = run;
   const where = [
     `Event ${Text.count(event.number)} (${Text.count(run.index + 1)} of ${Text.count(last + 1)})`,
-    `turn ${Text.count(event.turn)}`,
+    event.turn > 0 && `turn ${Text.count(event.turn)}`,
     Text.moment(event.time),
     Text.foreign(event.name),
     event.thread !== undefined && `thread ${Text.foreign(event.thread)}`,

@@ -57,6 +57,7 @@ const Paint = (() => {
   }
 
   function paintLoop(context, colours, slot, from, to, top) {
+    if (slot.isAsleep === undefined) return;
     context.fillStyle = slot.isAsleep ? colours.rule : colours.accent;
     if (slot.isAsleep) context.fillRect(from, top + LANE / 2 - 1, to - from, 2);
     else context.fillRect(from, top + 12, Math.max(to - from, 1), LANE - 24);

@@ -29,7 +29,7 @@ const State = (() => {
       in: { bell: "none", level: "unknown", bytes: undefined, end: "no" },
       // kernel: room, full or unknown. pending: bytes that the server keeps until the kernel takes them.
       out: { bell: "none", kernel: "unknown", pending: 0, isShut: false },
-      read: 0, wrote: 0, isQueued: false, wasShortReadProof: true, hasFailed: false, retryAt: undefined, isAsleep: false,
+      read: 0, wrote: 0, isQueued: false, wasShortReadProof: true, hasFailed: false, retryAt: undefined, isAsleep: undefined,
     };
   }
 

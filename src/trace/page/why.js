@@ -28,6 +28,7 @@ const Why = (() => {
   }
 
   function ofLoop(slot) {
+    if (slot.isAsleep === undefined) return answer("Has not waited for events yet.", "");
     if (!slot.isAsleep) return answer("Is at work.", "");
     if (slot.trigger === "queue") return answer("Asks the kernel without waiting: the ready queue is not empty.", "");
     if (slot.trigger === "spin") return answer("Asks the kernel again and again, without sleeping.", "");
