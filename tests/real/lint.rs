@@ -128,7 +128,7 @@ fn lint_finds_nothing_in_the_mended_servers_of_the_zoo() {
     });
 }
 
-/// What a server must survive, and a trace of it must not make a mistake of.
+/// Cases that use a server in every usual way.
 const USUAL: [&str; 6] =
     ["bytes/sizes", "many/burst", "many/mixed", "end", "pressure/read-late", "hostile/reset"];
 

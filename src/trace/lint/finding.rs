@@ -3,7 +3,7 @@
 use super::Moment;
 use crate::mistake::{Confidence, Mistake};
 
-/// A mistake, where it was seen first, and where else.
+/// A mistake, and the records that show it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) mistake: Mistake,
