@@ -57,6 +57,11 @@ impl Finding {
         }
     }
 
+    /// Whether it names this record already.
+    fn is_at(&self, record: u64) -> bool {
+        self.record == record || self.others.contains(&record)
+    }
+
     /// A mistake of servers that echo. Others may do so.
     pub(super) fn of_echo(self) -> Self {
         Self { is_of_echo: true, ..self }
@@ -83,7 +88,7 @@ impl Findings {
                 is_of_echo: old.is_of_echo && new.is_of_echo,
                 ..new
             };
-        } else if old.others.len() < MOST_OTHERS {
+        } else if old.others.len() < MOST_OTHERS && !old.is_at(new.record) {
             old.others.push(new.record);
         }
     }
