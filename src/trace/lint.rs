@@ -17,7 +17,7 @@ use super::reader::{Ending, Reader, Unreadable};
 use super::record::{Record, Vantage, name};
 use crate::mistake::Mistake;
 
-use finding::Findings;
+use finding::{Findings, Scope};
 use sockets::{Connection, Listener};
 use thread::Thread;
 
@@ -77,9 +77,13 @@ pub(crate) fn lint<R: BufRead>(mut reader: Reader<R>) -> Result<Report, String> 
         (None, Ending::Truncated) => Some("it has no last record".into()),
         (None, Ending::Complete { .. }) => None,
     };
-    let echoes = lint.echoed > 0 && !lint.is_proxy;
+    let scope = match (lint.is_proxy, lint.echoed) {
+        (true, _) => Scope::All,
+        (false, 0) => Scope::Ends,
+        (false, _) => Scope::Echoes,
+    };
     Ok(Report {
-        findings: lint.findings.finish(echoes),
+        findings: lint.findings.finish(scope),
         records: lint.number,
         connections: lint.accepted,
         breaks_off,

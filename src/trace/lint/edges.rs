@@ -2,7 +2,7 @@
 //! and listeners that are not tried again.
 
 use super::sockets::{Connection, Listener, Suspect, Why};
-use super::{LONG_SLEEP, Lint, Moment};
+use super::{Finding, LONG_SLEEP, Lint, Moment};
 use crate::mistake::Mistake;
 use crate::text::format::count;
 use crate::trace::record::Record;
@@ -133,7 +133,10 @@ impl Lint {
             Why::AfterPressure => Mistake::STUCK_BACK_PRESSURE,
             _ => Mistake::UNDRAINED_EDGE,
         };
-        self.likely(mistake, at, group, format!("{before}, and then it slept {slept}"));
+        self.findings.add(
+            Finding::likely(mistake, at, group, format!("{before}, and then it slept {slept}"))
+                .of_end(),
+        );
     }
 
     fn convict_listener(
