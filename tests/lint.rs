@@ -69,7 +69,7 @@ fn a_mistake_is_named_with_its_record() {
     assert_eq!(
         found,
         "record 8 at 2.600490 s, #1: it waits for one client, and serves no other meanwhile\n  \
-         A read on a blocking socket waited for 2500 ms, and the thread served nobody else meanwhile.\n  \
+         A read on a blocking socket waited for 2500 ms, and its thread served no other client meanwhile.\n  \
          Sure. The chapter: blocking. Hints: resound zoo hint blocking-socket\n\n\
          9 records, 1 connection: 1 mistake\n"
     );

@@ -18,17 +18,19 @@ use crate::text::format::count;
 
 use line::Line;
 use places::Places;
+use program::Seen;
 use recorder::data;
-use translate::{Seen, Translator};
+use translate::Translator;
 
 mod scan;
 mod line;
 mod descriptors;
 mod recorder;
-mod translate;
+mod program;
 mod sockets;
 mod polls;
 mod processes;
+mod translate;
 mod places;
 
 /// The command to record a server with.
@@ -153,7 +155,7 @@ impl<'a, F: FnMut(&[u8]) -> io::Result<()>> Import<'a, F> {
     fn line(&mut self, text: &str) -> io::Result<()> {
         let line = Line::parse(text);
         if let Line::Frame(frame) = line {
-            self.translator.seen.frames += 1;
+            self.translator.program.seen.frames += 1;
             if let Some(place) = self.places.of(frame) {
                 for record in self.waiting.iter_mut().filter(|record| record.place.is_none()) {
                     record.place = Some(place.into());
@@ -189,10 +191,10 @@ impl<'a, F: FnMut(&[u8]) -> io::Result<()>> Import<'a, F> {
     fn header(&mut self) -> io::Result<()> {
         self.has_header = true;
         let program =
-            self.translator.program.clone().unwrap_or_else(|| "an attached process".into());
+            self.translator.program.name.clone().unwrap_or_else(|| "an attached process".into());
         let mut header = Header::new(Vantage::SystemCalls, &program);
         header.title = Some(format!("The system calls of {program}"));
-        header.began = self.translator.recorder.began().and_then(rfc3339);
+        header.began = self.translator.program.recorder.began().and_then(rfc3339);
         let mut line = Vec::new();
         write_line(&mut line, &header)?;
         (self.out)(&line)
@@ -210,12 +212,12 @@ impl<'a, F: FnMut(&[u8]) -> io::Result<()>> Import<'a, F> {
         self.translator.finish();
         self.waiting = self.translator.take();
         self.flush()?;
-        let seen = &self.translator.seen;
+        let seen = &self.translator.program.seen;
         if let Some(why) = refusal(seen, self.records) {
             return Err(io::Error::new(ErrorKind::InvalidData, why));
         }
         let remarks = remarks(seen);
-        let mut end = Record::new(self.translator.recorder.last(), name::END);
+        let mut end = Record::new(self.translator.program.recorder.last(), name::END);
         end.data = data! {"why": "stopped", "detail": "the strace ends here"};
         self.write(&end)?;
         Ok(Imported { records: self.records, remarks })

@@ -4,7 +4,7 @@
 //! listener, [`thread`] what a thread has done since it last waited. Each rule stands in a module with those that look
 //! at the same thing, and says what it has seen as a [`Finding`].
 //!
-//! A rule must not accuse a correct server. So most of them wait for what follows: a connection that sleeps with bytes
+//! A rule must not accuse a correct server. So most rules look at what follows: a connection that sleeps with bytes
 //! left in its socket is only a suspect until an event wakes it. A server that comes back by itself has remembered it.
 //!
 //! A trace has no bytes and no memory in it. So mistakes with the bytes themselves are found only if they change how
@@ -17,7 +17,7 @@ use super::reader::{Ending, Reader, Unreadable};
 use super::record::{Record, Vantage, name};
 use crate::mistake::Mistake;
 
-use finding::Findings;
+use finding::{Findings, Scope};
 use sockets::{Connection, Listener};
 use thread::Thread;
 
@@ -37,8 +37,8 @@ mod turns;
 const MOST_FOLLOWED: usize = 1 << 17;
 const LONGEST_NAME: usize = 256;
 
-/// A sleep of this many microseconds is one that nobody is about to end. Only where threads share the work, or the
-/// trace ends, must it have lasted that long.
+/// If threads share the work, or the trace ends, a sleep counts only if it lasted this many microseconds: another thread
+/// could be about to act.
 const LONG_SLEEP: f64 = 100_000.0;
 
 /// What was found in a trace.
@@ -48,7 +48,7 @@ pub(crate) struct Report {
     pub(crate) findings: Vec<Finding>,
     /// How many records were read.
     pub(crate) records: u64,
-    /// How many connections they tell of.
+    /// How many connections were accepted.
     pub(crate) connections: u64,
     /// Whether the trace ends without a last record, and what is wrong with its last line.
     pub(crate) breaks_off: Option<String>,
@@ -77,9 +77,13 @@ pub(crate) fn lint<R: BufRead>(mut reader: Reader<R>) -> Result<Report, String> 
         (None, Ending::Truncated) => Some("it has no last record".into()),
         (None, Ending::Complete { .. }) => None,
     };
-    let echoes = lint.echoed > 0 && !lint.is_proxy;
+    let scope = match (lint.is_proxy, lint.echoed) {
+        (true, _) => Scope::All,
+        (false, 0) => Scope::Ends,
+        (false, _) => Scope::Echoes,
+    };
     Ok(Report {
-        findings: lint.findings.finish(echoes),
+        findings: lint.findings.finish(scope),
         records: lint.number,
         connections: lint.accepted,
         breaks_off,

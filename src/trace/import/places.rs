@@ -52,7 +52,7 @@ impl Places {
         }
     }
 
-    /// Looks all noted addresses up. Without addr2line or without symbols, nothing is found.
+    /// Looks all noted addresses up. Without addr2line or symbols, it finds none.
     pub(super) fn look_up(&mut self) {
         let root = env::current_dir().map(|dir| format!("{}/", dir.display())).unwrap_or_default();
         for (binary, addresses) in std::mem::take(&mut self.addresses) {

@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use super::descriptors::{Kind, ObjectId};
 use super::line::{Call, Result};
+use super::program::Program;
 use super::recorder::{Data, Who, data};
-use super::scan::{arguments, descriptor, fields, number};
-use super::sockets::is_stream;
-use super::translate::Translator;
+use super::scan::{arguments, descriptor, fields, is_stream, number};
+
 use crate::trace::record::name;
 
 /// Records that a thread begins to wait, if the call is a wait.
-pub(super) fn begins(t: &mut Translator, who: Who, call: &Call<'_>) {
+pub(super) fn begins(program: &mut Program, who: Who, call: &Call<'_>) {
     let timeout = match call.name {
         "epoll_wait" | "epoll_pwait" => millis(call.arg(3)),
         "poll" => millis(call.arg(2)),
@@ -25,8 +25,8 @@ pub(super) fn begins(t: &mut Translator, who: Who, call: &Call<'_>) {
     if !call.name.starts_with("epoll") && !watches_stream(call) {
         return;
     }
-    t.seen.waits += 1;
-    t.recorder.wait(who, timeout);
+    program.seen.waits += 1;
+    program.recorder.wait(who, timeout);
 }
 
 /// Whether poll(2) or select(2) watches a socket for a stream. Runtimes also call them for other descriptors.
@@ -59,53 +59,53 @@ fn timespec(text: &str) -> Option<Value> {
 }
 
 /// Translates a call that has to do with waiting. Returns whether it was one.
-pub(super) fn translate(t: &mut Translator, who: Who, call: &Call<'_>) -> bool {
+pub(super) fn translate(program: &mut Program, who: Who, call: &Call<'_>) -> bool {
     match call.name {
         "epoll_create" | "epoll_create1" => {
             if let Some((fd, _)) = call.descriptor() {
-                t.insert(who, fd, Kind::Poll(HashMap::new()));
+                program.insert(who, fd, Kind::Poll(HashMap::new()));
             }
         }
-        "epoll_ctl" => control(t, who, call),
-        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => epoll(t, who, call),
-        "poll" | "ppoll" => poll(t, who, call),
-        "select" | "pselect6" => select(t, who, call),
+        "epoll_ctl" => control(program, who, call),
+        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => epoll(program, who, call),
+        "poll" | "ppoll" => poll(program, who, call),
+        "select" | "pselect6" => select(program, who, call),
         _ => return false,
     }
     true
 }
 
 /// The poll that an argument stands for. One that was made before the trace began is added.
-fn poll_of(t: &mut Translator, who: Who, arg: &str) -> Option<ObjectId> {
+fn poll_of(program: &mut Program, who: Who, arg: &str) -> Option<ObjectId> {
     let (fd, what) = descriptor(arg)?;
-    match t.descriptors.find(who.thread, fd) {
+    match program.descriptors.find(who.thread, fd) {
         Some(id) => Some(id),
-        None if what.contains("eventpoll") => t.insert(who, fd, Kind::Poll(HashMap::new())),
+        None if what.contains("eventpoll") => program.insert(who, fd, Kind::Poll(HashMap::new())),
         None => None,
     }
 }
 
-fn control(t: &mut Translator, who: Who, call: &Call<'_>) {
+fn control(program: &mut Program, who: Who, call: &Call<'_>) {
     if call.value() != Some(0) {
         return;
     }
-    let Some(poll) = poll_of(t, who, call.arg(0)) else { return };
+    let Some(poll) = poll_of(program, who, call.arg(0)) else { return };
     let Some((fd, _)) = descriptor(call.arg(2)) else { return };
-    let source = t.object(who, call.arg(2)).or_else(|| t.insert(who, fd, Kind::Other));
+    let source = program.object(who, call.arg(2)).or_else(|| program.insert(who, fd, Kind::Other));
     let Some(source) = source else { return };
-    unregister(t, poll, source);
-    let group = t.group(source);
+    unregister(program, poll, source);
+    let group = program.group(source);
     if call.arg(1) == "EPOLL_CTL_DEL" {
         if group.is_some() {
-            t.recorder.record(who, name::DEREGISTERED, group.as_deref(), Data::new());
+            program.recorder.record(who, name::DEREGISTERED, group.as_deref(), Data::new());
         }
         return;
     }
     let event = call.arg(3);
-    register(t, poll, source, user_data(event));
+    register(program, poll, source, user_data(event));
     if group.is_some() {
         let events = fields(event, "events=").next().unwrap_or("");
-        t.recorder.record(who, name::REGISTERED, group.as_deref(), registration(events));
+        program.recorder.record(who, name::REGISTERED, group.as_deref(), registration(events));
     }
 }
 
@@ -119,20 +119,20 @@ fn user_data(event: &str) -> u64 {
     found.or_else(|| fields(event, "data=").next().and_then(parse)).unwrap_or(0)
 }
 
-fn register(t: &mut Translator, poll: ObjectId, source: ObjectId, data: u64) {
-    if let Some(Kind::Poll(sources)) = t.descriptors.object(poll).map(|poll| &mut poll.kind) {
+fn register(program: &mut Program, poll: ObjectId, source: ObjectId, data: u64) {
+    if let Some(Kind::Poll(sources)) = program.descriptors.object(poll).map(|poll| &mut poll.kind) {
         sources.insert(data, source);
     }
-    if let Some(object) = t.descriptors.object(source) {
+    if let Some(object) = program.descriptors.object(source) {
         object.polls.push((poll, data));
     }
 }
 
-fn unregister(t: &mut Translator, poll: ObjectId, source: ObjectId) {
-    let Some(object) = t.descriptors.object(source) else { return };
+fn unregister(program: &mut Program, poll: ObjectId, source: ObjectId) {
+    let Some(object) = program.descriptors.object(source) else { return };
     let Some(at) = object.polls.iter().position(|(of, _)| *of == poll) else { return };
     let (_, data) = object.polls.swap_remove(at);
-    if let Some(Kind::Poll(sources)) = t.descriptors.object(poll).map(|poll| &mut poll.kind)
+    if let Some(Kind::Poll(sources)) = program.descriptors.object(poll).map(|poll| &mut poll.kind)
         && sources.get(&data) == Some(&source)
     {
         sources.remove(&data);
@@ -157,25 +157,25 @@ fn registration(events: &str) -> Data {
     data
 }
 
-fn epoll(t: &mut Translator, who: Who, call: &Call<'_>) {
-    woke(t, who, call);
-    let Some(poll) = poll_of(t, who, call.arg(0)) else { return };
+fn epoll(program: &mut Program, who: Who, call: &Call<'_>) {
+    woke(program, who, call);
+    let Some(poll) = poll_of(program, who, call.arg(0)) else { return };
     for event in elements(call.arg(1)) {
         let data = user_data(event);
-        let source = match t.descriptors.object(poll).map(|poll| &poll.kind) {
+        let source = match program.descriptors.object(poll).map(|poll| &poll.kind) {
             Some(Kind::Poll(sources)) => sources.get(&data).copied(),
             _ => None,
         };
         if let Some(source) = source {
-            ready(t, who, source, fields(event, "events=").next().unwrap_or(""));
+            ready(program, who, source, fields(event, "events=").next().unwrap_or(""));
         }
     }
 }
 
 /// Records that a wait has ended.
-fn woke(t: &mut Translator, who: Who, call: &Call<'_>) {
+fn woke(program: &mut Program, who: Who, call: &Call<'_>) {
     let events = call.value().map_or(0, |n| n.max(0) as u64);
-    t.recorder.wake(who, events, matches!(call.result, Result::Error("EINTR", _)));
+    program.recorder.wake(who, events, matches!(call.result, Result::Error("EINTR", _)));
 }
 
 /// The elements of an array or a structure.
@@ -186,8 +186,8 @@ fn elements(text: &str) -> Vec<&str> {
     arguments(inside).0
 }
 
-fn ready(t: &mut Translator, who: Who, source: ObjectId, events: &str) {
-    let Some(group) = t.group(source) else { return };
+fn ready(program: &mut Program, who: Who, source: ObjectId, events: &str) {
+    let Some(group) = program.group(source) else { return };
     let mut data = Data::new();
     for event in events.split('|') {
         let event = event.trim_start_matches("EPOLL").trim_start_matches("POLL");
@@ -202,53 +202,53 @@ fn ready(t: &mut Translator, who: Who, source: ObjectId, events: &str) {
         };
         data.extend(flags.iter().map(|flag| ((*flag).into(), true.into())));
     }
-    t.recorder.ready(who, &group, data);
+    program.recorder.ready(who, &group, data);
 }
 
-fn poll(t: &mut Translator, who: Who, call: &Call<'_>) {
+fn poll(program: &mut Program, who: Who, call: &Call<'_>) {
     for polled in elements(call.arg(0)) {
         let fields = elements(polled);
         let field = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name));
         if let (Some(socket), Some(events)) = (field("fd="), field("events=")) {
-            watched(t, who, socket, events);
+            watched(program, who, socket, events);
         }
     }
-    woke(t, who, call);
+    woke(program, who, call);
     let Result::Value(_, explained) = call.result else { return };
     for polled in elements(explained.trim_start_matches('(')) {
         let fields = elements(polled);
         let field = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name));
         if let (Some(socket), Some(events)) = (field("fd="), field("revents="))
-            && let Some(source) = t.object(who, socket)
+            && let Some(source) = program.object(who, socket)
         {
-            ready(t, who, source, events);
+            ready(program, who, source, events);
         }
     }
 }
 
 /// A socket that poll(2) or select(2) is asked about. It counts as registered, as long as the question is the same.
-fn watched(t: &mut Translator, who: Who, socket: &str, events: &str) {
-    let Some(source) = t.object(who, socket) else { return };
-    let Some(group) = t.group(source) else { return };
-    let Some(object) = t.descriptors.object(source) else { return };
+fn watched(program: &mut Program, who: Who, socket: &str, events: &str) {
+    let Some(source) = program.object(who, socket) else { return };
+    let Some(group) = program.group(source) else { return };
+    let Some(object) = program.descriptors.object(source) else { return };
     if object.interest.as_deref() != Some(events) {
         object.interest = Some(events.into());
-        t.recorder.record(who, name::REGISTERED, Some(&group), registration(events));
+        program.recorder.record(who, name::REGISTERED, Some(&group), registration(events));
     }
 }
 
-fn select(t: &mut Translator, who: Who, call: &Call<'_>) {
+fn select(program: &mut Program, who: Who, call: &Call<'_>) {
     for (at, event) in [(1, "POLLIN"), (2, "POLLOUT"), (3, "POLLPRI")] {
-        set(call.arg(at)).for_each(|socket| watched(t, who, socket, event));
+        set(call.arg(at)).for_each(|socket| watched(program, who, socket, event));
     }
-    woke(t, who, call);
+    woke(program, who, call);
     let Result::Value(_, explained) = call.result else { return };
     for (name, event) in [("in ", "POLLIN"), ("out ", "POLLOUT"), ("except ", "POLLPRI")] {
         let sockets = arguments(explained.trim_start_matches('(')).0;
         let sockets = sockets.into_iter().find_map(|part| part.strip_prefix(name));
         for socket in set(sockets.unwrap_or("")) {
-            if let Some(source) = t.object(who, socket) {
-                ready(t, who, source, event);
+            if let Some(source) = program.object(who, socket) {
+                ready(program, who, source, event);
             }
         }
     }

@@ -1,23 +1,24 @@
 //! Calls that start and end threads and processes, and which program runs.
 
 use super::line::Call;
+use super::program::Program;
 use super::recorder::{Who, data};
-use super::translate::Translator;
+
 use crate::trace::record::name;
 
 /// Translates a call that starts a thread or a program. Returns whether it was one.
-pub(super) fn translate(t: &mut Translator, who: Who, call: &Call<'_>) -> bool {
+pub(super) fn translate(program: &mut Program, who: Who, call: &Call<'_>) -> bool {
     match call.name {
         _ if starts_thread(call.name) => {
             if let Some(child) = call.value().and_then(|child| u64::try_from(child).ok()) {
-                t.descriptors.start(who.thread, child, shares_descriptors(call));
+                program.descriptors.start(who.thread, child, shares_descriptors(call));
             }
         }
-        "execve" if call.value() == Some(0) && t.program.is_none() => {
+        "execve" if call.value() == Some(0) && program.name.is_none() => {
             let path = call.arg(0).trim_matches('"');
-            t.program = path.rsplit('/').next().map(Into::into);
+            program.name = path.rsplit('/').next().map(Into::into);
         }
-        "io_uring_enter" => t.seen.io_uring += 1,
+        "io_uring_enter" => program.seen.io_uring += 1,
         _ => return false,
     }
     true
@@ -32,14 +33,13 @@ pub(super) fn shares_descriptors(call: &Call<'_>) -> bool {
 }
 
 /// A thread has ended, as `how` says: "exited with 1" or "killed by SIGKILL".
-pub(super) fn ended(t: &mut Translator, who: Who, how: &str) {
-    t.never_returned(who);
-    let Some(gone) = t.descriptors.end(who.thread) else { return };
+pub(super) fn ended(program: &mut Program, who: Who, how: &str) {
+    let Some(gone) = program.descriptors.end(who.thread) else { return };
     for object in gone {
-        t.gone(who, object, "the process ended");
+        program.gone(who, object, "the process ended");
     }
-    if is_failure(how) && !t.is_stopped {
-        t.recorder.record(who, name::SERVER_FAILED, None, data! {"error": how});
+    if is_failure(how) && !program.is_stopped {
+        program.recorder.record(who, name::SERVER_FAILED, None, data! {"error": how});
     }
 }
 
@@ -47,11 +47,11 @@ pub(super) fn ended(t: &mut Translator, who: Who, how: &str) {
 const STOPS: [&str; 6] = ["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "SIGQUIT", "SIGPIPE"];
 
 /// A signal has arrived.
-pub(super) fn signal(t: &mut Translator, name: &str) {
-    t.is_stopped |= STOPS[..5].contains(&name);
+pub(super) fn signal(program: &mut Program, name: &str) {
+    program.is_stopped |= STOPS[..5].contains(&name);
 }
 
-/// Whether an ending is one that nobody asked for.
+/// Whether a program ended with an error, and not because a signal asked it to.
 fn is_failure(how: &str) -> bool {
     match how.strip_prefix("exited with ") {
         Some(code) => code != "0",

@@ -90,7 +90,7 @@ impl Recorder {
         self.record(who, name::WOKE, None, data);
     }
 
-    /// A wait that has ended tells of a source.
+    /// A wait that has ended reports a source.
     pub(super) fn ready(&mut self, who: Who, group: &str, flags: Data) {
         self.record(who, name::READY, Some(group), flags);
         if let Some(record) = self.records.last_mut() {

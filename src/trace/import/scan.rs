@@ -69,7 +69,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Where the text behind a quoted one begins.
+/// The first byte after a quoted text.
 fn after_quote(bytes: &[u8], quote: usize) -> usize {
     let mut at = quote + 1;
     while let Some(byte) = bytes.get(at) {
@@ -112,6 +112,11 @@ pub(super) fn descriptor(text: &str) -> Option<(i32, &str)> {
         None => return None,
     };
     Some((number, what))
+}
+
+/// Whether strace says that a descriptor is a socket for a stream of bytes.
+pub(super) fn is_stream(what: &str) -> bool {
+    ["TCP:[", "TCPv6:[", "UNIX:[", "UNIX-STREAM:["].iter().any(|start| what.starts_with(start))
 }
 
 /// A number as strace writes it: decimal, hexadecimal, or -1.

@@ -5,7 +5,7 @@ use super::{Lint, Moment};
 use crate::mistake::Mistake;
 use crate::trace::record::{Outcome, Record};
 
-/// So many failures in a row, without a pause of [`PAUSE`] microseconds, are no way to wait.
+/// This many failures in a row, without a pause of [`PAUSE`] microseconds, are a spin.
 const MANY_FAILURES: u64 = 10;
 const PAUSE: f64 = 5_000.0;
 

@@ -10,7 +10,7 @@ use crate::trace::record::{Outcome, Record};
 /// kilobytes to some megabytes.
 const FAR_TOO_MUCH: u64 = 8 << 20;
 
-/// A read at the end of a stream can happen twice: once for each part of a program. Not so often.
+/// Two parts of a program can each read the end of a stream. More reads than that are a mistake.
 const MANY_ENDS: u32 = 3;
 
 impl Lint {
@@ -91,7 +91,7 @@ impl Connection {
         self.has_ended = true;
         self.ends += 1;
         (self.ends >= MANY_ENDS).then(|| {
-            let because = "the read returns the end of the stream, as two before it did, and nothing was written meanwhile";
+            let because = "the read returns the end of the stream for the third time, without a write between";
             Finding::sure(Mistake::END_IGNORED, at, group, because.into())
         })
     }

@@ -1,8 +1,8 @@
-//! Whether what sleeps will be woken: edges that were used up, reading that is not resumed, and listeners that nobody
-//! tries again.
+//! Connections and listeners that sleep without an event to come: edges that were used up, reading that does not resume,
+//! and listeners that are not tried again.
 
 use super::sockets::{Connection, Listener, Suspect, Why};
-use super::{LONG_SLEEP, Lint, Moment};
+use super::{Finding, LONG_SLEEP, Lint, Moment};
 use crate::mistake::Mistake;
 use crate::text::format::count;
 use crate::trace::record::Record;
@@ -12,7 +12,7 @@ impl Lint {
         if let Some(connection) = self.connections.get_mut(group) {
             connection.watch.register(record);
             if connection.watch.wants_readable {
-                // The poll reports what is there already, so that nothing is missed.
+                // The poll reports what is there already.
                 connection.last_read = None;
                 connection.suspect = None;
             }
@@ -133,7 +133,10 @@ impl Lint {
             Why::AfterPressure => Mistake::STUCK_BACK_PRESSURE,
             _ => Mistake::UNDRAINED_EDGE,
         };
-        self.likely(mistake, at, group, format!("{before}, and then it slept {slept}"));
+        self.findings.add(
+            Finding::likely(mistake, at, group, format!("{before}, and then it slept {slept}"))
+                .of_end(),
+        );
     }
 
     fn convict_listener(
@@ -178,7 +181,7 @@ fn before(connection: &Connection, why: Why) -> String {
             )
         }
         _ => format!(
-            "the last read took {} bytes and left the end of the stream, which its event had told",
+            "the last read took {} bytes and left the end of the stream, which its event had reported",
             count(*took)
         ),
     }

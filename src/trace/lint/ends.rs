@@ -44,8 +44,7 @@ impl Lint {
                 .into_iter()
                 .for_each(|finding| self.findings.add(finding));
             let is_idle = self.time - connection.wrote_at >= LONG_SLEEP;
-            let is_short = connection.pending() > 0 && !connection.is_off;
-            if let Some(at) = connection.lost().filter(|_| is_short && is_idle) {
+            if let Some(at) = connection.lost().filter(|_| connection.is_short() && is_idle) {
                 self.findings.add(lost(&connection, at, &group));
             }
         }
@@ -59,40 +58,28 @@ fn ending(
     group: &str,
     turn: Option<(u64, u64)>,
 ) -> Option<Finding> {
-    if let Some(finding) = whole_buffer(connection, group) {
-        return Some(finding);
+    let found = whole_buffer(connection, group).or_else(|| missing(connection, at, group));
+    if found.is_some() || connection.has_ended || connection.is_shut {
+        return found;
     }
-    let is_at_end = connection.has_ended;
-    let is_short = connection.wrote < connection.read && !connection.is_off && connection.wrote > 0;
-    if let Some(lost_at) = connection.lost().filter(|_| is_short) {
-        return Some(lost(connection, lost_at, group));
-    }
-    if is_short && is_at_end {
-        let because = format!(
-            "it closes at the end of the stream with {} of {} bytes pending",
-            count(connection.pending()),
-            count(connection.read)
-        );
-        return Some(Finding::sure(Mistake::HALF_CLOSE_DROPS_TAIL, at, group, because).of_echo());
-    }
-    if is_at_end || connection.is_shut {
+    let is_at_once = turn.is_some() && turn == connection.read_in;
+    hang_up(connection, at, group)
+        .or_else(|| short_read(connection, at, group).filter(|_| is_at_once))
+}
+
+/// Less was written than read.
+fn missing(connection: &Connection, at: Moment, group: &str) -> Option<Finding> {
+    if !connection.is_short() {
         return None;
     }
-    // If all is echoed, the end may be all that was left: HAProxy knows it from the event.
-    let may_have_more =
-        connection.read == 0 || is_short || connection.last_read == Some(LastRead::Full);
-    if connection.watch.is_told && connection.watch.is_end_told && may_have_more {
-        return Some(hang_up(connection, at, group));
+    if let Some(lost_at) = connection.lost() {
+        return Some(lost(connection, lost_at, group));
     }
-    let is_echoed = connection.read == connection.wrote && connection.read > 0;
-    let is_at_once = turn.is_some() && turn == connection.read_in;
-    (is_echoed && is_at_once && connection.last_read == Some(LastRead::Short)).then(|| {
-        let because = format!(
-            "it closes after a read that took {} of {} bytes, and the client has not ended",
-            count(connection.took),
-            count(connection.asked)
-        );
-        Finding::likely(Mistake::SHORT_READ_ENDS, at, group, because)
+    connection.has_ended.then(|| {
+        let (pending, read) = (count(connection.pending()), count(connection.read));
+        let because =
+            format!("it closes at the end of the stream with {pending} of {read} bytes pending");
+        Finding::sure(Mistake::HALF_CLOSE_DROPS_TAIL, at, group, because).of_echo()
     })
 }
 
@@ -119,13 +106,32 @@ fn whole_buffer(connection: &Connection, group: &str) -> Option<Finding> {
     Some(Finding::likely(Mistake::WHOLE_BUFFER, at, group, because))
 }
 
-fn hang_up(connection: &Connection, at: Moment, group: &str) -> Finding {
+/// It closes after an event with the client's end, and did not look what came before the end.
+fn hang_up(connection: &Connection, at: Moment, group: &str) -> Option<Finding> {
+    // If all is echoed, the end may be all that was left: HAProxy knows it from the event.
+    let is_full = connection.last_read == Some(LastRead::Full);
+    let may_have_more = connection.read == 0 || connection.is_short() || is_full;
+    if !(connection.watch.is_told && connection.watch.is_end_told && may_have_more) {
+        return None;
+    }
     let because = "an event says that the client has ended, and it closes without reading what came before the end";
-    match connection.last_read {
-        Some(LastRead::Full) => {
+    Some(match is_full {
+        true => {
             let because = format!("{because}; the last read was full");
             Finding::sure(Mistake::HANG_UP_FIRST, at, group, because)
         }
-        _ => Finding::likely(Mistake::HANG_UP_FIRST, at, group, because.into()),
-    }
+        false => Finding::likely(Mistake::HANG_UP_FIRST, at, group, because.into()),
+    })
+}
+
+/// It closes after a short read, with everything echoed.
+fn short_read(connection: &Connection, at: Moment, group: &str) -> Option<Finding> {
+    let is_echoed = connection.read == connection.wrote && connection.read > 0;
+    (is_echoed && connection.last_read == Some(LastRead::Short)).then(|| {
+        let (took, asked) = (count(connection.took), count(connection.asked));
+        let because = format!(
+            "it closes after a read that took {took} of {asked} bytes, and the client has not ended"
+        );
+        Finding::likely(Mistake::SHORT_READ_ENDS, at, group, because)
+    })
 }

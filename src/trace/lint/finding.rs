@@ -3,7 +3,7 @@
 use super::Moment;
 use crate::mistake::{Confidence, Mistake};
 
-/// A mistake, where it was seen first, and where else.
+/// A mistake, and the records that show it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) mistake: Mistake,
@@ -19,8 +19,18 @@ pub(crate) struct Finding {
     pub(crate) others: Vec<u64>,
     /// How often it was seen.
     pub(crate) times: u64,
-    /// Whether it is a mistake only for a server that echoes.
-    is_of_echo: bool,
+    scope: Scope,
+}
+
+/// Of which servers something is a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// Of all.
+    All,
+    /// Of those that are no proxies. A proxy stops reading from one connection while another is blocked.
+    Ends,
+    /// Of those that echo. Others write what they have not read.
+    Echoes,
 }
 
 /// The most records that are named beside the first.
@@ -53,13 +63,23 @@ impl Finding {
             because,
             others,
             times: 1,
-            is_of_echo: false,
+            scope: Scope::All,
         }
     }
 
-    /// A mistake of servers that echo. Others may do so.
+    /// Whether it names this record already.
+    fn is_at(&self, record: u64) -> bool {
+        self.record == record || self.others.contains(&record)
+    }
+
+    /// A mistake of servers that echo.
     pub(super) fn of_echo(self) -> Self {
-        Self { is_of_echo: true, ..self }
+        Self { scope: Scope::Echoes, ..self }
+    }
+
+    /// A mistake of servers that are no proxies.
+    pub(super) fn of_end(self) -> Self {
+        Self { scope: Scope::Ends, ..self }
     }
 }
 
@@ -77,21 +97,16 @@ impl Findings {
         if old.confidence == Confidence::Likely && new.confidence == Confidence::Sure {
             let others =
                 std::iter::once(old.record).chain(old.others.drain(..)).take(MOST_OTHERS).collect();
-            *old = Finding {
-                others,
-                times: old.times,
-                is_of_echo: old.is_of_echo && new.is_of_echo,
-                ..new
-            };
-        } else if old.others.len() < MOST_OTHERS {
+            *old = Finding { others, times: old.times, scope: old.scope.min(new.scope), ..new };
+        } else if old.others.len() < MOST_OTHERS && !old.is_at(new.record) {
             old.others.push(new.record);
         }
     }
 
-    /// The findings that count, in the order of their records.
-    pub(super) fn finish(self, echoes: bool) -> Vec<Finding> {
+    /// The findings that count for a server of this scope, in the order of their records.
+    pub(super) fn finish(self, scope: Scope) -> Vec<Finding> {
         let mut found: Vec<_> =
-            self.0.into_iter().filter(|finding| echoes || !finding.is_of_echo).collect();
+            self.0.into_iter().filter(|finding| finding.scope <= scope).collect();
         found.sort_by_key(|finding| finding.record);
         found
     }

@@ -3,7 +3,7 @@
 use super::Moment;
 use crate::trace::record::Record;
 
-/// A connection, as far as the trace has told.
+/// A connection, as far as the trace shows it.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     /// The thread that accepted it.
@@ -33,7 +33,7 @@ pub(super) struct Connection {
     /// The write after a short one seems not to have begun with its rest; the bytes of all such rests.
     pub(super) lost_at: Option<Moment>,
     pub(super) lost_bytes: u64,
-    /// More was written than read, or another sum is wrong: counts say nothing more.
+    /// A sum is wrong already: further sums prove nothing.
     pub(super) is_off: bool,
     /// The turn and the thread of the last read.
     pub(super) read_in: Option<(u64, u64)>,
@@ -49,16 +49,16 @@ pub(super) struct Counts {
     pub(super) whole: u64,
 }
 
-/// What a poll watches, and what it has told since the last read or accept.
+/// What a poll watches, and what it has reported since the last read or accept.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watch {
     /// `None` if nothing watches it.
     pub(super) mode: Option<Mode>,
     /// Whether the poll was asked for readable events.
     pub(super) wants_readable: bool,
-    /// Readable, and nobody has looked since.
+    /// An event said that it is readable, and no read or accept followed.
     pub(super) is_told: bool,
-    /// The peer's end, an error or urgent data was told, and the end was not read since. A short read proves nothing
+    /// An event reported the peer's end, an error or urgent data, and the end was not read since. A short read proves nothing
     /// then.
     pub(super) is_end_told: bool,
 }
@@ -101,15 +101,15 @@ pub(super) struct Suspect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// The last read was full, or left an end that was told.
+    /// The last read was full, or left an end that an event had reported.
     LastRead,
-    /// An event was told, and no read followed.
+    /// An event came, and no read followed.
     Unread,
     /// Reading stopped for bytes that could not be written, and they are gone.
     AfterPressure,
     /// The last accept took a connection.
     LastAccept,
-    /// The last accept failed, for want of descriptors or memory.
+    /// The last accept failed, since descriptors or memory were short.
     FailedAccept,
 }
 
@@ -119,7 +119,7 @@ impl Connection {
         self.read.saturating_sub(self.wrote)
     }
 
-    /// Where the rest of a short write was lost, if just such rests are missing now. A server that writes in parts of one
+    /// The moment at which the rest of a short write was lost, if exactly such rests are missing now. A server that writes in parts of one
     /// size can seem to lose some, but what it still has is pending too.
     pub(super) fn lost(&self) -> Option<Moment> {
         let last = match self.last_write {
@@ -129,12 +129,17 @@ impl Connection {
         self.lost_at.filter(|_| self.pending() == self.lost_bytes.saturating_add(last))
     }
 
+    /// Whether less was written than read, as far as that can be said.
+    pub(super) fn is_short(&self) -> bool {
+        self.pending() > 0 && self.wrote > 0 && !self.is_off
+    }
+
     /// Whether it waits for its peer to take bytes.
     pub(super) fn is_blocked(&self) -> bool {
         matches!(self.last_write, Some(LastWrite::Short { .. } | LastWrite::Blocked))
     }
 
-    /// Why its thread must not sleep now, if so: nobody will ring again for what the socket holds.
+    /// Why its thread must not sleep now, if so: no event will come for what the socket holds.
     pub(super) fn owes(&self) -> Option<Why> {
         let is_over = self.is_failed || self.is_blocked() || self.last_read == Some(LastRead::End);
         if is_over || self.watch.mode.is_none() {
@@ -195,7 +200,7 @@ impl Listener {
 }
 
 impl Watch {
-    /// A poll watches it from now on. It tells at once what it finds, also what it has told before.
+    /// A poll watches it from now on. It reports at once what it finds, also what it has reported before.
     pub(super) fn register(&mut self, record: &Record) {
         let is_edge = record.text("mode") == Some("edge");
         self.mode = Some(if is_edge { Mode::Edge } else { Mode::Level });
@@ -204,7 +209,7 @@ impl Watch {
         self.is_told = false;
     }
 
-    /// The poll tells of an event.
+    /// The poll reports an event.
     pub(super) fn tell(&mut self, record: &Record) {
         self.is_told |= record.flag("readable") || record.flag("read_closed");
         self.is_end_told |=

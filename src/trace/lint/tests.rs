@@ -117,6 +117,8 @@ fn a_full_read_and_a_sleep_leave_an_edge_undrained() {
         &with("edge #1 readable; wait; at 2000; woke 1; ready #1 readable; read #1 64 3"),
         // It sleeps for too short a time, at the end, to know.
         &with("wait"),
+        // A proxy may wait for another connection.
+        &with("to #2; wait; at 2000; woke 1; ready #1 readable; read #1 64 3"),
         // Its peer is gone.
         &with("read #1 64 Connection reset by peer; wait; at 2000; woke 0"),
     ]);

@@ -26,7 +26,7 @@ pub(super) struct Wait {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     pub(super) began: f64,
-    /// Events that the kernel told, and how many of them are of connections that the trace knows.
+    /// Events of the wait, and how many of them are of connections or listeners that the trace knows.
     pub(super) events: u64,
     pub(super) known: u64,
     /// Events that only say that a connection is writable.

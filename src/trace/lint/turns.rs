@@ -6,14 +6,14 @@ use crate::mistake::Mistake;
 use crate::text::format::count;
 use crate::trace::record::{Record, name};
 
-/// So many wake-ups in a row that achieve nothing are no coincidence.
+/// This many wake-ups in a row that achieve nothing are no coincidence.
 const MANY_TURNS: u64 = 30;
 
-/// So many reads of one connection in a turn, and so many microseconds for it, keep the others waiting.
+/// A turn with this many reads of one connection that lasts this many microseconds keeps the others waiting.
 const MANY_READS: u64 = 1_000;
 const LONG_TURN: f64 = 100_000.0;
 
-/// A call that takes so many microseconds has waited.
+/// A call that takes this many microseconds has waited.
 const LONG_CALL: u64 = 10_000;
 
 impl Lint {
@@ -118,7 +118,7 @@ impl Lint {
                 _ => "read",
             };
             let because = format!(
-                "a {call} on a blocking socket waited for {:.0} ms, and the thread served nobody else meanwhile",
+                "a {call} on a blocking socket waited for {:.0} ms, and its thread served no other client meanwhile",
                 took as f64 / 1000.0
             );
             self.sure(Mistake::BLOCKING_SOCKET, self.moment(), group, because);
