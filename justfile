@@ -9,7 +9,7 @@ check:
     cargo clippy --all-targets -- -D warnings
     cargo clippy --test real --bench cost -- -D warnings
     cargo clippy --no-default-features --all-targets -- -D warnings
-    cargo clippy -p resound-zoo --all-targets -- -D warnings
+    cargo clippy -p resound-zoo -p resound-guide --all-targets -- -D warnings
     cargo test
 
 # Run `cost`, and the tests that need strace, valgrind, nc, socat and ncat.

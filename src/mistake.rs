@@ -7,7 +7,7 @@ pub(crate) struct Mistake {
     pub(crate) what: &'static str,
     /// The server of the zoo that makes it, if one does.
     pub(crate) specimen: Option<&'static str>,
-    /// The chapter that explains it.
+    /// The chapter of the guide that explains it: `docs/guide/src/CHAPTER.md`.
     pub(crate) chapter: &'static str,
 }
 
@@ -40,7 +40,7 @@ impl Confidence {
 }
 
 const READINESS: &str = "readiness";
-const PARTIAL_WRITES: &str = "partial writes";
+const PARTIAL_WRITES: &str = "partial-writes";
 const HALF_CLOSE: &str = "half-close";
 const ACCEPT: &str = "accept";
 const BLOCKING: &str = "blocking";
@@ -98,8 +98,18 @@ mistakes! {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::client::check::zoo::SPECIMENS;
+
+    #[test]
+    fn each_chapter_that_is_named_exists() {
+        let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide/src");
+        for mistake in Mistake::ALL {
+            assert!(guide.join(mistake.chapter).with_extension("md").is_file(), "{mistake:?}");
+        }
+    }
 
     #[test]
     fn each_specimen_is_named_by_a_mistake_of_its_chapter() {

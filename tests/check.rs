@@ -17,6 +17,8 @@ mod checker;
 
 #[path = "check/mistakes.rs"]
 mod mistakes;
+#[path = "check/played.rs"]
+mod played;
 #[path = "check/reports.rs"]
 mod reports;
 #[path = "check/usage.rs"]

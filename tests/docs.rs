@@ -8,6 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "support/blocks.rs"]
+mod blocks;
+#[path = "docs/guide.rs"]
+mod guide;
 #[path = "docs/operations.rs"]
 mod operations;
 #[path = "docs/traces.rs"]
@@ -39,7 +43,7 @@ impl Document {
     fn read(path: &Path) -> Self {
         let mut is_code = false;
         let prose = |line: &&str| {
-            let is_fence = line.trim_start().starts_with("```");
+            let is_fence = line.trim_start_matches(['>', ' ']).starts_with("```");
             is_code ^= is_fence;
             !is_fence && !is_code
         };

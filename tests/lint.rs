@@ -70,7 +70,7 @@ fn a_mistake_is_named_with_its_record() {
         found,
         "record 8 at 2.600490 s, #1: it waits for one client, and serves no other meanwhile\n  \
          A read on a blocking socket waited for 2500 ms, and its thread served no other client meanwhile.\n  \
-         Sure. The chapter: blocking. Hints: resound zoo hint blocking-socket\n\n\
+         Sure. See: resound zoo hint blocking-socket; docs/guide/src/blocking.md\n\n\
          9 records, 1 connection: 1 mistake\n"
     );
     assert_eq!(said, "resound: the trace shows 1 mistake\n");

@@ -143,7 +143,7 @@ impl Check {
         };
         let report = check::run(options, |id, n, all| show(format_args!("{n}/{all} {id}")));
         show(format_args!(""));
-        let report = report.map_err(|e| Failure::run(&e.to_string()))?;
+        let report = report?;
         self.write(&report, points)?;
         self.judge(&report)
     }
@@ -285,8 +285,18 @@ fn list() -> String {
     check::list().map(line).collect()
 }
 
+/// JSON, with the control characters escaped that JSON allows as they are: a terminal can obey U+009B as it does ESC [.
 fn pretty(value: &serde_json::Value) -> io::Result<String> {
-    Ok(serde_json::to_string_pretty(value)?)
+    let text = serde_json::to_string_pretty(value)?;
+    let is_control = |c: char| c.is_control() && c != '\n';
+    if !text.contains(is_control) {
+        return Ok(text);
+    }
+    let escaped = |c: char| match is_control(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    Ok(text.chars().map(escaped).collect())
 }
 
 fn write_file(path: &Path, text: &str) -> io::Result<()> {

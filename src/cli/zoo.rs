@@ -63,5 +63,5 @@ fn hint(name: &str, number: u8) -> Result<String, Failure> {
         ),
         n => format!("The next hint: resound zoo hint {name} {}", n + 1),
     };
-    Ok(format!("{text}\n\nThe chapter: {chapter}. {more}"))
+    Ok(format!("{text}\n\nThe chapter: docs/guide/src/{chapter}.md. {more}"))
 }

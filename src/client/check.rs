@@ -11,9 +11,10 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::net::Addr;
+use crate::net::{Addr, Endpoint};
 use crate::signals;
 
 use bench::{Bench, Settings};
@@ -123,7 +124,7 @@ pub(crate) fn run(
     let mut bench = Bench::new(subject, &mut signals, settings)?;
     let mut cases = cases::for_server(&bench.server, profile);
     cases.retain(|case| options.ids.contains(&case.id));
-    let cases = Runner::new(&mut bench).run(&cases, progress);
+    let cases = Runner::new(&mut bench, began).run(&cases, progress);
     let is_interrupted = bench.is_interrupted;
     Ok(Report { server, seed: options.seed, took: began.elapsed(), cases, is_interrupted })
 }
@@ -138,9 +139,40 @@ fn subject(target: &Target) -> io::Result<Subject> {
             let no_process = |pid| io::Error::other(format!("there is no process {pid}"));
             let process = pid.map(|pid| ProcessTree::of(pid).map_err(|_| no_process(pid)));
             let process = process.transpose()?;
-            let found = addr.resolve()?.into_iter().next();
-            let server = found.ok_or(io::ErrorKind::NotFound)?;
+            let server = reachable(addr.resolve()?).ok_or(io::ErrorKind::NotFound)?;
             Ok(Subject { server, started: None, process })
         }
+    }
+}
+
+/// How long an address of a name with several has to answer.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The first of a name's addresses that can be connected to, or the first of all if there is none: "localhost" means
+/// ::1 too, where many servers do not listen.
+fn reachable(all: Vec<Endpoint>) -> Option<Endpoint> {
+    let answers = |endpoint: &&Endpoint| match endpoint {
+        Endpoint::Inet(addr) => TcpStream::connect_timeout(addr, ADDRESS_PATIENCE).is_ok(),
+        _ => true,
+    };
+    let found = if all.len() > 1 { all.iter().find(answers).cloned() } else { None };
+    found.or_else(|| all.into_iter().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn the_address_that_answers_is_taken_or_the_first() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let closed = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+        let addrs = [closed, (Ipv4Addr::LOCALHOST, port).into()].map(Endpoint::from);
+        assert_eq!(reachable(addrs.to_vec()), Some(addrs[1].clone()));
+        drop(listener);
+        assert_eq!(reachable(addrs.to_vec()), Some(addrs[0].clone()));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::checker::{case, check, serving};
 
@@ -136,10 +138,95 @@ fn a_server_that_waits_for_one_client() {
     std::thread::spawn(move || {
         listener.incoming().for_each(|stream| echo_changed(stream.unwrap(), <[u8]>::to_vec));
     });
-    let (code, report) = check(&[&addr, "--only", "many/", "--timeout", "500ms"]);
+    let (code, report) =
+        check(&[&addr, "--only", "bytes/stale", "--only", "many/", "--timeout", "500ms"]);
+    // That it waits for one client is no fault of the bytes that come back.
+    assert_eq!(case(&report, "bytes/stale")["verdict"], "pass", "{report:#}");
     let second = case(&report, "many/second");
     assert_eq!((code, &second["verdict"]), (Some(1), &"fail".into()), "{report:#}");
     assert_eq!(second["diagnosis"]["specimen"], "blocking-socket", "{second:#}");
     assert_eq!(second["diagnosis"]["confidence"], "sure", "{second:#}");
     assert_eq!(case(&report, "many/at-once")["verdict"], "not_run");
+}
+
+/// Some clients send one line after the other, and wait for each.
+#[test]
+fn a_server_that_waits_is_told_from_one_that_has_lost_an_edge() {
+    let lines = |stream: TcpStream| {
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut line = Vec::new();
+        while let Ok(1..) = reader.read_until(b'\n', &mut line) {
+            let _ = (&stream).write_all(&line);
+            line.clear();
+        }
+    };
+    expect(lines, "bytes/line-ends", "waits for a line end", "sure");
+    let full = |mut stream: TcpStream| {
+        let mut buffer = [0; 4];
+        while stream.read_exact(&mut buffer).is_ok() {
+            stream.write_all(&buffer).unwrap();
+        }
+    };
+    for id in ["bytes/word", "bytes/unasked", "bytes/line-ends", "bytes/invalid-utf8"] {
+        expect(full, id, "a buffer is full", "sure");
+    }
+}
+
+/// Expects that this case fails, and that no mistake is named: what is known fits many.
+#[track_caller]
+fn expect_unsure(act: impl Fn(TcpStream) + Copy + Send + 'static, id: &str) {
+    let addr = serving(act);
+    let (_, report) = check(&[&addr, "--only", id, "--timeout", "500ms"]);
+    let case = case(&report, id);
+    assert_eq!(case["verdict"], "fail", "{report:#}");
+    assert_eq!(case["diagnosis"]["confidence"], "not sure", "{case:#}");
+}
+
+#[test]
+fn a_server_that_closes_for_a_reason_of_its_own_is_not_blamed_for_another() {
+    let tired = |mut stream: TcpStream| {
+        let _ = std::io::copy(&mut stream.try_clone().unwrap().take(400_000), &mut stream);
+    };
+    expect_unsure(tired, "bytes/1m");
+    static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+    let full = |stream: TcpStream| {
+        if CLIENTS.fetch_add(1, Ordering::SeqCst) < 10 {
+            echo_changed(stream, <[u8]>::to_vec);
+        }
+        CLIENTS.fetch_sub(1, Ordering::SeqCst);
+    };
+    expect_unsure(full, "many/at-once");
+}
+
+#[test]
+fn a_server_that_sends_bytes_of_one_client_to_another() {
+    static CLIENTS: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
+    let to_all = |stream: TcpStream| {
+        CLIENTS.lock().unwrap().push(stream.try_clone().unwrap());
+        echo_changed(stream, |bytes| {
+            let clients = CLIENTS.lock().unwrap();
+            clients.iter().for_each(|mut client| _ = client.write_all(bytes));
+            Vec::new()
+        });
+    };
+    expect(to_all, "many/at-once", "to another", "sure");
+    static LAST: Mutex<Option<TcpStream>> = Mutex::new(None);
+    let to_the_last = |stream: TcpStream| {
+        *LAST.lock().unwrap() = Some(stream.try_clone().unwrap());
+        // The thread of the client before this one can begin later.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        echo_changed(stream, |bytes| {
+            let _ = LAST.lock().unwrap().as_ref().unwrap().write_all(bytes);
+            Vec::new()
+        });
+    };
+    expect(to_the_last, "many/second", "to another", "sure");
+}
+
+/// It answers nobody, so that nothing is known of clients before this one.
+#[test]
+fn a_server_that_never_answers_is_not_said_to_have_served_one_client() {
+    let silent = |mut stream: TcpStream| _ = stream.read_to_end(&mut Vec::new());
+    let (_, report) = check(&[&serving(silent), "--timeout", "500ms"]);
+    assert_eq!(case(&report, "sanity/first")["diagnosis"]["confidence"], "not sure", "{report:#}");
 }

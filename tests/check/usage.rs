@@ -70,3 +70,20 @@ fn the_list_names_each_case_once() {
         assert!(documented.contains(&format!("`{id}`")), "{id} is not in docs/check.md");
     }
 }
+
+#[test]
+fn a_signal_ends_the_wait_for_a_server_that_never_listens() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+    let began = Instant::now();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_resound"))
+        .args(["check", "--", "sleep", "100"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let pid = nix::unistd::Pid::from_raw(check.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(check.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}

@@ -19,6 +19,48 @@ fn resound_passes_every_case() {
     assert!(report["passed"].as_u64() >= Some(45), "{report:#}");
 }
 
+/// Thirty clients that come while the server is stopped are more than its accept queue holds. Their systems try again.
+#[test]
+fn a_short_accept_queue_is_no_mistake() {
+    let server = [RESOUND, "serve", "-q", "--backlog", "1", "-l", "127.0.0.1:{port}"];
+    let (code, report) = check(&[&["--only", "many/burst", "--"], &server[..]].concat());
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[test]
+fn a_short_accept_queue_of_a_unix_socket_is_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let addr = format!("unix:{}", folder.path().join("socket").display());
+    let server = Server::start_at(&[&addr], &["--backlog", "1"]);
+    let (code, report) = check(&[server.addr(), "--only", "many/"]);
+    assert_eq!(code, Some(0), "{report:#}");
+}
+
+#[test]
+fn a_command_can_listen_at_ipv6_alone() {
+    let server = [RESOUND, "serve", "-q", "-l", "[::1]:{port}"];
+    let (code, report) = check(&[&["--only", "bytes/one", "--"], &server[..]].concat());
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["server"].as_str().unwrap().starts_with("[::1]:"), "{report:#}");
+}
+
+/// A case is the same one alone and among others, if the seed is.
+#[test]
+fn the_bytes_of_a_case_follow_from_its_seed_alone() {
+    let addr = serving(|mut stream| {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = stream.read(&mut buffer) {
+            buffer.iter_mut().for_each(|byte| *byte &= 0x7f);
+            let _ = std::io::Write::write_all(&mut stream, &buffer[..n]);
+        }
+    });
+    let (_, all) = check(&[&addr, "--level", "2"]);
+    let (_, alone) = check(&[&addr, "--only", "bytes/stale"]);
+    let shown = |report| case(report, "bytes/stale")["cause"]["difference"].clone();
+    assert!(shown(&all).is_object());
+    assert_eq!(shown(&all), shown(&alone));
+}
+
 /// Without the process, what only that shows is not run, and that is no failure.
 #[test]
 fn an_address_alone_leaves_out_what_needs_the_process() {
@@ -39,6 +81,24 @@ fn datagrams_are_checked_over_udp() {
     let server = Server::start_at(&["udp:127.0.0.1:0"], &[]);
     let (code, report) = check(&[server.addr()]);
     assert_eq!((code, &report["passed"]), (Some(0), &10.into()), "{report:#}");
+}
+
+#[test]
+fn an_answer_that_is_late_is_no_wrong_answer() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = format!("udp:{}", socket.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        while let Ok((n, from)) = socket.recv_from(&mut buffer) {
+            let (socket, answer) = (socket.try_clone().unwrap(), buffer[..n].to_vec());
+            thread::spawn(move || {
+                thread::sleep(std::time::Duration::from_millis(650));
+                socket.send_to(&answer, from).unwrap();
+            });
+        }
+    });
+    let (code, report) = check(&[&addr, "--only", "udp/stale"]);
+    assert_eq!(code, Some(0), "{report:#}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn lint(strace: &Path) -> Vec<String> {
 
 fn named(finding: &str) -> String {
     match finding.split_once("resound zoo hint ") {
-        Some((_, name)) => name.split_whitespace().next().unwrap_or_default().into(),
+        Some((_, name)) => name.split(';').next().unwrap_or_default().into(),
         None => finding.into(),
     }
 }

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy allows it in tests, but not in their helpers")]
 
+#[allow(dead_code, reason = "shared with tests that use more of it")]
+#[path = "../support/blocks.rs"]
+mod blocks;
 #[path = "../support/bystander.rs"]
 mod bystander;
 #[allow(dead_code, reason = "shared with tests that use more of it")]
@@ -51,6 +54,7 @@ mod accuracy;
 mod balancers;
 mod build_script;
 mod cost;
+mod guide;
 mod hostile;
 mod image;
 mod kernel;

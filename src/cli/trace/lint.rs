@@ -1,6 +1,6 @@
 //! `resound trace lint`: the report and the exit code.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -86,10 +86,9 @@ impl Text<'_> {
                 &format!("In all {} times, also at record {}.", count(*times), others.join(", ")),
             )?;
         }
-        let mut more = format!("{}. The chapter: {}.", capital(confidence.name()), mistake.chapter);
-        if let Some(specimen) = mistake.specimen {
-            let _ = write!(more, " Hints: resound zoo hint {specimen}");
-        }
+        let hint = mistake.specimen.map(|name| format!("resound zoo hint {name}; "));
+        let (how, hint) = (capital(confidence.name()), hint.unwrap_or_default());
+        let more = format!("{how}. See: {hint}docs/guide/src/{}.md", mistake.chapter);
         paragraph(f, &more)?;
         writeln!(f)
     }

@@ -13,14 +13,14 @@ use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use super::letterbox::Letterbox;
-use super::peer::{Ending, Peer};
+use super::peer::Peer;
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
 use super::profile::Profile;
 use super::recording::Recording;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
-use crate::net::{Endpoint, Socket, Stream, delegate_source, reason};
+use crate::net::{Endpoint, Stream, delegate_source, reason};
 use crate::reactor::{Reactor, Ready};
 
 pub(super) use super::peer::PeerId;
@@ -29,16 +29,11 @@ pub(super) use turns::Waited;
 use pool::pool;
 
 mod pool;
+mod connecting;
 mod turns;
-
-/// Connections that are begun in one second. xinetd(8) switches a service off for a while after 50.
-const CONNECTIONS_PER_SECOND: usize = 45;
 
 /// How long a datagram may take to come back. It is sent again after that.
 const DATAGRAM_PATIENCE: Duration = Duration::from_millis(500);
-
-/// How long a connection may take to be made.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The most that one read takes.
 const READ_BYTES: usize = 256 << 10;
@@ -163,78 +158,13 @@ impl<'a> Bench<'a> {
     ///
     /// Why it does not start.
     pub(super) fn restart(&mut self) -> io::Result<()> {
-        match &mut self.started {
-            Some(started) => started.restart(),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// Begins a connection.
-    ///
-    /// # Errors
-    ///
-    /// That the system refuses it at once.
-    pub(super) fn begin(&mut self) -> Result<PeerId, Problem> {
-        self.pace();
-        let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
-        let socket = Socket::connect(&self.server).map_err(refused)?;
-        let now = Instant::now();
-        let recorded = self.recording.connection(&self.server, now);
-        let peer = Box::new(Peer::new(socket, recorded, now));
-        let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
-        self.reactor.requeue(id.0);
-        self.peers.push(id);
-        Ok(id)
-    }
-
-    /// Waits until one more connection does not exceed the rate at which inetd and its like give up a service.
-    fn pace(&mut self) {
-        let now = Instant::now();
-        if let Some(oldest) = self.recent.front().copied()
-            && self.recent.len() == CONNECTIONS_PER_SECOND
-        {
-            self.recent.pop_front();
-            let paused = Duration::from_secs(1).saturating_sub(now - oldest);
-            self.deadline += paused;
-            self.run_for(paused);
-        }
-        self.recent.push_back(Instant::now());
-    }
-
-    /// Makes a connection.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none.
-    pub(super) fn connect(&mut self) -> Result<PeerId, Problem> {
-        let id = self.begin()?;
-        self.await_connection(id)?;
-        Ok(id)
-    }
-
-    /// Waits until a connection is made.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none.
-    pub(super) fn await_connection(&mut self, id: PeerId) -> Result<(), Problem> {
-        let patience = std::mem::replace(&mut self.patience, CONNECT_PATIENCE);
-        let is_over = |bench: &mut Self| {
-            let peer = bench.peer(id);
-            peer.is_connected || peer.ending.is_some()
+        let Some(started) = &mut self.started else {
+            return Err(io::ErrorKind::Unsupported.into());
         };
-        let waited = self.run(&[id], is_over);
-        self.patience = patience;
-        let peer = self.peer(id);
-        match &peer.ending {
-            Some(Ending::Broken(why)) if !peer.is_connected => {
-                Err(Problem::of(Symptom::NotConnected(why.clone())))
-            }
-            _ if waited != Waited::Done => {
-                Err(Problem::of(Symptom::NotConnected("no answer".into())))
-            }
-            _ => Ok(()),
-        }
+        let restarted = started.restart();
+        let is_interrupted = |e: &io::Error| e.kind() == io::ErrorKind::Interrupted;
+        self.is_interrupted |= restarted.as_ref().is_err_and(is_interrupted);
+        restarted
     }
 
     /// The peer behind an id, which is valid until the case is over.
@@ -304,6 +234,11 @@ impl<'a> Bench<'a> {
     pub(super) fn drop_peer(&mut self, id: PeerId) {
         self.peers.retain(|peer| *peer != id);
         self.reactor.remove(id.0);
+    }
+
+    /// The connections that are there.
+    pub(super) fn peers(&self) -> Vec<PeerId> {
+        self.peers.clone()
     }
 
     /// Closes all connections but one.

@@ -14,6 +14,8 @@ pub(super) struct Letterbox {
     server: SocketAddr,
     /// What came, and from whom.
     pub(super) received: Vec<(SocketAddr, Vec<u8>)>,
+    /// What was sent more than once: an answer to it can come late.
+    pub(super) repeated: Vec<Vec<u8>>,
     /// What the network says of what was sent: nothing listens there, for example.
     pub(super) refused: Option<io::Error>,
 }
@@ -27,7 +29,13 @@ impl Letterbox {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        Ok(Self { socket: UdpSocket::bind(any)?, server, received: Vec::new(), refused: None })
+        Ok(Self {
+            socket: UdpSocket::bind(any)?,
+            server,
+            received: Vec::new(),
+            repeated: Vec::new(),
+            refused: None,
+        })
     }
 
     /// Sends one datagram.

@@ -46,13 +46,16 @@ impl ProcessTree {
         is_running(self.root)
     }
 
-    /// All its processes, the first one first.
+    /// All its processes, the first one first. This program is none of them, even if the user names its parent: it would
+    /// stop itself.
     pub(super) fn pids(self) -> Vec<i32> {
+        let this = getpid().as_raw_nonzero().get();
         let mut pids = vec![self.root];
         let parents: Vec<_> = all_pids().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
         let mut at = 0;
         while let Some(parent) = pids.get(at).copied() {
-            pids.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+            let children = parents.iter().filter(|(pid, of)| *of == parent && *pid != this);
+            pids.extend(children.map(|(pid, _)| *pid));
             at += 1;
         }
         if !self.with_root {
@@ -252,5 +255,13 @@ mod tests {
         assert_eq!(ProcessTree::of(child.id() as i32).unwrap().sockets(), 1);
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Its signals would stop the program that sends them.
+    #[test]
+    fn this_program_belongs_to_no_tree_of_its_parent() {
+        let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
+        let pids = ProcessTree::of(parent).unwrap().pids();
+        assert!(pids.contains(&parent) && !pids.contains(&(id() as i32)), "{pids:?}");
     }
 }

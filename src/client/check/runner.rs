@@ -50,6 +50,13 @@ const PREREQUISITES: &[(&str, &str)] = &[
 /// The first and the last case: whether there is an echo server at all, and still.
 const SANITY: [&str; 2] = ["sanity/first", "sanity/last"];
 
+/// What the random bytes of one case follow from. Not 0.
+fn seed_of(seed: u64, id: &str) -> u64 {
+    // FNV-1a, so that it is the same number in each version.
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    id.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, mix).max(1)
+}
+
 /// A message that every echo server answers, even one that waits for a line end.
 const HELLO: &[u8] = b"resound\n";
 
@@ -80,6 +87,7 @@ pub(super) struct Runner<'a, 'b> {
     /// How long a server may be silent at first.
     patience: Duration,
     began: Instant,
+    seed: u64,
     reports: Vec<CaseReport>,
     /// How often the server was silent for the whole patience.
     silences: u32,
@@ -88,9 +96,10 @@ pub(super) struct Runner<'a, 'b> {
 }
 
 impl<'a, 'b> Runner<'a, 'b> {
-    pub(super) fn new(bench: &'a mut Bench<'b>) -> Self {
-        let (patience, began) = (bench.patience, Instant::now());
-        Self { bench, patience, began, reports: Vec::new(), silences: 0, is_gone: None }
+    /// Of a check that began then: a server that is slow to start leaves less time to the cases.
+    pub(super) fn new(bench: &'a mut Bench<'b>, began: Instant) -> Self {
+        let (patience, seed) = (bench.patience, bench.seed);
+        Self { bench, patience, began, seed, reports: Vec::new(), silences: 0, is_gone: None }
     }
 
     /// Tries these cases, with a check of the server's sanity before and after them. Calls `progress` before each.
@@ -158,6 +167,8 @@ impl<'a, 'b> Runner<'a, 'b> {
         self.bench.patience = (self.patience / (1 + self.silences)).max(LEAST_PATIENCE);
         self.bench.is_out_of_time = false;
         self.bench.recording.begin_case(case.id, case.expectation, began);
+        // The bytes of a case are the same ones if it is tried alone.
+        self.bench.seed = seed_of(self.seed, case.id);
         let outcome = (case.run)(self.bench);
         // Without what the diagnosis tries.
         let records = self.bench.recording.end_case(Instant::now());
@@ -246,7 +257,10 @@ impl<'a, 'b> Runner<'a, 'b> {
             *report = CaseReport::new(case, Err(problem), Some(diagnosis), report.took);
         }
         self.bench.clear();
-        if self.bench.started.is_none() || self.bench.restart().is_err() {
+        let left = BUDGET.saturating_sub(self.began.elapsed());
+        if self.bench.started.as_ref().is_some_and(|started| started.took > left) {
+            self.is_gone = Some("there is no time to start the server again");
+        } else if self.bench.started.is_none() || self.bench.restart().is_err() {
             self.is_gone = Some("the server no longer answers");
         }
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use rustix::process::{getpid, set_child_subreaper};
 use super::process::ProcessTree;
 use super::tail::Tail;
 use crate::net::Endpoint;
+use crate::signals;
 use crate::text::format::setting;
 
 /// How long a command may take until its server can be connected to.
@@ -39,7 +40,10 @@ pub(super) struct Subject {
 #[derive(Debug)]
 pub(super) struct Started {
     command: Vec<OsString>,
-    port: u16,
+    /// Where it listens: at 127.0.0.1, or ::1 if that is all.
+    addr: SocketAddr,
+    /// How long it took until it listened.
+    pub(super) took: Duration,
     child: Child,
     output: Tail,
 }
@@ -56,13 +60,14 @@ impl Started {
         // A daemon that the command leaves behind becomes a child of this process, which can end it then.
         set_child_subreaper(Some(getpid()))?;
         let (child, output) = spawn(&command, port)?;
-        let mut started = Self { command, port, child, output };
+        let addr = (Ipv4Addr::LOCALHOST, port).into();
+        let mut started = Self { command, addr, took: Duration::ZERO, child, output };
         started.await_listener()?;
         Ok(started)
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
-        std::net::SocketAddr::from(([127, 0, 0, 1], self.port)).into()
+        self.addr.into()
     }
 
     /// Its processes. This program has started no others.
@@ -98,15 +103,23 @@ impl Started {
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.stop();
         self.await_free_port();
-        (self.child, self.output) = spawn(&self.command, self.port)?;
+        (self.child, self.output) = spawn(&self.command, self.addr.port())?;
         self.await_listener()
     }
 
     fn await_listener(&mut self) -> io::Result<()> {
-        let end = Instant::now() + START_PATIENCE;
-        while Instant::now() < end {
-            if is_listened_at(self.port) {
+        let (began, port) = (Instant::now(), self.addr.port());
+        while began.elapsed() < START_PATIENCE {
+            if is_listened_at(port) {
+                self.addr = reachable(port);
+                self.took = began.elapsed();
                 return Ok(());
+            }
+            if signals::is_stop_requested() {
+                return Err(io::Error::new(
+                    ErrorKind::Interrupted,
+                    "interrupted before the server listened",
+                ));
             }
             if let Some(how) = self.ending() {
                 return Err(io::Error::other(format!(
@@ -115,9 +128,9 @@ impl Started {
             }
             std::thread::sleep(RETRY);
         }
-        let (port, patience) = (self.port, setting(START_PATIENCE));
+        let patience = setting(START_PATIENCE);
         Err(io::Error::other(format!(
-            "the server did not listen on 127.0.0.1:{port} within {patience}: does it take the port from {PORT} or $PORT?"
+            "the server did not listen on port {port} of 127.0.0.1 or ::1 within {patience}: does it take the port from {PORT} or $PORT?"
         )))
     }
 
@@ -125,7 +138,7 @@ impl Started {
     /// it does with io_uring.
     fn await_free_port(&self) {
         let end = Instant::now() + PORT_PATIENCE;
-        while Instant::now() < end && is_listened_at(self.port) {
+        while Instant::now() < end && is_listened_at(self.addr.port()) {
             std::thread::sleep(RETRY);
         }
     }
@@ -175,6 +188,14 @@ fn is_listened_at(port: u16) -> bool {
     match tables.is_empty() {
         true => TcpStream::connect(("127.0.0.1", port)).is_ok(),
         false => tables.iter().flat_map(|table| table.lines()).any(|line| is_listener(line, port)),
+    }
+}
+
+/// The address of this machine at which a port is listened on. If it can be had at 127.0.0.1, that is not the one.
+fn reachable(port: u16) -> SocketAddr {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        Ok(_) => (Ipv6Addr::LOCALHOST, port).into(),
+        Err(_) => (Ipv4Addr::LOCALHOST, port).into(),
     }
 }
 

@@ -8,6 +8,9 @@ use mio::unix::pipe::Receiver;
 /// The bytes that are kept.
 const KEPT: usize = 4 << 10;
 
+/// The most reads at a time: as much as a pipe holds, several times.
+const MOST_READS: usize = 64;
+
 /// Keeps the end of a stream.
 #[derive(Debug)]
 pub(super) struct Tail {
@@ -27,7 +30,9 @@ impl Tail {
     pub(super) fn drain(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         let mut buffer = [0; KEPT];
-        while let Ok(n @ 1..) = pipe.read(&mut buffer) {
+        // A server that writes without an end must not keep this program reading: there is a next time.
+        for _ in 0..MOST_READS {
+            let Ok(n @ 1..) = pipe.read(&mut buffer) else { return };
             self.bytes.extend_from_slice(&buffer[..n]);
             self.bytes.drain(..self.bytes.len().saturating_sub(KEPT));
         }

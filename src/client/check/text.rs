@@ -57,13 +57,9 @@ impl Text<'_> {
                 Some(mistake) => {
                     let (what, how) = (mistake.what, diagnosis.confidence.name());
                     writeln!(f, "{INDENT}It looks as if {what} ({how}: {}).", diagnosis.because)?;
-                    if let Some(specimen) = mistake.specimen {
-                        writeln!(
-                            f,
-                            "{INDENT}See: resound zoo hint {specimen}; docs/check.md, \"{}\"",
-                            mistake.chapter
-                        )?;
-                    }
+                    let hint = mistake.specimen.map(|name| format!("resound zoo hint {name}; "));
+                    let hint = hint.unwrap_or_default();
+                    writeln!(f, "{INDENT}See: {hint}docs/guide/src/{}.md", mistake.chapter)?;
                 }
                 None => writeln!(f, "{INDENT}It is not sure which mistake this is.")?,
             }

@@ -7,8 +7,7 @@ pub struct Specimen {
     pub name: &'static str,
     /// The mistake, as the end of the sentence "it …".
     pub title: &'static str,
-    /// The chapter that explains what is right: `blocking`, `threads`, `readiness`, `partial writes`, `half-close`,
-    /// `accept` or `fairness`.
+    /// The chapter of the guide that explains what is right: `docs/guide/src/CHAPTER.md`.
     pub chapter: &'static str,
     /// Where to look; what happens there; what to change.
     pub hints: [&'static str; 3],
@@ -43,7 +42,7 @@ pub const SPECIMENS: [Specimen; 18] = [
     Specimen {
         name: "lost-tail",
         title: "ignores how many bytes a write took",
-        chapter: "partial writes",
+        chapter: "partial-writes",
         hints: [
             "Look at the result of the write. Let a client send some megabytes, and read only afterwards.",
             "A write to a non-blocking socket takes what fits into the send buffer, and returns that number. The server \
@@ -54,7 +53,7 @@ pub const SPECIMENS: [Specimen; 18] = [
     Specimen {
         name: "sent-twice",
         title: "sends the whole buffer again after a short write",
-        chapter: "partial writes",
+        chapter: "partial-writes",
         hints: [
             "Look at what is pending after a write that took a part. Let a client send some megabytes, and read only \
              afterwards.",
@@ -146,7 +145,7 @@ pub const SPECIMENS: [Specimen; 18] = [
     Specimen {
         name: "unbounded-output",
         title: "reads on while the peer does not read",
-        chapter: "partial writes",
+        chapter: "partial-writes",
         hints: [
             "Look at when the server reads. Let a client send without ever reading, and watch the memory of the server.",
             "What cannot be written is kept, and the server reads on and keeps that too. Nothing makes the client wait, so \
@@ -219,7 +218,7 @@ pub const SPECIMENS: [Specimen; 18] = [
     Specimen {
         name: "stuck-back-pressure",
         title: "does not resume reading when the pending bytes are gone",
-        chapter: "partial writes",
+        chapter: "partial-writes",
         hints: [
             "Look at what follows the write of the last pending byte. Let a client send some megabytes, and read only \
              afterwards.",

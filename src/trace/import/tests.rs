@@ -172,6 +172,34 @@ fn servers_on_poll_and_select() {
     assert!(!records[11].flag("is_blocking"), "ioctl has made it non-blocking");
 }
 
+/// An event belongs to what was registered last under its data: also after the data changed, and after the source was
+/// deregistered or closed.
+#[test]
+fn events_belong_to_the_last_registration() {
+    let wait = r#"7 1795898400.000300 epoll_wait(4<anon_inode:[eventpoll]>, [{events=EPOLLIN, data={u32=1, u64=1}}, {events=EPOLLOUT, data={u32=2, u64=2}}], 8, 0) = 2 <0.000001>"#;
+    let control = |op: &str, data: u64| {
+        format!(
+            "7 1795898400.000200 epoll_ctl(4<anon_inode:[eventpoll]>, EPOLL_CTL_{op}, 5<TCP:[127.0.0.1:7->127.0.0.1:9]>, \
+             {{events=EPOLLIN|EPOLLONESHOT, data={{u32={data}, u64={data}}}}}) = 0 <0.000001>"
+        )
+    };
+    let close =
+        "7 1795898400.000200 close(5<TCP:[127.0.0.1:7->127.0.0.1:9]>) = 0 <0.000001>".to_string();
+    for (calls, expected) in [
+        (vec![control("ADD", 1)], Some("readable")),
+        (vec![control("ADD", 1), control("MOD", 2)], Some("writable")),
+        (vec![control("ADD", 1), control("MOD", 2), control("DEL", 0)], None),
+        (vec![control("ADD", 1), close], None),
+    ] {
+        let (_, records) = imported(&[calls.join("\n"), wait.into()].join("\n"));
+        let ready: Vec<_> = records.iter().filter(|record| record.name == name::READY).collect();
+        assert_eq!(ready.len(), usize::from(expected.is_some()), "{calls:?}");
+        assert!(expected.is_none_or(|flag| ready[0].flag(flag)), "{calls:?}");
+        let registered = records.iter().find(|record| record.name == name::REGISTERED);
+        assert!(registered.is_some_and(|record| record.flag("is_once")));
+    }
+}
+
 /// A process that forks has its own copies: the connection lives on when the parent closes its copy.
 #[test]
 fn a_connection_is_closed_with_its_last_copy() {

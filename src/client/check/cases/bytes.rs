@@ -127,9 +127,12 @@ impl<'a, 'b> Talk<'a, 'b> {
     /// Nothing may follow what was asked for.
     fn end(self) -> Result<Finding, Problem> {
         match self.bench.expect_nothing_more(self.peer) {
-            Err(Problem { symptom: Symptom::Ended { .. }, .. }) | Ok(()) => Ok(Finding::Fine),
-            Err(problem) => Err(problem),
+            Err(Problem { symptom: Symptom::Ended { .. }, .. }) | Ok(()) => {}
+            Err(problem) => return Err(problem),
         }
+        // A server that serves one client after the other can go on to the next.
+        self.bench.drop_peer(self.peer);
+        Ok(Finding::Fine)
     }
 }
 

@@ -13,13 +13,13 @@ const WAIT: Duration = Duration::from_millis(80);
 /// More than any buffer that a server waits to fill.
 const MOST: usize = 128 << 10;
 
-/// Finds the least number of bytes that brings an answer.
+/// Names a server that answers only when enough has been sent, and how much that is.
 pub(super) fn measured(bench: &mut Bench<'_>) -> Diagnosis {
-    // As many waits as halving needs, and as doubling needs.
-    bench.deadline += 40 * WAIT;
-    let patience = std::mem::replace(&mut bench.patience, WAIT);
-    let least = least(bench);
-    bench.patience = patience;
+    of(least(bench))
+}
+
+/// Names a server that answers only when this many bytes have been sent.
+pub(super) fn of(least: Option<usize>) -> Diagnosis {
     let because = match least {
         Some(least) => {
             let least = counted(least as u64, "byte", "bytes");
@@ -30,7 +30,17 @@ pub(super) fn measured(bench: &mut Bench<'_>) -> Diagnosis {
     Diagnosis::sure(Mistake::WAITS_FOR_BUFFER, because)
 }
 
-fn least(bench: &mut Bench<'_>) -> Option<usize> {
+/// Finds the least number of bytes that brings an answer.
+pub(super) fn least(bench: &mut Bench<'_>) -> Option<usize> {
+    // As many waits as halving needs, and as doubling needs.
+    bench.deadline += 40 * WAIT;
+    let patience = std::mem::replace(&mut bench.patience, WAIT);
+    let least = searched(bench);
+    bench.patience = patience;
+    least
+}
+
+fn searched(bench: &mut Bench<'_>) -> Option<usize> {
     let mut enough = 1;
     while !answers(bench, enough)? {
         enough *= 2;
