@@ -25,10 +25,10 @@ use crate::version::COMMIT;
 /// Options for who studies a server, or a client.
 #[derive(Args, Debug)]
 pub(super) struct StudyArgs {
-    /// Echo rightly, in the most awkward way that TCP allows, to test a client
+    /// Echo in awkward pieces, to test a client
     ///
-    /// Single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
-    /// streams, and costs each connection a timer.
+    /// The echo is right, and comes in the most awkward way that TCP allows: single bytes, characters in two parts, late,
+    /// or in a burst. What happens follows from this number. It is about streams, and costs each connection a timer.
     #[arg(long, value_name = "SEED")]
     awkward: Option<u64>,
 
@@ -40,14 +40,16 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     trace: Option<PathBuf>,
 
-    /// End the trace before it is longer than this
+    /// Size limit of the trace
+    ///
+    /// The trace ends before it becomes longer, and the server goes on.
     #[arg(long, value_name = "SIZE", value_parser = limit, default_value = "64m", requires = "trace")]
     trace_limit: usize,
 
-    /// Record what each socket holds before each read and write
+    /// Record what the sockets hold
     ///
-    /// The bytes that are not read yet, and those that the peer has not acknowledged. To ask costs five system calls, so
-    /// the server is slower.
+    /// Before each read and write: the bytes that are not read yet, and those that the peer has not acknowledged. To ask
+    /// costs five system calls, so the server is slower.
     #[arg(long, requires = "trace")]
     trace_kernel: bool,
 }
