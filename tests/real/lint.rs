@@ -170,7 +170,7 @@ fn lint_finds_nothing_in_proxies_of_others() {
     ] {
         let here = dir.path().to_str().unwrap();
         program(name);
-        let config = config.replace("ECHO", &echo.addr().to_string());
+        let config = config.replace("ECHO", echo.addr());
         fs::write(dir.path().join(name), config.replace("DIR", here)).unwrap();
         let set_port = format!("sh -c \"sed -i s/PORT/{{port}}/ DIR/{name}; exec {command}\"");
         let recorded = Recorded::new(&set_port.replace("DIR", here), &USUAL[..4]);
