@@ -36,7 +36,7 @@ const MISTAKES: [(&str, &[&str], &[&str]); 18] = [
 ];
 
 /// The program that holds all of them.
-fn zoo() -> String {
+pub fn zoo() -> String {
     let mut cargo = program(env!("CARGO"));
     cargo.args(["build", "--release", "-q", "-p", "resound-zoo"]);
     assert!(cargo.status().unwrap().success());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::bench::Bench;
 use super::case::Case;
-use super::mistake::{Confidence, Mistake};
 use super::problem::{Problem, Symptom};
+use crate::mistake::{Confidence, Mistake};
 
 use ending::of_ending;
 use others::is_of_another;

@@ -6,9 +6,9 @@ use super::bench::Bench;
 use super::case::{Case, Finding, Need, Severity};
 use super::cases::datagrams;
 use super::diagnosis::{Diagnosis, diagnose};
-use super::mistake::Confidence;
 use super::problem::{Problem, Symptom};
 use super::report::{CaseReport, Verdict};
+use crate::mistake::Confidence;
 use crate::net::Endpoint;
 
 /// The longest time that all cases may take together.

@@ -1,7 +1,7 @@
 //! What seems to have happened to bytes that are not those that were sent.
 
 use super::Diagnosis;
-use crate::client::check::mistake::Mistake;
+use crate::mistake::Mistake;
 use crate::text::format::{count, counted};
 
 /// This many bytes that belong to another offset are no coincidence.

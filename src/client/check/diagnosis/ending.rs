@@ -3,8 +3,8 @@
 use super::{Diagnosis, PROBE, answers};
 use crate::client::check::bench::{Bench, PeerId};
 use crate::client::check::case::Case;
-use crate::client::check::mistake::Mistake;
 use crate::client::check::peer::Ending;
+use crate::mistake::Mistake;
 
 /// The server closed before everything had come back.
 pub(super) fn of_ending(

@@ -4,8 +4,8 @@ use super::others::went_to_another;
 use super::{Diagnosis, answers, bytes, is_second_client, threshold};
 use crate::client::check::bench::{Bench, PeerId};
 use crate::client::check::case::Case;
-use crate::client::check::mistake::Mistake;
 use crate::client::check::problem::Problem;
+use crate::mistake::Mistake;
 
 /// The server answers no more, on a connection that is open.
 pub(super) fn of_silence(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis {

@@ -2,25 +2,25 @@
 
 /// A mistake, and where to read about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(crate) struct Mistake {
     /// What the server does wrong, as a sentence.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// The server of the zoo that makes it, if one does.
-    pub(super) specimen: Option<&'static str>,
+    pub(crate) specimen: Option<&'static str>,
     /// The chapter of the guide that explains it: `docs/guide/src/CHAPTER.md`.
-    pub(super) chapter: &'static str,
+    pub(crate) chapter: &'static str,
 }
 
 impl Mistake {
     /// Whether a server that makes it uses the processor for nothing, in whatever case comes after.
-    pub(super) fn spins(self) -> bool {
+    pub(crate) fn spins(self) -> bool {
         self == Self::END_IGNORED || self == Self::ALWAYS_WRITABLE
     }
 }
 
 /// How well the evidence fits a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Confidence {
+pub(crate) enum Confidence {
     /// A probe showed just that.
     Sure,
     /// It fits, and other mistakes do less.
@@ -30,7 +30,7 @@ pub(super) enum Confidence {
 }
 
 impl Confidence {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sure => "sure",
             Self::Likely => "likely",
@@ -50,12 +50,12 @@ const FAIRNESS: &str = "fairness";
 macro_rules! mistakes {
     ($($name:ident: $what:literal, $specimen:expr, $chapter:expr;)*) => {
         impl Mistake {
-            $(pub(super) const $name: Self =
+            $(pub(crate) const $name: Self =
                 Self { what: $what, specimen: $specimen, chapter: $chapter };)*
 
             /// All of them.
             #[cfg(test)]
-            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
         }
     };
 }
@@ -69,6 +69,8 @@ mistakes! {
     HANG_UP_FIRST: "it handles the client's end before the bytes that came with it", Some("hang-up-first"), HALF_CLOSE;
     END_IGNORED: "it does not notice the client's end, where a read returns 0", Some("end-ignored"), HALF_CLOSE;
     ALWAYS_WRITABLE: "it always asks whether it may write, and a socket nearly always may", Some("always-writable"), READINESS;
+    WOKEN_FOR_NOTHING: "it is woken again and again for something that it does not handle", None, READINESS;
+    INTERRUPT_ENDS: "a signal that interrupts a wait ends it", None, READINESS;
     WHOLE_BUFFER: "it sends its whole buffer, and not only the bytes that a read has filled", Some("whole-buffer"), BLOCKING;
     SHORT_READ_ENDS: "it takes a read that fills less than its buffer for the end of the stream", Some("short-read-ends"), BLOCKING;
     TEXT_ONLY: "it takes bytes for text, and changes what is none", Some("text-only"), BLOCKING;
