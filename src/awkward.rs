@@ -7,6 +7,7 @@
 //! If a stream rests, it says `WouldBlock`, and an alarm beside its socket makes the event that ends the rest.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
@@ -178,6 +179,12 @@ impl<S: Write> Write for AwkwardStream<S> {
 impl<S: Read> Read for AwkwardStream<S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer)
+    }
+}
+
+impl<S: AsFd> AsFd for AwkwardStream<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

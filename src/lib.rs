@@ -26,8 +26,12 @@ pub mod net;
 pub mod http;
 mod signals;
 mod stdio;
+#[cfg(feature = "clients")]
+mod output;
 pub mod observe;
 pub mod server;
+#[cfg(feature = "clients")]
+pub mod trace;
 #[cfg(feature = "clients")]
 pub mod client;
 #[cfg(feature = "clients")]

@@ -1,4 +1,4 @@
-//! The seam through which counters, logs and tests see what the server did.
+//! The seam through which counters, logs, traces and tests see what the server did.
 //!
 //! The server reports every [`Event`] to an [`Observer`]. It writes no log and keeps no counts itself. It is generic over
 //! its observer, so that an observer that ignores an event costs nothing. A tuple of two observers is an observer.
@@ -33,11 +33,9 @@ pub use counters::Counters;
 pub use datagram::DatagramDrop;
 pub use log::ServerLog;
 pub use reason::{ByReason, Reason};
-pub use refused::{Limit, Refused};
+pub use refused::{Limit, Refusal, Refused};
 pub use status::Status;
 pub use turns::TurnTimes;
-
-use reason::reasons;
 
 mod reason;
 mod closed;
@@ -109,6 +107,27 @@ pub enum Event<'a> {
     Woke {
         /// The number of sources, listeners and services among them.
         ready: usize,
+    },
+    /// A wait begins. Only for an observer that [wants waits](Observer::wants_waits), as the next two events.
+    Waits {
+        /// How long it may block; without a limit if `None`.
+        timeout: Option<Duration>,
+        /// What bounds it.
+        until: WaitsUntil,
+    },
+    /// The wait ended, with this many events of the poll and of the ready queue.
+    Polled {
+        /// Events of the poll.
+        events: usize,
+        /// Sources that had more to do.
+        queued: usize,
+    },
+    /// A source is ready: a connection, a listener, or neither.
+    Ready {
+        /// The address of the listener, if it is one.
+        listener: Option<&'a Endpoint>,
+        /// What the poll reports of it. `None` if it was in the ready queue.
+        event: Option<&'a mio::event::Event>,
     },
     /// A turn ended, and took this long from the end of its wait. The server times one turn in many, and each turn
     /// after one that was late.
@@ -205,38 +224,6 @@ pub enum Event<'a> {
     },
 }
 
-reasons! {
-    /// Why a connection was refused.
-    Refusal {
-        /// The server has as many connections as its limit allows.
-        MaxConnections = "max_connections",
-        /// The server has as many connections from that address as its limit allows.
-        MaxPerIp = "max_per_ip",
-        /// The system could not register it: epoll_ctl(2).
-        RegisterFailed = "register_failed",
-        /// There was no memory for it.
-        NoMemory = "no_memory",
-        /// Its client's address is not allowed, or denied.
-        Denied = "denied",
-        /// More connections came than the rate allows.
-        AcceptRate = "accept_rate",
-        /// More connections came from its client's address than the rate allows.
-        AcceptRatePerIp = "accept_rate_per_ip",
-        /// It came to a proxied listener, and its address is none of a known proxy.
-        UnknownProxy = "unknown_proxy",
-        /// It did not begin with the header of a proxy.
-        HeaderMissing = "header_missing",
-        /// Its header breaks the standard.
-        HeaderMalformed = "header_malformed",
-        /// Its header is longer than the server accepts.
-        HeaderOversized = "header_oversized",
-        /// It ended within its header.
-        HeaderIncomplete = "header_incomplete",
-        /// Its header began, and was not complete in time.
-        HeaderTimedOut = "header_timed_out",
-    }
-}
-
 /// A timeout of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -250,24 +237,17 @@ pub enum Expiry {
     Quiet,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::MaxConnections => "max connections reached",
-            Self::MaxPerIp => "max connections per IP address reached",
-            Self::RegisterFailed => "the system could not register it",
-            Self::NoMemory => "there is no memory for it",
-            Self::Denied => "its address may not connect",
-            Self::AcceptRate => "accept rate reached",
-            Self::AcceptRatePerIp => "accept rate per IP address reached",
-            Self::UnknownProxy => "not the address of a known proxy",
-            Self::HeaderMissing => "no PROXY header",
-            Self::HeaderMalformed => "malformed PROXY header",
-            Self::HeaderOversized => "PROXY header too long",
-            Self::HeaderIncomplete => "ended within its PROXY header",
-            Self::HeaderTimedOut => "PROXY header not complete in time",
-        })
-    }
+/// What bounds a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsUntil {
+    /// Something is in the ready queue: the wait only polls.
+    Queue,
+    /// The server polls instead of sleeping.
+    Spin,
+    /// A deadline.
+    Deadline,
+    /// Nothing.
+    NoLimit,
 }
 
 /// Sees everything that the server does.
@@ -279,6 +259,13 @@ pub trait Observer {
     fn counters(&self) -> Option<&Counters> {
         None
     }
+
+    /// Whether the server must report its waits, and what each source is ready for. It asks in each turn, so the answer
+    /// must be a constant: then a server whose observer wants none of that has no code for it.
+    #[inline(always)]
+    fn wants_waits(&self) -> bool {
+        false
+    }
 }
 
 /// Ignores every event.
@@ -286,7 +273,9 @@ impl Observer for () {
     fn observe(&mut self, _: At<'_>, _: Event<'_>) {}
 }
 
+/// An observer that asks for its caller gets the place in the server.
 impl<A: Observer, B: Observer> Observer for (A, B) {
+    #[track_caller]
     #[inline(always)]
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         self.0.observe(at, event);
@@ -296,9 +285,15 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     fn counters(&self) -> Option<&Counters> {
         self.0.counters().or_else(|| self.1.counters())
     }
+
+    #[inline(always)]
+    fn wants_waits(&self) -> bool {
+        self.0.wants_waits() || self.1.wants_waits()
+    }
 }
 
 impl<O: Observer> Observer for &mut O {
+    #[track_caller]
     #[inline(always)]
     fn observe(&mut self, at: At<'_>, event: Event<'_>) {
         (**self).observe(at, event);
@@ -306,6 +301,11 @@ impl<O: Observer> Observer for &mut O {
 
     fn counters(&self) -> Option<&Counters> {
         (**self).counters()
+    }
+
+    #[inline(always)]
+    fn wants_waits(&self) -> bool {
+        (**self).wants_waits()
     }
 }
 

@@ -146,6 +146,11 @@ impl<T: Source> Reactor<T> {
     }
 
     /// The source behind `token`, unless it was removed.
+    pub fn get(&self, token: Token) -> Option<&T> {
+        self.sources.get(token.0)
+    }
+
+    /// The source behind `token`, unless it was removed.
     pub fn get_mut(&mut self, token: Token) -> Option<&mut T> {
         self.sources.get_mut(token.0)
     }
@@ -222,6 +227,12 @@ impl<T: Source> Reactor<T> {
             self.report_queue(ready);
         }
         Ok(())
+    }
+
+    /// Each event of the last wait, with its source unless that was removed since. The list that the wait filled begins
+    /// with these events.
+    pub fn events(&self) -> impl Iterator<Item = (&Event, Option<&T>)> {
+        self.events.iter().map(|event| (event, self.get(event.token())))
     }
 
     /// Adds what is queued, as far as there is memory. The rest stays queued.

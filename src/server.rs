@@ -23,11 +23,10 @@
 //! ```
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use rustix::thread::sched_yield;
 
 use crate::conn::Next;
 use crate::net::{Listen, Stream, delegate_source};
@@ -65,6 +64,7 @@ mod connection;
 mod proxy;
 mod accept;
 mod timeouts;
+mod waits;
 mod shutdown;
 mod service;
 mod signals;
@@ -174,29 +174,6 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
-    /// How long the next [`wait`](Self::wait) may block: until the first deadline, or without a limit if there is none.
-    pub fn poll_timeout(&mut self) -> Option<Duration> {
-        let now = self.clock.now();
-        let is_spinning = self.spin.as_mut().is_some_and(|spin| spin.begin_wait(now));
-        let must_poll = is_spinning || self.reactor.has_more();
-        let deadline = if must_poll { Some(now) } else { self.next_deadline(now) };
-        self.clock.begin_wait(deadline, self.woke)
-    }
-
-    /// Waits until something is ready or `timeout` has passed, and fills `ready`. A spinning server that finds nothing
-    /// gives the processor to another program that wants it.
-    ///
-    /// # Errors
-    ///
-    /// If polling fails: epoll_wait(2).
-    pub fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
-        self.reactor.wait(timeout, ready)?;
-        if ready.is_empty() && self.spin.as_ref().is_some_and(Spin::is_spinning) {
-            sched_yield();
-        }
-        Ok(())
-    }
-
     /// A wait has ended at `now`, on the caller's clock, with this many events. Returns the time of the turn: the caller's,
     /// less the time in which the server was suspended. `now` must not go backwards.
     pub fn begin_turn(&mut self, now: Instant, ready: usize) -> Instant {
@@ -294,6 +271,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         }
     }
 
+    #[track_caller]
     fn report(&mut self, token: Token, event: Event<'_>, now: Instant) {
         if let Some(Slot::Connection(connection)) = self.reactor.get_mut(token) {
             connection.report(event, now, &mut self.shared.observer);
@@ -310,6 +288,7 @@ impl<L: Listen, O: Observer> Server<L, O> {
         connection.report(Event::HalfClosed, now, &mut self.shared.observer);
     }
 
+    #[track_caller]
     fn close(&mut self, token: Token, why: Closed, now: Instant) {
         let Some(Slot::Connection(connection)) = self.reactor.remove(token) else { return };
         let Connection { id, stream, echo, peer, permit, expired, .. } = connection;

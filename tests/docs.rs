@@ -14,6 +14,8 @@ mod blocks;
 mod guide;
 #[path = "docs/operations.rs"]
 mod operations;
+#[path = "docs/traces.rs"]
+mod traces;
 
 /// A path in a document begins with one of these.
 const FOLDERS: [&str; 11] = [

@@ -41,6 +41,9 @@ mod proxy;
 #[cfg(feature = "clients")]
 #[path = "serve/send_proxy.rs"]
 mod send_proxy;
+#[cfg(feature = "clients")]
+#[path = "serve/traced.rs"]
+mod traced;
 #[path = "serve/shutdown.rs"]
 mod shutdown;
 #[path = "serve/log.rs"]

@@ -89,6 +89,10 @@ pub struct Check {
     #[arg(long, value_name = "FILE")]
     gradescope: Option<PathBuf>,
 
+    /// Write what the connections of each failed case did, as a trace
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+
     /// With --gradescope: what each case is worth, in lines such as "bytes/ 2" [default: 1 each]
     #[arg(long, value_name = "FILE", requires = "gradescope")]
     points: Option<PathBuf>,
@@ -156,6 +160,9 @@ impl Check {
         if let Some(path) = &self.gradescope {
             write_file(path, &pretty(&check::gradescope(report, points))?)?;
         }
+        if let Some(path) = &self.trace {
+            write_file(path, &check::trace(report)?)?;
+        }
         Ok(())
     }
 
@@ -171,7 +178,8 @@ impl Check {
             Kind::Line => Profile::Line,
         };
         let patience = self.timeout;
-        Ok(Options { target, ids: self.ids()?, profile, patience, seed: seed.max(1) })
+        let (ids, with_records) = (self.ids()?, self.trace.is_some());
+        Ok(Options { target, ids, profile, patience, seed: seed.max(1), with_records })
     }
 
     /// The cases to try.

@@ -13,8 +13,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::Failure;
 use super::send_proxy::SendProxy;
 use crate::client::load::{self, End, Found, Objective, Options, Outcome, Search, Threshold};
-use crate::client::report::{Files, Paths, Summary, header, is_stdout};
+use crate::client::report::{Files, Paths, Summary, header};
 use crate::net::Addr;
+use crate::output::is_stdout;
 use crate::stdio::say;
 use crate::units::{duration, per_second, timeout};
 

@@ -1,6 +1,5 @@
 //! `resound serve`: from its arguments to a server that runs until a signal stops it.
 
-use std::convert;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -11,8 +10,6 @@ use super::Failure;
 use super::address::{LISTEN_HELP, ListenAddr, listen_addr};
 use super::descriptors::{open_descriptors, raise_descriptor_limit};
 use super::logging::Format;
-#[cfg(feature = "clients")]
-use crate::awkward::Awkward;
 use crate::net::{Endpoint, Listen, Listener, Passed, SocketFile, cannot, passed};
 use crate::observe::{ConnectionLog, Counters, Observer, ServerLog};
 use crate::server::{Config, Notify, Outcome, Server, StopOnSignals};
@@ -23,11 +20,15 @@ use crate::units::{duration, per_second, timeout};
 use access::AccessArgs;
 use binding::Place;
 use metrics::MetricsAddr;
+#[cfg(feature = "clients")]
+use study::StudyArgs;
 use summary::log_summary;
 use values::{backlog, buffer, connections, pending_limit, spin, unix_mode};
 
 mod values;
 mod access;
+#[cfg(feature = "clients")]
+mod study;
 mod hint;
 mod binding;
 mod metrics;
@@ -163,13 +164,9 @@ pub struct Serve {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) log_format: Format,
 
-    /// Echo rightly, in the most awkward way that TCP allows, to test a client
-    ///
-    /// Single bytes, characters in two parts, late, or in a burst: what happens follows from this number. It is about
-    /// streams, and costs each connection a timer.
     #[cfg(feature = "clients")]
-    #[arg(long, value_name = "SEED")]
-    awkward: Option<u64>,
+    #[command(flatten)]
+    study: StudyArgs,
 }
 
 impl Serve {
@@ -182,15 +179,18 @@ impl Serve {
         let mut counters = Counters::default();
         // Without a log of connections, an event must not even cost the question whether to log it.
         let observer = (&mut counters, ServerLog::default());
+        self.access.check(&self.listen)?;
+        // This comes before anything that opens a descriptor.
+        let passed = passed()?;
         let end = match log_enabled!(Level::Debug) {
             #[cfg(feature = "clients")]
-            _ if self.awkward.is_some() => {
-                let seed = self.awkward.unwrap_or_default();
-                let observer = (observer, ConnectionLog::default());
-                self.serve(observer, |listener| Awkward::new(listener, seed))
+            _ if self.study.is_given() => {
+                self.serve_for_study(passed, (observer, ConnectionLog::default()))
             }
-            true => self.serve((observer, ConnectionLog::default()), convert::identity),
-            false => self.serve(observer, convert::identity),
+            true => {
+                self.serve(passed, (observer, ConnectionLog::default()), |listener, _| listener)
+            }
+            false => self.serve(passed, observer, |listener, _| listener),
         }?;
         log_summary(&counters);
         log::logger().flush();
@@ -202,16 +202,14 @@ impl Serve {
         }
     }
 
-    /// Starts a server, on what `listen` makes of each listener, and runs it to its end. The outer error is one of the
+    /// Starts a server, on what `listen` makes of each listener and its address, and runs it to its end. The outer error is one of the
     /// start.
     fn serve<L: Listen>(
         &self,
+        passed: Passed,
         observer: impl Observer,
-        listen: impl Fn(Listener) -> L,
+        listen: impl Fn(Listener, &Endpoint) -> L,
     ) -> Result<io::Result<Outcome>, Failure> {
-        self.access.check(&self.listen)?;
-        // This comes before anything that opens a descriptor.
-        let passed = passed()?;
         // This comes before the signals are watched: a look-up can take long, and a signal must end it.
         let places = self.places(passed.has_echo_sockets())?;
         let metrics_at = self.metrics.resolve()?;
@@ -239,7 +237,7 @@ impl Serve {
         server: &mut Server<L, impl Observer>,
         (passed, places, metrics_at): (Passed, &[Place], &[Endpoint]),
         config: &Config,
-        listen: impl Fn(Listener) -> L,
+        listen: impl Fn(Listener, &Endpoint) -> L,
     ) -> io::Result<Vec<SocketFile>> {
         let mut for_metrics = metrics::bind(metrics_at, self.unix_mode)?;
         let bound = self.bind(places)?;

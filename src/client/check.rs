@@ -20,6 +20,7 @@ use crate::signals;
 use bench::{Bench, Settings};
 use case::Case;
 use process::ProcessTree;
+use recording::Recording;
 use runner::Runner;
 use server::{Started, Subject};
 
@@ -29,8 +30,10 @@ pub(crate) use junit::junit;
 pub(crate) use profile::Profile;
 pub(crate) use report::{Report, Verdict};
 pub(crate) use text::Text;
+pub(crate) use trace::trace;
 
 mod timeline;
+mod recording;
 mod peer;
 mod letterbox;
 mod process;
@@ -50,6 +53,7 @@ mod text;
 mod json;
 mod junit;
 mod gradescope;
+mod trace;
 pub(crate) mod zoo;
 
 /// The levels are 1 to this.
@@ -75,6 +79,8 @@ pub(crate) struct Options {
     pub(crate) patience: Duration,
     /// What the random bytes follow from. Not 0.
     pub(crate) seed: u64,
+    /// Whether to record what the connections do.
+    pub(crate) with_records: bool,
 }
 
 /// A case, for a list of them.
@@ -114,7 +120,9 @@ pub(crate) fn run(
         Target::Command(_) => subject.server.to_string(),
     };
     let Options { patience, profile, seed, .. } = *options;
-    let mut bench = Bench::new(subject, &mut signals, Settings { patience, profile, seed })?;
+    let recording = Recording::new(options.with_records, began);
+    let settings = Settings { patience, profile, seed, recording };
+    let mut bench = Bench::new(subject, &mut signals, settings)?;
     let mut cases = cases::for_server(&bench.server, profile);
     cases.retain(|case| options.ids.contains(&case.id));
     let cases = Runner::new(&mut bench, began).run(&cases, progress);

@@ -4,8 +4,6 @@
 //! its plots from the JSON, so a run can be compared with one of last week.
 
 pub use files::{Files, Paths};
-pub use outbox::Outbox;
-pub use output::is_stdout;
 pub use text::{INTERVAL_HEADER, Summary, header, interval_line};
 
 mod conditions;
@@ -17,8 +15,6 @@ mod text;
 mod hdr;
 mod page;
 
-mod outbox;
-mod output;
 mod files;
 
 #[cfg(test)]

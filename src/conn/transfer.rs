@@ -12,6 +12,8 @@ pub(super) enum Got {
     Interrupted,
 }
 
+/// A socket that asks for its caller gets the place in the state machine.
+#[track_caller]
 #[inline(always)]
 pub(super) fn read(io: &mut impl Read, buffer: &mut [u8]) -> io::Result<Got> {
     match io.read(buffer) {
@@ -29,6 +31,7 @@ pub(super) struct Wrote {
     pub(super) blocked: bool,
 }
 
+#[track_caller]
 #[inline(always)]
 pub(super) fn write(io: &mut impl Write, bytes: &[u8]) -> io::Result<Wrote> {
     match io.write(bytes) {

@@ -87,6 +87,15 @@ impl Listening {
         self.retry = self.fills_silently.then(|| Retry { at: now + LOOK, why: Why::Look });
     }
 
+    pub(super) fn is(&self, token: Token) -> bool {
+        self.token == token
+    }
+
+    /// Where it listens.
+    pub(super) fn at(&self) -> &Endpoint {
+        &self.at
+    }
+
     /// Whether it is gone for good.
     fn is_lost(&self) -> bool {
         self.hopeless == ATTEMPTS

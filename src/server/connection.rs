@@ -89,6 +89,8 @@ impl<S: Stream> Connection<S> {
         self.drive(exceptional, now, shared)
     }
 
+    #[track_caller]
+    #[inline(always)]
     pub(super) fn report(&self, event: Event<'_>, now: Instant, observer: &mut impl Observer) {
         observer.observe(At::conn(now, self.id, &self.peer), event);
     }

@@ -99,6 +99,11 @@ impl<S: Stream> Proxied<S> {
         }
     }
 
+    /// What happens to it at `now`.
+    pub(super) fn at(&self, now: Instant) -> At<'_> {
+        At::conn(now, self.id, &self.proxy)
+    }
+
     /// When it must be looked at although there is no event.
     fn deadline(&self, deadlines: &Deadlines) -> Option<Instant> {
         deadlines.header_wait(self.has_begun).map(|wait| self.since + wait)

@@ -111,7 +111,7 @@ fn advance(server: &mut Server<Scripted, ()>, now: Instant) {
 }
 
 /// Takes one turn at `now`, without blocking. Returns how many events it handled.
-fn turn<O: Observer>(server: &mut Server<Scripted, O>, now: Instant) -> usize {
+pub(super) fn turn<O: Observer>(server: &mut Server<Scripted, O>, now: Instant) -> usize {
     let mut ready = Vec::new();
     server.poll_timeout();
     server.wait(Some(Duration::ZERO), &mut ready).unwrap();

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use resound::trace::reader::{Ending, Reader};
+use resound::trace::record::{Outcome, Record, Vantage, name};
 use serde_json::Value;
 
 use crate::checker::{case, check, serving};
@@ -91,4 +93,45 @@ fn the_keys_are_those_of_the_documentation() {
             assert!(documented.contains(&format!("`{key}`")), "{key} is not documented");
         }
     }
+}
+
+#[test]
+fn a_trace_has_what_the_connections_of_a_failed_case_did_and_nothing_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace.jsonl");
+    // It ends after a part of a message that is longer than eight bytes.
+    let addr = serving(|mut stream| {
+        use std::io::{Read, Write};
+        let mut buffer = [0; 4096];
+        let n = stream.read(&mut buffer).unwrap();
+        let _ = stream.write_all(&buffer[..n.min(8)]);
+        if n <= 8 {
+            let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
+        }
+    });
+    let only = ["--only", "bytes/all-values", "--only", "bytes/one", "--seed", "7", "--trace"];
+    let output = resound(&[&["check", &addr], &only[..], &[path.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let mut reader = Reader::open(&path).unwrap();
+    assert_eq!((reader.header.vantage, &*reader.header.options["seed"]), (Vantage::Client, "7"));
+    let records: Vec<Record> = (&mut reader).map(Result::unwrap).collect();
+    assert_eq!(*reader.ending(), Ending::Complete { why: "stopped".into() });
+    assert!(records.windows(2).all(|pair| pair[0].time <= pair[1].time));
+    let names: Vec<_> = records.iter().map(|record| &*record.name).collect();
+    let (first, last) = (&records[0], &records[records.len() - 2]);
+    assert_eq!(
+        (names[0], first.text("id")),
+        (name::CASE_BEGAN, Some("bytes/all-values")),
+        "{names:?}"
+    );
+    assert_eq!((&*last.name, last.text("verdict")), (name::CASE_ENDED, Some("fail")));
+    assert!(last.text("actual").is_some_and(|actual| actual.contains("8 of")), "{last:?}");
+    assert_eq!(names[1..3], [name::CONNECTING, name::CONNECTED]);
+    let moved = |name: &str| {
+        let of_name = records.iter().filter(|record| record.name == name);
+        of_name.filter_map(Record::outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(moved(name::RECEIVED), [Outcome::Bytes(8), Outcome::End]);
+    assert!(matches!(moved(name::SENT)[..], [Outcome::Bytes(9..)]));
+    assert_eq!(names.iter().filter(|name| **name == name::CASE_BEGAN).count(), 1);
 }

@@ -75,5 +75,6 @@ mod small;
 mod soak;
 mod time;
 mod traced;
+mod traces;
 mod udp;
 mod zoo;

@@ -10,8 +10,9 @@ use super::bar;
 use super::terminal::{columns, fitted};
 use crate::client::latency::Latency;
 use crate::client::load::{Interval, Progress, Reporter, Trial};
-use crate::client::report::{Files, INTERVAL_HEADER, Outbox, interval_line};
+use crate::client::report::{Files, INTERVAL_HEADER, interval_line};
 use crate::net::cannot;
+use crate::output::Outbox;
 use crate::stdio::{OUTPUT, Standard, end_if_reader_left};
 
 /// The width of a terminal that does not know its own.

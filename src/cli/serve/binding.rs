@@ -80,7 +80,7 @@ impl Serve {
         &self,
         server: &mut Server<L, impl Observer>,
         Bound { mut listeners, datagrams }: Bound,
-        listen: impl Fn(Listener) -> L,
+        listen: impl Fn(Listener, &Endpoint) -> L,
     ) -> io::Result<Vec<SocketFile>> {
         let files = listeners.iter_mut().filter_map(|(listener, _)| listener.take_file()).collect();
         let at = |(listener, is_proxied): (Listener, bool)| {
@@ -93,7 +93,7 @@ impl Serve {
         let hint = first_plain(&listeners, &datagrams).and_then(hint);
         let hint = hint.filter(|_| stderr().is_terminal());
         let listeners: Vec<_> =
-            listeners.into_iter().map(|(listener, at)| (listen(listener), at)).collect();
+            listeners.into_iter().map(|(listener, at)| (listen(listener, &at.at), at)).collect();
         server.listen(listeners)?;
         server.echo_datagrams(datagrams, self.udp_rate)?;
         hint.into_iter().for_each(|hint| info!(event = "hint"; "{hint}"));

@@ -17,6 +17,7 @@ use super::peer::Peer;
 use super::problem::{Problem, Symptom};
 use super::process::ProcessTree;
 use super::profile::Profile;
+use super::recording::Recording;
 use super::server::{Started, Subject};
 use super::timeline::Moment;
 use crate::net::{Endpoint, Stream, delegate_source, reason};
@@ -87,6 +88,7 @@ pub(super) struct Bench<'a> {
     pub(super) cases_tried: usize,
     pub(super) started: Option<Started>,
     process: Option<ProcessTree>,
+    pub(super) recording: Recording,
 }
 
 impl<'a> Bench<'a> {
@@ -98,7 +100,7 @@ impl<'a> Bench<'a> {
     pub(super) fn new(
         Subject { server, started, process }: Subject,
         signals: &'a mut Signals,
-        Settings { patience, profile, seed }: Settings,
+        Settings { patience, profile, seed, recording }: Settings,
     ) -> io::Result<Self> {
         let mut reactor = Reactor::new()?;
         let signals = reactor.insert(Slot::Signals(signals))?;
@@ -121,6 +123,7 @@ impl<'a> Bench<'a> {
             cases_tried: 0,
             started,
             process,
+            recording,
         })
     }
 
@@ -187,7 +190,7 @@ impl<'a> Bench<'a> {
     /// Begins or ceases to read.
     pub(super) fn set_reading(&mut self, id: PeerId, is_reading: bool) {
         let what = if is_reading { "began to read" } else { "ceased to read" };
-        self.peer(id).timeline.add(Moment::Did(what.into()), Instant::now());
+        self.peer(id).add(Moment::Did(what.into()), Instant::now());
         self.allow(id, if is_reading { usize::MAX } else { 0 });
     }
 
@@ -265,11 +268,12 @@ impl<'a> Bench<'a> {
 }
 
 /// How to check a server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) patience: Duration,
     pub(super) profile: Profile,
     pub(super) seed: u64,
+    pub(super) recording: Recording,
 }
 
 /// The signals outlive the bench.

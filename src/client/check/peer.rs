@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use mio::Token;
 
+use super::recording::Recorded;
 use super::timeline::{Moment, Timeline};
 use crate::client::dial;
 use crate::net::{Endpoint, Socket, Stream, reason};
@@ -49,12 +50,13 @@ pub(super) struct Peer {
     /// Bytes moved so far, and a change of state counts as one.
     pub(super) progress: u64,
     pub(super) timeline: Timeline,
+    recorded: Recorded,
     pub(super) local: Option<Endpoint>,
 }
 
 impl Peer {
     /// A connection that is being made.
-    pub(super) fn new(socket: Socket, now: Instant) -> Self {
+    pub(super) fn new(socket: Socket, recorded: Recorded, now: Instant) -> Self {
         Self {
             socket,
             is_connected: false,
@@ -68,6 +70,7 @@ impl Peer {
             ending: None,
             progress: 0,
             timeline: Timeline::new(now),
+            recorded,
             local: None,
         }
     }
@@ -189,7 +192,7 @@ impl Peer {
                     (left, self.allowance) = (left.saturating_sub(n), self.less_allowance(n));
                     self.check();
                     self.progress += n as u64;
-                    self.timeline.add(Moment::Received(n), now);
+                    self.add(Moment::Received(n), now);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -227,7 +230,7 @@ impl Peer {
                     self.sent += n;
                     left = left.saturating_sub(n);
                     self.progress += n as u64;
-                    self.timeline.add(Moment::Sent(n), now);
+                    self.add(Moment::Sent(n), now);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -254,6 +257,12 @@ impl Peer {
 
     fn note(&mut self, moment: Moment, now: Instant) {
         self.progress += 1;
+        self.add(moment, now);
+    }
+
+    /// Notes what happened on it.
+    pub(super) fn add(&mut self, moment: Moment, now: Instant) {
+        self.recorded.add(&moment, self.local.as_ref(), now);
         self.timeline.add(moment, now);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::case::{Case, Finding, Severity};
 use super::diagnosis::Diagnosis;
 use super::problem::{Evidence, Problem};
+use crate::trace::record::Record;
 
 /// What a check found.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub(crate) struct CaseReport {
     pub(super) actual: Option<String>,
     pub(super) evidence: Evidence,
     pub(super) diagnosis: Option<Diagnosis>,
+    /// What its connections did, if it failed and that was wanted.
+    pub(super) records: Vec<Record>,
 }
 
 impl CaseReport {
@@ -92,6 +95,7 @@ impl CaseReport {
             actual: None,
             evidence: Evidence::default(),
             diagnosis: None,
+            records: Vec::new(),
         }
     }
 }

@@ -166,9 +166,12 @@ impl<'a, 'b> Runner<'a, 'b> {
         self.bench.deadline = began + CASE_LIMIT.min(left);
         self.bench.patience = (self.patience / (1 + self.silences)).max(LEAST_PATIENCE);
         self.bench.is_out_of_time = false;
+        self.bench.recording.begin_case(case.id, case.expectation, began);
         // The bytes of a case are the same ones if it is tried alone.
         self.bench.seed = seed_of(self.seed, case.id);
         let outcome = (case.run)(self.bench);
+        // Without what the diagnosis tries.
+        let records = self.bench.recording.end_case(Instant::now());
         let outcome = self.with_death(outcome).or_else(|problem| match problem.symptom {
             Symptom::Silent { .. } | Symptom::NotEnded if self.bench.is_out_of_time => {
                 Ok(Finding::Inconclusive("the server is slower than the case has time".into()))
@@ -190,6 +193,9 @@ impl<'a, 'b> Runner<'a, 'b> {
         let mut report = CaseReport::new(case, outcome, diagnosis, began.elapsed());
         if !SANITY.contains(&case.id) {
             self.expect_canary(case, &mut report);
+        }
+        if report.verdict == Verdict::Fail {
+            report.records = records;
         }
         self.bench.cases_tried = self.reports.len();
         self.reports.push(report);

@@ -8,12 +8,12 @@ use std::time::SystemTime;
 use super::conditions::Conditions;
 use super::hdr::HdrLog;
 use super::json::Report;
-use super::output::{Identity, Output, is_written_directly};
 use super::page;
 use super::run_data::RunData;
 use crate::client::latency::Latency;
 use crate::client::load::{Interval, Options, Outcome, Search};
 use crate::net::cannot;
+use crate::output::{Identity, Output, is_written_directly};
 
 /// The paths of the reports that the user asked for.
 #[derive(Clone, Debug, Default)]

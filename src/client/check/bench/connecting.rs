@@ -27,7 +27,9 @@ impl Bench<'_> {
         self.pace();
         let refused = |e: io::Error| Problem::of(Symptom::NotConnected(reason(&e)));
         let socket = self.begun().map_err(refused)?;
-        let peer = Box::new(Peer::new(socket, Instant::now()));
+        let now = Instant::now();
+        let recorded = self.recording.connection(&self.server, now);
+        let peer = Box::new(Peer::new(socket, recorded, now));
         let id = PeerId(self.reactor.insert(Slot::Peer(peer)).map_err(refused)?);
         self.reactor.requeue(id.0);
         self.peers.push(id);

@@ -1,23 +1,25 @@
-//! The file, device or pipe that a report goes to.
+//! The file, device or pipe that a report or a trace goes to.
 //!
 //! A regular file is replaced only when its replacement is complete. So a full disk, or a run that is killed,
 //! leaves the old file as it was. Devices, pipes and descriptors of this program are written to directly.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use replacement::Replacement;
-
-use super::outbox::Outbox;
 use crate::net::reason;
 use crate::stdio::{self, Standard};
 use crate::text::Escaped;
 
+use replacement::Replacement;
+
+pub(crate) use outbox::Outbox;
+
+mod outbox;
 mod replacement;
 
 /// The most symbolic links that are followed, as in path_resolution(7).
@@ -25,7 +27,7 @@ const MAX_LINKS: usize = 40;
 
 /// An open output for one report.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     name: PathBuf,
     sink: Sink,
     identities: Vec<Identity>,
@@ -34,6 +36,11 @@ pub struct Output {
 #[derive(Debug)]
 enum Sink {
     Replacement(Replacement),
+    /// A regular file that others read while it grows. It is emptied before its first bytes.
+    Growing {
+        file: File,
+        is_begun: bool,
+    },
     Direct(Outbox),
     /// Direct too. If its reader leaves, the program ends as other filters do.
     Stdout(Outbox),
@@ -41,7 +48,7 @@ enum Sink {
 
 /// Two outputs that share an identity are the same output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub(crate) enum Identity {
     /// Device and inode.
     File(u64, u64),
     /// Device and inode of a directory, and a name in it.
@@ -55,12 +62,12 @@ impl Identity {
 }
 
 /// Whether `path` means standard output.
-pub fn is_stdout(path: &Path) -> bool {
+pub(crate) fn is_stdout(path: &Path) -> bool {
     path.as_os_str() == "-" || followed(path).is_ok_and(|path| descriptor(&path) == Some(1))
 }
 
 /// Whether `path` is a device, a pipe or a descriptor of this program, and not a regular file.
-pub fn is_written_directly(path: &Path) -> bool {
+pub(crate) fn is_written_directly(path: &Path) -> bool {
     path.as_os_str() == "-"
         || followed(path).is_ok_and(|path| descriptor(&path).is_some())
         || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
@@ -74,10 +81,24 @@ impl Output {
     /// If it cannot be written; the error says so in a line. It is [`ErrorKind::InvalidInput`] if standard output
     /// or standard error goes to that file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::at(path).map_err(|e| failed(path, &e))
+        Self::at(path, Self::replacement).map_err(|e| failed(path, &e))
     }
 
-    fn at(path: &Path) -> io::Result<Self> {
+    /// As [`open`](Self::open), for what is worth reading before it is complete: a regular file is emptied when the first
+    /// bytes come, and grows from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_growing(path: &Path) -> io::Result<Self> {
+        Self::at(path, Self::growing).map_err(|e| failed(path, &e))
+    }
+
+    /// `regular` opens a regular file, of which the metadata are given if there is one.
+    fn at(
+        path: &Path,
+        regular: impl Fn(&Path, PathBuf, Option<Metadata>) -> io::Result<Self>,
+    ) -> io::Result<Self> {
         if path.as_os_str() == "-" {
             return Self::descriptor(Path::new("standard output"), 1);
         }
@@ -90,9 +111,9 @@ impl Output {
         }
         match fs::metadata(&target) {
             Ok(old) if old.is_dir() => Err(ErrorKind::IsADirectory.into()),
-            Ok(old) if old.is_file() => Self::replacement(path, target, Some(old)),
+            Ok(old) if old.is_file() => regular(path, target, Some(old)),
             Ok(_) => Self::direct(path, File::options().write(true).open(target)?),
-            Err(e) if e.kind() == ErrorKind::NotFound => Self::replacement(path, target, None),
+            Err(e) if e.kind() == ErrorKind::NotFound => regular(path, target, None),
             Err(e) => Err(e),
         }
     }
@@ -103,6 +124,14 @@ impl Output {
         let mut identities = vec![replacement.identity()?];
         identities.extend(old.as_ref().map(Identity::of));
         Ok(Self { name: name.into(), sink: Sink::Replacement(replacement), identities })
+    }
+
+    fn growing(name: &Path, target: PathBuf, old: Option<Metadata>) -> io::Result<Self> {
+        old.iter().try_for_each(refuse_standard)?;
+        // Not yet: perhaps the run cannot begin.
+        let file = File::options().write(true).create(true).truncate(false).open(target)?;
+        let identities = shared_identity(&file)?;
+        Ok(Self { name: name.into(), sink: Sink::Growing { file, is_begun: false }, identities })
     }
 
     /// A descriptor of this program. A regular file is appended to, since its content is not ours to replace.
@@ -137,6 +166,14 @@ impl Output {
         self.identities.contains(identity)
     }
 
+    /// Whether a reader was so slow that something is missing.
+    pub fn has_overflowed(&self) -> bool {
+        match &self.sink {
+            Sink::Direct(outbox) | Sink::Stdout(outbox) => outbox.has_overflowed(),
+            Sink::Replacement(_) | Sink::Growing { .. } => false,
+        }
+    }
+
     /// Whether it replaces a regular file.
     pub fn is_file(&self) -> bool {
         matches!(self.sink, Sink::Replacement(_))
@@ -150,6 +187,7 @@ impl Output {
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let done = match &mut self.sink {
             Sink::Replacement(replacement) => replacement.append(bytes),
+            Sink::Growing { file, is_begun } => grow(file, is_begun, bytes),
             Sink::Direct(outbox) | Sink::Stdout(outbox) => outbox.push(bytes),
         };
         done.map_err(|e| self.failed(&e))
@@ -164,6 +202,7 @@ impl Output {
     pub fn finish(self) -> io::Result<()> {
         let done = match self.sink {
             Sink::Replacement(replacement) => replacement.finish(),
+            Sink::Growing { .. } => Ok(()),
             Sink::Direct(outbox) => outbox.finish(),
             Sink::Stdout(outbox) => outbox.finish().inspect_err(stdio::end_if_reader_left),
         };
@@ -174,6 +213,14 @@ impl Output {
     pub fn failed(&self, error: &io::Error) -> io::Error {
         failed(&self.name, error)
     }
+}
+
+fn grow(file: &mut File, is_begun: &mut bool, bytes: &[u8]) -> io::Result<()> {
+    if !*is_begun {
+        file.set_len(0)?;
+        *is_begun = true;
+    }
+    file.write_all(bytes)
 }
 
 fn failed(path: &Path, error: &io::Error) -> io::Error {

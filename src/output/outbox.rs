@@ -9,7 +9,7 @@ const MAX_KEPT_BYTES: usize = 16 << 20;
 
 /// Writes without waiting, and keeps what its reader does not take yet.
 #[derive(Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     out: Standard,
     kept: Vec<u8>,
     /// Whether something was dropped for lack of room.
@@ -24,6 +24,11 @@ impl Outbox {
     /// Whether everything is written.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
+    }
+
+    /// Whether something was dropped, since its reader takes too little.
+    pub fn has_overflowed(&self) -> bool {
+        self.has_overflowed
     }
 
     /// Adds `bytes`, all or none of them, and writes what can be written now.
