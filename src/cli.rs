@@ -27,6 +27,8 @@ use logging::Format;
 use ping::Ping;
 use serve::Serve;
 #[cfg(feature = "clients")]
+use trace::Trace;
+#[cfg(feature = "clients")]
 use zoo::Zoo;
 
 pub use failure::Failure;
@@ -49,6 +51,8 @@ mod load;
 mod check;
 #[cfg(feature = "clients")]
 mod zoo;
+#[cfg(feature = "clients")]
+mod trace;
 
 #[cfg(feature = "manual")]
 mod generated;
@@ -146,6 +150,9 @@ enum Command {
     /// They stand in examples/zoo. cargo run -p resound-zoo -- undrained-edge 7007 runs one of them.
     #[cfg(feature = "clients")]
     Zoo(Zoo),
+    /// Traces: import what strace recorded, and name the mistakes that a trace shows
+    #[cfg(feature = "clients")]
+    Trace(Trace),
     /// Print the completions of the command line for a shell
     ///
     /// In bash: source <(resound completions bash). In zsh, write them to a file _resound in a folder of $fpath. In
@@ -261,6 +268,8 @@ impl Cli {
             Command::Check(check) => check.run(self.verbosity.quiet),
             #[cfg(feature = "clients")]
             Command::Zoo(zoo) => zoo.run(),
+            #[cfg(feature = "clients")]
+            Command::Trace(trace) => trace.run(),
             #[cfg(feature = "manual")]
             Command::Completions(completions) => completions.run(),
             #[cfg(feature = "manual")]

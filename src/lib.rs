@@ -31,6 +31,8 @@ mod output;
 pub mod observe;
 pub mod server;
 #[cfg(feature = "clients")]
+mod mistake;
+#[cfg(feature = "clients")]
 pub mod trace;
 #[cfg(feature = "clients")]
 pub mod client;

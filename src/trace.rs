@@ -6,6 +6,9 @@
 //! A server is traced from outside. [`Traced`] stands around a listener, and its streams around the streams, so they see
 //! each system call, and from which line of the server it comes. A [`Recorder`] is an observer, which sees the rest: what
 //! woke the server, and what it decided. A server that is not traced is compiled without all that.
+//!
+//! Any other server is traced by strace(1), and [`import`] makes a trace of what that wrote. [`lint`] names the mistakes
+//! that a trace shows.
 
 pub mod record;
 pub mod reader;
@@ -15,6 +18,8 @@ mod file;
 mod recorder;
 mod observer;
 mod streams;
+pub mod import;
+pub(crate) mod lint;
 
 pub use recorder::{Options, Recorder};
 pub use streams::{Traced, TracedStream};

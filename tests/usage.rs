@@ -171,7 +171,7 @@ fn arguments_without_a_command_get_advice_about_the_commands() {
             "write a command before it: resound connect {addr}, or resound serve --listen {addr}"
         )
     };
-    let all = "write serve, connect, ping or load";
+    let all = "write serve, connect, ping, load, check, zoo or trace";
     for (args, advice) in [
         ("127.0.0.1:7107", &*at("127.0.0.1:7107")),
         ("localhost 7107", &at("localhost:7107")),
@@ -194,7 +194,7 @@ fn arguments_without_a_command_get_advice_about_the_commands() {
     expect_advice("help", &[("xyzzy", "unrecognized subcommand 'xyzzy'", all)]);
     assert_eq!(refused(&[""]), format!("unrecognized subcommand ''; {all}"));
     let none = "'resound' requires a subcommand but one was not provided \
-                [subcommands: serve, connect, ping, load, completions, man, help]";
+                [subcommands: serve, connect, ping, load, check, zoo, trace, completions, man, help]";
     assert_eq!(refused(&["-v"]), none);
     let both = "write resound serve --listen 127.0.0.1:7107, or resound connect 127.0.0.1:7107";
     expect_unknown(

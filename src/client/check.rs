@@ -45,7 +45,6 @@ mod bench;
 mod case;
 mod steps;
 mod cases;
-mod mistake;
 mod diagnosis;
 mod report;
 mod runner;

@@ -58,6 +58,7 @@ mod guide;
 mod hostile;
 mod image;
 mod kernel;
+mod lint;
 mod load;
 mod manifests;
 mod masses;

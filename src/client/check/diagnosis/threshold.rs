@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Diagnosis;
 use crate::client::check::bench::Bench;
-use crate::client::check::mistake::Mistake;
+use crate::mistake::Mistake;
 use crate::text::format::counted;
 
 /// How long each amount has to bring an answer.

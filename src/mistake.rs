@@ -2,25 +2,25 @@
 
 /// A mistake, and where to read about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(crate) struct Mistake {
     /// What the server does wrong, as a sentence.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// The server of the zoo that makes it, if one does.
-    pub(super) specimen: Option<&'static str>,
+    pub(crate) specimen: Option<&'static str>,
     /// The chapter of the guide that explains it: `docs/guide/src/CHAPTER.md`.
-    pub(super) chapter: &'static str,
+    pub(crate) chapter: &'static str,
 }
 
 impl Mistake {
     /// Whether a server that makes it uses the processor for nothing, in whatever case comes after.
-    pub(super) fn spins(self) -> bool {
+    pub(crate) fn spins(self) -> bool {
         self == Self::END_IGNORED || self == Self::ALWAYS_WRITABLE
     }
 }
 
 /// How well the evidence fits a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Confidence {
+pub(crate) enum Confidence {
     /// A probe showed just that.
     Sure,
     /// It fits, and other mistakes do less.
@@ -30,7 +30,7 @@ pub(super) enum Confidence {
 }
 
 impl Confidence {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sure => "sure",
             Self::Likely => "likely",
@@ -44,17 +44,18 @@ const PARTIAL_WRITES: &str = "partial-writes";
 const HALF_CLOSE: &str = "half-close";
 const ACCEPT: &str = "accept";
 const BLOCKING: &str = "blocking";
+const THREADS: &str = "threads";
 const FAIRNESS: &str = "fairness";
 
 macro_rules! mistakes {
     ($($name:ident: $what:literal, $specimen:expr, $chapter:expr;)*) => {
         impl Mistake {
-            $(pub(super) const $name: Self =
+            $(pub(crate) const $name: Self =
                 Self { what: $what, specimen: $specimen, chapter: $chapter };)*
 
             /// All of them.
             #[cfg(test)]
-            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$name),*];
         }
     };
 }
@@ -68,6 +69,8 @@ mistakes! {
     HANG_UP_FIRST: "it handles the client's end before the bytes that came with it", Some("hang-up-first"), HALF_CLOSE;
     END_IGNORED: "it does not notice the client's end, where a read returns 0", Some("end-ignored"), HALF_CLOSE;
     ALWAYS_WRITABLE: "it always asks whether it may write, and a socket nearly always may", Some("always-writable"), READINESS;
+    WOKEN_FOR_NOTHING: "it is woken again and again for something that it does not handle", None, READINESS;
+    INTERRUPT_ENDS: "a signal that interrupts a wait ends it", None, READINESS;
     WHOLE_BUFFER: "it sends its whole buffer, and not only the bytes that a read has filled", Some("whole-buffer"), BLOCKING;
     SHORT_READ_ENDS: "it takes a read that fills less than its buffer for the end of the stream", Some("short-read-ends"), BLOCKING;
     TEXT_ONLY: "it takes bytes for text, and changes what is none", Some("text-only"), BLOCKING;
@@ -90,6 +93,7 @@ mistakes! {
     SERVES_ONE_CLIENT: "it serves one client, and no other after it", None, BLOCKING;
     DIES_OF_PEER: "a fault of one client ends the whole server", None, HALF_CLOSE;
     KEEPS_DESCRIPTORS: "it does not close its end of connections that are gone", None, HALF_CLOSE;
+    LEAVES_ZOMBIES: "it does not wait for its children, which stay as zombies", None, THREADS;
     CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;
     MIXES_CLIENTS: "it sends bytes of one client to another", None, READINESS;
 }
