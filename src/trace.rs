@@ -1,7 +1,7 @@
 //! Traces: what a server saw and did, one JSON line for each step, for people who want to look at a run afterwards.
 //!
-//! docs/trace.md describes the format. [`record`] has its types and the names of all steps, and [`reader`] reads files of
-//! any origin, also those that break off.
+//! docs/trace.md describes the format. [`record`] has its types and the names of all steps, [`reader`] reads files of any
+//! origin, also those that break off, and [`view`] makes a page of one or two.
 //!
 //! A server is traced from outside. [`Traced`] stands around a listener, and its streams around the streams, so they see
 //! each system call, and from which line of the server it comes. A [`Recorder`] is an observer, which sees the rest: what
@@ -20,6 +20,7 @@ mod observer;
 mod streams;
 pub mod import;
 pub(crate) mod lint;
+pub mod view;
 
 pub use recorder::{Options, Recorder};
 pub use streams::{Traced, TracedStream};

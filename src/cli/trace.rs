@@ -5,9 +5,11 @@ use clap::{Args, Subcommand};
 use super::Failure;
 use import::Import;
 use lint::Lint;
+use view::View;
 
 mod import;
 mod lint;
+mod view;
 
 /// The arguments of `resound trace`.
 #[derive(Args, Debug)]
@@ -18,6 +20,10 @@ pub struct Trace {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Make a page to step through a trace, or through two side by side
+    ///
+    /// The page is one file. It needs no network: open it in a browser, and press ? for its keys.
+    View(View),
     /// Name the mistakes that a trace shows
     ///
     /// The trace is one of serve --trace, or of any server, from trace import. Exit code 0 if it shows no mistake, 1 if
@@ -38,6 +44,7 @@ impl Trace {
     /// If a file cannot be read or written, or `lint` finds a mistake.
     pub fn run(self) -> Result<(), Failure> {
         match self.what {
+            What::View(view) => view.run(),
             What::Lint(lint) => lint.run(),
             What::Import(import) => import.run(),
         }

@@ -65,6 +65,7 @@ mod masses;
 mod load_cost;
 mod metrics;
 mod packages;
+mod page;
 mod peers;
 mod proxy;
 mod addresses;
