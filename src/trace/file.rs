@@ -62,7 +62,7 @@ impl TraceFile {
         Ok(Self { path, output, batch, written_bytes: 0, limit_bytes, has_ended: false })
     }
 
-    /// Whether nothing more can be added.
+    /// Whether the last record was added, or the file failed: further lines are ignored.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }

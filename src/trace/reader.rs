@@ -19,7 +19,7 @@ pub const MAX_LINE_BYTES: usize = 4 << 20;
 
 /// The records of a trace, in their order.
 ///
-/// After the first error there are no more: what came before it can be used.
+/// The first error is the last item: what came before it can be used.
 pub struct Reader<R> {
     lines: Lines<R>,
     /// The first line.

@@ -209,7 +209,7 @@ pub enum Outcome<'a> {
 }
 
 impl Record {
-    /// A step of this name at this time, in microseconds since the trace began, with nothing else known of it.
+    /// A step of this name at this time, in microseconds since the trace began, without data.
     pub fn new(time: f64, name: &str) -> Self {
         Self { time, name: name.into(), ..Self::default() }
     }
