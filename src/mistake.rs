@@ -44,6 +44,7 @@ const PARTIAL_WRITES: &str = "partial-writes";
 const HALF_CLOSE: &str = "half-close";
 const ACCEPT: &str = "accept";
 const BLOCKING: &str = "blocking";
+const THREADS: &str = "threads";
 const FAIRNESS: &str = "fairness";
 
 macro_rules! mistakes {
@@ -92,6 +93,7 @@ mistakes! {
     SERVES_ONE_CLIENT: "it serves one client, and no other after it", None, BLOCKING;
     DIES_OF_PEER: "a fault of one client ends the whole server", None, HALF_CLOSE;
     KEEPS_DESCRIPTORS: "it does not close its end of connections that are gone", None, HALF_CLOSE;
+    LEAVES_ZOMBIES: "it does not wait for its children, which stay as zombies", None, THREADS;
     CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;
     MIXES_CLIENTS: "it sends bytes of one client to another", None, READINESS;
 }

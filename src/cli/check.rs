@@ -22,6 +22,9 @@ use watched::Watched;
 
 mod watched;
 
+/// The default of `--timeout`.
+const TIMEOUT: &str = "2s";
+
 /// The arguments of `resound check`.
 #[derive(Args, Debug)]
 pub struct Check {
@@ -66,7 +69,7 @@ pub struct Check {
     pid: Option<i32>,
 
     /// How long the server may be silent while it owes something
-    #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = "2s")]
+    #[arg(long, value_name = "DURATION", value_parser = timeout, default_value = TIMEOUT)]
     timeout: Duration,
 
     /// What the class takes for an echo: all bytes, or each line of text
@@ -198,6 +201,12 @@ impl Check {
         if ids.is_empty() {
             return Err(Failure::usage("no case is left: see resound check --list"));
         }
+        let is_tried = |wanted: &&String| ids.iter().any(|id| is_among(id, &[wanted.to_string()]));
+        if let Some(id) = self.expect_fail.iter().find(|id| !is_tried(id)) {
+            return Err(Failure::usage(&format!(
+                "--expect-fail {id}: no such case is tried, as --only, --skip and --level say"
+            )));
+        }
         Ok(ids)
     }
 
@@ -207,6 +216,9 @@ impl Check {
         words.extend(self.server.as_ref().map(|server| quoted(&server.to_string()).to_string()));
         words.push(format!("--seed {seed} --only {id}"));
         words.extend(self.pid.map(|pid| format!("--pid {pid}")));
+        if timeout(TIMEOUT) != Ok(self.timeout) {
+            words.push(format!("--timeout {}us", self.timeout.as_micros()));
+        }
         if matches!(self.profile, Kind::Line) {
             words.push("--profile line".into());
         }

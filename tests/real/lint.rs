@@ -52,7 +52,7 @@ impl Recorded {
         let traced = format!("exec strace -f -ttt -T -yy -o {} {server}", file.display());
         let mut command = resound();
         command.args(["check", "--json", "--seed", "7"]);
-        cases.iter().for_each(|case| drop(command.args(["--only", case])));
+        command.args(cases.iter().flat_map(|case| ["--only", case]));
         let output = output(command.args(["--", "sh", "-c", &traced]));
         let report = serde_json::from_slice(&output.stdout);
         let report = report.unwrap_or_else(|e| panic!("{server}: {e}: {output:?}"));

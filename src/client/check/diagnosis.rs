@@ -60,9 +60,7 @@ pub(super) fn diagnose(bench: &mut Bench<'_>, case: &Case, problem: &Problem) ->
             of_ending(bench, case, (*received, *expected, how), problem.peer)
         }
         Symptom::NotEnded => of_no_end(case),
-        Symptom::Unbounded { .. } => {
-            Diagnosis::sure(Mistake::UNBOUNDED_OUTPUT, "nothing held the client back")
-        }
+        Symptom::Unbounded { .. } => of_unbounded(bench, case, problem),
         Symptom::Died(_) => of_death(bench, case),
         Symptom::Process(_) => of_process(case),
         Symptom::NotConnected(_) | Symptom::Other(_) => of_case(case),
@@ -87,6 +85,17 @@ fn of_bytes(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis 
             Diagnosis::likely(Mistake::MIXES_CLIENTS, "each client sent bytes of its own")
         }
         None => Diagnosis::not_sure(),
+    }
+}
+
+/// The server took more than it can hold back. Has it kept that?
+fn of_unbounded(bench: &mut Bench<'_>, case: &Case, problem: &Problem) -> Diagnosis {
+    let Some(id) = problem.peer else { return Diagnosis::not_sure() };
+    bench.set_reading(id, true);
+    bench.run(&[id], |bench| bench.peer(id).is_echoed() || bench.peer(id).first_wrong().is_some());
+    match bench.peer(id).first_wrong() {
+        Some(_) => of_bytes(bench, case, problem),
+        None => Diagnosis::sure(Mistake::UNBOUNDED_OUTPUT, "nothing held the client back"),
     }
 }
 
@@ -137,8 +146,9 @@ fn of_process(case: &Case) -> Diagnosis {
 fn of_case(case: &Case) -> Diagnosis {
     match case.id {
         "process/descriptors" => {
-            Diagnosis::likely(Mistake::KEEPS_DESCRIPTORS, "its descriptors were counted")
+            Diagnosis::likely(Mistake::KEEPS_DESCRIPTORS, "its sockets were counted")
         }
+        "process/zombies" => Diagnosis::sure(Mistake::LEAVES_ZOMBIES, "its children were counted"),
         "process/restart" => Diagnosis::likely(
             Mistake::CANNOT_REBIND,
             "its port was still that of connections that had ended",

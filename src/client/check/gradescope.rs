@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::case::Severity;
+use super::cases;
 use super::report::{CaseReport, Report, Verdict};
 use crate::net::reason;
 use crate::text::Escaped;
@@ -36,7 +38,11 @@ impl Points {
             };
             let (id, points) = line.split_once(char::is_whitespace).ok_or_else(wrong)?;
             let points: f64 = points.trim().parse().map_err(|_| wrong())?;
-            if points.is_finite() && points >= 0.0 { Ok((id.into(), points)) } else { Err(wrong()) }
+            let is_known = cases::all().any(|case| case.id.starts_with(id)) || id.starts_with("sanity/");
+            match is_known && points.is_finite() && points >= 0.0 {
+                true => Ok((id.into(), points)),
+                false => Err(wrong()),
+            }
         });
         points.collect::<io::Result<_>>().map(Self)
     }
@@ -56,8 +62,10 @@ pub(crate) fn gradescope(report: &Report, points: &Points) -> Value {
     })
 }
 
+/// A case that could not find out, or that is for information only, costs nobody a point.
 fn test(case: &CaseReport, max_score: f64) -> Value {
-    let is_passed = case.verdict == Verdict::Pass;
+    let is_free = case.severity == Severity::Info && case.verdict != Verdict::NotRun;
+    let is_passed = is_free || matches!(case.verdict, Verdict::Pass | Verdict::Inconclusive);
     json!({
         "name": case.id,
         "score": if is_passed { max_score } else { 0.0 },
@@ -106,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_line_that_gives_no_points_is_named() {
-        for line in ["bytes/", "bytes/ two", "bytes/ -1", "bytes/ inf"] {
+        for line in ["bytes/", "bytes/ two", "bytes/ -1", "bytes/ inf", "bytez/ 1"] {
             let error = points(&format!("end/ 1\n{line}\n")).unwrap_err().to_string();
             assert!(error.contains(", line 2: \""), "{error}");
         }

@@ -77,6 +77,16 @@ impl ProcessTree {
         self.pids().into_iter().map(sockets_of).sum()
     }
 
+    /// Whether this user may see which descriptors it has.
+    pub(super) fn shows_descriptors(self) -> bool {
+        self.pids().into_iter().all(|pid| descriptors_of(pid).is_some() || !is_running(pid))
+    }
+
+    /// Its processes that have ended, and that their parents have not waited for.
+    pub(super) fn zombies(self) -> usize {
+        self.pids().into_iter().filter(|pid| state_of(*pid).as_deref() == Some("Z")).count()
+    }
+
     /// Memory that it has resident, in bytes.
     pub(super) fn resident(self) -> u64 {
         self.pids().into_iter().filter_map(resident_of).sum()
@@ -141,7 +151,11 @@ pub(super) fn restore_descriptors(limits: Vec<(i32, Rlimit)>) {
 }
 
 fn is_running(pid: i32) -> bool {
-    stat_of(pid).is_some_and(|stat| stat.first().is_some_and(|state| state != "Z"))
+    state_of(pid).is_some_and(|state| state != "Z")
+}
+
+fn state_of(pid: i32) -> Option<String> {
+    stat_of(pid)?.into_iter().next()
 }
 
 fn all_pids() -> impl Iterator<Item = i32> {

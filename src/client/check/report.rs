@@ -54,6 +54,8 @@ pub(crate) struct CaseReport {
     pub(super) actual: Option<String>,
     pub(super) evidence: Evidence,
     pub(super) diagnosis: Option<Diagnosis>,
+    /// Whether it was not tried although it could have been: there was no time for it, or no server any more.
+    pub(super) is_open: bool,
     /// What its connections did, if it failed and that was wanted.
     pub(super) records: Vec<Record>,
 }
@@ -83,6 +85,16 @@ impl CaseReport {
         Self { actual: Some(why), ..Self::blank(case) }
     }
 
+    /// A case that was not tried although it could have been, for this reason.
+    pub(super) fn left_open(case: &Case, why: String) -> Self {
+        Self { is_open: true, ..Self::not_run(case, why) }
+    }
+
+    /// Whether the server is not known to do what the case wants, and could be.
+    fn is_missing(&self) -> bool {
+        self.verdict == Verdict::Fail || self.is_open
+    }
+
     fn blank(case: &Case) -> Self {
         Self {
             id: case.id,
@@ -95,6 +107,7 @@ impl CaseReport {
             actual: None,
             evidence: Evidence::default(),
             diagnosis: None,
+            is_open: false,
             records: Vec::new(),
         }
     }
@@ -106,14 +119,15 @@ impl Report {
         self.cases.iter().filter(|case| case.verdict == verdict).count()
     }
 
-    /// The highest level of which no case failed, and none of a lower level. 0 if one of the first failed.
+    /// The highest level of which no case failed or was left open, and none of a lower level. 0 if one of the first was.
     pub(crate) fn level(&self) -> u8 {
-        let failed = self.cases.iter().filter(|case| case.verdict == Verdict::Fail);
-        failed.map(|case| case.level - 1).min().unwrap_or(super::LEVELS)
+        let missing = self.cases.iter().filter(|case| case.is_missing());
+        missing.map(|case| case.level - 1).min().unwrap_or(super::LEVELS)
     }
 
-    /// The first case that failed.
-    pub(crate) fn first_failure(&self) -> Option<&CaseReport> {
-        self.cases.iter().find(|case| case.verdict == Verdict::Fail)
+    /// The first case of the lowest level that failed or was left open.
+    pub(crate) fn next(&self) -> Option<&CaseReport> {
+        let missing = self.cases.iter().filter(|case| case.is_missing());
+        missing.min_by_key(|case| case.level)
     }
 }

@@ -115,9 +115,10 @@ impl<'a, 'b> Runner<'a, 'b> {
         }
         for (n, case) in cases.iter().enumerate() {
             progress(case.id, n + 1, cases.len());
-            match self.obstacle(case) {
-                Some(why) => self.reports.push(CaseReport::not_run(case, why)),
-                None => self.try_case(case),
+            match (self.end(), self.obstacle(case)) {
+                (Some(why), _) => self.reports.push(CaseReport::left_open(case, why.into())),
+                (None, Some(why)) => self.reports.push(CaseReport::not_run(case, why)),
+                (None, None) => self.try_case(case),
             }
         }
         match self.is_gone {
@@ -130,17 +131,20 @@ impl<'a, 'b> Runner<'a, 'b> {
         self.reports
     }
 
+    /// Why no case can be tried any more, if that is so.
+    fn end(&self) -> Option<&'static str> {
+        match self.is_gone {
+            Some(why) => Some(why),
+            None if self.bench.is_interrupted => Some("interrupted"),
+            None if self.began.elapsed() > BUDGET => {
+                Some("the server has taken all the time that there is")
+            }
+            None => None,
+        }
+    }
+
     /// Why a case cannot be tried, if something stands in its way.
     fn obstacle(&mut self, case: &Case) -> Option<String> {
-        if let Some(why) = self.is_gone {
-            return Some(why.into());
-        }
-        if self.bench.is_interrupted {
-            return Some("interrupted".into());
-        }
-        if self.began.elapsed() > BUDGET {
-            return Some("the server has taken all the time that there is".into());
-        }
         match case.needs {
             Need::Process if self.bench.process().is_none() => {
                 return Some("it needs the server's process: give --pid or a command".into());

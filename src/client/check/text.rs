@@ -90,7 +90,7 @@ impl Text<'_> {
         writeln!(f, "{all} in {took}: {} (seed {})", counts.join(", "), report.seed)?;
         let level = report.level();
         write!(f, "level {level} of {}", super::LEVELS)?;
-        match report.first_failure() {
+        match report.next() {
             Some(next) => {
                 write!(f, "; next: {} ({})", next.id, next.expectation.trim_end_matches('.'))
             }

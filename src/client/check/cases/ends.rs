@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::bench::Bench;
 use super::super::case::{Case, Finding, Need, Severity};
+use super::super::peer::Ending;
 use super::super::problem::Problem;
 
 /// More than the buffers of both ends hold on loopback.
@@ -51,7 +52,12 @@ fn closes(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let peer = bench.connect()?;
     bench.exchange(peer, b"hello\n")?;
     bench.finish(peer)?;
-    Ok(Finding::Fine)
+    match bench.peer(peer).ending {
+        Some(Ending::Broken(_)) => {
+            Ok(Finding::Note("it ended by a reset, which destroys what is still on its way".into()))
+        }
+        _ => Ok(Finding::Fine),
+    }
 }
 
 fn empty(bench: &mut Bench<'_>) -> Result<Finding, Problem> {

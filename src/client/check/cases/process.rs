@@ -29,9 +29,13 @@ const CLIENTS: usize = 29;
 /// More than the buffers of both ends hold on loopback.
 const MUCH: usize = 32 << 20;
 
+/// Why a case about descriptors finds nothing out.
+const NOT_SHOWN: &str = "this user cannot see the descriptors of the server's process";
+
 const REST: &str = "A loop that never waits takes a processor from all other programs.";
 const BACK: &str =
     "A server that keeps descriptors of connections that are gone ends with none left.";
+const WAIT: &str = "A process that has ended keeps its number until its parent waits for it, and the numbers run out.";
 const NONE_LEFT: &str = "When no descriptor is left, accept fails. The connection stays in the queue, and no further event comes for it.";
 const REBIND: &str = "A server that was ended must be able to start again: SO_REUSEADDR lets it bind while old connections expire.";
 const COSTS: &str = "What a server takes and cannot send fills its memory.";
@@ -58,6 +62,13 @@ pub(super) const CASES: &[Case] = &[
         "The descriptors of clients that are gone are given back.",
         descriptors,
         BACK,
+    ),
+    case(
+        "process/zombies",
+        6,
+        "Processes that the server started for clients that are gone leave nothing behind.",
+        zombies,
+        WAIT,
     ),
     case(
         "process/out-of-descriptors",
@@ -145,6 +156,9 @@ fn idle_blocked(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
 
 fn descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let tree = tree(bench)?;
+    if !tree.shows_descriptors() {
+        return Ok(Finding::Inconclusive(NOT_SHOWN.into()));
+    }
     connect_echoed(bench)?;
     let before = tree.sockets();
     let peers: Vec<_> = (0..CLIENTS).map(|_| connect_echoed(bench)).collect::<Result<_, _>>()?;
@@ -165,10 +179,30 @@ fn descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     )))
 }
 
+/// A child that has just ended is no zombie yet: some servers wait for theirs now and then.
+fn zombies(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
+    let tree = tree(bench)?;
+    let before = tree.zombies();
+    for _ in 0..CLIENTS {
+        let peer = connect_echoed(bench)?;
+        bench.drop_peer(peer);
+    }
+    let mut kept = 0;
+    for _ in 0..20 {
+        bench.run_for(Duration::from_millis(100));
+        kept = tree.zombies().saturating_sub(before);
+        if kept <= CLIENTS / 4 {
+            return Ok(Finding::Fine);
+        }
+    }
+    Err(Problem::other(format!("the server has left {kept} zombies of {CLIENTS} clients")))
+}
+
 fn out_of_descriptors(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     let tree = tree(bench)?;
     let old = connect_echoed(bench)?;
     let limits = match tree.limit_descriptors(FEW as u64) {
+        Ok(limits) if limits.is_empty() => return Ok(Finding::Inconclusive(NOT_SHOWN.into())),
         Ok(limits) => limits,
         Err(e) => {
             return Ok(Finding::Inconclusive(format!(

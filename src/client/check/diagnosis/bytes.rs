@@ -2,10 +2,13 @@
 
 use super::Diagnosis;
 use crate::mistake::Mistake;
-use crate::text::format::count;
+use crate::text::format::{count, counted};
 
 /// This many bytes that belong to another offset are no coincidence.
 const CONVINCING: usize = 8;
+
+/// The system takes this many bytes of a client that reads, and can take less of more.
+const SHORT_WRITE: usize = 64 << 10;
 
 /// Names the mistake that the difference looks like, if one fits.
 pub(super) fn compare(sent: &[u8], came: &[u8]) -> Option<Diagnosis> {
@@ -74,7 +77,7 @@ fn moved(sent: &[u8], rest: &[u8], offset: usize) -> Option<Diagnosis> {
     let piece = rest.get(..CONVINCING)?;
     let places = sent.windows(CONVINCING).enumerate().filter(|(_, window)| *window == piece);
     let at = places.map(|(at, _)| at).min_by_key(|at| at.abs_diff(offset))?;
-    let (from, n) = (count(at as u64), count(at.abs_diff(offset) as u64));
+    let from = count(at as u64);
     if offset >= sent.len() {
         return Some(Diagnosis::sure(
             Mistake::WHOLE_BUFFER,
@@ -83,13 +86,19 @@ fn moved(sent: &[u8], rest: &[u8], offset: usize) -> Option<Diagnosis> {
             ),
         ));
     }
-    Some(if at < offset {
-        Diagnosis::sure(
+    let (mistake, because) = if at < offset {
+        (
             Mistake::SENT_TWICE,
             format!("at offset {offset}, the bytes from offset {from} on came again"),
         )
     } else {
-        Diagnosis::sure(Mistake::LOST_TAIL, format!("{n} bytes are missing at offset {offset}"))
+        let n = counted(at.abs_diff(offset) as u64, "byte is", "bytes are");
+        (Mistake::LOST_TAIL, format!("{n} missing at offset {offset}"))
+    };
+    // A write of fewer bytes seldom takes only a part of them.
+    Some(match offset >= SHORT_WRITE {
+        true => Diagnosis::sure(mistake, because),
+        false => Diagnosis::likely(mistake, because),
     })
 }
 

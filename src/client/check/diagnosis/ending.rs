@@ -26,7 +26,7 @@ pub(super) fn of_ending(
         ),
         _ if closes_for_high_bytes(bench, id, received) => {
             let because = "it closed when bytes came that are no ASCII, and not when others came";
-            Diagnosis::sure(Mistake::TEXT_ONLY, because)
+            Diagnosis::likely(Mistake::TEXT_ONLY, because)
         }
         _ if *how == Ending::Closed => of_early_close(bench),
         _ => Diagnosis::not_sure(),
@@ -58,7 +58,7 @@ fn of_early_close(bench: &mut Bench<'_>) -> Diagnosis {
     let _ = bench.exchange(id, &message);
     let came = bench.peer(id).received().len();
     match came > 100_000 {
-        true => Diagnosis::sure(
+        true => Diagnosis::likely(
             Mistake::SHORT_READ_ENDS,
             format!(
                 "of a long message {came} bytes came back before it closed, of a short one all"

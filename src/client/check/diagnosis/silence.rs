@@ -26,7 +26,10 @@ pub(super) fn of_silence(bench: &mut Bench<'_>, case: &Case, problem: &Problem) 
         }
         _ => {}
     }
-    of_poke(bench, case, id)
+    match bench.peer(id).has_ended() {
+        true => of_end(bench, case, id),
+        false => of_poke(bench, case, id),
+    }
 }
 
 /// Others than the silent one are connected. Do they stand in the way?
@@ -36,6 +39,9 @@ fn of_others(bench: &mut Bench<'_>, id: PeerId) -> Diagnosis {
         return Diagnosis::sure(Mistake::MIXES_CLIENTS, because);
     }
     let before = bench.peer(id).received().len();
+    if before == 0 && comes_with_another(bench, id) {
+        return Diagnosis::sure(Mistake::UNDRAINED_LISTENER, ANOTHER);
+    }
     bench.drop_all_but(id);
     bench.run(&[id], |bench| bench.peer(id).is_echoed());
     if bench.peer(id).received().len() > before {
@@ -47,18 +53,22 @@ fn of_others(bench: &mut Bench<'_>, id: PeerId) -> Diagnosis {
 
 /// A connection waits in the accept queue. Does one more bring it?
 fn of_queue(bench: &mut Bench<'_>, id: PeerId, mistake: Mistake) -> Diagnosis {
+    match (0..3).any(|_| comes_with_another(bench, id)) {
+        true => Diagnosis::sure(mistake, ANOTHER),
+        false => Diagnosis::likely(mistake, "connections that wait to be accepted are not served"),
+    }
+}
+
+const ANOTHER: &str = "a connection that waited was served when another one came";
+
+/// Whether more comes on a connection when another one is made.
+fn comes_with_another(bench: &mut Bench<'_>, id: PeerId) -> bool {
     let before = bench.peer(id).received().len();
-    for _ in 0..3 {
-        if bench.begin().is_err() {
-            return Diagnosis::not_sure();
-        }
-        bench.run(&[id], |bench| bench.peer(id).received().len() > before);
+    if bench.begin().is_err() {
+        return false;
     }
-    if bench.peer(id).received().len() > before {
-        let because = "a connection that waited was served when another one came";
-        return Diagnosis::sure(mistake, because);
-    }
-    Diagnosis::likely(mistake, "connections that wait to be accepted are not served")
+    bench.run(&[id], |bench| bench.peer(id).received().len() > before);
+    bench.peer(id).received().len() > before
 }
 
 /// Sends a little more: what was kept back may come with it.
@@ -91,11 +101,12 @@ fn of_poke(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
             least => threshold::of(least),
         };
     }
-    of_end(bench, case, id, before)
+    of_end(bench, case, id)
 }
 
 /// Ends this direction: an answer may come with that, or never.
-fn of_end(bench: &mut Bench<'_>, case: &Case, id: PeerId, before: usize) -> Diagnosis {
+fn of_end(bench: &mut Bench<'_>, case: &Case, id: PeerId) -> Diagnosis {
+    let before = bench.peer(id).received().len();
     bench.end(id);
     bench.run(&[id], |bench| bench.peer(id).ending.is_some());
     if bench.peer(id).received().len() > before {
@@ -106,7 +117,7 @@ fn of_end(bench: &mut Bench<'_>, case: &Case, id: PeerId, before: usize) -> Diag
             _ => Diagnosis::sure(Mistake::WAITS_FOR_END, because),
         };
     }
-    if case.id.starts_with("pressure/") {
+    if case.id.starts_with("pressure/") || case.id == "end/half-close-8m" {
         let because = "nothing came any more once the client had not read for a while";
         return Diagnosis::likely(Mistake::STUCK_BACK_PRESSURE, because);
     }
