@@ -31,6 +31,8 @@ pub(super) struct TraceFile {
     batch: Vec<u8>,
     written_bytes: usize,
     limit_bytes: usize,
+    /// The turn of the last line.
+    turn: u64,
     /// Whether the last record was added.
     has_ended: bool,
 }
@@ -59,7 +61,7 @@ impl TraceFile {
     pub(super) fn open(path: &Path, limit_bytes: usize) -> io::Result<Self> {
         let output = Some(Output::open_growing(path)?);
         let (batch, path) = (Vec::with_capacity(CAPACITY_BYTES), path.into());
-        Ok(Self { path, output, batch, written_bytes: 0, limit_bytes, has_ended: false })
+        Ok(Self { path, output, batch, written_bytes: 0, limit_bytes, turn: 0, has_ended: false })
     }
 
     /// Whether the last record was added, or the file failed: further lines are ignored.
@@ -77,9 +79,12 @@ impl TraceFile {
         let _ = write_line(&mut self.batch, line);
         if self.written_bytes + self.batch.len() + END_BYTES > self.limit_bytes {
             self.batch.truncate(before);
-            self.end("limit", None, stamp);
-            self.warn_of_limit();
-        } else if self.batch.len() >= BATCH_BYTES {
+            // The line that does not fit may be the first of its turn.
+            self.end("limit", None, Stamp { turn: self.turn, ..stamp });
+            return self.warn_of_limit();
+        }
+        self.turn = stamp.turn;
+        if self.batch.len() >= BATCH_BYTES {
             self.flush();
         }
     }
@@ -154,16 +159,20 @@ mod tests {
         let path = directory.path().join("trace");
         for limit in [END_BYTES + 1, 10_000, 200_000] {
             let mut file = TraceFile::open(&path, limit).unwrap();
-            for _ in 0..3000 {
-                file.add(&"x".repeat(100), NOW);
+            for turn in 1..3000 {
+                file.add(&"x".repeat(100), Stamp { turn, ..NOW });
             }
             assert!(file.has_ended());
             file.end("stopped", None, NOW);
             file.finish();
             let text = fs::read_to_string(&path).unwrap();
             assert!(text.len() <= limit && text.len() + END_BYTES + 103 > limit, "{}", text.len());
-            let end = r#"{"time":1.5,"name":"trace:end","turn":3,"data":{"why":"limit"}}"#;
-            assert_eq!(text.lines().last(), Some(end));
+            // The turn is that of the last line that is there.
+            let turn = text.lines().count() - 1;
+            let end = format!(
+                r#"{{"time":1.5,"name":"trace:end","turn":{turn},"data":{{"why":"limit"}}}}"#
+            );
+            assert_eq!(text.lines().last(), Some(&*end));
         }
     }
 
