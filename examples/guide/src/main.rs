@@ -51,7 +51,8 @@ fn finish(outcome: io::Result<()>, failure: u8) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("resound-guide: {e}");
+            // In one piece, since other programs can write to the same terminal.
+            let _ = io::stderr().write_all(format!("resound-guide: {e}\n").as_bytes());
             ExitCode::from(failure)
         }
     }
