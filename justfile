@@ -10,7 +10,9 @@ check:
     cargo clippy --test real --bench cost -- -D warnings
     cargo clippy --no-default-features --all-targets -- -D warnings
     cargo clippy -p resound-zoo -p resound-guide --all-targets -- -D warnings
+    cargo clippy -p resound-playground --lib --tests --examples -- -D warnings
     cargo test
+    cargo test -p resound-playground
 
 # Run `cost`, and the tests that need strace, valgrind, nc, socat and ncat.
 real:
@@ -19,6 +21,10 @@ real:
 # Build the servers to compare with, and test that they echo. Installs what is missing.
 peers:
     ./ci/peers
+
+# Make the page of the playground anew, after a change of src/conn.rs or of playground/. Needs Debian 12 and lld-19.
+playground:
+    ./playground/build
 
 # Compare all servers, into docs/benchmarks.md. For a quick look: `just compare --rounds 1 --sizes 64`.
 compare *options:

@@ -18,12 +18,13 @@ mod operations;
 mod traces;
 
 /// A path in a document begins with one of these.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "src/",
     "tests/",
     "examples/",
     "benches/",
     "fuzz/",
+    "playground/",
     "docs/",
     "deploy/",
     "ci/",

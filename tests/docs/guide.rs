@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::{expect_none, files, root};
 use crate::blocks::blocks;
 
@@ -68,6 +70,27 @@ fn the_code_of_the_guide_is_that_of_the_files_it_names() {
     }
     assert!(count >= 15, "only {count} blocks were found");
     expect_none(faults.into_iter());
+}
+
+/// A tour is short, so that a reader takes it to its end. No trace names a folder of the machine that recorded it.
+#[test]
+fn the_traces_of_the_guide_have_short_tours_and_are_shown_in_a_chapter() {
+    const MAX_STOPS: usize = 12;
+    let pages: String = files(GUIDE, "md").iter().map(|page| read(page)).collect();
+    let traces = files("docs/guide/traces", "jsonl");
+    assert!(traces.len() >= CHAPTERS.len(), "{traces:?}");
+    for trace in traces {
+        let (name, text) = (trace.display().to_string(), read(&trace));
+        let records = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(&name));
+        let records: Vec<_> = records.collect();
+        assert_eq!(records[0]["schema"], "resound-trace", "{name}");
+        assert!(records[0]["title"].is_string(), "{name} needs a title");
+        let stops = records.iter().filter(|record| record["name"] == "mark").count();
+        assert!((1..=MAX_STOPS).contains(&stops), "{name} has {stops} stops");
+        let places = records.iter().filter_map(|record| record["place"].as_str());
+        assert!(places.clone().count() > 5 && !places.clone().any(|place| place.starts_with('/')));
+        assert!(pages.contains(&name), "no chapter shows {name}");
+    }
 }
 
 /// `tests/real/guide.rs` runs what is `console`. What is `text` must not look like a command that runs.

@@ -67,6 +67,7 @@ mod metrics;
 mod packages;
 mod page;
 mod peers;
+mod playground;
 mod proxy;
 mod addresses;
 mod reach;
