@@ -17,11 +17,16 @@ pub(crate) fn copy(bytes: &[u8]) -> Option<Box<[u8]>> {
 
 /// Whether `bytes` can be allocated. A trial allocation answers: with a single thread, what it gives back is still
 /// there for the next.
+///
+/// It is made in two halves. The C library notes the largest block that was given back, and puts what is smaller on its
+/// heap, where a list that grows leaves gaps behind: mallopt(3), `M_MMAP_THRESHOLD`. So the list itself must be larger
+/// than a trial.
 pub(crate) fn is_available(bytes: usize) -> bool {
-    let mut trial = Vec::<u8>::new();
-    let is_available = trial.try_reserve_exact(bytes.saturating_add(SPARE_BYTES)).is_ok();
+    let half = bytes.saturating_add(SPARE_BYTES).div_ceil(2);
+    let mut trials = [Vec::<u8>::new(), Vec::new()];
+    let is_available = trials.iter_mut().all(|trial| trial.try_reserve_exact(half).is_ok());
     // The compiler leaves out an allocation that nothing uses.
-    drop(black_box(trial));
+    drop(black_box(trials));
     is_available
 }
 
