@@ -73,15 +73,15 @@ mistakes! {
     INTERRUPT_ENDS: "a signal that interrupts a wait ends it", None, READINESS;
     WHOLE_BUFFER: "it sends its whole buffer, and not only the bytes that a read has filled", Some("whole-buffer"), BLOCKING;
     SHORT_READ_ENDS: "it takes a read that fills less than its buffer for the end of the stream", Some("short-read-ends"), BLOCKING;
-    TEXT_ONLY: "it takes bytes for text, and changes what is none", Some("text-only"), BLOCKING;
+    TEXT_ONLY: "it takes bytes for text, and changes those that are not", Some("text-only"), BLOCKING;
     WAITS_FOR_LINE: "it waits for a line end before it answers", Some("text-only"), BLOCKING;
     WAITS_FOR_END: "it answers only when the client has ended its direction", None, BLOCKING;
     WAITS_FOR_BUFFER: "it answers only when a buffer is full", None, BLOCKING;
     UNBOUNDED_OUTPUT: "it goes on reading although its client does not, and keeps all of it", Some("unbounded-output"), PARTIAL_WRITES;
     BLOCKING_SOCKET: "it waits for one client, and serves no other meanwhile", Some("blocking-socket"), BLOCKING;
     ACCEPT_ERROR_ENDS: "an error of accept ends it", Some("accept-error-ends"), ACCEPT;
-    EMFILE_SPIN: "out of descriptors, it tries to accept again and again", Some("emfile-spin"), ACCEPT;
-    DEAF_LISTENER: "after an accept that failed, it waits for an event that does not come", Some("deaf-listener"), ACCEPT;
+    EMFILE_SPIN: "it tries to accept again and again while it is out of descriptors", Some("emfile-spin"), ACCEPT;
+    DEAF_LISTENER: "it waits for an event after an accept that failed, and none comes", Some("deaf-listener"), ACCEPT;
     GREEDY_PEER: "it serves one client for as long as that sends, and the others wait", Some("greedy-peer"), FAIRNESS;
     STUCK_BACK_PRESSURE: "it stops reading while it has bytes to send, and does not go on when they are gone", Some("stuck-back-pressure"), PARTIAL_WRITES;
     SENDS_FIRST: "it sends something that was not sent to it", None, BLOCKING;
@@ -92,9 +92,10 @@ mistakes! {
     CLOSES_AFTER_ONE: "it closes after one answer", None, HALF_CLOSE;
     SERVES_ONE_CLIENT: "it serves one client, and no other after it", None, BLOCKING;
     DIES_OF_PEER: "a fault of one client ends the whole server", None, HALF_CLOSE;
+    BLOCKED_WRITE_ENDS: "it takes a write that would have to wait for a failed one, and ends", None, PARTIAL_WRITES;
     KEEPS_DESCRIPTORS: "it does not close its end of connections that are gone", None, HALF_CLOSE;
     LEAVES_ZOMBIES: "it does not wait for its children, which stay as zombies", None, THREADS;
-    CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, ACCEPT;
+    CANNOT_REBIND: "it does not set SO_REUSEADDR before it binds", None, BLOCKING;
     MIXES_CLIENTS: "it sends bytes of one client to another", None, READINESS;
 }
 

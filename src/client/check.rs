@@ -9,7 +9,7 @@
 //! A server that is silent is waited for with less and less patience, and all cases together have a limit. What they have
 //! no time for is not run, and the report says so.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -123,10 +123,25 @@ pub(crate) fn run(
     let settings = Settings { patience, profile, seed, recording };
     let mut bench = Bench::new(subject, &mut signals, settings)?;
     let mut cases = cases::for_server(&bench.server, profile);
+    let left_out = cases.iter().filter(|case| !options.ids.contains(&case.id));
+    let first_left_out = left_out.map(|case| case.level).min();
     cases.retain(|case| options.ids.contains(&case.id));
     let cases = Runner::new(&mut bench, began).run(&cases, progress);
     let is_interrupted = bench.is_interrupted;
-    Ok(Report { server, seed: options.seed, took: began.elapsed(), cases, is_interrupted })
+    let took = began.elapsed();
+    Ok(Report { server, seed, took, cases, is_interrupted, first_left_out })
+}
+
+/// The report of a check that did not come to a server, for those who wait for one.
+pub(crate) fn not_started(options: &Options, error: &io::Error) -> Report {
+    let server = match &options.target {
+        Target::Address(addr, _) => addr.to_string(),
+        Target::Command(command) => command.join(OsStr::new(" ")).to_string_lossy().into(),
+    };
+    let wanted = cases::of_streams().filter(|case| options.ids.contains(&case.id));
+    let cases = runner::not_started(wanted, error);
+    let (seed, took) = (options.seed, Duration::ZERO);
+    Report { server, seed, took, cases, is_interrupted: false, first_left_out: None }
 }
 
 fn subject(target: &Target) -> io::Result<Subject> {

@@ -38,7 +38,8 @@ pub(super) fn for_server(server: &Endpoint, profile: Profile) -> Vec<&'static Ca
     }
 }
 
-fn of_streams() -> impl Iterator<Item = &'static Case> {
+/// The cases for a server that is no UDP socket.
+pub(super) fn of_streams() -> impl Iterator<Item = &'static Case> {
     let parts =
         [bytes::CASES, many::CASES, ends::CASES, pressure::CASES, hostile::CASES, process::CASES];
     parts.into_iter().flatten()

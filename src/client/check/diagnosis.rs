@@ -56,8 +56,8 @@ pub(super) fn diagnose(bench: &mut Bench<'_>, case: &Case, problem: &Problem) ->
     let diagnosis = match &problem.symptom {
         Symptom::Wrong { .. } | Symptom::Surplus { .. } => of_bytes(bench, case, problem),
         Symptom::Silent { .. } => of_silence(bench, case, problem),
-        Symptom::Ended { received, expected, how } => {
-            of_ending(bench, case, (*received, *expected, how), problem.peer)
+        Symptom::Ended { received, expected, .. } => {
+            of_ending(bench, case, (*received, *expected), problem.peer)
         }
         Symptom::NotEnded => of_no_end(case),
         Symptom::Unbounded { .. } => of_unbounded(bench, case, problem),
@@ -126,8 +126,18 @@ fn of_death(bench: &Bench<'_>, case: &Case) -> Diagnosis {
         "process/out-of-descriptors" => {
             Diagnosis::sure(Mistake::ACCEPT_ERROR_ENDS, "it died when it had no descriptors left")
         }
+        "process/restart" => of_case(case),
+        "bytes/all-values" | "bytes/invalid-utf8" | "bytes/split-utf8" => {
+            Diagnosis::likely(Mistake::TEXT_ONLY, "it died of bytes that are not text")
+        }
+        "end/half-close-8m" | "process/idle-blocked" | "process/memory" => of_blocked_death(),
+        id if id.starts_with("pressure/") => of_blocked_death(),
         _ => Diagnosis::likely(Mistake::DIES_OF_PEER, "it died in this case"),
     }
+}
+
+fn of_blocked_death() -> Diagnosis {
+    Diagnosis::likely(Mistake::BLOCKED_WRITE_ENDS, "it died when its client did not read")
 }
 
 fn of_process(case: &Case) -> Diagnosis {

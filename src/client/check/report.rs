@@ -16,6 +16,8 @@ pub(crate) struct Report {
     pub(crate) took: Duration,
     pub(crate) cases: Vec<CaseReport>,
     pub(crate) is_interrupted: bool,
+    /// The lowest level of which the user left a case out, if one was left out.
+    pub(super) first_left_out: Option<u8>,
 }
 
 /// The verdict on a case.
@@ -92,7 +94,8 @@ impl CaseReport {
 
     /// Whether the server is not known to do what the case wants, and could be.
     fn is_missing(&self) -> bool {
-        self.verdict == Verdict::Fail || self.is_open
+        let counts = self.severity != Severity::Info;
+        counts && (self.verdict == Verdict::Fail || self.is_open)
     }
 
     fn blank(case: &Case) -> Self {
@@ -119,10 +122,20 @@ impl Report {
         self.cases.iter().filter(|case| case.verdict == verdict).count()
     }
 
-    /// The highest level of which no case failed or was left open, and none of a lower level. 0 if one of the first was.
+    /// The highest level of which no case failed, was left open or was left out, and none of a lower level.
     pub(crate) fn level(&self) -> u8 {
-        let missing = self.cases.iter().filter(|case| case.is_missing());
-        missing.map(|case| case.level - 1).min().unwrap_or(super::LEVELS)
+        let missing = self.cases.iter().filter(|case| case.is_missing()).map(|case| case.level);
+        missing.chain(self.first_left_out).map(|level| level - 1).min().unwrap_or(super::LEVELS)
+    }
+
+    /// Whether there was no server to try anything on.
+    pub(crate) fn is_unstarted(&self) -> bool {
+        self.took.is_zero()
+    }
+
+    /// Whether the user tried cases that tell nothing of a level.
+    pub(super) fn is_selection(&self) -> bool {
+        self.first_left_out.is_some_and(|level| level == self.level() + 1)
     }
 
     /// The first case of the lowest level that failed or was left open.

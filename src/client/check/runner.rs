@@ -1,5 +1,7 @@
 //! Tries the cases, one after the other, and finds out after each whether the server still answers.
 
+use std::io;
+use std::iter;
 use std::time::{Duration, Instant};
 
 use super::bench::Bench;
@@ -81,6 +83,21 @@ fn hello(bench: &mut Bench<'_>) -> Result<Finding, Problem> {
     Ok(Finding::Fine)
 }
 
+/// What becomes of cases if there is no server to try them on.
+pub(super) fn not_started(
+    cases: impl Iterator<Item = &'static Case>,
+    error: &io::Error,
+) -> Vec<CaseReport> {
+    let problem = Problem::other(error.to_string());
+    let first = CaseReport::new(&first(), Err(problem), None, Duration::ZERO);
+    let others = cases.map(|case| CaseReport::left_open(case, format!("{} failed", SANITY[0])));
+    iter::once(first).chain(others).collect()
+}
+
+fn first() -> Case {
+    sanity(SANITY[0], "The server can be connected to, and sends a line back.")
+}
+
 /// Tries cases on one server.
 pub(super) struct Runner<'a, 'b> {
     bench: &'a mut Bench<'b>,
@@ -108,8 +125,8 @@ impl<'a, 'b> Runner<'a, 'b> {
         cases: &[&'static Case],
         mut progress: impl FnMut(&'static str, usize, usize),
     ) -> Vec<CaseReport> {
-        let [first, last] = SANITY;
-        self.try_case(&sanity(first, "The server can be connected to, and sends a line back."));
+        let last = SANITY[1];
+        self.try_case(&first());
         if self.reports[0].verdict != Verdict::Pass {
             self.is_gone = Some("sanity/first failed");
         }
@@ -155,13 +172,14 @@ impl<'a, 'b> Runner<'a, 'b> {
             _ => {}
         }
         let needed = PREREQUISITES.iter().filter(|(id, _)| case.id.starts_with(id));
-        let failed = |id: &str| {
-            self.reports.iter().any(|report| {
-                report.id == id && matches!(report.verdict, Verdict::Fail | Verdict::NotRun)
-            })
-        };
-        let missing = needed.map(|(_, on)| *on).find(|on| failed(on))?;
-        Some(format!("{missing} failed"))
+        needed.filter_map(|(_, on)| self.reports.iter().find(|report| report.id == *on)).find_map(
+            |report| match report.verdict {
+                Verdict::Fail => Some(format!("{} failed", report.id)),
+                // What stood in its way stands in this one's too.
+                Verdict::NotRun => report.actual.clone(),
+                Verdict::Pass | Verdict::Inconclusive => None,
+            },
+        )
     }
 
     fn try_case(&mut self, case: &Case) {
@@ -178,7 +196,7 @@ impl<'a, 'b> Runner<'a, 'b> {
         let records = self.bench.recording.end_case(Instant::now());
         let outcome = self.with_death(outcome).or_else(|problem| match problem.symptom {
             Symptom::Silent { .. } | Symptom::NotEnded if self.bench.is_out_of_time => {
-                Ok(Finding::Inconclusive("the server is slower than the case has time".into()))
+                Ok(Finding::Inconclusive("the server was too slow for this case".into()))
             }
             _ => Err(problem),
         });

@@ -61,7 +61,7 @@ impl Text<'_> {
                     let hint = hint.unwrap_or_default();
                     writeln!(f, "{INDENT}See: {hint}docs/guide/src/{}.md", mistake.chapter)?;
                 }
-                None => writeln!(f, "{INDENT}It is not sure which mistake this is.")?,
+                None => writeln!(f, "{INDENT}The check cannot tell which mistake this is.")?,
             }
         }
         for line in &case.evidence.timeline {
@@ -90,6 +90,9 @@ impl Text<'_> {
         writeln!(f, "{all} in {took}: {} (seed {})", counts.join(", "), report.seed)?;
         let level = report.level();
         write!(f, "level {level} of {}", super::LEVELS)?;
+        if report.is_selection() {
+            f.write_str(", as far as it was tried")?;
+        }
         match report.next() {
             Some(next) => {
                 write!(f, "; next: {} ({})", next.id, next.expectation.trim_end_matches('.'))

@@ -20,14 +20,9 @@ pub(super) fn measured(bench: &mut Bench<'_>) -> Diagnosis {
 
 /// Names a server that answers only when this many bytes have been sent.
 pub(super) fn of(least: Option<usize>) -> Diagnosis {
-    let because = match least {
-        Some(least) => {
-            let least = counted(least as u64, "byte", "bytes");
-            format!("answers begin after exactly {least}")
-        }
-        None => "the answer began when enough had been sent".into(),
-    };
-    Diagnosis::sure(Mistake::WAITS_FOR_BUFFER, because)
+    let Some(least) = least else { return Diagnosis::not_sure() };
+    let least = counted(least as u64, "byte", "bytes");
+    Diagnosis::sure(Mistake::WAITS_FOR_BUFFER, format!("answers begin after exactly {least}"))
 }
 
 /// Finds the least number of bytes that brings an answer.
