@@ -59,11 +59,11 @@ fn failures(report: &Value) -> Vec<(String, String)> {
     failed.map(|case| (text(&case["id"]), text(&case["diagnosis"]["specimen"]))).collect()
 }
 
-/// Four at a time: most of the time of a check is waiting.
+/// Two at a time: most of the time of a check is waiting.
 fn each(act: impl Fn(&(&str, &[&str], &[&str])) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..4 {
+        for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(mistake) = MISTAKES.get(next.fetch_add(1, Ordering::Relaxed)) {
                     act(mistake);

@@ -149,7 +149,7 @@ impl Peer {
         if self.floods {
             self.renew();
         }
-        self.write(now) | more_to_read
+        self.write(scratch, now) | more_to_read
     }
 
     /// Sends again what has come back. The bytes before that are forgotten.
@@ -221,7 +221,7 @@ impl Peer {
         self.checked += right;
     }
 
-    fn write(&mut self, now: Instant) -> bool {
+    fn write(&mut self, scratch: &mut [u8], now: Instant) -> bool {
         let mut left = BYTES_PER_TURN;
         while self.sent < self.message.len() && left > 0 {
             let end = self.message.len().min(self.sent + left);
@@ -235,6 +235,9 @@ impl Peer {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
+                    // What came before that can still be read.
+                    self.read(scratch, now);
+                    self.ending = None;
                     self.finish(&e, now);
                     return false;
                 }
