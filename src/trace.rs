@@ -7,7 +7,7 @@
 //! each system call, and from which line of the server it comes. A [`Recorder`] is an observer, which sees the rest: what
 //! woke the server, and what it decided. A server that is not traced is compiled without all that.
 //!
-//! Any other server is traced by strace(1), and [`import`] makes a trace of what that wrote. [`lint`] names the mistakes
+//! Any other server is traced by strace(1), and [`import`] makes a trace of what that wrote. `lint` names the mistakes
 //! that a trace shows.
 
 pub mod record;

@@ -37,6 +37,7 @@ mod recording;
 mod peer;
 mod letterbox;
 mod process;
+mod affinity;
 mod tail;
 mod server;
 mod problem;

@@ -1,8 +1,8 @@
 //! Makes a trace of what strace(1) wrote about any server: `strace -f -ttt -T -yy -o FILE PROGRAM`.
 //!
-//! strace writes a line for each system call. [`line`] and [`scan`] parse it, [`descriptors`] follows what the
-//! descriptors of all processes stand for, and [`translate`] makes records. With `-k`, each call is followed by its
-//! stack; [`places`] finds the line of source in it.
+//! strace writes a line for each system call. `line` and `scan` parse it, `descriptors` follows what the
+//! descriptors of all processes stand for, and `translate` makes records. With `-k`, each call is followed by its
+//! stack; `places` finds the line of source in it.
 //!
 //! A file is read twice: first for the addresses in its stacks, which are looked up all at once. Memory is bounded by
 //! the number of descriptors that are open, and not by the length of the file.

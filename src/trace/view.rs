@@ -1,6 +1,6 @@
 //! A trace, or two side by side, as a page: one file with the traces and all that shows them. It needs no network.
 //!
-//! The parts of the page are the files in `src/trace/page/`, in the order of [`SCRIPTS`]. Nothing of a trace becomes
+//! The parts of the page are the files in `src/trace/page/`, in the order of `SCRIPTS`. Nothing of a trace becomes
 //! markup: it stands in the page as JSON in which no `<` is left, and the scripts put it on the page as text. Should that
 //! ever fail, the page's policy runs no script without the nonce, and loads nothing.
 

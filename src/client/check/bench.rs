@@ -12,6 +12,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use signal_hook_mio::v1_0::Signals;
 
+use super::affinity::OneProcessor;
 use super::letterbox::Letterbox;
 use super::peer::Peer;
 use super::problem::{Problem, Symptom};
@@ -133,6 +134,12 @@ impl<'a> Bench<'a> {
             Some(started) => Some(started.tree()),
             None => self.process,
         }
+    }
+
+    /// Has the server and this client take turns on one processor until the outcome is dropped, if a command started the
+    /// server: others' servers stay where they are.
+    pub(super) fn share_processor(&self) -> Option<OneProcessor> {
+        self.started.as_ref().and_then(|started| OneProcessor::for_client_and(started.tree()))
     }
 
     /// How the server's process has ended, if it is known and has.

@@ -51,7 +51,8 @@ impl ProcessTree {
     pub(super) fn pids(self) -> Vec<i32> {
         let this = getpid().as_raw_nonzero().get();
         let mut pids = vec![self.root];
-        let parents: Vec<_> = all_pids().filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
+        let parents: Vec<_> =
+            numbers_in("/proc".into()).filter_map(|pid| Some((pid, parent_of(pid)?))).collect();
         let mut at = 0;
         while let Some(parent) = pids.get(at).copied() {
             let children = parents.iter().filter(|(pid, of)| *of == parent && *pid != this);
@@ -62,6 +63,11 @@ impl ProcessTree {
             pids.remove(0);
         }
         pids
+    }
+
+    /// Its threads.
+    pub(super) fn threads(self) -> Vec<i32> {
+        self.pids().into_iter().flat_map(|pid| numbers_in(format!("/proc/{pid}/task"))).collect()
     }
 
     /// What it has had of the processors so far.
@@ -158,8 +164,9 @@ fn state_of(pid: i32) -> Option<String> {
     stat_of(pid)?.into_iter().next()
 }
 
-fn all_pids() -> impl Iterator<Item = i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+/// The entries of a folder that are numbers.
+fn numbers_in(folder: String) -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
