@@ -20,6 +20,8 @@ use check::Check;
 use connect::Connect;
 #[cfg(feature = "manual")]
 use generated::{Completions, Manual};
+#[cfg(any(feature = "clients", feature = "manual"))]
+use later::Later;
 #[cfg(feature = "clients")]
 use load::Load;
 use logging::Format;
@@ -57,6 +59,8 @@ mod trace;
 #[cfg(feature = "manual")]
 mod generated;
 
+#[cfg(any(feature = "clients", feature = "manual"))]
+mod later;
 mod advice;
 mod refusal;
 mod environment;
@@ -123,7 +127,7 @@ enum Command {
     /// until all of it has come back. Ctrl-C, SIGTERM or SIGHUP ends a stream early: the client reports what it sent
     /// and received, and exits with code 130. Ctrl-\ reports the same and continues.
     #[cfg(feature = "clients")]
-    Connect(Connect),
+    Connect(Later<Connect>),
     /// Measure how long an echo takes, one message at a time
     ///
     /// Messages are due at fixed times, an interval apart. If the last echo is still outstanding, a due message waits
@@ -138,32 +142,32 @@ enum Command {
     Ping(Ping),
     /// Load an echo server from many connections, and measure it
     #[cfg(feature = "clients")]
-    Load(Box<Load>),
+    Load(Later<Box<Load>>),
     /// Grade an echo server, whoever wrote it, and name the mistake that it makes
     ///
     /// Give the address of a server that runs, or a command that starts one: resound check -- ./server {port}. With a
     /// command, or with --pid, the cases that need the server's process are tried too.
     #[cfg(feature = "clients")]
-    Check(Box<Check>),
+    Check(Later<Box<Check>>),
     /// Small servers with one classic mistake each, to learn from
     ///
     /// They stand in examples/zoo. cargo run -p resound-zoo -- undrained-edge 7007 runs one of them.
     #[cfg(feature = "clients")]
-    Zoo(Zoo),
+    Zoo(Later<Zoo>),
     /// Traces: import what strace recorded, and name the mistakes that a trace shows
     #[cfg(feature = "clients")]
-    Trace(Trace),
+    Trace(Later<Trace>),
     /// Print the completions of the command line for a shell
     ///
     /// In bash: source <(resound completions bash). In zsh, write them to a file _resound in a folder of $fpath. In
     /// fish: resound completions fish | source.
     #[cfg(feature = "manual")]
-    Completions(Completions),
+    Completions(Later<Completions>),
     /// Print a page of the manual
     ///
     /// Without a command, the page is about the program. man(1) shows it: resound man serve | man -l -
     #[cfg(feature = "manual")]
-    Man(Manual),
+    Man(Later<Manual>),
 }
 
 impl Command {
@@ -243,7 +247,11 @@ impl Cli {
         let args: Vec<_> = env::args_os().collect();
         let mut grammar = grammar();
         let given = grammar.try_get_matches_from_mut(&args);
-        let given = given.map_err(|error| refuse(error, &grammar, &args))?;
+        let given = given.map_err(|error| {
+            // The advice may be about any command.
+            grammar.build();
+            refuse(error, &grammar, &args)
+        })?;
         environment::complete(given, &mut grammar, args, |name| env::var_os(name))
             .and_then(|matches| {
                 Self::from_arg_matches(&matches).map_err(|e| Failure::usage(&e.to_string()))
@@ -259,21 +267,21 @@ impl Cli {
         let done = level.and_then(init).and_then(|()| match self.command {
             Command::Serve(serve) => serve.run(),
             #[cfg(feature = "clients")]
-            Command::Connect(connect) => connect.run(),
+            Command::Connect(Later(connect)) => connect.run(),
             #[cfg(feature = "clients")]
             Command::Ping(ping) => ping.run(),
             #[cfg(feature = "clients")]
-            Command::Load(load) => load.run(self.verbosity.quiet),
+            Command::Load(Later(load)) => load.run(self.verbosity.quiet),
             #[cfg(feature = "clients")]
-            Command::Check(check) => check.run(self.verbosity.quiet),
+            Command::Check(Later(check)) => check.run(self.verbosity.quiet),
             #[cfg(feature = "clients")]
-            Command::Zoo(zoo) => zoo.run(),
+            Command::Zoo(Later(zoo)) => zoo.run(),
             #[cfg(feature = "clients")]
-            Command::Trace(trace) => trace.run(),
+            Command::Trace(Later(trace)) => trace.run(),
             #[cfg(feature = "manual")]
-            Command::Completions(completions) => completions.run(),
+            Command::Completions(Later(completions)) => completions.run(),
             #[cfg(feature = "manual")]
-            Command::Man(manual) => manual.run(),
+            Command::Man(Later(manual)) => manual.run(),
         });
         done.map_or_else(|failure| failure.report_as(format), |()| ExitCode::SUCCESS)
     }
