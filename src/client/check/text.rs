@@ -88,10 +88,12 @@ impl Text<'_> {
             counts.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
         let (all, took) = (cases(report.cases.len()), elapsed(report.took));
         writeln!(f, "{all} in {took}: {} (seed {})", counts.join(", "), report.seed)?;
-        let level = report.level();
-        write!(f, "level {level} of {}", super::LEVELS)?;
-        if report.is_selection() {
-            f.write_str(", as far as it was tried")?;
+        match (report.level(), report.is_selection()) {
+            (0, true) => f.write_str("no level, since cases of level 1 were not tried")?,
+            (level, true) => {
+                write!(f, "level {level} of {}, as far as it was tried", super::LEVELS)?
+            }
+            (level, false) => write!(f, "level {level} of {}", super::LEVELS)?,
         }
         match report.next() {
             Some(next) => {
